@@ -1,0 +1,109 @@
+"""Arms: which images a training set is made of. A manifest, not a copy: training puts the sets together."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from touchstone.errors import TouchstoneError
+from touchstone.imageset import ImageSet, content_hash, load
+from touchstone.params import Arm
+
+
+def manifest(arm: Arm, *, pools: Path) -> dict[str, object]:
+    """What an arm is made of: its settings and the content hash of each addition set below `pools`."""
+    hashes = {name: content_hash(pools / name) for name in dict.fromkeys(arm.add)}
+    return {**arm.model_dump(mode="json"), "sha256": hashes}
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Images of several sets, in one order, without a copy.
+
+    parts: the ImageSets' pixels, each uint8 (N_k, H, W, C). part, row: int64 (N,), where image i lies.
+    table: N rows.
+    """
+
+    parts: list[np.ndarray]
+    part: np.ndarray
+    row: np.ndarray
+    table: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def gather(self, index: np.ndarray) -> np.ndarray:
+        """uint8 (B, H, W, C), the images of `index` (B,)."""
+        if len(self.parts) == 1:
+            return np.asarray(self.parts[0][self.row[index]])
+        out = np.empty((len(index), *self.parts[0].shape[1:]), np.uint8)
+        for k in np.unique(self.part[index]):
+            here = self.part[index] == k
+            out[here] = self.parts[k][self.row[index[here]]]
+        return out
+
+
+def assemble(path: Path, *, train: ImageSet, pools: Path) -> TrainingSet:
+    """The training set that the manifest at `path` describes.
+
+    Raises TouchstoneError where an addition set below `pools` is not the one that the manifest was made from, or
+    where an arm asks for more additions than there are.
+    """
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        hashes = stored.pop("sha256")
+        arm = Arm.model_validate({**stored, "add": tuple(stored["add"])})
+    except (OSError, ValueError, KeyError) as error:
+        raise TouchstoneError(f"{path}: no readable manifest ({error}); run `dvc repro augment`") from error
+    for name, sha256 in hashes.items():
+        if content_hash(pools / name) != sha256:
+            raise TouchstoneError(f"{pools / name}: not the addition set that {path} names; run `dvc repro augment`")
+    return combine(arm, train=train, additions=[load(pools / name) for name in arm.add], name=path.stem)
+
+
+def combine(arm: Arm, *, train: ImageSet, additions: list[ImageSet], name: str) -> TrainingSet:
+    """The real images (if the arm has them), then the chosen additions, set by set."""
+    chosen = _choose(arm, train=train, additions=additions, name=name)
+    sets = [(train, np.arange(len(train)))] if arm.real else []
+    sets += [(addition, rows) for addition, rows in zip(additions, chosen, strict=True) if len(rows)]
+    return TrainingSet(
+        parts=[images.images for images, _ in sets],
+        part=np.concatenate([np.full(len(rows), k) for k, (_, rows) in enumerate(sets)]),
+        row=np.concatenate([rows for _, rows in sets]),
+        table=pd.concat([images.table.iloc[rows] for images, rows in sets], ignore_index=True),
+    )
+
+
+def _choose(arm: Arm, *, train: ImageSet, additions: list[ImageSet], name: str) -> list[np.ndarray]:
+    """Rows of each addition set: of each class the first of every set, then the second, up to the arm's limits."""
+    order = pd.concat(
+        [
+            pd.DataFrame(
+                {"label": a.table["label"], "set": k, "row": range(len(a)), "rank": a.table.groupby("label").cumcount()}
+            )
+            for k, a in enumerate(additions)
+        ]
+        or [pd.DataFrame({"label": [], "set": [], "row": [], "rank": []})],
+        ignore_index=True,
+    ).sort_values(["rank", "set"], kind="stable")
+    position = order.groupby("label").cumcount()
+    limit = pd.Series(np.inf, order.index)
+    if arm.ratio:
+        wanted = (train.table["label"].value_counts() * arm.ratio).round()
+        _check_enough(wanted, order["label"].value_counts(), arm, name)
+        limit = order["label"].map(wanted).fillna(0)
+    if arm.per_class:
+        limit = limit.clip(upper=arm.per_class)
+    kept = order[position < limit]
+    return [np.sort(kept.loc[kept["set"] == k, "row"].to_numpy(np.int64)) for k in range(len(additions))]
+
+
+def _check_enough(wanted: pd.Series, there: pd.Series, arm: Arm, name: str) -> None:
+    for label, count in wanted.items():
+        if count > there.get(label, 0):
+            raise TouchstoneError(
+                f"arms.{name}.ratio: {arm.ratio} asks for {count:.0f} additions of class {label}, "
+                f"there are {there.get(label, 0)} in {', '.join(arm.add) or 'add'}; lower it or add a set"
+            )

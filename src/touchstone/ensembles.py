@@ -1,0 +1,41 @@
+"""Probs* -> Probs: several runs that decide together, seed by seed."""
+
+import numpy as np
+
+from touchstone.errors import TouchstoneError
+
+
+def combine(rule: str, members: dict[str, np.ndarray], *, prefer: str) -> np.ndarray:
+    """float32 (seeds, N, classes) of each member -> the ensemble's, rule "majority" or "mean".
+
+    Raises TouchstoneError where the members' shapes differ.
+    """
+    shapes = {name: probs.shape for name, probs in members.items()}
+    if len(set(shapes.values())) != 1:
+        raise TouchstoneError(f"members of an ensemble differ in shape: {shapes}; run `dvc repro`")
+    stack = np.stack(list(members.values()))  # (members, seeds, N, classes)
+    if rule == "mean":
+        return stack.mean(0, dtype=np.float64).astype(np.float32)
+    return majority(stack, members[prefer])
+
+
+def majority(stack: np.ndarray, preferred: np.ndarray) -> np.ndarray:
+    """Majority vote; where several classes have the most votes, the preferred member decides among them.
+
+    stack: (members, seeds, N, classes), preferred: (seeds, N, classes). The result's argmax is the decision; as
+    probabilities serve the shares of the votes, with one more vote for the decision and 1/classes for each class
+    (Laplace), so that the log likelihood is finite.
+    """
+    num_classes = stack.shape[-1]
+    one_hot = np.eye(num_classes, dtype=np.float64)
+    votes = one_hot[stack.argmax(-1)].sum(0)  # (seeds, N, classes)
+    leads = votes == votes.max(-1, keepdims=True)
+    decision = np.where(leads, preferred, -1.0).argmax(-1)
+    shares = (votes + one_hot[decision] + 1 / num_classes) / (len(stack) + 2)
+    return shares.astype(np.float32)
+
+
+def tied(stack: np.ndarray) -> np.ndarray:
+    """bool (seeds, N): where no class alone has the most votes."""
+    votes = np.eye(stack.shape[-1])[stack.argmax(-1)].sum(0)
+    return (votes == votes.max(-1, keepdims=True)).sum(-1) > 1

@@ -1,0 +1,67 @@
+"""Pictures of images: contact sheets and captioned galleries, as Pillow images with stable bytes."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from touchstone.imageset import ImageSet
+
+TILE = 64  # px, the side of a tile
+GAP = 4  # px
+
+
+def contact_sheet(images: "ImageSet", *, max_images: int) -> Image.Image:
+    """One picture of at most `max_images` images: the classes in turn, so that each is seen; 8 tiles a row."""
+    rows = spread(images.table["label"].tolist(), max_images)
+    return gallery([valid_area(images, row) for row in rows])
+
+
+def spread(labels: Sequence[str], count: int) -> list[int]:
+    """At most `count` row numbers: the first of each class, then the second of each, grouped by class."""
+    rank: dict[str, int] = {}
+    order = []
+    for row, label in enumerate(labels):
+        rank[label] = rank.get(label, -1) + 1
+        order.append((rank[label], label, row))
+    chosen = sorted(order)[:count]
+    return [row for _, _, row in sorted(chosen, key=lambda item: (item[1], item[0]))]
+
+
+def valid_area(images: "ImageSet", row: int) -> np.ndarray:
+    """One image without its padding, uint8 (h, w, C)."""
+    if "height" not in images.table:
+        return np.asarray(images.images[row])
+    height, width = images.table[["height", "width"]].iloc[row].astype(int)
+    return np.asarray(images.images[row, :height, :width])
+
+
+def gallery(images: Sequence[np.ndarray], captions: Sequence[str] | None = None, *, columns: int = 8) -> Image.Image:
+    """Images (each uint8 (h, w, C)) as tiles on white, `captions` beneath; an empty gallery is one blank tile."""
+    caption = 14 if captions is not None else 0
+    rows = max(1, math.ceil(len(images) / columns))
+    wide = max(1, min(columns, len(images)))
+    sheet = Image.new("RGB", (GAP + wide * (TILE + GAP), GAP + rows * (TILE + GAP + caption)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, pixels in enumerate(images):
+        x, y = GAP + i % columns * (TILE + GAP), GAP + i // columns * (TILE + GAP + caption)
+        tile = thumbnail(pixels)
+        sheet.paste(tile, (x + (TILE - tile.width) // 2, y + (TILE - tile.height) // 2))
+        if captions is not None:
+            draw.text((x, y + TILE + 2), captions[i], fill="black", font=_font())
+    return sheet
+
+
+def thumbnail(pixels: np.ndarray, side: int = TILE) -> Image.Image:
+    """The image, RGB, scaled so that its longer side is `side` px: small images in whole pixels, unblurred."""
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
+    scale = side / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX)
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size=10)

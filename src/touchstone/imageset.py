@@ -1,0 +1,132 @@
+"""ImageSet: images and their table on disk; the type that every stage takes and makes.
+
+A directory of
+  images.npy   uint8 (N, H, W, C), memory-mapped
+  table.csv    id,label,source_id,origin and, where the storage is padded, height,width; row i is image i
+  sheet.png    a contact sheet for human eyes
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from touchstone.errors import TouchstoneError
+
+COLUMNS = ["id", "label", "source_id", "origin"]
+BLOCK = 1024  # images copied at a time
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """N images and their table.
+
+    images: uint8 (N, H, W, C), C 1 or 3. table: N rows; `label` is a class name ("" where unknown), `source_id`
+    the training image that an addition was made from, `origin` is real or the name of what made the image.
+    """
+
+    images: np.ndarray
+    table: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            raise ValueError(f"images: got {self.images.dtype} {self.images.shape}, expected uint8 (N, H, W, C)")
+        if len(self.images) != len(self.table):
+            raise ValueError(f"got {len(self.images)} images and {len(self.table)} table rows, expected as many")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def sizes(self) -> np.ndarray:
+        """Valid (height, width) of each image, int64 (N, 2): less than the storage where that is padded."""
+        if "height" in self.table:
+            return self.table[["height", "width"]].to_numpy(np.int64)
+        return np.tile(np.array(self.images.shape[1:3], np.int64), (len(self), 1))
+
+
+def class_indices(labels: pd.Series, classes: list[str]) -> np.ndarray:
+    """Class names (N,) -> int64 (N,). Raises TouchstoneError on a label that `classes` lacks."""
+    unknown = sorted(set(labels) - set(classes))
+    if unknown:
+        raise TouchstoneError(f"label {unknown[0]!r} is none of the classes {', '.join(classes)}")
+    return labels.map({name: i for i, name in enumerate(classes)}).to_numpy(np.int64)
+
+
+def load(folder: Path) -> ImageSet:
+    """Memory-map an ImageSet. Raises TouchstoneError where it is missing, damaged or inconsistent."""
+    try:
+        images = _open(folder / "images.npy")
+        table = pd.read_csv(folder / "table.csv", dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise TouchstoneError(
+            f"{folder}: no readable image set ({error}); run `dvc repro` or `dvc checkout`"
+        ) from error
+    missing = [name for name in COLUMNS if name not in table]
+    if missing or len(images) != len(table):
+        raise TouchstoneError(
+            f"{folder}: got {len(images)} images and {len(table)} table rows, columns missing: "
+            f"{', '.join(missing) or 'none'}; run `dvc checkout` to restore it"
+        )
+    return ImageSet(images, table)
+
+
+def _open(path: Path) -> np.ndarray:
+    """Memory-mapped where there is something to map: numpy cannot map an empty file."""
+    images = np.load(path, mmap_mode="r", allow_pickle=False)
+    return images if len(images) else np.load(path, allow_pickle=False)
+
+
+def save(folder: Path, images: ImageSet, *, rows: np.ndarray | None = None, sheet_size: int = 64) -> None:
+    """Write an ImageSet (of it: these `rows`) to `folder`, whole or not at all; what lay there is replaced.
+
+    Pixels are copied in blocks, so that a memory-mapped set may be larger than memory.
+    """
+    from touchstone.figures import contact_sheet
+
+    rows = np.arange(len(images)) if rows is None else rows
+    with replaced(folder) as new:
+        if len(rows):
+            shape = (len(rows), *images.images.shape[1:])
+            target = np.lib.format.open_memmap(new / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+            for start in range(0, len(rows), BLOCK):
+                target[start : start + BLOCK] = images.images[rows[start : start + BLOCK]]
+            target.flush()
+        else:
+            np.save(new / "images.npy", images.images[:0])
+        table = images.table.iloc[rows].reset_index(drop=True)
+        table.to_csv(new / "table.csv", index=False, lineterminator="\n")
+        written = ImageSet(_open(new / "images.npy"), table)
+        contact_sheet(written, max_images=sheet_size).save(new / "sheet.png")
+
+
+@contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """A new empty folder that takes the place of `folder` when the block ends well, and vanishes otherwise."""
+    new = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        yield new
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def content_hash(folder: Path) -> str:
+    """sha256 over the pixels and the table of an ImageSet on disk."""
+    digest = hashlib.sha256()
+    for name in ("images.npy", "table.csv"):
+        with open(folder / name, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

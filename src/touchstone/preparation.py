@@ -1,0 +1,300 @@
+"""Raw images of any source -> the prepared splits. After it no stage knows which data set it was.
+
+Writes below one folder
+  train, val, test, unlabelled   ImageSets, rows sorted by id
+  meta.json                      classes and how images were prepared
+  files.csv                      split,row,file,label: the names, for humans
+  findings/                      counts.csv, left_out.csv, near_copies.csv, summary.json
+"""
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from touchstone import splits
+from touchstone.errors import BadImage, TouchstoneError
+from touchstone.imageset import ImageSet, replaced, save
+from touchstone.params import Data
+from touchstone.resize import edges, resize
+from touchstone.sources import RawSet
+
+SPLITS = ("train", "val", "test", "unlabelled")
+BLOCK = 64  # images a task
+
+
+@dataclass
+class _Pixels:
+    """Prepared pixels of all raw images: uint8 (N, H, W, C), valid sizes int64 (N, 2), reasons of the bad ones."""
+
+    images: np.ndarray
+    sizes: np.ndarray
+    bad: dict[int, str]
+
+
+def prepare(raw: RawSet, *, data: Data, to: Path, sheet_size: int) -> dict[str, object]:
+    """Decode, resize, split, look for copies, write. Returns the summary that findings/summary.json holds.
+
+    Raises TouchstoneError on undecodable images (`data.bad_images: fail`), on a class without training images, and
+    on an empty test split.
+    """
+    to.mkdir(parents=True, exist_ok=True)
+    scratch = to / ".pixels.npy"
+    try:
+        pixels = _decode_all(raw, data=data, scratch=scratch)
+        _check_bad(raw, pixels.bad, data.bad_images)
+        table = _split_table(raw, pixels, data)
+        near, threshold = _drop_copies(table, pixels.images, data)
+        _cap_training(table, data.train_size)
+        _check_splits(table, raw.classes, data)
+        summary = _summary(table, near, threshold)
+        _write(to, raw, pixels, table, near, summary, data=data, sheet_size=sheet_size)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return summary
+
+
+def _decode_all(raw: RawSet, *, data: Data, scratch: Path) -> _Pixels:
+    count = len(raw.images)
+    shape = _storage(raw, data)
+    images = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=(count, *shape))
+    pixels = _Pixels(images, np.zeros((count, 2), np.int64), {})
+    starts = range(0, count, BLOCK)
+
+    def work(start: int) -> int:
+        for i in range(start, min(start + BLOCK, count)):
+            _decode_one(raw, i, data, pixels)
+        return min(BLOCK, count - start)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=count, desc="prepare", unit="img", disable=None) as bar:
+        for done in pool.map(work, starts):
+            bar.update(done)
+    return pixels
+
+
+def _decode_one(raw: RawSet, i: int, data: Data, pixels: _Pixels) -> None:
+    try:
+        source = raw.pixels(i, channels=data.channels, max_pixels=data.max_pixels)
+    except BadImage as error:
+        pixels.bad[i] = str(error)
+        return
+    image = resize(source, size_px=data.image_size, mode=data.resize)
+    height, width = image.shape[:2]
+    pixels.images[i, :height, :width] = image
+    pixels.sizes[i] = height, width
+
+
+def _storage(raw: RawSet, data: Data) -> tuple[int, int, int]:
+    """(H, W, C) that holds every prepared image: for shortest_edge the largest of each side, found in a first pass."""
+    if data.resize != "shortest_edge":
+        return data.image_size, data.image_size, data.channels
+    height = width = data.image_size
+    for i in tqdm(range(len(raw.images)), desc="measure", unit="img", disable=None):
+        try:
+            h, w = raw.pixels(i, channels=data.channels, max_pixels=data.max_pixels).shape[:2]
+        except BadImage:
+            continue  # reported when it is decoded for good
+        h, w = edges(h, w, data.image_size, max(h, w) / min(h, w))
+        height, width = max(height, h), max(width, w)
+    return height, width, data.channels
+
+
+def _check_bad(raw: RawSet, bad: dict[int, str], policy: str) -> None:
+    if not bad:
+        return
+    lines = [f"{raw.images[i].file}: {bad[i]}" for i in sorted(bad)]
+    if policy == "fail":
+        shown = "; ".join(lines[:10]) + (f"; and {len(lines) - 10} more" if len(lines) > 10 else "")
+        raise TouchstoneError(
+            f"{len(lines)} of {len(raw.images)} images cannot be read: {shown}. "
+            "Mend or remove them, or set data.bad_images: skip"
+        )
+    print(f"left out {len(lines)} images that cannot be read:", *lines, sep="\n  ")
+
+
+def _split_table(raw: RawSet, pixels: _Pixels, data: Data) -> pd.DataFrame:
+    """One row a raw image, in raw order: id, label, file, split, left_out (the reason, or "")."""
+    official = {image.split for image in raw.images}
+    own_val = "val" in official
+    rules = {
+        "has_test": "test" in official,
+        "test_fraction": data.test_fraction,
+        "val_fraction": 0.0 if own_val else data.val_fraction,
+        "fold": "" if own_val else data.fold,
+        "seed": data.split_seed,
+    }
+    rows = [
+        {
+            "id": image.id,
+            "label": image.label,
+            "file": image.file,
+            "split": splits.assign(image.id, image.split, **rules),
+            "left_out": f"bad image: {pixels.bad[i]}" if i in pixels.bad else "",
+        }
+        for i, image in enumerate(raw.images)
+    ]
+    return pd.DataFrame(rows, columns=["id", "label", "file", "split", "left_out"])
+
+
+def _drop_copies(table: pd.DataFrame, images: np.ndarray, data: Data) -> tuple[pd.DataFrame, float]:
+    """Mark training (and validation) images that copy held-out ones; returns the near copies and their threshold."""
+    _drop_exact(table, images)
+    train = _rows(table, "train")
+    labels = table["label"].astype("category").cat.codes.to_numpy()
+    threshold = splits.calibrate(images[train], labels[train])
+    found = [
+        _near(table, images, held_out, kept, threshold)
+        for held_out, kept in (("test", "train"), ("test", "val"), ("val", "train"))
+    ]
+    near = pd.concat(found, ignore_index=True)
+    if data.near_duplicates == "drop":
+        for row, split, file in zip(near["copy_row"], near["split"], near["file"], strict=True):
+            table.loc[row, "left_out"] = f"near copy of {file} in {split}"
+    return near.drop(columns="copy_row"), threshold
+
+
+def _drop_exact(table: pd.DataFrame, images: np.ndarray) -> None:
+    """Equal bytes or equal prepared pixels: test goes before val, val before train; test keeps all of its own."""
+    first: dict[str, tuple[str, str, str]] = {}
+    rank = {"test": 0, "val": 1, "train": 2}
+    rows = table[(table["left_out"] == "") & table["split"].isin(rank)]
+    order = rows.assign(rank=rows["split"].map(rank)).sort_values(["rank", "id", "file"])
+    for row, image_id, split, label, file in order[["id", "split", "label", "file"]].itertuples():
+        keys = image_id, hashlib.sha256(images[row]).hexdigest()
+        earlier = next((first[key] for key in keys if key in first), None)
+        if earlier is not None and split != "test":
+            other = "" if earlier[1] == label else f", labelled {earlier[1]} there"
+            table.loc[row, "left_out"] = f"exact copy of {earlier[2]} in {earlier[0]}{other}"
+            continue
+        for key in keys:
+            first.setdefault(key, (split, label, file))
+
+
+def _near(table: pd.DataFrame, images: np.ndarray, held_out: str, kept: str, threshold: float) -> pd.DataFrame:
+    query, known = _rows(table, held_out), _rows(table, kept)
+    copies = splits.near_copies(images[query], images[known], threshold=threshold)
+    found = np.flatnonzero(copies.found)
+    rows = known[copies.row[found]] if len(known) else found
+    return pd.DataFrame(
+        {
+            "split": held_out,
+            "file": table["file"].to_numpy()[query[found]],
+            "copy_split": kept,
+            "copy_file": table["file"].to_numpy()[rows],
+            "mirrored": copies.mirrored[found],
+            "distance": copies.distance[found].round(3),
+            "copy_row": rows,
+        }
+    )
+
+
+def _rows(table: pd.DataFrame, split: str) -> np.ndarray:
+    """Rows of a split that are in, sorted by id."""
+    chosen = table[(table["split"] == split) & (table["left_out"] == "")]
+    return chosen.sort_values(["id", "file"]).index.to_numpy()
+
+
+def _cap_training(table: pd.DataFrame, size: int) -> None:
+    rows = _rows(table, "train")
+    kept = splits.cap(table["id"][rows].tolist(), table["label"][rows].tolist(), size)
+    over = np.setdiff1d(np.arange(len(rows)), kept)
+    table.loc[rows[over], "left_out"] = "over data.train_size"
+
+
+def _check_splits(table: pd.DataFrame, classes: list[str], data: Data) -> None:
+    kept = table[table["left_out"] == ""]
+    for name in classes:
+        if not ((kept["split"] == "train") & (kept["label"] == name)).any():
+            raise TouchstoneError(
+                f"class {name!r} has no training image left; add images, or lower data.test_fraction "
+                f"({data.test_fraction}), data.val_fraction ({data.val_fraction}), or raise data.train_size ({data.train_size})"
+            )
+    if not (kept["split"] == "test").any():
+        raise TouchstoneError("the test split is empty; raise data.test_fraction, or add images or a test folder")
+    if data.val_fraction and not data.fold and not (kept["split"] == "val").any():
+        raise TouchstoneError(
+            f"the validation split is empty at data.val_fraction {data.val_fraction}; raise it, or set 0 for no selection"
+        )
+
+
+def _summary(table: pd.DataFrame, near: pd.DataFrame, threshold: float) -> dict[str, object]:
+    kept = table[table["left_out"] == ""]
+    reasons = table["left_out"]
+    return {
+        **{f"num_{split}": int((kept["split"] == split).sum()) for split in SPLITS},
+        "num_bad_images": int(reasons.str.startswith("bad image").sum()),
+        "num_exact_copies_dropped": int(reasons.str.startswith("exact copy").sum()),
+        "num_near_copies_dropped": int(reasons.str.startswith("near copy").sum()),
+        "num_near_copies": len(near),
+        "num_over_train_size": int((reasons == "over data.train_size").sum()),
+        "near_copy_threshold": round(threshold, 3),
+    }
+
+
+def _write(
+    to: Path,
+    raw: RawSet,
+    pixels: _Pixels,
+    table: pd.DataFrame,
+    near: pd.DataFrame,
+    summary: dict[str, object],
+    *,
+    data: Data,
+    sheet_size: int,
+) -> None:
+    padded = data.resize == "shortest_edge"
+    names = []
+    for split in SPLITS:
+        rows = _rows(table, split)
+        whole = ImageSet(pixels.images, _image_table(table, pixels.sizes if padded else None))
+        save(to / split, whole, rows=rows, sheet_size=sheet_size)
+        files = table.loc[rows, ["file", "label"]]
+        names.append(
+            pd.DataFrame({"split": split, "row": range(len(rows)), "file": files["file"], "label": files["label"]})
+        )
+    meta = {
+        "classes": raw.classes,
+        "channels": data.channels,
+        "image_size": data.image_size,
+        "resize": data.resize,
+        "max_pixels": data.max_pixels,
+    }
+    _write_text(to / "meta.json", json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
+    _write_text(to / "files.csv", _csv(pd.concat(names)))
+    with replaced(to / "findings") as folder:
+        _write_text(folder / "counts.csv", _csv(_counts(table, raw.classes)))
+        left_out = table[(table["left_out"] != "") & (table["left_out"] != "over data.train_size")]
+        _write_text(folder / "left_out.csv", _csv(left_out[["file", "label", "split", "left_out"]].sort_values("file")))
+        _write_text(folder / "near_copies.csv", _csv(near))
+        _write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+
+
+def _image_table(table: pd.DataFrame, sizes: np.ndarray | None) -> pd.DataFrame:
+    out = pd.DataFrame({"id": table["id"], "label": table["label"], "source_id": table["id"], "origin": "real"})
+    if sizes is not None:
+        out["height"], out["width"] = sizes[:, 0], sizes[:, 1]
+    return out
+
+
+def _counts(table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """Images a class and split, classes in order; the unlabelled ones have no class."""
+    kept = table[table["left_out"] == ""]
+    counts = pd.crosstab(kept["label"], kept["split"]).reindex(index=classes, columns=SPLITS[:3], fill_value=0)
+    return counts.rename_axis(None, axis=1).rename_axis("class").reset_index()
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Replace a file at once."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)

@@ -1,0 +1,36 @@
+"""Probs on disk: float32 .npy (seeds, N, classes), rows in table order; and predictions for people."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from touchstone.errors import TouchstoneError
+from touchstone.params import Params
+
+
+def load_probs(folder: Path, names: Iterable[str], split: str) -> dict[str, np.ndarray]:
+    """name -> float32 (seeds, N, classes) of `folder/<name>/<split>.npy`. Raises TouchstoneError where one is missing."""
+    out = {}
+    for name in names:
+        file = folder / name / f"{split}.npy"
+        try:
+            out[name] = np.load(file, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise TouchstoneError(f"{file}: no readable predictions ({error}); run `dvc repro`") from error
+    return out
+
+
+def load_all(data: Path, params: Params, split: str) -> dict[str, np.ndarray]:
+    """The Probs of every declared run and ensemble below `data`."""
+    return load_probs(data / "probs", params.runs, split) | load_probs(data / "ensembles", params.ensembles, split)
+
+
+def predictions(probs: np.ndarray, files: list[str], classes: list[str]) -> pd.DataFrame:
+    """file, label, probability, sorted by file: the mean over the seeds of (seeds, N, classes) decides."""
+    mean = probs.mean(0, dtype=np.float64)  # (N, classes)
+    best = mean.argmax(1) if len(mean) else np.zeros(0, np.int64)
+    table = pd.DataFrame({"file": files, "label": [classes[i] for i in best]})
+    table["probability"] = mean[np.arange(len(best)), best].round(4)
+    return table.sort_values("file").reset_index(drop=True)

@@ -1,0 +1,57 @@
+"""Pixels to a given size, in one resampling (OpenCV): area averages when shrinking, linear when growing."""
+
+import cv2
+import numpy as np
+
+MODES = ("squash", "crop", "pad", "shortest_edge")
+
+
+def resize(pixels: np.ndarray, *, size_px: int, mode: str) -> np.ndarray:
+    """uint8 (h, w, C) -> uint8 (H, W, C).
+
+    squash: H = W = size_px, the aspect is lost. crop: the largest centred square, then as squash. pad: the whole
+    image, centred on black. shortest_edge: the shorter side becomes size_px, the aspect is kept.
+    """
+    height, width = pixels.shape[:2]
+    if mode == "squash":
+        return scale(pixels, size_px, size_px)
+    if mode == "crop":
+        return scale(centre_square(pixels), size_px, size_px)
+    if mode == "shortest_edge":
+        return scale(pixels, *edges(height, width, size_px, max(height, width) / min(height, width)))
+    if mode == "pad":
+        return _pad(pixels, size_px)
+    raise ValueError(f"mode: got {mode!r}, expected one of {', '.join(MODES)}")
+
+
+def scale(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """uint8 (h, w, C) -> uint8 (height, width, C)."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    shrinks = height * width < pixels.shape[0] * pixels.shape[1]
+    out = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return out.reshape(height, width, pixels.shape[2])  # OpenCV drops a channel axis of 1
+
+
+def centre_square(pixels: np.ndarray) -> np.ndarray:
+    """The largest centred square, a view (s, s, C)."""
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[top : top + side, left : left + side]
+
+
+def edges(height: int, width: int, size_px: int, aspect: float) -> tuple[int, int]:
+    """(height, width) in px of an image whose shorter side becomes size_px; `aspect` is longer over shorter."""
+    longer = max(size_px, round(size_px * aspect))
+    return (size_px, longer) if height <= width else (longer, size_px)
+
+
+def _pad(pixels: np.ndarray, size_px: int) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    factor = size_px / max(height, width)
+    inner = scale(pixels, max(1, round(height * factor)), max(1, round(width * factor)))
+    out = np.zeros((size_px, size_px, pixels.shape[2]), np.uint8)
+    top, left = (size_px - inner.shape[0]) // 2, (size_px - inner.shape[1]) // 2
+    out[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return out

@@ -1,0 +1,123 @@
+"""A trained run on disk: one safetensors file a seed and `model.json`, which says how to rebuild and feed the net.
+
+Weights carry no metadata, so that equal weights are equal bytes.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from touchstone.errors import TouchstoneError
+from touchstone.loaders import View, to_float
+from touchstone.models import build
+
+if TYPE_CHECKING:
+    from touchstone.training.run import Task
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is needed to rebuild a run's nets and to feed them images.
+
+    mean, std: of each channel in grey levels (0..255). weights: seed -> sha256 of its file.
+    """
+
+    net: str
+    options: dict[str, int | float | bool | str]
+    classes: list[str]
+    channels: int
+    input_size: int
+    image_size: int
+    resize: str
+    max_pixels: int
+    mean: list[float]
+    std: list[float]
+    weights: dict[str, str]
+    selected_step: dict[str, int]
+
+    @classmethod
+    def of(cls, task: "Task", *, selected_step: dict[str, int], meta: dict[str, Any]) -> "Card":
+        """The card of a run that was trained as `task`; meta: what preparation wrote to meta.json."""
+        settings = task.settings
+        return cls(
+            net=settings.net,
+            options=settings.options,
+            input_size=settings.input_size,
+            mean=task.mean,
+            std=task.std,
+            weights={},
+            selected_step=selected_step,
+            **meta,
+        )
+
+    @property
+    def view(self) -> View:
+        return View(size_px=self.image_size, input_px=self.input_size)
+
+
+class Predictor(nn.Module):
+    """One seed's net behind its normalisation: uint8 (B, S, S, C) -> logits (B, classes)."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, net: nn.Module, card: Card) -> None:
+        super().__init__()
+        self.net = net.to(memory_format=torch.channels_last)
+        self.register_buffer("mean", torch.tensor(card.mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(card.std)[:, None, None])
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.net(to_float(pixels, self.mean, self.std))
+
+
+def save_run(folder: Path, card: Card, weights: dict[int, dict[str, torch.Tensor]]) -> None:
+    """Write a run into the existing `folder`; `card.weights` is filled in from the files written."""
+    hashes = {}
+    for seed, tensors in weights.items():
+        file = folder / f"seed-{seed}.safetensors"
+        safetensors.torch.save_file(tensors, file)
+        hashes[str(seed)] = hashlib.sha256(file.read_bytes()).hexdigest()
+    text = json.dumps(asdict(card) | {"weights": hashes}, indent=2, ensure_ascii=False)
+    (folder / "model.json").write_text(text + "\n", encoding="utf-8")
+
+
+def load_card(folder: Path) -> Card:
+    """Raises TouchstoneError where the run is missing or its card cannot be read."""
+    try:
+        return Card(**json.loads((folder / "model.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise TouchstoneError(f"{folder}: no readable run ({error}); run `dvc repro` or `dvc pull`") from error
+
+
+def load_nets(folder: Path, card: Card, *, device: str = "cpu") -> list[Predictor]:
+    """The nets of all seeds, in the card's order. Raises TouchstoneError on damaged or missing weights."""
+    return [
+        _load_net(folder / f"seed-{seed}.safetensors", sha256, card).to(device) for seed, sha256 in card.weights.items()
+    ]
+
+
+def _load_net(file: Path, sha256: str, card: Card) -> Predictor:
+    try:
+        content = file.read_bytes()
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise TouchstoneError(f"{file}: damaged (sha256 differs from model.json); run `dvc checkout --force`")
+        tensors = safetensors.torch.load(content)
+    except (OSError, SafetensorError) as error:
+        raise TouchstoneError(f"{file}: cannot be read ({error}); run `dvc checkout --force`") from error
+    net = build(
+        card.net,
+        num_classes=len(card.classes),
+        in_channels=card.channels,
+        input_size=card.input_size,
+        options=card.options,
+    )
+    net.load_state_dict(tensors)
+    return Predictor(net, card)

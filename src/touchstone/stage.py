@@ -1,0 +1,60 @@
+"""How a stage runs: errors in one line; seconds, versions and hardware into a file that no result depends on."""
+
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from touchstone.errors import run as run_or_explain
+
+RUNTIME = Path("metrics/runtime")  # ignored by git, no output of any stage
+PACKAGES = ("dvc", "numpy", "opencv-python-headless", "pandas", "pillow", "pytorch-lightning", "torch", "torchvision")
+
+
+def run(main: Callable[[], dict[str, object] | None]) -> None:
+    """Run a stage's main and note its cost in metrics/runtime/<stage>.json; main may return further figures."""
+    run_or_explain(lambda: _measured(main))
+
+
+def _measured(main: Callable[[], dict[str, object] | None]) -> None:
+    started, began = datetime.now(UTC), time.perf_counter()
+    figures = main() or {}
+    name = "@".join([Path(sys.argv[0]).stem, *(["-".join(sys.argv[1:])] if sys.argv[1:] else [])])
+    note = {
+        "stage": name,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(time.perf_counter() - began, 2),
+        "peak_memory_mib": _peak_mib(),
+        **figures,
+        "hardware": _hardware(),
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
+    }
+    RUNTIME.mkdir(parents=True, exist_ok=True)
+    (RUNTIME / f"{name}.json").write_text(json.dumps(note, indent=2) + "\n")
+
+
+def _peak_mib() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))  # macOS counts bytes, Linux KiB
+
+
+def _hardware() -> dict[str, object]:
+    found: dict[str, object] = {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()}
+    torch = sys.modules.get("torch")  # only where the stage needed it anyway
+    if torch is not None and torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()

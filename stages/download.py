@@ -1,0 +1,18 @@
+"""data.source -> data/raw: the images as published, checked by hash, in a form that does not change again."""
+
+from pathlib import Path
+
+from touchstone import params
+from touchstone.imageset import replaced
+from touchstone.sources import load_source
+from touchstone.stage import run
+
+
+def main() -> None:
+    data = params.load().data
+    with replaced(Path("data/raw")) as folder:
+        load_source(data.source).download(to=folder, path=Path(data.path), mirror=data.mirror)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,30 @@
+"""predict@<model>-<arm>: data/runs/<model>-<arm> x splits -> data/probs/<model>-<arm>/{val,test,unlabelled}.npy."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from touchstone import params
+from touchstone.imageset import load, replaced
+from touchstone.predict import device, probabilities
+from touchstone.runs import load_card, load_nets
+from touchstone.stage import run
+
+
+def main() -> None:
+    name = sys.argv[1]
+    settings = params.load()
+    torch.set_num_threads(settings.train.num_threads)
+    card = load_card(Path("data/runs") / name)
+    nets = load_nets(Path("data/runs") / name, card, device=device(settings.machine.accelerator))
+    with replaced(Path("data/probs") / name) as folder:
+        for split in ("val", "test", "unlabelled"):
+            images = load(Path("data/prepared") / split)
+            probs = [probabilities(net, images, view=card.view, num_classes=len(card.classes)) for net in nets]
+            np.save(folder / f"{split}.npy", np.stack(probs))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,25 @@
+"""data/raw -> data/prepared: decoded, resized, split, searched for copies."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from touchstone import params
+from touchstone.preparation import prepare
+from touchstone.sources import load_source
+from touchstone.stage import run
+
+TO = Path("data/prepared")
+
+
+def main() -> dict[str, object]:
+    settings = params.load()
+    raw = load_source(settings.data.source).read(raw=Path("data/raw"))
+    summary = prepare(raw, data=settings.data, to=TO, sheet_size=settings.report.sheet)
+    print(pd.read_csv(TO / "findings/counts.csv").to_string(index=False))
+    print(*(f"{key}: {value}" for key, value in summary.items()), sep="\n")
+    return summary
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,20 @@
+"""transform@<name>: data/prepared/train -> data/pools/<name>, one new image of each training image."""
+
+import sys
+from pathlib import Path
+
+from touchstone import params
+from touchstone.imageset import load, save
+from touchstone.stage import run
+from touchstone.transforms import transform
+
+
+def main() -> None:
+    name = sys.argv[1]
+    settings = params.load()
+    made = transform(load(Path("data/prepared/train")), name=name, settings=settings.transforms[name])
+    save(Path("data/pools") / name, made, sheet_size=settings.report.sheet)
+
+
+if __name__ == "__main__":
+    run(main)
