@@ -1,0 +1,179 @@
+"""The files of a .zip or tar archive, one after another, without extracting anything to disk.
+
+An archive is foreign input: names that point elsewhere, links, devices, and contents that unpack to more than
+was allowed are refused, and what is counted is what was really read, never what a header declares.
+"""
+
+import bz2
+import gzip
+import io
+import lzma
+import re
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from touchstone.errors import TouchstoneError
+
+# Suffix -> what unpacks the stream of members.
+TAR_OPENERS: dict[str, Callable[[Path, str], Any]] = {
+    ".tar": open,
+    ".tar.gz": gzip.open,
+    ".tgz": gzip.open,
+    ".tar.bz2": bz2.open,
+    ".tar.xz": lzma.open,
+}
+SUFFIXES = (".zip", *TAR_OPENERS)
+CHUNK_BYTES = 1 << 20
+DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+    RuntimeError,  # unknown compression (NotImplementedError), headers nested without end (RecursionError)
+)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the name ends as that of an archive that `members` reads."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def members(path: Path, *, max_files: int, max_bytes: int) -> Iterator[tuple[str, bytes]]:
+    """Yield (posix name, content) of the archive's regular files, in its own order.
+
+    Directories, `__MACOSX/`, `Thumbs.db` and names with a part that begins with a dot are left out. Memory: one
+    member at a time, and of that at most what is left of `max_bytes`.
+
+    Raises `TouchstoneError` for links, devices, absolute names, drive letters, backslashes, `..`, two members of
+    one name, encrypted members, more than `max_files` files or `max_bytes` uncompressed bytes in all, a damaged
+    or truncated archive, and an unknown suffix. Damage shows where it lies: members before it were yielded.
+    """
+    if not is_archive(path):
+        raise TouchstoneError(f"{path}: not an archive; expected one of {', '.join(SUFFIXES)}")
+    reader = _zip_members if path.name.lower().endswith(".zip") else _tar_members
+    seen: set[str] = set()
+    try:
+        for name, content in reader(path, max_bytes):
+            if name in seen:
+                raise _refusal(path, name, "two members have this name", "pack the archive again")
+            if len(seen) == max_files:
+                reason = f"the archive holds more than {max_files} files"
+                raise _refusal(path, name, reason, "unpack it yourself if you trust it")
+            seen.add(name)
+            yield name, content
+    except DAMAGE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise TouchstoneError(f"{path}: damaged or truncated ({reason}); get the archive again") from error
+
+
+def hidden(name: str) -> bool:
+    """Whether a posix name is left out: bookkeeping of an operating system, or a part that begins with a dot."""
+    parts = name.split("/")
+    return parts[-1] == "Thumbs.db" or any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
+def _zip_members(path: Path, left: int) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            name = _safe_name(path, info.filename)
+            kind = stat.S_IFMT(info.external_attr >> 16)  # the Unix mode; 0 where the archive was packed elsewhere
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _not_regular(path, name, "a symbolic link" if stat.S_ISLNK(kind) else "a device")
+            if info.is_dir() or hidden(name):
+                continue
+            if info.flag_bits & 0x1:
+                raise _refusal(path, name, "is encrypted", "pack the archive again without a password")
+            with archive.open(info) as file:
+                content = _read(file, left, path, name)
+            left -= len(content)
+            yield name, content
+
+
+def _tar_members(path: Path, left: int) -> Iterator[tuple[str, bytes]]:
+    opener = next(opener for suffix, opener in TAR_OPENERS.items() if path.name.lower().endswith(suffix))
+    with opener(path, "rb") as stream, tarfile.open(fileobj=_SmallReads(stream), mode="r:") as archive:
+        for info in archive:
+            archive.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps every header it has seen
+            name = _safe_name(path, info.name)
+            if info.isdir():
+                continue
+            if not info.isreg():
+                raise _not_regular(path, name, "a link" if info.issym() or info.islnk() else "a device")
+            if hidden(name):
+                left -= info.size  # a tar can only be read through
+                if left < 0:
+                    raise _too_large(path, name)
+                continue
+            file = archive.extractfile(info)
+            assert file is not None  # None is for directories and devices
+            content = _read(file, left, path, name)
+            left -= len(content)
+            yield name, content
+        _check_end(archive, stream)
+
+
+def _check_end(archive: tarfile.TarFile, stream: IO[bytes]) -> None:
+    """tarfile stops silently at a header that it cannot parse, and at a missing end mark."""
+    stream.seek(archive.offset)
+    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("no end mark")
+    stream.read(CHUNK_BYTES)  # past the padding, so that the compression's own checksum is verified
+
+
+class _SmallReads(io.RawIOBase):
+    """The stream, refusing large single reads: tarfile takes in a pax header of any declared size at once."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= CHUNK_BYTES:
+            raise tarfile.ReadError("a header is too large")
+        return self.stream.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self.stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.stream.tell()
+
+
+def _read(file: IO[bytes], left: int, path: Path, name: str) -> bytes:
+    """The member's content; at most `left` bytes and one chunk are unpacked, whatever its header says."""
+    content = io.BytesIO()
+    while chunk := file.read(CHUNK_BYTES):
+        content.write(chunk)
+        if content.tell() > left:
+            raise _too_large(path, name)
+    return content.getvalue()
+
+
+def _safe_name(path: Path, name: str) -> str:
+    """The name without `.` parts and doubled slashes."""
+    if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
+        reason = "the name is absolute, or holds `..`, a backslash or a drive letter"
+        raise _refusal(path, name, reason, "pack the archive again with relative names")
+    return str(PurePosixPath(name))
+
+
+def _not_regular(path: Path, name: str, what: str) -> TouchstoneError:
+    return _refusal(path, name, f"is {what}, expected a regular file", "pack the archive again without it")
+
+
+def _too_large(path: Path, name: str) -> TouchstoneError:
+    return _refusal(path, name, "unpacks to more than the bytes allowed", "unpack it yourself if you trust it")
+
+
+def _refusal(path: Path, name: str, reason: str, remedy: str) -> TouchstoneError:
+    return TouchstoneError(f"{path}: {name}: {reason}; {remedy}")

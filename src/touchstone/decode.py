@@ -1,0 +1,121 @@
+"""Image file -> uint8 pixels, by one stated rule, or `BadImage` with the reason.
+
+    what the file holds                               what comes out
+    several frames or pages                           the first
+    EXIF orientation                                  applied
+    alpha, or a colour declared transparent           composited over white
+    16-bit grey, 32-bit integers (I;16*, I)           value / 257, rounded, clipped to 0..255
+    1 bit                                             0 and 255
+    float (F)                                         its own minimum..maximum -> 0..255; a constant image -> 0
+    palette, CMYK, YCbCr, LAB, HSV                    Pillow's convert("RGB")
+    16-bit RGB                                        8 bits, as Pillow reads it
+    colour, one channel wanted                        Pillow's "L": ITU-R 601 luma
+    grey, three channels wanted                       the grey repeated
+
+EPS is not read, because Pillow would run Ghostscript on it.
+"""
+
+import functools
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from touchstone.errors import BadImage
+
+# EPS runs a program; of the others Pillow knows the header only, and hands the pixels to a plug-in or to Windows.
+NOT_DECODED = frozenset({"EPS", "BUFR", "GRIB", "HDF5", "MPEG", "WMF"})
+
+
+def decode(file: BinaryIO, *, channels: int, max_pixels: int) -> np.ndarray:
+    """Decode one image file completely: uint8 (H, W, channels), by the rule of this module.
+
+    `channels` is 1 or 3. `max_pixels` (H * W) is checked before anything is decoded; Pillow's own limit
+    (`Image.MAX_IMAGE_PIXELS`) holds too. Raises `BadImage` for what is not an image, is truncated, damaged,
+    empty or too large. Safe to call from several threads.
+    """
+    assert channels in (1, 3), channels
+    try:
+        return as_channels(_pixels(_load(file, max_pixels)), channels)
+    except BadImage:
+        raise
+    except UnidentifiedImageError:
+        raise BadImage("not an image, or of a format that Pillow does not read") from None
+    except Image.DecompressionBombError:
+        raise BadImage(f"more than {max_pixels} pixels") from None
+    except Exception as error:  # on damaged bytes Pillow raises almost anything, TypeError and IndexError included
+        raise BadImage(f"cannot be decoded ({_one_line(error)})") from error
+
+
+def as_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """Turn uint8 (H, W, 1 or 3) into uint8 (H, W, channels): luma to grey, repetition to colour."""
+    if pixels.shape[2] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
+
+
+@functools.cache
+def image_suffixes() -> frozenset[str]:
+    """The lower-case file suffixes, with their dot, of the formats that `decode` reads."""
+    formats = _formats()
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(sorted(set(Image.OPEN) - NOT_DECODED))
+
+
+def _load(file: BinaryIO, max_pixels: int) -> Image.Image:
+    image: Image.Image = Image.open(file, formats=_formats())
+    _check_size(image, max_pixels)
+    image = ImageOps.exif_transpose(image)
+    _check_size(image, max_pixels)  # an icon's real size shows only now
+    return image
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise BadImage(f"no pixels ({width}x{height})")
+    # Between one and two times its own limit Pillow only warns, so that limit is checked here as well.
+    limit = min(max_pixels, Image.MAX_IMAGE_PIXELS or max_pixels)
+    if width * height > limit:
+        raise BadImage(f"{width}x{height} is more than {limit} pixels")
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    """uint8 (H, W, 1) of a grey image, (H, W, 3) of any other."""
+    if image.mode == "F":
+        return _stretch(np.asarray(image, np.float64))[:, :, None]
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        return ((values + 128) // 257).astype(np.uint8)[:, :, None]  # v / 257, rounded
+    if image.has_transparency_data:
+        image = _over_white(image)
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L"))[:, :, None]
+    return np.asarray(image.convert("RGB"))
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode == "La":  # the one mode without a direct way to RGBA
+        image = image.convert("LA")
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+
+
+def _stretch(values: np.ndarray) -> np.ndarray:
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    if low == high:
+        return np.zeros(values.shape, np.uint8)
+    unit = np.nan_to_num(np.clip((values - low) / (high - low), 0.0, 1.0), nan=0.0)
+    return np.rint(unit * 255).astype(np.uint8)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
