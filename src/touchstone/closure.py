@@ -1,4 +1,4 @@
-"""Which files of this project a Python file imports, directly or not: what its results depend on. Reads, runs nothing."""
+"""Which files of this project a Python file imports, directly or not: what its results depend on. Runs nothing."""
 
 import ast
 import hashlib

@@ -51,13 +51,14 @@ def valid_sizes(table: pd.DataFrame) -> np.ndarray | None:
 
 
 def to_float(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """uint8 (B, H, W, C) -> normalised float32 (B, C, H, W) in channels_last memory. mean, std: (C, 1, 1), of 0..255."""
+    """uint8 (B, H, W, C) -> normalised float32 (B, C, H, W), channels_last. mean, std: (C, 1, 1), in grey levels."""
     return pixels.permute(0, 3, 1, 2).float().sub_(mean).div_(std)  # the permuted view is channels_last already
 
 
 def statistics(data: TrainingSet, *, block: int = 4096) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel over all stored pixels, in grey levels, exact in integers."""
-    total = squares = count = 0
+    total = squares = np.zeros(data.parts[0].shape[3], np.int64)  # (C,)
+    count = 0
     for start in range(0, len(data), block):
         pixels = data.gather(np.arange(start, min(start + block, len(data))))
         levels = np.stack([np.bincount(pixels[..., c].ravel(), minlength=256) for c in range(pixels.shape[-1])])

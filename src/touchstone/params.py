@@ -168,8 +168,6 @@ class Params(Section):
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's core schema, and no key twice."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
         twice = sorted({key for key in keys if keys.count(key) > 1})
@@ -179,6 +177,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", "~nN"),
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -206,7 +205,7 @@ def _float(text: str) -> float:
 def parse(text: str) -> dict[str, Any]:
     """YAML 1.2 text to plain values. Raises TouchstoneError with the line of a mistake."""
     try:
-        values = yaml.load(text, _Loader)  # a subclass of SafeLoader
+        values = _Loader(text).get_single_data()
     except yaml.YAMLError as error:
         raise TouchstoneError("params.yaml: not YAML: " + " ".join(str(error).split())) from error
     if not isinstance(values, dict):
@@ -234,6 +233,26 @@ def load(path: Path = Path("params.yaml")) -> Params:
             )
     _check_names(params)
     return params
+
+
+def changed(text: str, changes: list[str]) -> str:
+    """The YAML text with each "section.key=value" of `changes` set; unchanged text where there are none.
+
+    Raises TouchstoneError on a change without "=" or below something that is no mapping.
+    """
+    if not changes:
+        return text
+    values = parse(text)
+    for change in changes:
+        key, equals, value = change.partition("=")
+        *sections, last = key.split(".")
+        place: Any = values
+        for section in sections:
+            place = place.setdefault(section, {}) if isinstance(place, dict) else None
+        if not equals or not isinstance(place, dict):
+            raise TouchstoneError(f"-S {change}: expected section.key=value")
+        place[last] = parse(f"value: {value}")["value"]
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
 def _tuples(value: Any) -> Any:

@@ -13,6 +13,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -122,7 +123,7 @@ def _split_table(raw: RawSet, pixels: _Pixels, data: Data) -> pd.DataFrame:
     """One row a raw image, in raw order: id, label, file, split, left_out (the reason, or "")."""
     official = {image.split for image in raw.images}
     own_val = "val" in official
-    rules = {
+    rules: dict[str, Any] = {
         "has_test": "test" in official,
         "test_fraction": data.test_fraction,
         "val_fraction": 0.0 if own_val else data.val_fraction,
@@ -212,14 +213,15 @@ def _check_splits(table: pd.DataFrame, classes: list[str], data: Data) -> None:
     for name in classes:
         if not ((kept["split"] == "train") & (kept["label"] == name)).any():
             raise TouchstoneError(
-                f"class {name!r} has no training image left; add images, or lower data.test_fraction "
-                f"({data.test_fraction}), data.val_fraction ({data.val_fraction}), or raise data.train_size ({data.train_size})"
+                f"class {name!r} has no training image left at data.test_fraction {data.test_fraction}, "
+                f"data.val_fraction {data.val_fraction}, data.train_size {data.train_size}; add images or change these"
             )
     if not (kept["split"] == "test").any():
         raise TouchstoneError("the test split is empty; raise data.test_fraction, or add images or a test folder")
     if data.val_fraction and not data.fold and not (kept["split"] == "val").any():
         raise TouchstoneError(
-            f"the validation split is empty at data.val_fraction {data.val_fraction}; raise it, or set 0 for no selection"
+            f"the validation split is empty at data.val_fraction {data.val_fraction}; "
+            "raise it, or set 0 for no selection"
         )
 
 

@@ -11,7 +11,7 @@ from touchstone.params import Params
 
 
 def load_probs(folder: Path, names: Iterable[str], split: str) -> dict[str, np.ndarray]:
-    """name -> float32 (seeds, N, classes) of `folder/<name>/<split>.npy`. Raises TouchstoneError where one is missing."""
+    """name -> float32 (seeds, N, classes) of `folder/<name>/<split>.npy`; TouchstoneError where one is missing."""
     out = {}
     for name in names:
         file = folder / name / f"{split}.npy"

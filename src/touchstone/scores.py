@@ -1,5 +1,7 @@
 """Probs x labels -> metrics. One code scores a run and an ensemble alike."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from sklearn.metrics import f1_score, log_loss
 
@@ -53,5 +55,5 @@ def _proper(probs: np.ndarray) -> np.ndarray:
     return wide / wide.sum(1, keepdims=True)
 
 
-def _mean(values) -> float:
+def _mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))

@@ -1,4 +1,4 @@
-"""Random numbers as pure functions of (seed, purpose, ...): no global state, so killing and resuming changes nothing."""
+"""Random numbers as pure functions of (seed, purpose, ...): no global state, so resuming changes nothing."""
 
 import hashlib
 

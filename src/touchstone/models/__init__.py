@@ -31,9 +31,17 @@ def check_net(model: str, net: str) -> None:
 
 
 def build(
-    net: str, *, num_classes: int, in_channels: int, input_size: int, options: dict[str, int | float | bool | str]
+    net: str,
+    *,
+    num_classes: int,
+    in_channels: int,
+    input_size: int,
+    options: dict[str, int | float | bool | str],
 ) -> "nn.Module":
-    """The net, its weights drawn from torch's global generator. Raises TouchstoneError on a size or option that it lacks."""
+    """The net, its weights drawn from torch's global generator.
+
+    Raises TouchstoneError on an unknown net, a size or an option that it lacks.
+    """
     check_net(net, net)
     function = importlib.import_module(f"touchstone.models.{net}").build
     known = [name for name in inspect.signature(function).parameters if name not in GIVEN]

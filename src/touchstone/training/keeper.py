@@ -69,7 +69,6 @@ class Keeper(pl.Callback):
         state = torch.load(self.state_file, weights_only=True, map_location="cpu")
         classifier.restore(state["classifier"])
         self.progress = Progress(**state["progress"])
-        self.progress.best_score = tuple(self.progress.best_score)
         print(f"{self.title}: resumed at step {self.progress.step} of {self.num_steps}")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -17,6 +17,7 @@ import pandas as pd
 import pytorch_lightning as pl
 import safetensors.torch
 import torch
+from torch.utils import deterministic
 from torch.utils.data import DataLoader
 
 from touchstone.arms import TrainingSet
@@ -116,7 +117,9 @@ def _seed(task: Task, seed: int, folder: Path) -> Trained:
     if (folder / "done.json").exists():
         done = json.loads((folder / "done.json").read_text())
         print(f"{task.title} seed {seed}: trained before")
-        return Trained(seed, safetensors.torch.load_file(folder / "weights.safetensors"), *done, 0.0)
+        step, history = done
+        weights = safetensors.torch.load_file(folder / "weights.safetensors")
+        return Trained(seed, weights, step, history, 0.0)
     trained = train_seed(task, seed=seed, state_file=folder / "state.pt")
     safetensors.torch.save_file(trained.weights, folder / "weights.safetensors")
     (folder / "done.new").write_text(json.dumps([trained.selected_step, trained.history]))
@@ -191,7 +194,7 @@ def _trainer(task: Task, keeper: Keeper) -> pl.Trainer:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs time
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs time
     return pl.Trainer(
         accelerator=task.machine.accelerator,
         devices=1,

@@ -1,0 +1,59 @@
+"""The command `touchstone`: predict a folder, run a study, train side by side. Run from the project's root."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from touchstone import params
+from touchstone.errors import run
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse the command line and run one command; bad input is one line and exit code 1."""
+    parser = argparse.ArgumentParser(prog="touchstone", description="Does an augmentation help?")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    predict = commands.add_parser("predict", help="label the images of a folder with a trained run or ensemble")
+    predict.add_argument("folder", type=Path, metavar="DIR")
+    predict.add_argument("-o", "--output", type=Path, default=Path("predictions.csv"), help="default: predictions.csv")
+    predict.add_argument("-m", "--model", default="", help="a run or an ensemble; default: the first ensemble, or run")
+    predict.set_defaults(command=_predict)
+
+    study = commands.add_parser("study", help="run recipes/NAME, keep its metrics.json and report.md there")
+    study.add_argument("name", metavar="NAME")
+    study.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="over the recipe's")
+    study.set_defaults(command=_study)
+
+    train = commands.add_parser("train", help="run the train stages side by side, one GPU each where there are GPUs")
+    train.add_argument("-j", "--jobs", type=int, default=2)
+    train.set_defaults(command=_train)
+
+    arguments = parser.parse_args(argv)
+    run(lambda: arguments.command(arguments))
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from touchstone.inference import load_decider, predict_folder
+
+    settings = params.load()
+    name = arguments.model or next(iter([*settings.ensembles, *settings.runs]))
+    table, bad = predict_folder(arguments.folder, load_decider(name, params=settings, runs=Path("data/runs")))
+    for file, reason in bad.items():
+        print(f"not readable: {file}: {reason}", file=sys.stderr)
+    new = arguments.output.with_name(f".{arguments.output.name}.new")
+    table.to_csv(new, index=False)
+    new.replace(arguments.output)
+    print(f"{arguments.output}: {len(table)} images by {name}, {len(bad)} not readable")
+
+
+def _study(arguments: argparse.Namespace) -> None:
+    from touchstone.workspace import study
+
+    space = study(arguments.name, root=Path.cwd(), changes=arguments.set_param)
+    print(f"kept in recipes/{arguments.name}; the whole report: {space / 'metrics/report.html'}")
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from touchstone.parallel import count_gpus, train_runs
+
+    train_runs(params.load().runs, jobs=max(1, arguments.jobs), num_gpus=count_gpus())
