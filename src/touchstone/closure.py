@@ -3,7 +3,6 @@
 import ast
 import hashlib
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent  # src/touchstone
@@ -32,7 +31,6 @@ def digest(files: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
-@cache
 def _imported_files(file: Path) -> list[Path]:
     names: list[str] = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -76,10 +76,9 @@ class NearCopies:
 
 def near_copies(held_out: np.ndarray, train: np.ndarray, *, threshold: float) -> NearCopies:
     """The nearest training image of each held-out one, plain or mirrored. Both uint8 (N, H, W, C)."""
-    small = thumbnails(train)
     query = thumbnails(held_out)
-    row, distance = nearest_rows(query, small)
-    mirror_row, mirror_distance = nearest_rows(query, _flat(_square(small)[:, :, ::-1]))
+    row, distance = nearest_rows(query, thumbnails(train))
+    mirror_row, mirror_distance = nearest_rows(query, thumbnails(train[:, :, ::-1]))
     mirrored = mirror_distance < distance
     return NearCopies(
         row=np.where(mirrored, mirror_row, row),
@@ -132,14 +131,6 @@ def nearest_rows(query: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.n
 
 def _rms(difference: np.ndarray) -> np.ndarray:
     return np.sqrt((difference**2).mean(1))
-
-
-def _square(flat: np.ndarray) -> np.ndarray:
-    return flat.reshape(len(flat), SIDE, SIDE, -1)
-
-
-def _flat(square: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(square).reshape(len(square), -1)
 
 
 def _reencoded(pixels: np.ndarray) -> np.ndarray:

@@ -182,7 +182,7 @@ def _loader(task: Task, seed: int, start: int) -> DataLoader:
 def _validator(task: Task) -> Callable[[Classifier], tuple[float, float]]:
     def validate(classifier: Classifier) -> tuple[float, float]:
         out = logits(classifier, task.val, view=task.view)
-        labels = torch.from_numpy(task.val_labels)
+        labels = torch.tensor(task.val_labels)
         loss = float(torch.nn.functional.cross_entropy(out, labels))
         return loss, float((out.argmax(1) == labels).double().mean())
 

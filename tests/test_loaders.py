@@ -1,0 +1,89 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import image_set
+from torch.utils.data import DataLoader
+
+from touchstone.arms import TrainingSet, combine
+from touchstone.imageset import ImageSet
+from touchstone.loaders import Batches, View, statistics, to_float
+from touchstone.params import Arm
+
+SET = image_set(["a", "b"] * 5)
+
+
+def training_set(images: ImageSet = SET) -> TrainingSet:
+    return combine(Arm(), train=images, additions=[], name="x")
+
+
+def batches(start: int = 0, num_steps: int = 12, **changes) -> Batches:
+    settings = {"batch_size": 4, "seed": 3, "crop_padding": 0, "hflip": False, "view": View(8, 8)} | changes
+    return Batches(training_set(), np.arange(10), num_steps=num_steps, start=start, **settings)
+
+
+def test_every_epoch_sees_every_image_once_and_in_another_order() -> None:
+    seen = torch.cat([labels for _, labels in (batches()[i] for i in range(10))]).reshape(4, 10).tolist()
+    assert all(sorted(epoch) == list(range(10)) for epoch in seen)
+    assert seen[0] != seen[1]
+
+
+def test_pixels_belong_to_their_labels() -> None:
+    pixels, labels = batches()[2]
+    assert np.array_equal(pixels.numpy(), SET.images[labels.numpy()])
+
+
+@pytest.mark.parametrize("online", [{}, {"crop_padding": 2, "hflip": True}])
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_the_stream_is_the_same_from_anywhere_and_for_any_workers(online: dict, num_workers: int) -> None:
+    whole = [batches(**online)[i] for i in range(12)]
+    rest = list(DataLoader(batches(start=5, **online), batch_size=None, num_workers=num_workers))
+    assert len(rest) == 7
+    for (pixels, labels), (other, names) in zip(whole[5:], rest, strict=True):
+        assert torch.equal(pixels, other)
+        assert torch.equal(labels, names)
+
+
+def test_online_augmentation_crops_and_flips_each_image_for_itself() -> None:
+    flips = crops = 0
+    for step in range(12):
+        pixels, labels = batches(crop_padding=1, hflip=True)[step]
+        for image, label in zip(pixels.numpy(), labels.numpy(), strict=True):
+            padded = np.pad(SET.images[label], ((1, 1), (1, 1), (0, 0)))
+            found = [
+                (top, left, flip)
+                for top in range(3)
+                for left in range(3)
+                for flip in (0, 1)
+                if np.array_equal(image, padded[top : top + 8, left : left + 8][:, :: -1 if flip else 1])
+            ]
+            assert len(found) == 1
+            flips += found[0][2]
+            crops += found[0][:2] != (1, 1)
+    assert 12 < flips < 36
+    assert crops > 24
+
+
+def test_resizing_to_the_net_and_the_centre_of_padded_storage() -> None:
+    assert batches(view=View(8, 16))[0][0].shape == (4, 16, 16, 3)
+    pixels = np.arange(2 * 6 * 10, dtype=np.uint8).reshape(2, 6, 10, 1)
+    out = View(4, 4).squares(pixels, np.array([[4, 10], [6, 4]]))
+    assert np.array_equal(out[0], pixels[0, :4, 3:7])
+    assert np.array_equal(out[1], pixels[1, 1:5, :4])
+
+
+def test_to_float_normalises_into_channels_last() -> None:
+    pixels = torch.from_numpy(SET.images)
+    mean, std = torch.tensor([1.0, 2.0, 3.0])[:, None, None], torch.tensor([2.0, 4.0, 8.0])[:, None, None]
+    x = to_float(pixels, mean, std)
+    assert x.shape == (10, 3, 8, 8)
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(x, (pixels.float().permute(0, 3, 1, 2) - mean) / std)
+
+
+def test_statistics_are_those_of_all_pixels() -> None:
+    mean, std = statistics(training_set(), block=3)
+    assert np.allclose(mean, SET.images.mean((0, 1, 2)), atol=1e-3)
+    assert np.allclose(std, SET.images.std((0, 1, 2)), atol=1e-3)
+    black = ImageSet(np.zeros((2, 4, 4, 1), np.uint8), pd.DataFrame(SET.table[:2]))
+    assert statistics(training_set(black)) == ([0.0], [1.0])

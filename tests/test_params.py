@@ -1,0 +1,123 @@
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from conftest import ROOT
+from touchstone import params
+from touchstone.errors import TouchstoneError
+
+DEFAULT = (ROOT / "params.yaml").read_text()
+
+
+def load(tmp_path: Path, *changes: str, text: str = DEFAULT) -> params.Params:
+    file = tmp_path / "params.yaml"
+    file.write_text(params.changed(text, list(changes)))
+    return params.load(file)
+
+
+def message(tmp_path: Path, *changes: str) -> str:
+    with pytest.raises(TouchstoneError) as caught:
+        load(tmp_path, *changes)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize("recipe", ["", *sorted(path.parent.name for path in ROOT.glob("recipes/*/params.yaml"))])
+def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
+    file = ROOT / "recipes" / recipe / "params.yaml" if recipe else ROOT / "params.yaml"
+    settings = params.load(file)
+    assert settings.runs
+    assert "\n-" not in file.read_text().replace("\n  - ", ""), "list dashes as DVC writes them"
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        ("train.lrr=0.1", ["train.lrr", "unknown key (value 0.1)", "known keys:", "did you mean lr?"]),
+        ("models.simple.bach_size=8", ["models.simple.bach_size", "unknown key", "did you mean batch_size?"]),
+        ("data.image_sise=8", ["data.image_sise", "did you mean image_size?"]),
+        ("transforms.brighter.brightnes=1", ["transforms.brighter.brightnes", "did you mean brightness?"]),
+        ("trian.lr=1", ["trian: unknown key", "did you mean train?"]),
+        ("train.lr=-0.1", ["train.lr", "got -0.1", "greater than 0"]),
+        ("models.simple.lr=-0.1", ["models.simple.lr", "got -0.1", "greater than 0"]),
+        ("train.batch_size=many", ["train.batch_size", "'many'", "integer"]),
+        ("train.batch_size=8.5", ["train.batch_size", "8.5", "integer"]),
+        ("train.hflip=yes", ["train.hflip", "'yes'", "boolean"]),
+        ("train.optimizer=adamm", ["train.optimizer", "'adamm'", "'adam'", "'sgd'"]),
+        ("data.val_fraction=1.5", ["data.val_fraction", "1.5", "less than 1"]),
+        ("data.fold=6 of 5", ["data.fold", "6 of 5", "k of n"]),
+        ("train.epochs=3", ["train", "exactly one of num_steps and epochs"]),
+        ("models.simple.seeds=[1]", ["models.simple.seeds"]),
+        ("arms.fixed.add=[tilt_lef]", ["arms.fixed.add", "'tilt_lef'", "did you mean tilt_left?"]),
+        ("compare.baseline=reel", ["compare.baseline", "'reel'", "did you mean real?"]),
+        ("ensembles.vote.members=[lenet-real, simple-rael]", ["ensembles.vote.members", "did you mean simple-real?"]),
+        ("ensembles.vote.prefer=simple-real", ["ensembles.vote.prefer", "expected one of lenet-real"]),
+        ("ensembles.vote.prefer=''", ["ensembles.vote.prefer", "majority vote needs"]),
+        ("arms.empty={real: false}", ["arms.empty", "nothing to train on"]),
+        ("arms.a-b={}", ["arms.a-b", "pattern"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_key_value_and_remedy(tmp_path: Path, change: str, parts: list[str]) -> None:
+    text = message(tmp_path, change)
+    assert [part for part in parts if part not in text] == [], text
+
+
+def test_several_mistakes_are_counted(tmp_path: Path) -> None:
+    assert "(and 1 more)" in message(tmp_path, "train.lr=-1", "data.image_size=1")
+
+
+def test_a_missing_key_and_a_key_twice(tmp_path: Path) -> None:
+    with pytest.raises(TouchstoneError, match=r"data\.source: this key is missing"):
+        load(tmp_path, text=DEFAULT.replace("  source: digits\n", ""))
+    with pytest.raises(TouchstoneError, match="'seed' stands twice"):
+        load(tmp_path, text=DEFAULT + "seed: 1\n")
+    with pytest.raises(TouchstoneError, match="not YAML"):
+        load(tmp_path, text="a: [1")
+    with pytest.raises(TouchstoneError, match="no such file"):
+        params.load(tmp_path / "nothing.yaml")
+
+
+@pytest.mark.parametrize(
+    "scalar",
+    [
+        "1e-05",
+        "1E5",
+        "off",
+        "yes",
+        "No",
+        "on",
+        "null",
+        "~",
+        "0o17",
+        "0x1f",
+        "1_000",
+        ".5",
+        "5.",
+        "+3",
+        "010",
+        "1:30",
+        "true",
+    ],
+)
+def test_scalars_are_read_as_dvc_reads_them(scalar: str) -> None:
+    dvc = YAML(typ="safe", pure=True).load(f"v: {scalar}")["v"]
+    mine = params.parse(f"v: {scalar}")["v"]
+    assert (mine, type(mine)) == (dvc, type(dvc))
+
+
+def test_a_learning_rate_in_exponent_form_is_a_number(tmp_path: Path) -> None:
+    assert load(tmp_path, "train.lr=1e-05").train.lr == 1e-5
+
+
+def test_a_model_overrides_train_and_its_budget_replaces_the_default(tmp_path: Path) -> None:
+    settings = load(tmp_path, "models.simple={lr: 0.5, epochs: 3}")
+    simple, lenet = settings.model("simple"), settings.model("lenet")
+    assert (simple.lr, simple.epochs, simple.num_steps, simple.input_size) == (0.5, 3, 0, 16)
+    assert (lenet.lr, lenet.num_steps, lenet.net) == (settings.train.lr, settings.train.num_steps, "lenet")
+
+
+def test_sections_are_frozen(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load(tmp_path).train.lr = 1.0

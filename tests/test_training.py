@@ -1,0 +1,171 @@
+"""Training: killed anywhere and resumed it gives the same bytes; the best weights are those of validation."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import image_set
+
+from touchstone.arms import combine
+from touchstone.errors import TouchstoneError
+from touchstone.imageset import ImageSet
+from touchstone.params import Arm, Machine, Model
+from touchstone.predict import logits
+from touchstone.training import keeper as keeper_module
+from touchstone.training.keeper import Keeper
+from touchstone.training.run import Task, curve, task, train, train_seed
+
+META = {"classes": ["a", "b"], "channels": 1, "image_size": 16, "resize": "squash", "max_pixels": 10**6}
+
+
+def labelled(count: int, seed: int) -> ImageSet:
+    """Two classes that can be told apart: b is brighter."""
+    images = image_set(["a", "b"] * (count // 2), side=16, channels=1, seed=seed)
+    images.images[1::2] //= 2
+    images.images[1::2] += 120
+    return images
+
+
+def job(*, val: int = 20, num_workers: int = 0, **changes) -> Task:
+    settings = {
+        "num_steps": 30,
+        "batch_size": 7,
+        "lr": 0.01,
+        "schedule": "one_cycle",
+        "eval_steps": 5,
+        "num_threads": 1,
+    }
+    settings |= {"net": "lenet", "input_size": 16, "seeds": (0,), "crop_padding": 1, "hflip": True}
+    model = Model.model_validate(settings | changes)
+    data = combine(Arm(), train=labelled(24, 0), additions=[], name="real")
+    return task(
+        "t",
+        settings=model,
+        data=data,
+        val=labelled(val, 1),
+        meta=META,
+        machine=Machine(accelerator="cpu", num_workers=num_workers),
+    )
+
+
+def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+class Killed(BaseException):
+    """As final as SIGKILL: no handler of the trainer saves anything."""
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Die at the start of step `at`."""
+    start = Keeper.on_train_batch_start
+
+    def dying(self: Keeper, trainer, module, batch, index: int) -> None:
+        if self.progress.step == at:
+            raise Killed
+        start(self, trainer, module, batch, index)
+
+    monkeypatch.setattr(Keeper, "on_train_batch_start", dying)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("at", [1, 13, 29])
+def test_killed_and_resumed_gives_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, at: int
+) -> None:
+    whole = train_seed(job(optimizer=optimizer), seed=1, state_file=tmp_path / "a.pt")
+    monkeypatch.setattr(keeper_module, "SAVE_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        interrupt(patch, at)
+        with pytest.raises(Killed):
+            train_seed(job(optimizer=optimizer), seed=1, state_file=tmp_path / "b.pt")
+    state = torch.load(tmp_path / "b.pt", weights_only=True)
+    assert state["progress"]["step"] == at, "it goes on from the last state, not from zero"
+    resumed = train_seed(job(optimizer=optimizer), seed=1, state_file=tmp_path / "b.pt")
+    assert same(whole.weights, resumed.weights)
+    assert whole.history == resumed.history
+    assert whole.selected_step == resumed.selected_step
+
+
+def test_loader_workers_change_nothing(tmp_path: Path) -> None:
+    none = train_seed(job(), seed=0, state_file=tmp_path / "a.pt")
+    two = train_seed(job(num_workers=2), seed=0, state_file=tmp_path / "b.pt")
+    assert same(none.weights, two.weights)
+
+
+def test_the_selected_weights_are_the_best_on_validation(tmp_path: Path) -> None:
+    for select, best in (("val_loss", min), ("val_accuracy", max)):
+        one = job(select=select, lr=0.03)
+        done = train_seed(one, seed=0, state_file=tmp_path / "a.pt")
+        row = next(row for row in done.history if row["step"] == done.selected_step)
+        assert row[select] == best(row[select] for row in done.history)
+    last = train_seed(job(select="last"), seed=0, state_file=tmp_path / "a.pt")
+    assert last.selected_step == 30
+
+
+def test_without_a_validation_split_the_last_weights_are_taken(tmp_path: Path) -> None:
+    done = train_seed(job(val=0), seed=0, state_file=tmp_path / "a.pt")
+    assert done.selected_step == 30
+    assert "val_loss" not in done.history[0]
+    assert curve([done])["val_loss"].isna().all()
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    assert train_seed(job(num_steps=60), seed=0, state_file=tmp_path / "a.pt").history[-1]["val_accuracy"] > 0.9
+
+
+def test_epochs_are_passes_and_are_validated_at_their_end() -> None:
+    one = job(num_steps=0, epochs=3, eval_steps=0)
+    assert one.num_steps == 11  # 3 * 24 images in batches of 7
+    assert [step for step in range(1, 12) if one.is_eval(step)] == [4, 7, 11]
+
+
+def test_arms_of_one_seed_start_from_the_same_weights(tmp_path: Path) -> None:
+    starts = [
+        train_seed(
+            job(num_steps=1, lr=1e-12, schedule="constant", batch_size=b), seed=5, state_file=tmp_path / f"{b}.pt"
+        )
+        for b in (3, 7)
+    ]
+    for name, value in starts[0].weights.items():
+        assert torch.allclose(value, starts[1].weights[name], atol=1e-9)
+
+
+def test_a_new_seed_trains_only_itself_and_another_fingerprint_starts_anew(tmp_path: Path, capsys) -> None:
+    first = train(job(seeds=(0, 1)), store=tmp_path, fingerprint="x")
+    capsys.readouterr()
+    second = train(job(seeds=(1, 2)), store=tmp_path, fingerprint="x")
+    assert capsys.readouterr().out.splitlines() == ["t seed 1: trained before"]
+    assert same(first[1].weights, second[0].weights)
+    assert first[1].history == second[0].history
+    train(job(seeds=(0,)), store=tmp_path, fingerprint="y")
+    assert "trained before" not in capsys.readouterr().out
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_loss_that_is_not_finite_ends_with_a_named_error(tmp_path: Path) -> None:
+    with pytest.raises(TouchstoneError, match=r"t seed 0: the training loss is (nan|inf) at step \d+; lower lr"):
+        train_seed(job(lr=1e30, optimizer="sgd", schedule="constant"), seed=0, state_file=tmp_path / "a.pt")
+
+
+def test_history_is_plain_json(tmp_path: Path) -> None:
+    done = train_seed(job(), seed=0, state_file=tmp_path / "a.pt")
+    assert [row["step"] for row in done.history] == [5, 10, 15, 20, 25, 30]
+    assert json.loads(json.dumps(done.history)) == done.history
+
+
+def test_validation_figures_are_those_of_the_weights(tmp_path: Path) -> None:
+    one = job(select="last")
+    done = train_seed(one, seed=0, state_file=tmp_path / "a.pt")
+    from touchstone.models import build
+    from touchstone.training.classifier import Classifier
+
+    net = build("lenet", num_classes=2, in_channels=1, input_size=16, options={})
+    net.load_state_dict(done.weights)
+    out = logits(
+        Classifier(net, settings=one.settings, num_steps=1, mean=one.mean, std=one.std), one.val, view=one.view
+    )
+    accuracy = np.mean(out.argmax(1).numpy() == one.val_labels)
+    assert done.history[-1]["val_accuracy"] == pytest.approx(accuracy)
