@@ -18,7 +18,9 @@ def main() -> None:
     settings = params.load()
     classes = json.loads((PREPARED / "meta.json").read_text())["classes"]
     labels = {
-        split: class_indices(pd.read_csv(PREPARED / split / "table.csv", dtype=str)["label"], classes)
+        split: class_indices(
+            pd.read_csv(PREPARED / split / "table.csv", dtype=str, keep_default_na=False)["label"], classes
+        )
         for split in ("val", "test")
     }
     val, test = (load_all(Path("data"), settings, split) for split in ("val", "test"))

@@ -1,6 +1,7 @@
 """Small real things to test with: image sets, a project copy, a command that runs as a user would run it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from touchstone import params
 from touchstone.imageset import ImageSet
 
 ROOT = Path(__file__).parents[1]
@@ -48,3 +50,16 @@ def test_data() -> Path:
     if not folder:
         pytest.skip("TOUCHSTONE_TEST_DATA is not set: it names the folder of real images to test with")
     return Path(folder)
+
+
+def project(to: Path, *changes: str) -> Path:
+    """A copy of the project as git knows it, in a git repository of its own, with `changes` to params.yaml."""
+    names = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout.splitlines()
+    for name in names:
+        if (ROOT / name).is_file() and name != "dvc.lock":
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, to / name)
+    (to / "params.yaml").write_text(params.changed((ROOT / "params.yaml").read_text(), list(changes)))
+    for command in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "start")):
+        run("git", *command, cwd=to)
+    return to

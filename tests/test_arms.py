@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import image_set
 
+from conftest import image_set
 from touchstone.arms import assemble, combine, manifest
 from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, save

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import image_set
 
+from conftest import image_set
 from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, class_indices, content_hash, load, replaced, save
 
@@ -63,9 +63,14 @@ def test_inconsistent_sets_are_refused(tmp_path: Path) -> None:
 def test_a_failure_leaves_the_old_folder(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x/old").touch()
-    with pytest.raises(RuntimeError), replaced(tmp_path / "x") as new:
-        (new / "half").touch()
-        raise RuntimeError
+
+    def fail() -> None:
+        with replaced(tmp_path / "x") as new:
+            (new / "half").touch()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert [path.name for path in tmp_path.rglob("*")] == ["x", "old"]
     with replaced(tmp_path / "x") as new:
         (new / "whole").touch()

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import image_set
 from torch.utils.data import DataLoader
 
+from conftest import image_set
 from touchstone.arms import TrainingSet, combine
 from touchstone.imageset import ImageSet
 from touchstone.loaders import Batches, View, statistics, to_float

@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import image_set
 
+from conftest import image_set
 from touchstone.arms import combine
 from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet
 from touchstone.params import Arm, Machine, Model
 from touchstone.predict import logits
-from touchstone.training import keeper as keeper_module
 from touchstone.training.keeper import Keeper
 from touchstone.training.run import Task, curve, task, train, train_seed
 
@@ -28,7 +27,7 @@ def labelled(count: int, seed: int) -> ImageSet:
     return images
 
 
-def job(*, val: int = 20, num_workers: int = 0, **changes) -> Task:
+def job(*, val: int = 20, num_workers: int = 0, save_seconds: float = 20.0, **changes) -> Task:
     settings = {
         "num_steps": 30,
         "batch_size": 7,
@@ -46,7 +45,7 @@ def job(*, val: int = 20, num_workers: int = 0, **changes) -> Task:
         data=data,
         val=labelled(val, 1),
         meta=META,
-        machine=Machine(accelerator="cpu", num_workers=num_workers),
+        machine=Machine(accelerator="cpu", num_workers=num_workers, save_seconds=save_seconds),
     )
 
 
@@ -76,11 +75,10 @@ def test_killed_and_resumed_gives_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, at: int
 ) -> None:
     whole = train_seed(job(optimizer=optimizer), seed=1, state_file=tmp_path / "a.pt")
-    monkeypatch.setattr(keeper_module, "SAVE_SECONDS", 0.0)
     with monkeypatch.context() as patch:
         interrupt(patch, at)
         with pytest.raises(Killed):
-            train_seed(job(optimizer=optimizer), seed=1, state_file=tmp_path / "b.pt")
+            train_seed(job(optimizer=optimizer, save_seconds=0.0), seed=1, state_file=tmp_path / "b.pt")
     state = torch.load(tmp_path / "b.pt", weights_only=True)
     assert state["progress"]["step"] == at, "it goes on from the last state, not from zero"
     resumed = train_seed(job(optimizer=optimizer), seed=1, state_file=tmp_path / "b.pt")
@@ -143,6 +141,15 @@ def test_a_new_seed_trains_only_itself_and_another_fingerprint_starts_anew(tmp_p
     train(job(seeds=(0,)), store=tmp_path, fingerprint="y")
     assert "trained before" not in capsys.readouterr().out
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_same_seeds_again_are_trained_anew(tmp_path: Path, capsys) -> None:
+    """So that `dvc repro --force` is a check and no copy of the store."""
+    first = train(job(), store=tmp_path, fingerprint="x")
+    second = train(job(), store=tmp_path, fingerprint="x")
+    assert "trained before" not in capsys.readouterr().out
+    assert second[0].images_per_second > 0
+    assert same(first[0].weights, second[0].weights)
 
 
 def test_a_loss_that_is_not_finite_ends_with_a_named_error(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import image_set
 
+from conftest import image_set
 from touchstone.params import Transform
 from touchstone.transforms import apply, transform
 

@@ -42,7 +42,7 @@ class View:
         """uint8 (B, size_px, size_px, C) -> uint8 (B, input_px, input_px, C)."""
         if self.size_px != self.input_px:
             squares = np.stack([scale(image, self.input_px, self.input_px) for image in squares])
-        return torch.from_numpy(np.ascontiguousarray(squares))
+        return torch.from_numpy(np.require(squares, requirements=["C", "W"]))  # a copy only of mapped files
 
 
 def valid_sizes(table: pd.DataFrame) -> np.ndarray | None:

@@ -36,7 +36,7 @@ class Data(Section):
     """Which images, how they are resized and split."""
 
     source: str
-    path: str = "data/external"  # folder: where the images lie
+    path: str  # folder: where the images lie
     mirror: str = ""  # a directory or URL looked at instead of the official address
     image_size: Annotated[int, Field(ge=4, le=2048)]  # px
     channels: Literal[1, 3] = 3
@@ -126,7 +126,8 @@ class Machine(Section):
     """Where and with how many hands: no stage depends on it, and no result does."""
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
-    num_workers: Annotated[int, Field(ge=0)] = 0
+    num_workers: Annotated[int, Field(ge=0)] = 0  # that load batches
+    save_seconds: Annotated[float, Field(ge=0)] = 20.0  # between resume states of training
 
 
 class Model(Train):
@@ -138,18 +139,18 @@ class Model(Train):
 
 
 class Params(Section):
-    """The whole file."""
+    """The whole file. Every section must stand in it, since DVC looks them up there."""
 
     data: Data
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0)]
     transforms: dict[Name, Transform]
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
     models: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     train: Train
-    ensembles: dict[Name, Ensemble] = {}
-    compare: Compare = Compare()
-    report: Report = Report()
-    machine: Machine = Machine()
+    ensembles: dict[Name, Ensemble]
+    compare: Compare
+    report: Report
+    machine: Machine
 
     @property
     def runs(self) -> list[str]:

@@ -15,7 +15,6 @@ from touchstone.errors import TouchstoneError
 from touchstone.seeds import derive
 from touchstone.training.classifier import Classifier
 
-SAVE_SECONDS = 20.0  # between resume states; the interval does not change the bytes
 REFRESH_STEPS = 20  # of the progress bar
 
 Weights = dict[str, torch.Tensor]
@@ -42,7 +41,8 @@ class Keeper(pl.Callback):
     """Keeps one seed's progress.
 
     validate: the classifier -> (loss, accuracy) on the validation split, or None where there is none.
-    is_eval: step -> whether to validate after it. state_file: where the resume state lies.
+    is_eval: step -> whether to validate after it. state_file: where the resume state
+    lies, written every `save_seconds`: the interval does not change the bytes.
     """
 
     def __init__(
@@ -55,11 +55,12 @@ class Keeper(pl.Callback):
         is_eval: Callable[[int], bool],
         validate: Callable[[Classifier], tuple[float, float]] | None,
         state_file: Path,
+        save_seconds: float,
         title: str,
     ) -> None:
         self.seed, self.select, self.num_steps = seed, select, num_steps
         self.steps_per_epoch, self.is_eval, self.validate = steps_per_epoch, is_eval, validate
-        self.state_file, self.title = state_file, title
+        self.state_file, self.save_seconds, self.title = state_file, save_seconds, title
         self.progress = Progress()
 
     def restore(self, classifier: Classifier) -> None:
@@ -93,7 +94,7 @@ class Keeper(pl.Callback):
         p.loss_count += 1
         if self.is_eval(p.step):
             self._record(pl_module)
-        if time.monotonic() - self.saved > SAVE_SECONDS:
+        if time.monotonic() - self.saved > self.save_seconds:
             self.save(pl_module)
         if p.step % REFRESH_STEPS == 0 or p.step == self.num_steps:
             self.bar.update(p.step - self.bar.n)

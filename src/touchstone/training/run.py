@@ -7,7 +7,7 @@ import math
 import shutil
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,17 +99,23 @@ def task(
 
 
 def train(task: Task, *, store: Path, fingerprint: str) -> list[Trained]:
-    """Train every seed, or take it from `store` where it was trained before with the same `fingerprint`.
+    """Train every seed, but those that `store` holds from a run with other seeds and the same `fingerprint`.
 
-    `store` holds one fingerprint at a time: states of seeds under way, weights of those that ended.
+    `store` holds one fingerprint at a time: the state of a seed under way, the weights of those that ended. Where
+    the very same seeds were trained to the end before, all are trained anew: the outputs were lost, or the run is
+    forced in order to check it.
     """
     folder = store / hashlib.sha256(fingerprint.encode()).hexdigest()[:32]
-    if store.exists():
-        for other in store.iterdir():
-            if other != folder:
-                shutil.rmtree(other)
+    complete, seeds = folder / "complete.json", list(task.settings.seeds)
+    if complete.exists() and json.loads(complete.read_text()) == seeds:
+        shutil.rmtree(folder)
+    for other in store.iterdir() if store.exists() else ():
+        if other != folder:
+            shutil.rmtree(other)
     torch.set_num_threads(task.settings.num_threads)
-    return [_seed(task, seed, folder / f"seed-{seed}") for seed in task.settings.seeds]
+    trained = [_seed(task, seed, folder / f"seed-{seed}") for seed in seeds]
+    complete.write_text(json.dumps(seeds))
+    return trained
 
 
 def _seed(task: Task, seed: int, folder: Path) -> Trained:
@@ -128,8 +134,11 @@ def _seed(task: Task, seed: int, folder: Path) -> Trained:
     return trained
 
 
-def train_seed(task: Task, *, seed: int, state_file: Path) -> Trained:
-    """Train one seed from its start or from `state_file`. Raises TouchstoneError where the loss is not finite."""
+def train_seed(task: Task, *, seed: int, state_file: Path, callbacks: Sequence[pl.Callback] = ()) -> Trained:
+    """Train one seed from its start or from `state_file`; `callbacks` may look on.
+
+    Raises TouchstoneError where the loss is not finite.
+    """
     settings = task.settings
     torch.manual_seed(derive(seed, "init"))  # the same initial weights for every arm
     channels = task.data.parts[0].shape[3]
@@ -149,12 +158,13 @@ def train_seed(task: Task, *, seed: int, state_file: Path) -> Trained:
         is_eval=task.is_eval,
         validate=_validator(task) if len(task.val) else None,
         state_file=state_file,
+        save_seconds=task.machine.save_seconds,
         title=f"{task.title} seed {seed}",
     )
     keeper.restore(classifier)
     start, began = keeper.progress.step, time.perf_counter()
     if start < task.num_steps:
-        _trainer(task, keeper).fit(classifier, _loader(task, seed, start))
+        _trainer(task, [keeper, *callbacks]).fit(classifier, _loader(task, seed, start))
     seconds = time.perf_counter() - began
     rate = (task.num_steps - start) * settings.batch_size / seconds
     progress = keeper.progress
@@ -189,7 +199,7 @@ def _validator(task: Task) -> Callable[[Classifier], tuple[float, float]]:
     return validate
 
 
-def _trainer(task: Task, keeper: Keeper) -> pl.Trainer:
+def _trainer(task: Task, callbacks: list[pl.Callback]) -> pl.Trainer:
     """Lightning at its leanest: one pass over what is left of the stream; nothing logged a step."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
@@ -199,7 +209,7 @@ def _trainer(task: Task, keeper: Keeper) -> pl.Trainer:
         accelerator=task.machine.accelerator,
         devices=1,
         max_epochs=1,
-        callbacks=[keeper],
+        callbacks=callbacks,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -1,0 +1,168 @@
+"""Numbers -> geometry of the drawings that the HTML template makes: learning curves, gains, confusion matrices."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from touchstone.report.facts import Facts, Scored
+from touchstone.report.words import MINUS, count
+
+WIDTH, HEIGHT = 300, 150  # of a chart's plane, in its own units
+MAX_POINTS = 150  # of a line
+LABELLED = 15  # classes up to which a confusion matrix has names and numbers
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over steps. lines: (name, SVG path, last value); ticks: (position, text)."""
+
+    title: str
+    lines: list[tuple[str, str, float]]
+    x_ticks: list[tuple[float, str]]
+    y_ticks: list[tuple[float, str]]
+
+    @property
+    def summary(self) -> str:
+        """What the picture shows, for those who do not see it."""
+        ends = ", ".join(f"{name} {value:.3g}" for name, _, value in self.lines)
+        return f"{self.title} against training steps; last values: {ends}"
+
+
+def nice_ticks(low: float, high: float, *, about: int = 4) -> list[float]:
+    """Round numbers within [low, high], about so many."""
+    if not high > low:
+        return [low]
+    raw = (high - low) / about
+    unit = 10.0 ** math.floor(math.log10(raw))
+    step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= raw * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def curves(facts: Facts, model: str) -> list[Chart]:
+    """The charts of a model, a line an arm: training loss and, with a validation split, its loss and accuracy."""
+    tables = {arm: facts.curves[f"{model}-{arm}"] for arm in facts.params.arms}
+    charts = []
+    for column, title in (
+        ("train_loss", "Training loss"),
+        ("val_loss", "Validation loss"),
+        ("val_accuracy", "Validation accuracy"),
+    ):
+        series = {arm: table[["step", column]].dropna().to_numpy() for arm, table in tables.items()}
+        series = {arm: xy[np.isfinite(xy).all(1)] for arm, xy in series.items()}
+        series = {arm: xy for arm, xy in series.items() if len(xy)}
+        if series:
+            charts.append(chart(title, series))
+    return charts
+
+
+def chart(title: str, series: dict[str, np.ndarray]) -> Chart:
+    """series: name -> float (points, 2). Positive values that span a factor above 20 are drawn to a log scale."""
+    every = np.concatenate(list(series.values()))
+    (_, low), (x_high, high) = every.min(0), every.max(0)
+    log = low > 0 and high / low > 20
+    if log:
+        low, high = math.log10(low), math.log10(high)
+        decades = list(range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1))
+        y_values = [float(d) for d in decades[:: max(1, math.ceil(len(decades) / 5))]]
+        y_texts = [f"{10.0**d:g}" for d in y_values]
+    else:
+        low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
+        y_values = nice_ticks(low, high)
+        y_texts = [f"{value:g}" for value in y_values]
+
+    def place(values: np.ndarray) -> np.ndarray:
+        return HEIGHT * (1 - (np.asarray(values) - low) / (high - low))
+
+    lines = []
+    for name, xy in series.items():
+        thin = xy[np.unique(np.linspace(0, len(xy) - 1, min(len(xy), MAX_POINTS)).round().astype(int))]
+        y = place(np.log10(thin[:, 1]) if log else thin[:, 1])
+        lines.append((name, _path(WIDTH * thin[:, 0] / x_high, y), float(xy[-1, 1])))
+    x_ticks = [(WIDTH * value / x_high, f"{value:,.0f}") for value in nice_ticks(0, x_high)]
+    y_ticks = [(float(y), text) for y, text in zip(place(np.array(y_values)), y_texts, strict=True)]
+    return Chart(title + (", log scale" if log else ""), lines, x_ticks, y_ticks)
+
+
+def _path(x: np.ndarray, y: np.ndarray) -> str:
+    return "M" + " L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Gains on one axis. rows: (entry, left %, width %, dot %); zero and ticks in % of the axis."""
+
+    rows: list[tuple[Scored, float, float, float]]
+    zero: float
+    ticks: list[tuple[float, str]]
+
+
+def forest(facts: Facts) -> Forest | None:
+    """Every gain with its interval, or None where nothing is compared."""
+    entries = [entry for entry in facts.entries if entry.verdict]
+    if not entries:
+        return None
+    low = min(0.0, *(entry.value("gain_low") for entry in entries))
+    high = max(0.0, *(entry.value("gain_high") for entry in entries))
+    pad = 0.06 * (high - low) or 0.01
+    low, high = low - pad, high + pad
+
+    def place(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 2)
+
+    rows = []
+    for entry in entries:
+        left, right = place(entry.value("gain_low")), place(entry.value("gain_high"))
+        rows.append((entry, left, round(right - left, 2), place(entry.value("gain"))))
+    ticks = [
+        (place(v / 100), f"{v:+g}".replace("-", "\u2212") if v else "0") for v in nice_ticks(100 * low, 100 * high)
+    ]
+    return Forest(rows, place(0.0), ticks)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+g}".replace("-", MINUS) if value else "0"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a confusion matrix that is not empty: its text and what it says at length."""
+
+    row: int
+    column: int
+    text: str
+    title: str
+
+
+def cells(entry: Scored, classes: list[str]) -> list[Cell]:
+    """Per cent of the row, as whole numbers; none where there are more classes than have room."""
+    if len(classes) > LABELLED:
+        return []
+    out = []
+    for i, j in np.argwhere(entry.confusion):
+        here, total = int(entry.confusion[i, j]), int(entry.confusion[i].sum())
+        share = 100 * here / total
+        text = f"{share:.0f}" if share >= 1 else "<1"
+        out.append(Cell(int(i), int(j), text, f"{classes[i]} taken for {classes[j]}: {here:,} of {total:,}"))
+    return out
+
+
+def confusions(entry: Scored, classes: list[str], *, most: int = 3) -> str:
+    """The most frequent errors: `8 for 1 (12 of 246)`."""
+    errors = entry.confusion - np.diag(entry.confusion.diagonal())
+    order = np.argsort(-errors, axis=None, kind="stable")[:most]
+    found = []
+    for i, j in zip(*np.unravel_index(order, errors.shape), strict=True):
+        if errors[i, j]:
+            found.append(f"{classes[i]} taken for {classes[j]} ({errors[i, j]:,} of {entry.confusion[i].sum():,})")
+    return ", ".join(found) or "none"
+
+
+def wrong_text(entry: Scored, num_test: int) -> str:
+    """How many images the mean over the seeds gets wrong, and how many of them are shown."""
+    if not entry.num_wrong:
+        return "none wrong"
+    shown = len(entry.mistakes)
+    which = "all" if shown == entry.num_wrong else f"the {shown} most confident" if shown else "none"
+    return f"{entry.num_wrong:,} of {count(num_test, 'test image')} wrong; {which} shown"

@@ -1,0 +1,105 @@
+"""The facts of a report: plain, frozen values that both products are written from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from touchstone.params import Params
+
+
+@dataclass(frozen=True, eq=False)
+class Mistake:
+    """A test image that the mean over the seeds gets wrong, and how sure it was.
+
+    row: of the test split. probability: mean of the predicted class. pixels: uint8 (h, w, C), without padding.
+    """
+
+    row: int
+    file: str
+    true: str
+    predicted: str
+    probability: float
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A run or an ensemble with what was found about it.
+
+    model, arm: "" for an ensemble. scores: its entry of metrics.json. confusion: int64 (classes, classes), rows true,
+    columns predicted, counted over all seeds. mistakes: the worst ones, most confident first; num_wrong: how many
+    there are in all.
+    """
+
+    name: str
+    kind: str
+    model: str
+    arm: str
+    scores: dict[str, float | str]
+    confusion: np.ndarray
+    mistakes: tuple[Mistake, ...]
+    num_wrong: int
+
+    @property
+    def verdict(self) -> str:
+        """helps, hurts, inconclusive, or "" where there is nothing to compare with."""
+        return str(self.scores.get("verdict", ""))
+
+    def value(self, key: str) -> float:
+        """A number of metrics.json; NaN where it is not there."""
+        return float(self.scores.get(key, np.nan))
+
+    def class_accuracy(self) -> np.ndarray:
+        """float64 (classes,), the confusion matrix's diagonal over its row sums; NaN without test images."""
+        counts = self.confusion.sum(1)
+        return np.divide(self.confusion.diagonal(), counts, out=np.full(len(counts), np.nan), where=counts > 0)
+
+
+@dataclass(frozen=True)
+class ArmSize:
+    """How many training images an arm has, real and added."""
+
+    name: str
+    num_real: int
+    num_added: int
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A contact sheet: the PNG's bytes, what it shows, and whether that is a split or an addition."""
+
+    name: str
+    caption: str
+    kind: str
+    png: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Everything a report says.
+
+    counts: class, train, val, test. findings: findings/summary.json. left_out, near_copies: tables of findings.
+    curves: run -> step, epoch, train_loss, val_loss, val_accuracy (val columns NaN without a validation split).
+    unlabelled: ensemble -> file, label, probability.
+    """
+
+    params: Params
+    classes: list[str]
+    counts: pd.DataFrame
+    findings: dict[str, float]
+    left_out: pd.DataFrame
+    near_copies: pd.DataFrame
+    arms: tuple[ArmSize, ...]
+    entries: tuple[Scored, ...]
+    curves: dict[str, pd.DataFrame]
+    sheets: tuple[Sheet, ...]
+    unlabelled: dict[str, pd.DataFrame]
+
+    def entry(self, name: str) -> Scored:
+        """The run or ensemble of that name."""
+        return next(entry for entry in self.entries if entry.name == name)
+
+    @property
+    def num_seeds(self) -> int:
+        return len(self.params.train.seeds)

@@ -1,0 +1,133 @@
+"""Files of a finished pipeline -> Facts: the one place where a report reads."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from touchstone.arms import combine
+from touchstone.errors import TouchstoneError
+from touchstone.imageset import ImageSet, class_indices, load
+from touchstone.params import Params, Transform
+from touchstone.probs import load_probs
+from touchstone.report.facts import ArmSize, Facts, Scored, Sheet
+from touchstone.report.worst import worst
+
+
+def gather(root: Path, params: Params) -> Facts:
+    """Read what the stages left below `root` (the folder of params.yaml).
+
+    Raises TouchstoneError where a file is missing, damaged or does not name what `params` declares.
+    """
+    data, prepared = root / "data", root / "data/prepared"
+    classes = _json(prepared / "meta.json")["classes"]
+    train = load(prepared / "train")
+    findings = _json(prepared / "findings/summary.json")
+    return Facts(
+        params=params,
+        classes=classes,
+        counts=_table(prepared / "findings/counts.csv").astype({"train": int, "val": int, "test": int}),
+        findings=findings,
+        left_out=_table(prepared / "findings/left_out.csv"),
+        near_copies=_table(prepared / "findings/near_copies.csv"),
+        arms=tuple(_arm_size(name, params, train, data / "pools") for name in params.arms),
+        entries=_entries(root, params, classes),
+        curves={name: _curve(data / f"curves/{name}.csv") for name in params.runs},
+        sheets=_sheets(data, params, findings),
+        unlabelled={name: _table(data / f"ensembles/{name}/predictions.csv") for name in params.ensembles},
+    )
+
+
+def describe(transform: Transform) -> str:
+    """A transform's settings that differ from the identity, such as `rotate_deg 10, zoom 0.95`."""
+    values = transform.model_dump(exclude_defaults=True)
+    parts = [f"{key} {_plain(value)}" for key, value in values.items()]
+    return ", ".join(parts) or "identity: a plain copy"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _arm_size(name: str, params: Params, train: ImageSet, pools: Path) -> ArmSize:
+    arm = params.arms[name]
+    images = combine(arm, train=train, additions=[load(pools / addition) for addition in arm.add], name=name)
+    num_real = len(train) if arm.real else 0
+    return ArmSize(name, num_real, len(images) - num_real)
+
+
+def _entries(root: Path, params: Params, classes: list[str]) -> tuple[Scored, ...]:
+    metrics = _json(root / "metrics/metrics.json")
+    test = load(root / "data/prepared/test")
+    files = _table(root / "data/prepared/files.csv")
+    names = files.loc[files["split"] == "test", "file"].tolist()
+    labels = class_indices(test.table["label"], classes)
+    kinds = [(f"{model}-{arm}", "run", model, arm) for model in params.models for arm in params.arms]
+    kinds += [(name, "ensemble", "", "") for name in params.ensembles]
+    entries = []
+    for name, kind, model, arm in kinds:
+        if name not in metrics:
+            raise TouchstoneError(f"metrics/metrics.json: no entry for {name}; run `dvc repro evaluate`")
+        probs = load_probs(root / "data" / ("probs" if kind == "run" else "ensembles"), [name], "test")[name]
+        confusion = _confusion(root / f"data/plots/confusion/{name}.csv", classes)
+        if confusion.sum() != probs.shape[0] * len(labels):
+            raise TouchstoneError(
+                f"data/plots/confusion/{name}.csv: not of these predictions; run `dvc repro evaluate`"
+            )
+        mistakes, num_wrong = worst(probs, labels, count=params.report.worst, test=test, files=names, classes=classes)
+        entries.append(Scored(name, kind, model, arm, metrics[name], confusion, mistakes, num_wrong))
+    return tuple(entries)
+
+
+def _confusion(file: Path, classes: list[str]) -> np.ndarray:
+    """int64 (classes, classes) of a table actual, predicted."""
+    table = _table(file)
+    counts = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(counts, (class_indices(table["actual"], classes), class_indices(table["predicted"], classes)), 1)
+    return counts
+
+
+def _curve(file: Path) -> pd.DataFrame:
+    columns = ["step", "epoch", "train_loss", "val_loss", "val_accuracy"]
+    table = _table(file)
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise TouchstoneError(f"{file}: no column {missing[0]}; run `dvc repro train`")
+    return table[columns].replace("", "nan").astype(float)
+
+
+def _sheets(data: Path, params: Params, findings: dict[str, float]) -> tuple[Sheet, ...]:
+    sheets = []
+    for split in ("train", "val", "test", "unlabelled"):
+        count = int(findings[f"num_{split}"])
+        if count:
+            sheets.append(Sheet(split, f"{count:,} images", "split", _bytes(data / f"prepared/{split}/sheet.png")))
+    for name, transform in params.transforms.items():
+        sheets.append(Sheet(name, describe(transform), "addition", _bytes(data / f"pools/{name}/sheet.png")))
+    return tuple(sheets)
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise TouchstoneError(f"{file}: cannot be read ({error.strerror}); run `dvc repro`") from error
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(_bytes(file))
+    except ValueError as error:
+        raise TouchstoneError(f"{file}: not JSON ({error}); run `dvc repro`") from error
+
+
+def _table(file: Path) -> pd.DataFrame:
+    """Every cell as text: a class may be called 0 or NA."""
+    try:
+        return pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise TouchstoneError(f"{file}: no readable table ({error}); run `dvc repro`") from error

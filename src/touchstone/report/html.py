@@ -1,0 +1,36 @@
+"""Facts -> one self-contained page: inline style, pictures as `data:` URIs, no script, no request to anywhere."""
+
+import yaml
+
+from touchstone.report import charts, environment, pictures, tables, words
+from touchstone.report.facts import Facts
+
+FOLD_ROWS = 20  # longer tables of classes start folded
+
+
+def render(facts: Facts) -> str:
+    """The HTML text; equal facts give equal text."""
+    num_sheets = len(facts.sheets)
+    return (
+        environment(autoescape=True)
+        .get_template("report.html.j2")
+        .render(
+            facts=facts,
+            words=words,
+            tables=tables,
+            charts=charts,
+            sheets=[(sheet, pictures.sheet_uri(sheet, num_sheets=num_sheets)) for sheet in facts.sheets],
+            thumbnails=pictures.thumbnails(facts),
+            heat={entry.name: pictures.heat(entry.confusion) for entry in facts.entries},
+            curves={model: charts.curves(facts, model) for model in facts.params.models},
+            forest=charts.forest(facts),
+            parameters=parameters(facts),
+            fold=len(facts.classes) > FOLD_ROWS,
+        )
+    )
+
+
+def parameters(facts: Facts) -> str:
+    """params.yaml with its defaults, without what only says where things lie: no result depends on that."""
+    values = facts.params.model_dump(mode="json", exclude={"machine": True, "data": {"path", "mirror"}})
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=False)

@@ -1,0 +1,34 @@
+"""Facts -> the Markdown twin, which git keeps and a pull request shows. No pictures; equal facts give equal text."""
+
+import re
+
+from touchstone.report import environment, tables, words
+from touchstone.report.facts import Facts
+from touchstone.report.tables import Table
+
+WORST = 5  # mistakes of each run
+
+
+def render(facts: Facts) -> str:
+    """GitHub-flavoured Markdown. Between the `results` comments stand the two results tables and nothing else."""
+    env = environment(autoescape=False)
+    env.filters |= {"md": escape, "grid": grid}
+    template = env.get_template("report.md.j2")
+    return template.render(facts=facts, words=words, tables=tables, worst=tables.mistakes(facts, each=WORST), num=WORST)
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is: no HTML, no emphasis, no new cell."""
+    text = " ".join(str(text).split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*|\[\]~])", r"\\\1", text)
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
+
+
+def grid(table: Table) -> str:
+    """A table, aligned as it says."""
+    marks = ["---:" if letter == "r" else ":---" for letter in table.align]
+    lines = [table.header, marks, *table.rows]
+    return "\n".join(
+        f"| {' | '.join(cells if cells is marks else [escape(cell) for cell in cells])} |" for cells in lines
+    )

@@ -1,0 +1,159 @@
+"""Facts -> tables of text, which the HTML and the Markdown print alike."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from touchstone.params import Arm, Model
+from touchstone.report.facts import Facts, Scored
+from touchstone.report.words import confidence, count, interval, number, percent, points
+
+
+@dataclass(frozen=True)
+class Table:
+    """align: l or r for each column. verdicts: (row, column) -> the word that colours a cell or stands beside it."""
+
+    align: str
+    header: list[str]
+    rows: list[list[str]]
+    verdicts: dict[tuple[int, int], str] = field(default_factory=dict)
+
+
+def class_counts(facts: Facts) -> Table:
+    """Images of each class and split, and their sums."""
+    splits = ["train", "val", "test"]
+    rows = [[name, *(f"{n:,}" for n in numbers)] for name, *numbers in facts.counts[["class", *splits]].to_numpy()]
+    rows.append(["all", *(f"{n:,}" for n in facts.counts[splits].sum())])
+    return Table("lrrr", ["class", *splits], rows)
+
+
+def arms(facts: Facts) -> Table:
+    """What each arm is made of."""
+    rows = []
+    for size in facts.arms:
+        arm = facts.params.arms[size.name]
+        role = "baseline" if size.name == facts.params.compare.baseline else ""
+        total = size.num_real + size.num_added
+        rows.append([size.name, _adds(arm), f"{size.num_real:,}", f"{size.num_added:,}", f"{total:,}", role])
+    return Table("llrrrl", ["arm", "adds", "real", "added", "training images", "role"], rows)
+
+
+def _adds(arm: Arm) -> str:
+    limits = [f"ratio {arm.ratio:g}"] if arm.ratio else []
+    limits += [f"at most {arm.per_class} a class"] if arm.per_class else []
+    return ", ".join([*arm.add, *limits]) or "nothing"
+
+
+def models(facts: Facts) -> Table:
+    """How each model is trained."""
+    header = ["model", "net", "input px", "budget", "batch", "optimizer", "learning rate", "schedule", "selected by"]
+    rows = []
+    for name in facts.params.models:
+        model = facts.params.model(name)
+        size = [str(model.input_size), _budget(model), str(model.batch_size)]
+        selection = model.select if facts.findings["num_val"] else "last"
+        rows.append([name, _net(model), *size, model.optimizer, f"{model.lr:g}", model.schedule, selection])
+    return Table("llrrrlrll", header, rows)
+
+
+def _budget(model: Model) -> str:
+    return count(model.num_steps, "step") if model.num_steps else count(model.epochs, "epoch")
+
+
+def _net(model: Model) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in model.options.items())
+    return f"{model.net} ({options})" if options else model.net
+
+
+def accuracies(facts: Facts) -> Table:
+    """Model x arm: test accuracy in per cent, mean ± sd over the seeds."""
+    names = list(facts.params.arms)
+    rows: list[list[str]] = []
+    verdicts: dict[tuple[int, int], str] = {}
+    for i, model in enumerate(facts.params.models):
+        entries = [facts.entry(f"{model}-{arm}") for arm in names]
+        rows.append([model, *(_accuracy(entry, facts) for entry in entries)])
+        verdicts |= {(i, j): entry.verdict for j, entry in enumerate(entries, 1) if entry.verdict}
+    header = [f"{arm} (baseline)" if arm == facts.params.compare.baseline else arm for arm in names]
+    return Table("l" + "r" * len(names), ["model", *header], rows, verdicts)
+
+
+def _accuracy(entry: Scored, facts: Facts) -> str:
+    sd = f" ± {percent(entry.value('accuracy_sd'))}" if facts.num_seeds > 1 else ""
+    return percent(entry.value("accuracy")) + sd
+
+
+def scores(facts: Facts) -> Table:
+    """Every run and ensemble: its scores, and its gain over its baseline."""
+    header = ["run or ensemble", "accuracy %", "sd", "macro F1 %", "NLL", "ECE", "gain, points"]
+    header += [f"{confidence(facts.params)} interval", "verdict", "against"]
+    rows: list[list[str]] = []
+    verdicts: dict[tuple[int, int], str] = {}
+    for i, entry in enumerate(facts.entries):
+        sd = percent(entry.value("accuracy_sd")) if facts.num_seeds > 1 else "–"
+        row = [entry.name, percent(entry.value("accuracy")), sd, percent(entry.value("macro_f1"))]
+        row += [number(entry.value("nll")), number(entry.value("ece")), points(entry.value("gain")), interval(entry)]
+        rows.append([*row, entry.verdict or "–", str(entry.scores.get("baseline", "–"))])
+        if entry.verdict:
+            verdicts[i, 8] = entry.verdict
+    return Table("lrrrrrrrll", header, rows, verdicts)
+
+
+def ensembles(facts: Facts) -> Table:
+    """The rule and the members of each ensemble."""
+    rows = [
+        [name, entry.rule, ", ".join(entry.members), entry.prefer or "–"]
+        for name, entry in facts.params.ensembles.items()
+    ]
+    return Table("llll", ["ensemble", "rule", "members", "preferred"], rows)
+
+
+def class_accuracies(facts: Facts) -> Table:
+    """Class x run: accuracy in per cent over all seeds, the diagonal of the confusion matrix."""
+    columns = [entry.class_accuracy() for entry in facts.entries]
+    tested = facts.counts["test"].tolist()
+    rows = [
+        [name, f"{tested[i]:,}", *(percent(column[i]) for column in columns)] for i, name in enumerate(facts.classes)
+    ]
+    return Table("lr" + "r" * len(columns), ["class", "test images", *(e.name for e in facts.entries)], rows)
+
+
+def mistakes(facts: Facts, *, each: int) -> Table:
+    """The worst predictions of every run and ensemble, `each` of them."""
+    rows = [
+        [entry.name, m.file, m.true, m.predicted, number(m.probability)]
+        for entry in facts.entries
+        for m in entry.mistakes[:each]
+    ]
+    return Table("llllr", ["run or ensemble", "file", "true", "predicted", "probability"], rows)
+
+
+def frame(data: pd.DataFrame, *, rows: int) -> Table:
+    """The first rows of a data frame, as they are."""
+    head = data.head(rows).astype(str)
+    return Table("l" * head.shape[1], [str(name) for name in head.columns], head.to_numpy().tolist())
+
+
+def run_facts(facts: Facts) -> list[tuple[str, str]]:
+    """What was run, as pairs of a term and its description."""
+    data, found, params = facts.params.data, facts.findings, facts.params
+    colour = "grey" if data.channels == 1 else "colour"
+    val = f"{found['num_val']:,} validation" if found["num_val"] else "no validation"
+    over = found["num_over_train_size"]
+    unused = f"; {count(over, 'more training image')} unused (train_size {data.train_size:,})" if over else ""
+    copies = "left out" if data.near_duplicates == "drop" else "reported, not left out"
+    threshold = f"up to a distance of {found['near_copy_threshold']:g} grey levels"
+    times = "once" if facts.num_seeds == 1 else f"{facts.num_seeds} times"
+    over_what = "test images" if facts.num_seeds == 1 else "seeds and test images"
+    resamples = f"{params.compare.num_resamples:,} resamples"
+    return [
+        ("Data source", data.source + (f", fold {data.fold}" if data.fold else "")),
+        ("Images", f"{data.image_size} px, {colour}, resized by {data.resize}"),
+        ("Splits", f"{found['num_train']:,} training, {val}, {count(found['num_test'], 'test image')}{unused}"),
+        ("Unlabelled", count(found["num_unlabelled"], "image")),
+        ("Bad images", f"{found['num_bad_images']:,} left out"),
+        ("Exact copies", f"{found['num_exact_copies_dropped']:,} left out of training and validation"),
+        ("Near copies", f"{found['num_near_copies']:,} found ({copies}), {threshold}"),
+        ("Seeds", f"{', '.join(map(str, params.train.seeds))}: each run was trained {times}"),
+        ("Intervals", f"{confidence(params)}, paired bootstrap over {over_what}, {resamples}"),
+    ]

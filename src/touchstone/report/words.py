@@ -1,0 +1,115 @@
+"""Facts -> words: numbers as text, and the verdicts as sentences."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from touchstone.params import Params
+from touchstone.report.facts import Facts, Scored
+
+VERDICTS = ("helps", "hurts", "inconclusive")
+MINUS = "−"
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A piece of a sentence; style is "", "name" or a verdict."""
+
+    text: str
+    style: str = ""
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """0.94368 -> 94.37; NaN -> an en dash."""
+    return "–" if math.isnan(share) else f"{100 * share:.{digits}f}"
+
+
+def points(gain: float) -> str:
+    """0.02957 -> +2.96, in percentage points."""
+    if math.isnan(gain):
+        return "–"
+    text = f"{abs(100 * gain):.2f}"
+    return text if float(text) == 0 else f"{'+' if gain > 0 else MINUS}{text}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A plain number; NaN -> an en dash."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def count(value: float, noun: str, plural: str = "") -> str:
+    """`1 image`, `1,797 images`."""
+    return f"{value:,.0f} {noun if value == 1 else plural or noun + 's'}"
+
+
+def listing(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+def interval(entry: Scored) -> str:
+    """`+1.69 to +4.33`, or an en dash where nothing is compared."""
+    if not entry.verdict:
+        return "–"
+    return f"{points(entry.value('gain_low'))} to {points(entry.value('gain_high'))}"
+
+
+def confidence(params: Params) -> str:
+    """`95 %`"""
+    return f"{100 * params.compare.confidence:g} %"
+
+
+def arm_sentences(facts: Facts) -> list[list[Fragment]]:
+    """One sentence for each arm other than the baseline: which models it helps, hurts, or says nothing about."""
+    out = []
+    for arm in facts.params.arms:
+        if arm == facts.params.compare.baseline:
+            continue
+        entries = [entry for entry in facts.entries if entry.arm == arm and entry.verdict]
+        out.append([Fragment(arm, "name"), *_clauses(entries, facts.params), Fragment(".")])
+    return out
+
+
+def _clauses(entries: list[Scored], params: Params) -> list[Fragment]:
+    """` helps a (+2 points, 95 % interval +1 to +3) and b (...); hurts c (...)`; the unit stands at the first."""
+    fragments: list[Fragment] = []
+    for verdict in VERDICTS:
+        chosen = [entry for entry in entries if entry.verdict == verdict]
+        if not chosen:
+            continue
+        before, after = (" is ", " for ") if verdict == "inconclusive" else (" ", " ")
+        effects = [_effect(entry, params, first=not fragments and i == 0) for i, entry in enumerate(chosen)]
+        fragments += [Fragment(f"{';' if fragments else ''}{before}"), Fragment(verdict, verdict)]
+        fragments += [Fragment(after + listing(effects))]
+    return fragments
+
+
+def _effect(entry: Scored, params: Params, *, first: bool) -> str:
+    unit, kind = (" points", f"{confidence(params)} interval ") if first else ("", "")
+    return f"{entry.model} ({points(entry.value('gain'))}{unit}, {kind}{interval(entry)})"
+
+
+def basis(params: Params) -> str:
+    """What the verdicts compare, and in which unit."""
+    others = [arm for arm in params.arms if arm != params.compare.baseline]
+    if not others:
+        return f"Only the baseline arm, {params.compare.baseline}, was run: there is nothing to compare it with."
+    return (
+        f"Each model is compared with itself, trained on the baseline arm {params.compare.baseline}. "
+        "Points are percentage points of test accuracy; a gain above 0 favours the arm. "
+        f"An arm helps or hurts where the whole {confidence(params)} interval lies on one side of 0."
+    )
+
+
+def caveat(params: Params) -> str:
+    """What the interval covers and what it does not, in two sentences."""
+    share = confidence(params)
+    if len(params.train.seeds) == 1:
+        return (
+            f"The {share} interval covers the chance in which test images were drawn; with one seed it says nothing "
+            "about other seeds. It ignores that one training split was drawn: another could give another gain."
+        )
+    return (
+        f"The {share} interval covers the chance in the {len(params.train.seeds)} seeds and in which test images were "
+        "drawn. It ignores that one training split was drawn: another could give another gain."
+    )

@@ -1,0 +1,33 @@
+"""Probs x labels -> the worst mistakes: wrong predictions, most confident first."""
+
+import numpy as np
+
+from touchstone.figures import valid_area
+from touchstone.imageset import ImageSet
+from touchstone.report.facts import Mistake
+
+
+def worst(
+    probs: np.ndarray, labels: np.ndarray, *, count: int, test: ImageSet, files: list[str], classes: list[str]
+) -> tuple[tuple[Mistake, ...], int]:
+    """At most `count` mistakes of float32 (seeds, N, classes) against int64 (N,), and how many there are in all.
+
+    The mean over the seeds decides; equal probabilities keep the order of the rows. `files`: N names.
+    """
+    mean = probs.mean(0, dtype=np.float64)  # (N, classes)
+    predicted = mean.argmax(1)
+    confidence = mean[np.arange(len(mean)), predicted]
+    wrong = np.flatnonzero(predicted != labels)
+    order = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+    mistakes = tuple(
+        Mistake(
+            row=int(row),
+            file=files[row],
+            true=classes[labels[row]],
+            predicted=classes[predicted[row]],
+            probability=float(confidence[row]),
+            pixels=valid_area(test, int(row)),
+        )
+        for row in order
+    )
+    return mistakes, len(wrong)

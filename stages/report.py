@@ -1,0 +1,21 @@
+"""Everything before -> metrics/report.html, metrics/report.md; and metrics/runtime.html, which is no output."""
+
+from pathlib import Path
+
+from touchstone import params
+from touchstone.report import html, markdown, runtime, write
+from touchstone.report.gather import gather
+from touchstone.stage import RUNTIME, run
+
+TO = Path("metrics")
+
+
+def main() -> None:
+    facts = gather(Path(), params.load())
+    write(TO / "report.html", html.render(facts))
+    write(TO / "report.md", markdown.render(facts))
+    write(TO / "runtime.html", runtime.render(RUNTIME))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,154 @@
+"""The graph's promises, read from dvc.yaml and from the source."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conftest import ROOT
+from touchstone import params
+from touchstone.closure import imports
+
+GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+def paths(stage: str, kind: str) -> set[str]:
+    """deps, outs, ...: entries may carry settings."""
+    return {next(iter(entry)) if isinstance(entry, dict) else entry for entry in GRAPH[stage].get(kind, [])}
+
+
+def products(stage: str) -> set[str]:
+    return set().union(*(paths(stage, kind) for kind in ("outs", "metrics", "plots")))
+
+
+def script(stage: str) -> Path:
+    return ROOT / GRAPH[stage]["cmd"].split()[1]
+
+
+def covers(path: str, deps: set[str]) -> bool:
+    return any(path == dep or path.startswith(dep + "/") for dep in deps)
+
+
+def pattern(path: str) -> str:
+    return re.sub(r"\$\{[^}]*\}", "*", path)
+
+
+def feeds(stage: str) -> set[str]:
+    """The stages whose products `stage` depends on, directly."""
+    deps = {pattern(dep) for dep in paths(stage, "deps")}
+    return {
+        other
+        for other in GRAPH
+        for made in map(pattern, products(other))
+        if any(made == dep or made.startswith(dep + "/") or dep.startswith(made + "/") for dep in deps)
+    }
+
+
+def before(stage: str) -> set[str]:
+    found: set[str] = set()
+    todo = [stage]
+    while todo:
+        for other in feeds(todo.pop()) - found:
+            found.add(other)
+            todo.append(other)
+    return found
+
+
+def test_every_script_is_a_stage_and_every_stage_runs_a_script() -> None:
+    scripts = {path.name for path in (ROOT / "stages").glob("*.py")}
+    assert {script(stage).name for stage in GRAPH} == scripts
+    assert all(script(stage).stem == stage for stage in GRAPH)
+
+
+@pytest.mark.parametrize("stage", GRAPH)
+def test_deps_cover_what_the_script_imports_and_no_more(stage: str) -> None:
+    needed = {path.relative_to(ROOT).as_posix() for path in imports(script(stage))}
+    code = {dep for dep in paths(stage, "deps") if dep.startswith(("src/", "stages/"))}
+    assert {path for path in needed if not covers(path, code)} == set()
+    folders = {dep for dep in code if (ROOT / dep).is_dir()}
+    assert {dep for dep in code - folders if dep not in needed} == set()
+    assert folders <= {f"src/touchstone/{name}" for name in ("models", "sources", "report")}
+
+
+@pytest.mark.parametrize("stage", GRAPH)
+def test_stages_are_thin(stage: str) -> None:
+    assert len(script(stage).read_text().splitlines()) <= 60
+
+
+def test_the_test_split_reaches_nothing_before_predict() -> None:
+    test = "data/prepared/test"
+    readers = {
+        stage
+        for stage in GRAPH
+        if covers(test, paths(stage, "deps")) or any(d.startswith(test) for d in paths(stage, "deps"))
+    }
+    assert readers == {"predict", "evaluate", "report"}
+    for stage in ("transform", "augment", "nets", "train"):
+        assert not before(stage) & readers
+    for stage in ("transform", "augment", "train"):
+        text = script(stage).read_text()
+        assert "test" not in text
+        assert "unlabelled" not in text
+
+
+def test_selection_sees_validation_and_not_test() -> None:
+    assert "data/prepared/val" in paths("train", "deps")
+    assert before("train") == {"check", "download", "prepare", "transform", "augment", "nets"}
+
+
+def test_check_comes_before_everything() -> None:
+    for stage in set(GRAPH) - {"check"}:
+        assert "check" in before(stage), stage
+    assert set(GRAPH["check"]["params"]) == set(params.Params.model_fields), "every section is checked"
+
+
+def test_what_belongs_to_a_machine_changes_no_result() -> None:
+    for stage in set(GRAPH) - {"check"}:
+        tracked = GRAPH[stage].get("params", [])
+        assert not [key for key in tracked if key.split(".")[0] == "machine"], stage
+    assert "data.mirror" not in GRAPH["download"]["params"]
+
+
+def test_training_hangs_on_its_own_small_files() -> None:
+    deps = paths("train", "deps")
+    assert {"data/nets/${item.model}.json", "data/arms/${item.arm}.json"} <= deps
+    assert not deps & {"data/nets", "data/arms", "data/pools"}
+    assert set(GRAPH["train"]["params"]) == {"models.${item.model}", "train"}
+
+
+def test_costly_outputs_are_cached_and_metrics_are_in_git() -> None:
+    for stage in ("train", "predict", "transform", "ensemble"):
+        assert all(isinstance(out, str) for out in GRAPH[stage]["outs"]), f"{stage}: restored from the run cache"
+    assert GRAPH["evaluate"]["metrics"] == [{"metrics/metrics.json": {"cache": False}}]
+
+
+def test_gitignore_is_static_and_covers_every_cached_product() -> None:
+    lines = (ROOT / ".gitignore").read_text().splitlines()
+    assert "/data/*" in lines
+    for stage in GRAPH:
+        for kind in ("outs", "plots"):
+            for entry in GRAPH[stage].get(kind, []):
+                path, settings = next(iter(entry.items())) if isinstance(entry, dict) else (entry, {})
+                if settings.get("cache", True):
+                    assert path.startswith("data/") or f"/{path}" in lines, path
+    assert not list((ROOT / "data").rglob(".gitignore"))
+
+
+def test_dvc_is_quiet_and_links() -> None:
+    text = (ROOT / ".dvc/config").read_text()
+    assert "analytics = false" in text
+    assert "check_update = false" in text
+    assert 'type = "reflink,hardlink,copy"' in text
+
+
+def test_layers_import_downwards_only() -> None:
+    """Nets and sources know nothing of one another; the project's paths belong to stages and the CLI."""
+    package = ROOT / "src/touchstone"
+    for folder in ("models", "sources"):
+        for file in sorted((package / folder).glob("*.py")):
+            others = {path.stem for path in imports(file)[1:] if path.parent == file.parent} - {"__init__"}
+            assert not others, f"{file.name} imports {others}"
+    for file in package.rglob("*.py"):
+        if "report" not in file.parts and file.stem not in ("cli", "workspace", "stage", "params", "errors"):
+            assert not re.search(r'Path\("(data|metrics)', file.read_text()), file

@@ -1,0 +1,173 @@
+"""The pipeline as its users run it: real `dvc repro` on a tiny setting of the default."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from conftest import ENVIRONMENT, project, run
+
+TINY = (
+    "data.train_size=40",
+    "train.num_steps=20",
+    "train.eval_steps=10",
+    "train.seeds=[0, 1]",
+    "transforms={repeat: {}, tilt: {rotate_deg: 10}}",
+    "arms={real: {add: []}, fixed: {add: [tilt]}}",
+    "models={lenet: {input_size: 16}, simple: {input_size: 16}}",
+    "ensembles={vote: {rule: majority, members: [lenet-real, simple-real, simple-fixed], prefer: lenet-real}}",
+    "compare.num_resamples=200",
+    "report.worst=4",
+)
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which the tiny pipeline ran once and was committed."""
+    folder = project(tmp_path_factory.mktemp("pipeline"), *TINY)
+    run("dvc", "repro", cwd=folder)
+    commit(folder)
+    return folder
+
+
+def commit(folder: Path) -> None:
+    run("git", "add", "-A", cwd=folder)
+    run("git", "commit", "-q", "-m", "ran", cwd=folder)
+
+
+def stages_run(output: str) -> set[str]:
+    return set(re.findall(r"^(?:Running stage|Stage) '([^']+)'(?: is cached.*)?:?$", output, re.M)) & set(
+        re.findall(r"^Running stage '([^']+)'", output, re.M)
+    )
+
+
+def test_it_ends_in_metrics_and_a_report(space: Path) -> None:
+    metrics = json.loads((space / "metrics/metrics.json").read_text())
+    runs = {f"{model}-{arm}" for model in ("lenet", "simple") for arm in ("real", "fixed")}
+    assert set(metrics) == runs | {"vote"}
+    assert {"accuracy", "accuracy_sd", "macro_f1", "nll", "ece", "n_test"} <= set(metrics["lenet-real"])
+    assert {"gain", "gain_low", "gain_high", "verdict", "baseline"} <= set(metrics["simple-fixed"])
+    assert metrics["simple-fixed"]["baseline"] == "simple-real"
+    assert metrics["vote"]["baseline"] in {"lenet-real", "simple-real", "simple-fixed"}
+    for name in ("report.html", "report.md"):
+        assert "lenet" in (space / "metrics" / name).read_text()
+
+
+def test_nothing_of_one_run_is_in_git_but_small_text(space: Path) -> None:
+    files = run("git", "ls-files", "data", "metrics", cwd=space).stdout.split()
+    assert files == ["data/external/README.md", "metrics/metrics.json", "metrics/report.md"]
+    assert run("git", "status", "--porcelain", cwd=space).stdout == ""
+
+
+def test_seconds_dates_and_versions_stay_beside(space: Path) -> None:
+    notes = [json.loads(path.read_text()) for path in (space / "metrics/runtime").glob("*.json")]
+    assert len(notes) == len(json.loads(run("dvc", "status", "--json", cwd=space).stdout or "{}")) + len(notes)
+    assert {"train@lenet-real", "prepare", "evaluate"} <= {note["stage"] for note in notes}
+    assert all({"seconds", "started", "versions", "hardware"} <= set(note) for note in notes)
+
+
+def test_again_no_stage_runs(space: Path) -> None:
+    assert stages_run(run("dvc", "repro", cwd=space).stdout) == set()
+
+
+def test_plots_and_metrics_commands_work(space: Path) -> None:
+    run("dvc", "plots", "show", "-o", "plots_out", cwd=space)
+    html = (space / "plots_out/index.html").read_text()
+    assert all(name in html for name in ("curves/lenet-real.csv", "confusion", "classes"))
+    shutil_rm(space / "plots_out")
+    table = run("dvc", "metrics", "show", "--md", cwd=space).stdout
+    assert "lenet-real.accuracy" in table
+
+
+def shutil_rm(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder)
+
+
+def test_one_number_changed_reruns_what_depends_on_it(space: Path) -> None:
+    done = run("dvc", "exp", "run", "-S", "models.simple.lr=1e-05", "--name", "slow-lr", cwd=space)
+    ran = stages_run(done.stdout)
+    expected = {f"{stage}@simple-{arm}" for stage in ("train", "predict") for arm in ("real", "fixed")}
+    assert ran == expected | {"check", "nets", "ensemble", "evaluate", "report"}
+    diff = run("dvc", "metrics", "diff", "--md", "--no-path", cwd=space).stdout
+    assert re.search(r"\| simple-real\.accuracy +\| [\d.]+ +\| [\d.]+ +\| -?[\d.]+ +\|", diff)
+    assert "lenet-real" not in diff
+    run("git", "checkout", "-q", ".", cwd=space)
+    run("dvc", "checkout", cwd=space)
+    assert stages_run(run("dvc", "repro", cwd=space).stdout) == set()
+
+
+def test_a_new_model_file_runs_only_its_own(space: Path) -> None:
+    net = (space / "src/touchstone/models/lenet.py").read_text().replace("120", "60")
+    (space / "src/touchstone/models/mine.py").write_text(net)
+    ran = stages_run(run("dvc", "exp", "run", "-S", "+models.mine={input_size: 16}", cwd=space).stdout)
+    own = {f"{stage}@mine-{arm}" for stage in ("train", "predict") for arm in ("real", "fixed")}
+    assert ran == own | {"check", "nets", "ensemble", "evaluate", "report"}
+    run("git", "checkout", "-q", ".", cwd=space)
+    (space / "src/touchstone/models/mine.py").unlink()
+    run("dvc", "checkout", cwd=space)
+
+
+def test_killed_in_training_and_run_again_gives_the_same_lock(space: Path) -> None:
+    lock = (space / "dvc.lock").read_bytes()
+    text = (space / "params.yaml").read_text()
+    (space / "params.yaml").write_text(text.replace("save_seconds: 20", "save_seconds: 0"))
+    command = ["dvc", "repro", "--force", "--single-item", "train@lenet-fixed"]
+    process = subprocess.Popen(command, cwd=space, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.DEVNULL)
+    state = wait_for(space / ".touchstone/train/lenet-fixed", "*/seed-1/state.pt")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert state.exists()
+    (space / ".dvc/tmp/rwlock").unlink(missing_ok=True)
+    again = run("dvc", "repro", cwd=space)
+    assert re.search(r"lenet-fixed seed 1: resumed at step [1-9]\d* of 20", again.stdout), again.stdout
+    assert "lenet-fixed seed 0: trained before" in again.stdout
+    assert (space / "dvc.lock").read_bytes() == lock
+    (space / "params.yaml").write_text(text)
+
+
+def wait_for(folder: Path, pattern: str) -> Path:
+    for _ in range(3000):
+        found = sorted(folder.glob(pattern)) if folder.exists() else []
+        if found:
+            return found[0]
+        time.sleep(0.01)
+    raise AssertionError(f"{folder}/{pattern} did not appear")
+
+
+def test_predict_a_folder_with_a_run_and_with_the_ensemble(space: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "new images"
+    folder.mkdir()
+    for i, name in enumerate(("b.png", "ä.png", "a.JPG")):
+        Image.new("L", (20 + i, 30), 40 * i).save(folder / name)
+    (folder / "not.png").write_text("text")
+    for model in ("vote", "simple-fixed"):
+        done = run("touchstone", "predict", folder, "-o", tmp_path / "out.csv", "--model", model, cwd=space)
+        table = pd.read_csv(tmp_path / "out.csv")
+        assert table["file"].tolist() == ["a.JPG", "b.png", "ä.png"]
+        assert table["label"].isin(range(10)).all()
+        assert table["probability"].between(0.05, 1).all()
+        assert "not readable: not.png" in done.stderr
+    default = run("touchstone", "predict", folder, "-o", tmp_path / "default.csv", cwd=space)
+    assert "by vote" in default.stdout
+
+
+@pytest.mark.slow
+def test_forced_it_gives_the_same_lock_with_0_and_2_loader_workers(space: Path) -> None:
+    lock = (space / "dvc.lock").read_bytes()
+    text = (space / "params.yaml").read_text()
+    for workers in ("0", "2"):
+        (space / "params.yaml").write_text(text.replace("num_workers: 0", f"num_workers: {workers}"))
+        ran = stages_run(run("dvc", "repro", "--force", cwd=space).stdout)
+        assert "train@simple-fixed" in ran
+        assert (space / "dvc.lock").read_bytes() == lock
+    (space / "params.yaml").write_text(text)

@@ -1,0 +1,339 @@
+import json
+import re
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from touchstone import ensembles, params
+from touchstone.arms import manifest
+from touchstone.errors import TouchstoneError
+from touchstone.evaluation import class_table, confusion_table, entries, evaluate
+from touchstone.imageset import class_indices, load, save
+from touchstone.preparation import prepare
+from touchstone.probs import load_all, predictions
+from touchstone.report import charts, html, markdown, runtime, tables, words, write
+from touchstone.report.facts import Facts
+from touchstone.report.gather import gather
+from touchstone.sources import ArraySet, RawImage
+from touchstone.transforms import transform
+
+CLASSES = ['<b>&"', "straße_é"]
+SPLITS = {"train": 8, "val": 4, "test": 6, "unlabelled": 12}
+PARAMS = """
+data:
+  {source: digits, image_size: 8, channels: 1, val_fraction: 0, path: /home/someone/secret, mirror: "https://e.org"}
+seed: 0
+transforms: {tilt: {rotate_deg: 10, hflip: true}}
+arms: {real: {add: []}, more: {add: [tilt]}}
+models: {lenet: {options: {width: 2}}}
+train: {num_steps: 20, batch_size: 4, eval_steps: 10, seeds: SEEDS}
+ensembles: {both: {rule: mean, members: [lenet-real, lenet-more]}}
+compare: {num_resamples: 200}
+report: {worst: 3}
+machine: {accelerator: cpu}
+"""
+# Probability of class 1 on each test image, in the order of the files; the classes are 0, 0, 0, 1, 1, 1.
+REAL = [0.9, 0.2, 0.6, 0.9, 0.2, 0.05]
+MORE = [0.4, 0.2, 0.7, 0.9, 0.8, 0.9]
+
+
+def raw(*, val: bool, unlabelled: bool) -> ArraySet:
+    images = []
+    for split, count in SPLITS.items():
+        if (split == "val" and not val) or (split == "unlabelled" and not unlabelled):
+            continue
+        for i in range(count):
+            label = "" if split == "unlabelled" else CLASSES[i * 2 // count]
+            images.append(RawImage(f"{split}{i}", label, split, f"{split}/{i}|a_.png"))
+    pixels = np.random.default_rng(0).integers(0, 256, (len(images), 8, 8, 1), dtype=np.uint8)
+    return ArraySet(CLASSES, images, pixels)
+
+
+def workspace(root: Path, *, val: bool = True, unlabelled: bool = True, seeds: str = "[0, 1]") -> Path:
+    """What the stages leave on disk, made by the functions that they call, with predictions that are made up."""
+    data = root / "data"
+    (root / "params.yaml").write_text(PARAMS.replace("SEEDS", seeds))
+    settings = params.load(root / "params.yaml")
+    prepare(raw(val=val, unlabelled=unlabelled), data=settings.data, to=data / "prepared", sheet_size=4)
+    train = load(data / "prepared/train")
+    save(data / "pools/tilt", transform(train, name="tilt", settings=settings.transforms["tilt"]))
+    (data / "arms").mkdir()
+    for name, arm in settings.arms.items():
+        (data / f"arms/{name}.json").write_text(json.dumps(manifest(arm, pools=data / "pools")))
+    for name, ones in (("lenet-real", REAL), ("lenet-more", MORE)):
+        _predict(data, name, ones, num_seeds=len(settings.train.seeds))
+        history = {"step": [10, 20], "epoch": [5, 10], "train_loss": [1.5, 0.01]}
+        history |= {"val_loss": [1.0, 0.5], "val_accuracy": [0.5, 1.0]} if val else {"val_loss": "", "val_accuracy": ""}
+        (data / "curves").mkdir(exist_ok=True)
+        pd.DataFrame(history).to_csv(data / f"curves/{name}.csv", index=False)
+    _ensemble(data, settings)
+    _evaluate(root, settings)
+    return root
+
+
+def _predict(data: Path, name: str, ones: list[float], *, num_seeds: int) -> None:
+    (data / "probs" / name).mkdir(parents=True)
+    for split in SPLITS:
+        count = len(load(data / "prepared" / split))
+        one = np.array(ones if split == "test" else [0.75] * count, np.float32)
+        probs = np.stack([1 - one, one], 1)
+        np.save(data / f"probs/{name}/{split}.npy", np.stack([probs] * num_seeds))
+
+
+def _ensemble(data: Path, settings: params.Params) -> None:
+    files = pd.read_csv(data / "prepared/files.csv", dtype=str, keep_default_na=False)
+    names = files.loc[files["split"] == "unlabelled", "file"].tolist()
+    (data / "ensembles/both").mkdir(parents=True)
+    for split in SPLITS:
+        members = {run: np.load(data / f"probs/{run}/{split}.npy") for run in settings.runs}
+        np.save(data / f"ensembles/both/{split}.npy", ensembles.combine("mean", members, prefer=""))
+    table = predictions(np.load(data / "ensembles/both/unlabelled.npy"), names, CLASSES)
+    table.to_csv(data / "ensembles/both/predictions.csv", index=False)
+
+
+def _evaluate(root: Path, settings: params.Params) -> None:
+    data = root / "data"
+    labels = {s: class_indices(load(data / "prepared" / s).table["label"], CLASSES) for s in ("val", "test")}
+    val, test = (load_all(data, settings, split) for split in ("val", "test"))
+    every = entries(settings, test, val, labels["val"])
+    for kind, table in (("confusion", confusion_table), ("classes", class_table)):
+        (data / "plots" / kind).mkdir(parents=True)
+        for entry in every:
+            table(entry, labels["test"], CLASSES).to_csv(data / f"plots/{kind}/{entry.name}.csv", index=False)
+    write(root / "metrics/metrics.json", json.dumps(evaluate(every, labels["test"], settings)))
+
+
+def facts_of(root: Path) -> Facts:
+    return gather(root, params.load(root / "params.yaml"))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return workspace(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def facts(root: Path) -> Facts:
+    return facts_of(root)
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Facts:
+    """One seed, no validation split, no unlabelled images."""
+    return facts_of(workspace(tmp_path_factory.mktemp("bare"), val=False, unlabelled=False, seeds="[7]"))
+
+
+@pytest.fixture(scope="module")
+def page(facts: Facts) -> str:
+    return html.render(facts)
+
+
+@pytest.fixture(scope="module")
+def twin(facts: Facts) -> str:
+    return markdown.render(facts)
+
+
+def test_the_verdict_is_that_of_the_metrics(root: Path, facts: Facts, page: str, twin: str) -> None:
+    metrics = json.loads((root / "metrics/metrics.json").read_text())["lenet-more"]
+    assert metrics["gain"] == 0.5  # 2 of 6 right, then 5 of 6
+    [sentence] = words.arm_sentences(facts)
+    text = "".join(part.text for part in sentence)
+    low, high = (words.points(metrics[key]) for key in ("gain_low", "gain_high"))
+    assert text == f"more {metrics['verdict']} lenet (+50.00 points, 95 % interval {low} to {high})."
+    assert re.sub(r"\s+", " ", _text(page)).count(text) == 1
+    assert text in twin.replace("**", "")
+
+
+def _text(page: str) -> str:
+    return unescape(re.sub(r"<[^>]+>", "", re.sub(r"(?s)<style>.*?</style>", "", page)))
+
+
+def test_each_verdict_is_worded_and_grouped(facts: Facts) -> None:
+    def entry(verdict: str) -> object:
+        scores = {"verdict": verdict, "gain": -0.01, "gain_low": -0.02, "gain_high": 0.0}
+        return type(facts.entries[0])("m-more", "run", f"m_{verdict}", "more", scores, np.eye(2), (), 0)
+
+    found = words._clauses([entry(v) for v in ("inconclusive", "hurts", "helps", "helps")], facts.params)
+    assert "".join(part.text for part in found) == (
+        " helps m_helps (−1.00 points, 95 % interval −2.00 to 0.00) and m_helps (−1.00, −2.00 to 0.00)"
+        "; hurts m_hurts (−1.00, −2.00 to 0.00); is inconclusive for m_inconclusive (−1.00, −2.00 to 0.00)"
+    )
+
+
+def test_numbers() -> None:
+    assert [words.points(x) for x in (0.02957, -0.005, 0.0, -0.00001, np.nan)] == [
+        "+2.96",
+        "−0.50",
+        "0.00",
+        "0.00",
+        "–",
+    ]
+    assert [words.listing(list(x)) for x in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
+    assert words.count(1, "image") == "1 image"
+    assert words.count(1797, "class", "classes") == "1,797 classes"
+
+
+def test_the_page_asks_nothing_of_any_server(page: str) -> None:
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "<script" not in page
+    assert "url(" not in page
+    assert {found[:22] for found in re.findall(r'src="([^"]*)"', page)} == {"data:image/png;base64,"}
+    links = set(re.findall(r'href="([^"#][^"]*)"', page))
+    assert {link for link in links if not link.startswith("data:image/png")} == {"runtime.html", "runtime/"}
+
+
+def test_links_within_the_page_have_targets(page: str) -> None:
+    targets = re.findall(r'href="#([^"]+)"', page)
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(targets) == 11
+    assert set(targets) <= set(ids)
+    assert len(ids) == len(set(ids))
+    assert page.count("<img ") == len(re.findall(r'<img [^>]*alt="[^"]+"', page)) > 0
+
+
+def test_html_escapes(page: str) -> None:
+    assert "<b>" not in page
+    assert "&lt;b&gt;&amp;&#34;" in page
+    assert "straße_é" in page
+
+
+def test_equal_inputs_give_equal_bytes(root: Path, page: str, twin: str, tmp_path: Path) -> None:
+    again = facts_of(root)
+    for name, old, new in (("a.html", page, html.render(again)), ("a.md", twin, markdown.render(again))):
+        write(tmp_path / name, old)
+        before = (tmp_path / name).read_bytes()
+        write(tmp_path / name, new)
+        assert (tmp_path / name).read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 2  # no temporary file left
+
+
+def test_nothing_of_the_machine_is_in_the_report(root: Path, page: str, twin: str) -> None:
+    for text in (page, twin):
+        for word in (str(root), "/home/someone", "e.org", "accelerator", "num_workers", np.__version__):
+            assert word not in text
+
+
+def test_worst_predictions(facts: Facts, twin: str) -> None:
+    real = facts.entry("lenet-real")
+    assert [(m.row, m.true, m.predicted) for m in real.mistakes] == [
+        (5, CLASSES[1], CLASSES[0]),
+        (0, CLASSES[0], CLASSES[1]),
+        (4, CLASSES[1], CLASSES[0]),
+    ]
+    np.testing.assert_allclose([m.probability for m in real.mistakes], [0.95, 0.9, 0.8], atol=1e-6)
+    assert real.num_wrong == 4  # 3 are shown
+    assert [m.file for m in real.mistakes] == [f"test/{i}|a_.png" for i in (5, 0, 4)]
+    assert [m.row for m in facts.entry("lenet-more").mistakes] == [2]
+    assert "4 of 6 test images wrong; the 3 most confident shown" in html.render(facts)
+    assert r"| lenet-real | test/5\|a\_.png | straße_é | &lt;b&gt;&amp;" in twin
+
+
+def test_worst_pictures_are_those_images(root: Path, facts: Facts) -> None:
+    test = load(root / "data/prepared/test")
+    for mistake in facts.entry("both").mistakes:
+        np.testing.assert_array_equal(mistake.pixels, test.images[mistake.row])
+
+
+def test_class_accuracies_are_the_diagonal(root: Path, facts: Facts) -> None:
+    table = tables.class_accuracies(facts)
+    for column, entry in enumerate(facts.entries, 2):
+        diagonal = entry.confusion.diagonal() / entry.confusion.sum(1)
+        shown = [row[column] for row in table.rows]
+        assert shown == [words.percent(share) for share in diagonal]
+        evaluated = pd.read_csv(root / f"data/plots/classes/{entry.name}.csv")["accuracy"]
+        np.testing.assert_allclose(diagonal, evaluated, atol=1e-5)
+        assert entry.confusion.sum() == 2 * 6  # both seeds
+
+
+def test_markdown_tables_are_well_formed(twin: str) -> None:
+    blocks = re.findall(r"(?:^\|.*\n)+", twin, re.MULTILINE)
+    assert len(blocks) == 8
+    for block in blocks:
+        widths = {len(re.split(r"(?<!\\)\|", line)) for line in block.splitlines()}
+        assert len(widths) == 1, block
+        assert set(block.splitlines()[1]) <= set("|:- ")
+    assert not re.search(r"\n\n\n", twin)
+
+
+def test_results_stand_between_their_marks(facts: Facts, twin: str) -> None:
+    inner = twin.split("<!-- results:start -->\n")[1].split("<!-- results:end -->")[0]
+    assert inner == f"{markdown.grid(tables.accuracies(facts))}\n\n{markdown.grid(tables.scores(facts))}\n"
+    assert "| lenet | 33.33 ± 0.00 | 83.33 ± 0.00 |" in inner
+
+
+def test_arms_are_counted(facts: Facts) -> None:
+    assert [row[2:] for row in tables.arms(facts).rows] == [["8", "0", "8", "baseline"], ["8", "8", "16", ""]]
+    assert tables.class_counts(facts).rows == [
+        [CLASSES[0], "4", "2", "3"],
+        [CLASSES[1], "4", "2", "3"],
+        ["all", "8", "4", "6"],
+    ]
+
+
+def test_unlabelled_predictions(page: str, twin: str) -> None:
+    assert "The first 10 of 12 predictions" in page
+    assert "unlabelled/11|a_.png" in page
+    assert "12 images." in twin
+
+
+def test_without_validation_split_and_with_one_seed(bare: Facts) -> None:
+    page, twin = html.render(bare), markdown.render(bare)
+    assert [chart.title for chart in charts.curves(bare, "lenet")] == ["Training loss, log scale"]
+    assert "Validation" not in page
+    assert "There are none." in page
+    for text in (page, twin):
+        assert "says nothing about other seeds" in text
+        assert "no validation" in text
+        assert "±" not in text
+    assert [sheet.name for sheet in bare.sheets] == ["train", "test", "tilt"]
+
+
+def test_several_seeds_are_covered(page: str, twin: str) -> None:
+    for text in (page, twin):
+        assert "covers the chance in the 2 seeds" in text
+        assert "ignores that one training split was drawn" in text
+
+
+def test_many_classes_make_a_shaded_matrix_without_numbers(facts: Facts) -> None:
+    entry = facts.entries[0]
+    assert len(charts.cells(entry, CLASSES)) == np.count_nonzero(entry.confusion)
+    assert charts.cells(entry, [str(i) for i in range(100)]) == []
+
+
+def test_a_lone_baseline_has_nothing_to_compare(facts: Facts) -> None:
+    settings = params.Params.model_validate(facts.params.model_dump() | {"arms": {"real": {}}, "ensembles": {}})
+    assert words.basis(settings).startswith("Only the baseline arm, real, was run")
+
+
+@pytest.mark.parametrize("name", ["metrics/metrics.json", "data/curves/lenet-more.csv", "data/pools/tilt/sheet.png"])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    root = workspace(tmp_path)
+    (root / name).unlink()
+    with pytest.raises(TouchstoneError, match=f"{Path(name).name}.*dvc repro"):
+        facts_of(root)
+
+
+def test_runtime_notes(tmp_path: Path) -> None:
+    hardware = {"system": "Linux <1>", "cores": 2}
+    note = {"stage": "train@a", "seconds": 61.5, "peak_memory_mib": 1234, "started": "2024-01-02T03:04:05+00:00"}
+    note |= {"images_per_second": [3036, 640], "hardware": hardware, "versions": {"python": "3.11"}}
+    (tmp_path / "train@a.json").write_text(json.dumps(note))
+    (tmp_path / "check.json").write_text(
+        json.dumps({"stage": "check", "hardware": hardware, "versions": {"python": "3"}})
+    )
+    (tmp_path / "broken.json").write_text("{")
+    page = runtime.render(tmp_path)
+    assert [text in page for text in ("61.50", "3,036 / 640", "1,234", "2024-01-02 03:04:05 UTC", "1 min 02 s")] == [
+        True
+    ] * 5
+    assert page.count("Linux &lt;1&gt;") == 1  # equal for both
+    assert len(runtime.shared(runtime.read(tmp_path), "versions")) == 2
+    assert "broken" not in page
+
+
+def test_runtime_without_notes(tmp_path: Path) -> None:
+    assert "No stage has left a note yet." in runtime.render(tmp_path / "none")
