@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from touchstone import params
+from touchstone.errors import TouchstoneError
 from touchstone.models import check_net
 from touchstone.sources import load_source
 from touchstone.stage import run
@@ -14,6 +15,10 @@ OUT = Path("data/check.json")
 def main() -> None:
     settings = params.load()
     load_source(settings.data.source)
+    if not Path(settings.data.path).exists():
+        raise TouchstoneError(
+            f"data.path: {settings.data.path}: no such file or folder; put the images there or mend it"
+        )
     for name in settings.models:
         check_net(name, settings.model(name).net)
     OUT.parent.mkdir(exist_ok=True)

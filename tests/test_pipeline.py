@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -20,7 +21,7 @@ TINY = (
     "train.seeds=[0, 1]",
     "transforms={repeat: {}, tilt: {rotate_deg: 10}}",
     "arms={real: {add: []}, fixed: {add: [tilt]}}",
-    "models={lenet: {input_size: 16}, simple: {input_size: 16}}",
+    "models={lenet: {input_size: 16}, simple: {input_size: 16, lr: 0.002}}",
     "ensembles={vote: {rule: majority, members: [lenet-real, simple-real, simple-fixed], prefer: lenet-real}}",
     "compare.num_resamples=200",
     "report.worst=4",
@@ -42,9 +43,7 @@ def commit(folder: Path) -> None:
 
 
 def stages_run(output: str) -> set[str]:
-    return set(re.findall(r"^(?:Running stage|Stage) '([^']+)'(?: is cached.*)?:?$", output, re.M)) & set(
-        re.findall(r"^Running stage '([^']+)'", output, re.M)
-    )
+    return set(re.findall(r"^Running stage '([^']+)'", output, re.M))
 
 
 def test_it_ends_in_metrics_and_a_report(space: Path) -> None:
@@ -67,7 +66,6 @@ def test_nothing_of_one_run_is_in_git_but_small_text(space: Path) -> None:
 
 def test_seconds_dates_and_versions_stay_beside(space: Path) -> None:
     notes = [json.loads(path.read_text()) for path in (space / "metrics/runtime").glob("*.json")]
-    assert len(notes) == len(json.loads(run("dvc", "status", "--json", cwd=space).stdout or "{}")) + len(notes)
     assert {"train@lenet-real", "prepare", "evaluate"} <= {note["stage"] for note in notes}
     assert all({"seconds", "started", "versions", "hardware"} <= set(note) for note in notes)
 
@@ -79,16 +77,10 @@ def test_again_no_stage_runs(space: Path) -> None:
 def test_plots_and_metrics_commands_work(space: Path) -> None:
     run("dvc", "plots", "show", "-o", "plots_out", cwd=space)
     html = (space / "plots_out/index.html").read_text()
-    assert all(name in html for name in ("curves/lenet-real.csv", "confusion", "classes"))
-    shutil_rm(space / "plots_out")
+    assert all(name in html for name in ("Training loss of lenet on real", "confusion/vote.csv", "classes/vote.csv"))
+    shutil.rmtree(space / "plots_out")
     table = run("dvc", "metrics", "show", "--md", cwd=space).stdout
     assert "lenet-real.accuracy" in table
-
-
-def shutil_rm(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder)
 
 
 def test_one_number_changed_reruns_what_depends_on_it(space: Path) -> None:

@@ -52,7 +52,10 @@ def valid_sizes(table: pd.DataFrame) -> np.ndarray | None:
 
 def to_float(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
     """uint8 (B, H, W, C) -> normalised float32 (B, C, H, W), channels_last. mean, std: (C, 1, 1), in grey levels."""
-    return pixels.permute(0, 3, 1, 2).float().sub_(mean).div_(std)  # the permuted view is channels_last already
+    count, height, width, channels = pixels.shape
+    rows = pixels.float().view(count * height, width * channels)  # a channel's statistics recur along a row of pixels:
+    rows.sub_(mean.flatten().repeat(width)).div_(std.flatten().repeat(width))  # long rows are quicker than (C, 1, 1)
+    return rows.view(pixels.shape).permute(0, 3, 1, 2)  # NHWC seen as NCHW is channels_last
 
 
 def statistics(data: TrainingSet, *, block: int = 4096) -> tuple[list[float], list[float]]:
@@ -95,23 +98,31 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return self.num_steps - self.start
 
     def __getitem__(self, item: int) -> tuple[torch.Tensor, torch.Tensor]:
-        first = (self.start + item) * self.batch_size
-        position = np.arange(first, first + self.batch_size)
-        epoch, place = np.divmod(position, len(self.data))
-        index = np.concatenate([order(self.seed, int(e), len(self.data))[place[epoch == e]] for e in np.unique(epoch)])
+        index, drawn = self._positions((self.start + item) * self.batch_size)
         pixels = self.data.gather(index)
         pixels = self.view.squares(pixels, None if self.sizes is None else self.sizes[index])
         if self.crop_padding or self.hflip:
-            pixels = self._augment(pixels, epoch, index)
+            pixels = self._augment(pixels, drawn)
         return self.view.resized(pixels), torch.from_numpy(self.labels[index])
 
-    def _augment(self, pixels: np.ndarray, epoch: np.ndarray, index: np.ndarray) -> np.ndarray:
+    def _positions(self, first: int) -> tuple[np.ndarray, np.ndarray]:
+        """Images (B,) and what is drawn for them (B, 3), from position `first` of the stream on."""
+        count = len(self.data)
+        epoch, place = np.divmod(np.arange(first, first + self.batch_size), count)
+        index, drawn = [], []
+        for e in range(int(epoch[0]), int(epoch[-1]) + 1):
+            rows = order(self.seed, e, count)[place[epoch == e]]
+            index.append(rows)
+            drawn.append(draws(self.seed, e, count, self.crop_padding)[rows])
+        return np.concatenate(index), np.concatenate(drawn)
+
+    def _augment(self, pixels: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         """Random crop of the zero-padded image, then a mirror image with probability 1/2; uint8 (B, S, S, C)."""
-        p, side = self.crop_padding, pixels.shape[1]
-        padded = np.pad(pixels, ((0, 0), (p, p), (p, p), (0, 0)))
+        count, side, p = len(pixels), pixels.shape[1], self.crop_padding
+        padded = np.zeros((count, side + 2 * p, side + 2 * p, pixels.shape[3]), np.uint8)
+        padded[:, p : p + side, p : p + side] = pixels
         out = np.empty_like(pixels)
-        for i, (e, row) in enumerate(zip(epoch, index, strict=True)):
-            top, left, flip = draws(self.seed, int(e), len(self.data), p)[row]
+        for i, (top, left, flip) in enumerate(drawn.tolist()):
             crop = padded[i, top : top + side, left : left + side]
             out[i] = crop[:, ::-1] if self.hflip and flip else crop
         return out
