@@ -23,7 +23,7 @@ def products(stage: str) -> set[str]:
 
 
 def script(stage: str) -> Path:
-    return ROOT / GRAPH[stage]["cmd"].split()[1]
+    return ROOT / GRAPH[stage]["cmd"].split()[2]
 
 
 def covers(path: str, deps: set[str]) -> bool:
@@ -58,7 +58,8 @@ def before(stage: str) -> set[str]:
 def test_every_script_is_a_stage_and_every_stage_runs_a_script() -> None:
     scripts = {path.name for path in (ROOT / "stages").glob("*.py")}
     assert {script(stage).name for stage in GRAPH} == scripts
-    assert all(script(stage).stem == stage for stage in GRAPH)
+    for stage in GRAPH:
+        assert GRAPH[stage]["cmd"].startswith(f"PYTHONPATH=src python stages/{stage}.py"), "the code of this very copy"
 
 
 @pytest.mark.parametrize("stage", GRAPH)
