@@ -7,7 +7,7 @@ from conftest import ROOT
 from touchstone import params
 from touchstone.errors import TouchstoneError
 
-DEFAULT = (ROOT / "params.yaml").read_text()
+DEFAULT = (ROOT / "recipes/digits/params.yaml").read_text()
 
 
 def load(tmp_path: Path, *changes: str, text: str = DEFAULT) -> params.Params:

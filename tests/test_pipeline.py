@@ -166,6 +166,16 @@ def test_predict_a_folder_with_a_run_and_with_the_ensemble(space: Path, tmp_path
     assert "by vote" in default.stdout
 
 
+def test_train_side_by_side(space: Path) -> None:
+    text = (space / "params.yaml").read_text()
+    (space / "params.yaml").write_text(text.replace("lr: 0.002", "lr: 0.003"))
+    done = run("touchstone", "train", "--jobs", "3", cwd=space)
+    lines = done.stdout.splitlines()
+    ran = {line.split(":")[0] for line in lines if "Running stage 'train@" in line}
+    assert {"simple-real", "simple-fixed"} <= ran
+    assert run("dvc", "status", "train@simple-real", "train@lenet-fixed", cwd=space).stdout.count("changed") == 0
+
+
 @pytest.mark.slow
 def test_forced_it_gives_the_same_lock_with_0_and_2_loader_workers(space: Path) -> None:
     lock = (space / "dvc.lock").read_bytes()

@@ -46,7 +46,9 @@ def picture(seed: int, height: int = 16, width: int = 16) -> np.ndarray:
 
 
 def data(**changes) -> Data:
-    return Data(**({"source": "folder", "image_size": 16, "test_fraction": 0.3, "val_fraction": 0.3} | changes))
+    return Data(
+        **({"source": "folder", "path": "x", "image_size": 16, "test_fraction": 0.3, "val_fraction": 0.3} | changes)
+    )
 
 
 def many(count: int = 60, split: str = "") -> list[tuple[str, str, np.ndarray | None]]:

@@ -51,10 +51,10 @@ def prepare(raw: RawSet, *, data: Data, to: Path, sheet_size: int) -> dict[str, 
         pixels = _decode_all(raw, data=data, scratch=scratch)
         _check_bad(raw, pixels.bad, data.bad_images)
         table = _split_table(raw, pixels, data)
-        near, threshold = _drop_copies(table, pixels.images, data)
+        near = _drop_copies(table, pixels.images, data)
         _cap_training(table, data.train_size)
         _check_splits(table, raw.classes, data)
-        summary = _summary(table, near, threshold)
+        summary = _summary(table, near)
         _write(to, raw, pixels, table, near, summary, data=data, sheet_size=sheet_size)
     finally:
         scratch.unlink(missing_ok=True)
@@ -143,21 +143,15 @@ def _split_table(raw: RawSet, pixels: _Pixels, data: Data) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["id", "label", "file", "split", "left_out"])
 
 
-def _drop_copies(table: pd.DataFrame, images: np.ndarray, data: Data) -> tuple[pd.DataFrame, float]:
-    """Mark training (and validation) images that copy held-out ones; returns the near copies and their threshold."""
+def _drop_copies(table: pd.DataFrame, images: np.ndarray, data: Data) -> pd.DataFrame:
+    """Mark training (and validation) images that copy held-out ones; returns the near copies."""
     _drop_exact(table, images)
-    train = _rows(table, "train")
-    labels = table["label"].astype("category").cat.codes.to_numpy()
-    threshold = splits.calibrate(images[train], labels[train])
-    found = [
-        _near(table, images, held_out, kept, threshold)
-        for held_out, kept in (("test", "train"), ("test", "val"), ("val", "train"))
-    ]
-    near = pd.concat(found, ignore_index=True)
+    pairs = (("test", "train"), ("test", "val"), ("val", "train"))
+    near = pd.concat([_near(table, images, held_out, kept) for held_out, kept in pairs], ignore_index=True)
     if data.near_duplicates == "drop":
         for row, split, file in zip(near["copy_row"], near["split"], near["file"], strict=True):
             table.loc[row, "left_out"] = f"near copy of {file} in {split}"
-    return near.drop(columns="copy_row"), threshold
+    return near.drop(columns="copy_row")
 
 
 def _drop_exact(table: pd.DataFrame, images: np.ndarray) -> None:
@@ -177,11 +171,11 @@ def _drop_exact(table: pd.DataFrame, images: np.ndarray) -> None:
             first.setdefault(key, (split, label, file))
 
 
-def _near(table: pd.DataFrame, images: np.ndarray, held_out: str, kept: str, threshold: float) -> pd.DataFrame:
+def _near(table: pd.DataFrame, images: np.ndarray, held_out: str, kept: str) -> pd.DataFrame:
     query, known = _rows(table, held_out), _rows(table, kept)
-    copies = splits.near_copies(images[query], images[known], threshold=threshold)
+    copies = splits.near_copies(images[query], images[known])
     found = np.flatnonzero(copies.found)
-    rows = known[copies.row[found]] if len(known) else found
+    rows = known[copies.row[found]] if len(found) else found
     return pd.DataFrame(
         {
             "split": held_out,
@@ -190,9 +184,10 @@ def _near(table: pd.DataFrame, images: np.ndarray, held_out: str, kept: str, thr
             "copy_file": table["file"].to_numpy()[rows],
             "mirrored": copies.mirrored[found],
             "distance": copies.distance[found].round(3),
+            "log10_p": copies.log10_p[found].round(1),
             "copy_row": rows,
         }
-    )
+    ).sort_values("log10_p", kind="stable")
 
 
 def _rows(table: pd.DataFrame, split: str) -> np.ndarray:
@@ -225,7 +220,7 @@ def _check_splits(table: pd.DataFrame, classes: list[str], data: Data) -> None:
         )
 
 
-def _summary(table: pd.DataFrame, near: pd.DataFrame, threshold: float) -> dict[str, object]:
+def _summary(table: pd.DataFrame, near: pd.DataFrame) -> dict[str, object]:
     kept = table[table["left_out"] == ""]
     reasons = table["left_out"]
     return {
@@ -235,7 +230,6 @@ def _summary(table: pd.DataFrame, near: pd.DataFrame, threshold: float) -> dict[
         "num_near_copies_dropped": int(reasons.str.startswith("near copy").sum()),
         "num_near_copies": len(near),
         "num_over_train_size": int((reasons == "over data.train_size").sum()),
-        "near_copy_threshold": round(threshold, 3),
     }
 
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from touchstone import params
+from touchstone import params, quotes
 from touchstone.errors import TouchstoneError, nearest
 
 PRODUCTS = ("metrics/metrics.json", "metrics/report.md")
@@ -56,6 +56,8 @@ def study(name: str, *, root: Path, changes: list[str]) -> Path:
         raise TouchstoneError(f"study {name}: a stage failed, see above; mend it and run the same command again")
     for product in PRODUCTS:
         _copy(space / product, folder / Path(product).name)
+    for file in quotes.update(root):
+        print(f"{file.relative_to(root)}: quotes the new report")
     return space
 
 

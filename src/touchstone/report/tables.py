@@ -142,7 +142,6 @@ def run_facts(facts: Facts) -> list[tuple[str, str]]:
     over = found["num_over_train_size"]
     unused = f"; {count(over, 'more training image')} unused (train_size {data.train_size:,})" if over else ""
     copies = "left out" if data.near_duplicates == "drop" else "reported, not left out"
-    threshold = f"up to a distance of {found['near_copy_threshold']:g} grey levels"
     times = "once" if facts.num_seeds == 1 else f"{facts.num_seeds} times"
     over_what = "test images" if facts.num_seeds == 1 else "seeds and test images"
     resamples = f"{params.compare.num_resamples:,} resamples"
@@ -153,7 +152,7 @@ def run_facts(facts: Facts) -> list[tuple[str, str]]:
         ("Unlabelled", count(found["num_unlabelled"], "image")),
         ("Bad images", f"{found['num_bad_images']:,} left out"),
         ("Exact copies", f"{found['num_exact_copies_dropped']:,} left out of training and validation"),
-        ("Near copies", f"{found['num_near_copies']:,} found ({copies}), {threshold}"),
+        ("Near copies", f"{found['num_near_copies']:,} found ({copies})"),
         ("Seeds", f"{', '.join(map(str, params.train.seeds))}: each run was trained {times}"),
         ("Intervals", f"{confidence(params)}, paired bootstrap over {over_what}, {resamples}"),
     ]
