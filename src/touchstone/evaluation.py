@@ -17,13 +17,14 @@ class Entry:
     """A run or an ensemble to be evaluated.
 
     probs: float32 (seeds, N, classes) on test. baseline: the entry it is compared with, "" for none. kind: run or
-    ensemble.
+    ensemble. val_accuracy: on validation, mean over the seeds; None without a validation split.
     """
 
     name: str
     kind: str
     probs: np.ndarray = field(repr=False)
     baseline: str
+    val_accuracy: float | None = None
 
 
 def entries(
@@ -34,16 +35,17 @@ def entries(
     A run is compared with its model on the baseline arm; an ensemble with its best member on validation (without
     a validation split: the preferred one, or the first).
     """
+    val_accuracy = {name: float(correct(p, val_labels).mean()) for name, p in val.items()} if len(val_labels) else {}
     out = []
     for model in params.models:
         for arm in params.arms:
             name, base = f"{model}-{arm}", f"{model}-{params.compare.baseline}"
-            out.append(Entry(name, "run", test[name], "" if name == base else base))
+            out.append(Entry(name, "run", test[name], "" if name == base else base, val_accuracy.get(name)))
     for name, ensemble in params.ensembles.items():
         best = ensemble.prefer or ensemble.members[0]
-        if len(val_labels):
-            best = max(ensemble.members, key=lambda member: correct(val[member], val_labels).mean())
-        out.append(Entry(name, "ensemble", test[name], best))
+        if val_accuracy:
+            best = max(ensemble.members, key=val_accuracy.__getitem__)
+        out.append(Entry(name, "ensemble", test[name], best, val_accuracy.get(name)))
     return out
 
 
@@ -66,6 +68,8 @@ def evaluate(all_entries: list[Entry], labels: np.ndarray, params: Params) -> di
     metrics: dict[str, dict[str, float | str]] = {}
     for entry in all_entries:
         row: dict[str, float | str] = {**score(entry.probs, labels)}
+        if entry.val_accuracy is not None:
+            row["val_accuracy"] = entry.val_accuracy
         found = verdict(entry, test, labels, params)
         if found is not None:
             row |= {"gain": found.gain, "gain_low": found.low, "gain_high": found.high}

@@ -85,18 +85,19 @@ def _accuracy(entry: Scored, facts: Facts) -> str:
 
 def scores(facts: Facts) -> Table:
     """Every run and ensemble: its scores, and its gain over its baseline."""
-    header = ["run or ensemble", "accuracy %", "sd", "macro F1 %", "NLL", "ECE", "gain, points"]
+    header = ["run or ensemble", "accuracy %", "sd", "val %", "macro F1 %", "NLL", "ECE", "gain, points"]
     header += [f"{confidence(facts.params)} interval", "verdict", "against"]
     rows: list[list[str]] = []
     verdicts: dict[tuple[int, int], str] = {}
     for i, entry in enumerate(facts.entries):
         sd = percent(entry.value("accuracy_sd")) if facts.num_seeds > 1 else "–"
-        row = [entry.name, percent(entry.value("accuracy")), sd, percent(entry.value("macro_f1"))]
+        row = [entry.name, percent(entry.value("accuracy")), sd, percent(entry.value("val_accuracy"))]
+        row += [percent(entry.value("macro_f1"))]
         row += [number(entry.value("nll")), number(entry.value("ece")), points(entry.value("gain")), interval(entry)]
         rows.append([*row, entry.verdict or "–", str(entry.scores.get("baseline", "–"))])
         if entry.verdict:
-            verdicts[i, 8] = entry.verdict
-    return Table("lrrrrrrrll", header, rows, verdicts)
+            verdicts[i, 9] = entry.verdict
+    return Table("lrrrrrrrrll", header, rows, verdicts)
 
 
 def ensembles(facts: Facts) -> Table:

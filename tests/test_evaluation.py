@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from touchstone import params
+from touchstone.evaluation import class_table, confusion_table, entries, evaluate
+from touchstone.params import Params
+
+CLASSES = ["cat", "dog", "fox"]
+LABELS = np.arange(60) % 3
+TEXT = (ROOT / "recipes/digits/params.yaml").read_text()
+
+
+def settings() -> Params:
+    values = [
+        "transforms={repeat: {}}",
+        "arms={real: {add: []}, repeat: {add: [repeat]}}",
+        "models={one: {net: lenet}, two: {net: simple}}",
+        "ensembles={vote: {rule: majority, members: [one-real, two-real], prefer: two-real}}",
+        "compare={baseline: real, num_resamples: 500, confidence: 0.95}",
+    ]
+    return Params.model_validate(params._tuples(params.parse(params.changed(TEXT, values))))
+
+
+def probs(rate: float, seed: int, labels: np.ndarray = LABELS) -> np.ndarray:
+    """(2, N, 3): right at this rate."""
+    rng = np.random.default_rng(seed)
+    decided = np.where(rng.random((2, len(labels))) < rate, labels, (labels + 1) % 3)
+    return np.where(np.eye(3)[decided] > 0, 0.8, 0.1).astype(np.float32)
+
+
+TEST = {"one-real": probs(0.4, 0), "one-repeat": probs(0.95, 1), "two-real": probs(0.7, 2), "two-repeat": probs(0.7, 3)}
+TEST["vote"] = TEST["two-real"]
+VAL = {name: value[:, :12] for name, value in TEST.items()} | {"two-real": probs(0.0, 0)[:, :12]}
+
+
+def test_runs_are_compared_with_their_model_on_the_baseline_arm() -> None:
+    every = {e.name: e for e in entries(settings(), TEST, VAL, LABELS[:12])}
+    assert {name: e.baseline for name, e in every.items()} == {
+        "one-real": "",
+        "one-repeat": "one-real",
+        "two-real": "",
+        "two-repeat": "two-real",
+        "vote": "one-real",  # the best member on validation, though not on test
+    }
+
+
+def test_without_validation_an_ensemble_is_compared_with_its_preferred_member() -> None:
+    none = {name: value[:, :0] for name, value in VAL.items()}
+    every = {e.name: e for e in entries(settings(), TEST, none, LABELS[:0])}
+    assert every["vote"].baseline == "two-real"
+    assert "val_accuracy" not in evaluate(list(every.values()), LABELS, settings())["vote"]
+
+
+def test_metrics_are_flat_sorted_rounded_and_the_verdict_follows_the_interval() -> None:
+    metrics = evaluate(entries(settings(), TEST, VAL, LABELS[:12]), LABELS, settings())
+    row = metrics["one-repeat"]
+    assert list(row) == sorted(row)
+    assert row["verdict"] == "helps"
+    assert row["gain"] == pytest.approx(row["accuracy"] - metrics["one-real"]["accuracy"], abs=1e-5)
+    assert row["gain_low"] < row["gain"] < row["gain_high"]
+    assert all(value == round(value, 5) for value in row.values() if isinstance(value, float))
+    assert "gain" not in metrics["one-real"]
+    expected = np.mean(VAL["one-repeat"].argmax(2) == LABELS[:12])
+    assert row["val_accuracy"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_class_accuracies_are_the_confusion_diagonal() -> None:
+    entry = entries(settings(), TEST, VAL, LABELS[:12])[2]
+    table = confusion_table(entry, LABELS, CLASSES)
+    assert len(table) == 2 * 60
+    matrix = table.groupby(["actual", "predicted"]).size().unstack(fill_value=0)
+    diagonal = [matrix.loc[name, name] / matrix.loc[name].sum() for name in CLASSES]
+    found = class_table(entry, LABELS, CLASSES)
+    assert found["accuracy"].tolist() == pytest.approx(diagonal, abs=1e-5)
+    assert found["n_test"].tolist() == [20, 20, 20]

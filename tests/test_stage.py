@@ -1,0 +1,38 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from touchstone import stage
+from touchstone.errors import TouchstoneError, nearest
+
+
+def test_a_stage_notes_its_cost_beside_the_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["stages/train.py", "lenet", "real"])
+    stage.run(lambda: {"images_per_second": [7]})
+    note = json.loads((tmp_path / "metrics/runtime/train@lenet-real.json").read_text())
+    assert note["stage"] == "train@lenet-real"
+    assert note["images_per_second"] == [7]
+    assert note["seconds"] >= 0
+    assert note["peak_memory_mib"] > 10
+    assert {"torch", "dvc", "python"} <= set(note["versions"])
+
+
+def test_bad_input_is_one_line_and_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def fail() -> None:
+        raise TouchstoneError("got x, expected y; do z")
+
+    with pytest.raises(SystemExit) as caught:
+        stage.run(fail)
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "error: got x, expected y; do z\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_nearest_name_is_named_only_where_it_is_near() -> None:
+    assert nearest("lenett", ["lenet", "simple"]) == "; did you mean lenet?"
+    assert nearest("zzz", ["lenet", "simple"]) == ""
