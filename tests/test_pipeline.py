@@ -121,6 +121,18 @@ def test_a_new_model_file_runs_only_its_own(space: Path) -> None:
     assert ran == own | {"check", "nets", "ensemble", "evaluate", "report"}
 
 
+def test_one_more_seed_trains_only_itself(space: Path) -> None:
+    text = (space / "params.yaml").read_text()
+    assert "  - 1\n" in text
+    (space / "params.yaml").write_text(text.replace("  - 1\n", "  - 1\n  - 2\n"))
+    before = (space / "data/runs/lenet-real/seed-1.safetensors").read_bytes()
+    done = run("dvc", "repro", "--single-item", "train@lenet-real", cwd=space)
+    assert "lenet-real seed 0: trained before" in done.stdout
+    assert "lenet-real seed 1: trained before" in done.stdout
+    assert (space / "data/runs/lenet-real/seed-1.safetensors").read_bytes() == before
+    assert (space / "data/runs/lenet-real/seed-2.safetensors").exists()
+
+
 def test_killed_in_training_and_run_again_gives_the_same_lock(space: Path) -> None:
     lock = (space / "dvc.lock").read_bytes()
     text = (space / "params.yaml").read_text()
