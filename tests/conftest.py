@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from touchstone import params
+from touchstone import yaml12
 from touchstone.imageset import ImageSet
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +59,7 @@ def project(to: Path, *changes: str) -> Path:
         if (ROOT / name).is_file() and name != "dvc.lock":
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, to / name)
-    (to / "params.yaml").write_text(params.changed((ROOT / "recipes/digits/params.yaml").read_text(), list(changes)))
+    (to / "params.yaml").write_text(yaml12.changed((ROOT / "recipes/digits/params.yaml").read_text(), list(changes)))
     for command in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "start")):
         run("git", *command, cwd=to)
     return to

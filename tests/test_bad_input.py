@@ -52,10 +52,10 @@ def contents(folder: Path, *names: str) -> dict[str, str]:
 
 def fails(space: Path, *changes: str, intact: tuple[str, ...] = ("data/raw", "data/prepared")) -> str:
     """`dvc repro prepare` with these params fails and leaves `intact`; returns the line that says why."""
-    from touchstone import params
+    from touchstone import yaml12
 
     before, text = contents(space, *intact), (space / "params.yaml").read_text()
-    (space / "params.yaml").write_text(params.changed(text, list(changes)))
+    (space / "params.yaml").write_text(yaml12.changed(text, list(changes)))
     done = run("dvc", "repro", "prepare", cwd=space, check=False)
     (space / "params.yaml").write_text(text)
     assert done.returncode != 0

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
-from touchstone import params
+from touchstone import params, yaml12
 from touchstone.evaluation import class_table, confusion_table, entries, evaluate
 from touchstone.params import Params
 
@@ -19,7 +19,7 @@ def settings() -> Params:
         "ensembles={vote: {rule: majority, members: [one-real, two-real], prefer: two-real}}",
         "compare={baseline: real, num_resamples: 500, confidence: 0.95}",
     ]
-    return Params.model_validate(params._tuples(params.parse(params.changed(TEXT, values))))
+    return Params.model_validate(params._tuples(yaml12.parse(yaml12.changed(TEXT, values))))
 
 
 def probs(rate: float, seed: int, labels: np.ndarray = LABELS) -> np.ndarray:

@@ -4,7 +4,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from conftest import ROOT
-from touchstone import params
+from touchstone import params, yaml12
 from touchstone.errors import TouchstoneError
 
 DEFAULT = (ROOT / "recipes/digits/params.yaml").read_text()
@@ -12,7 +12,7 @@ DEFAULT = (ROOT / "recipes/digits/params.yaml").read_text()
 
 def load(tmp_path: Path, *changes: str, text: str = DEFAULT) -> params.Params:
     file = tmp_path / "params.yaml"
-    file.write_text(params.changed(text, list(changes)))
+    file.write_text(yaml12.changed(text, list(changes)))
     return params.load(file)
 
 
@@ -103,7 +103,7 @@ def test_a_missing_key_and_a_key_twice(tmp_path: Path) -> None:
 )
 def test_scalars_are_read_as_dvc_reads_them(scalar: str) -> None:
     dvc = YAML(typ="safe", pure=True).load(f"v: {scalar}")["v"]
-    mine = params.parse(f"v: {scalar}")["v"]
+    mine = yaml12.parse(f"v: {scalar}")["v"]
     assert (mine, type(mine)) == (dvc, type(dvc))
 
 

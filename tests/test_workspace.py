@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from conftest import project, run
-from touchstone import params
+from touchstone import yaml12
 from touchstone.workspace import copy_project
 
 TINY = [
@@ -19,7 +19,7 @@ TINY = [
 
 
 def recipe(root: Path, name: str) -> str:
-    text = params.changed((root / "params.yaml").read_text(), TINY)
+    text = yaml12.changed((root / "params.yaml").read_text(), TINY)
     (root / "recipes" / name).mkdir()
     (root / "recipes" / name / "params.yaml").write_text(text)
     return text

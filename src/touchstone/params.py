@@ -1,18 +1,17 @@
 """params.yaml -> frozen, typed sections. A mistake is one line that names the key, the value and what is allowed.
 
-The file is read as YAML 1.2, as DVC reads it, so that both see the same values: PyYAML alone (YAML 1.1) takes
-`1e-05` for a string and `off`, `yes`, `on` for booleans.
+What `models.<name>` does not say, `train` says.
 """
 
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from touchstone.errors import TouchstoneError, nearest
+from touchstone.yaml12 import parse
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -166,54 +165,6 @@ class Params(Section):
         return Model.model_validate(settings | entry)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's core schema, and no key twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        if twice:
-            line = node.start_mark.line + 1
-            raise TouchstoneError(f"params.yaml: key {twice[0]!r} stands twice in the mapping at line {line}")
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", "~nN"),
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?[0-9][0-9_]*|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
-    (
-        "float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        "-+.0123456789",
-    ),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), [*_first, ""])
-_Loader.add_constructor(
-    "tag:yaml.org,2002:int",
-    lambda loader, node: int(node.value, 0) if node.value[:2] in ("0o", "0x") else int(node.value),  # underscores too
-)
-_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: _float(node.value))
-
-
-def _float(text: str) -> float:
-    return float(
-        text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").lower().replace(".nan", "nan")
-    )
-
-
-def parse(text: str) -> dict[str, Any]:
-    """YAML 1.2 text to plain values. Raises TouchstoneError with the line of a mistake."""
-    try:
-        values = _Loader(text).get_single_data()
-    except yaml.YAMLError as error:
-        raise TouchstoneError("params.yaml: not YAML: " + " ".join(str(error).split())) from error
-    if not isinstance(values, dict):
-        raise TouchstoneError(f"params.yaml: got {type(values).__name__}, expected a mapping of sections")
-    return values
-
-
 def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check params.yaml, the names that one section takes from another included."""
     if not path.is_file():
@@ -234,26 +185,6 @@ def load(path: Path = Path("params.yaml")) -> Params:
             )
     _check_names(params)
     return params
-
-
-def changed(text: str, changes: list[str]) -> str:
-    """The YAML text with each "section.key=value" of `changes` set; unchanged text where there are none.
-
-    Raises TouchstoneError on a change without "=" or below something that is no mapping.
-    """
-    if not changes:
-        return text
-    values = parse(text)
-    for change in changes:
-        key, equals, value = change.partition("=")
-        *sections, last = key.split(".")
-        place: Any = values
-        for section in sections:
-            place = place.setdefault(section, {}) if isinstance(place, dict) else None
-        if not equals or not isinstance(place, dict):
-            raise TouchstoneError(f"-S {change}: expected section.key=value")
-        place[last] = parse(f"value: {value}")["value"]
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
 def _tuples(value: Any) -> Any:

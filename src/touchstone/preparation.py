@@ -7,7 +7,6 @@ Writes below one folder
   findings/                      counts.csv, left_out.csv, near_copies.csv, summary.json
 """
 
-import hashlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from touchstone import splits
+from touchstone.copies import drop_copies, rows_of
 from touchstone.errors import BadImage, TouchstoneError
 from touchstone.imageset import ImageSet, replaced, save
 from touchstone.params import Data
@@ -51,7 +51,7 @@ def prepare(raw: RawSet, *, data: Data, to: Path, sheet_size: int) -> dict[str, 
         pixels = _decode_all(raw, data=data, scratch=scratch)
         _check_bad(raw, pixels.bad, data.bad_images)
         table = _split_table(raw, pixels, data)
-        near = _drop_copies(table, pixels.images, data)
+        near = drop_copies(table, pixels.images, drop_near=data.near_duplicates == "drop")
         _cap_training(table, data.train_size)
         _check_splits(table, raw.classes, data)
         summary = _summary(table, near)
@@ -143,61 +143,8 @@ def _split_table(raw: RawSet, pixels: _Pixels, data: Data) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["id", "label", "file", "split", "left_out"])
 
 
-def _drop_copies(table: pd.DataFrame, images: np.ndarray, data: Data) -> pd.DataFrame:
-    """Mark training (and validation) images that copy held-out ones; returns the near copies."""
-    _drop_exact(table, images)
-    pairs = (("test", "train"), ("test", "val"), ("val", "train"))
-    near = pd.concat([_near(table, images, held_out, kept) for held_out, kept in pairs], ignore_index=True)
-    if data.near_duplicates == "drop":
-        for row, split, file in zip(near["copy_row"], near["split"], near["file"], strict=True):
-            table.loc[row, "left_out"] = f"near copy of {file} in {split}"
-    return near.drop(columns="copy_row")
-
-
-def _drop_exact(table: pd.DataFrame, images: np.ndarray) -> None:
-    """Equal bytes or equal prepared pixels: test goes before val, val before train; test keeps all of its own."""
-    first: dict[str, tuple[str, str, str]] = {}
-    rank = {"test": 0, "val": 1, "train": 2}
-    rows = table[(table["left_out"] == "") & table["split"].isin(rank)]
-    order = rows.assign(rank=rows["split"].map(rank)).sort_values(["rank", "id", "file"])
-    for row, image_id, split, label, file in order[["id", "split", "label", "file"]].itertuples():
-        keys = image_id, hashlib.sha256(images[row]).hexdigest()
-        earlier = next((first[key] for key in keys if key in first), None)
-        if earlier is not None and split != "test":
-            other = "" if earlier[1] == label else f", labelled {earlier[1]} there"
-            table.loc[row, "left_out"] = f"exact copy of {earlier[2]} in {earlier[0]}{other}"
-            continue
-        for key in keys:
-            first.setdefault(key, (split, label, file))
-
-
-def _near(table: pd.DataFrame, images: np.ndarray, held_out: str, kept: str) -> pd.DataFrame:
-    query, known = _rows(table, held_out), _rows(table, kept)
-    copies = splits.near_copies(images[query], images[known])
-    found = np.flatnonzero(copies.found)
-    rows = known[copies.row[found]] if len(found) else found
-    return pd.DataFrame(
-        {
-            "split": held_out,
-            "file": table["file"].to_numpy()[query[found]],
-            "copy_split": kept,
-            "copy_file": table["file"].to_numpy()[rows],
-            "mirrored": copies.mirrored[found],
-            "distance": copies.distance[found].round(3),
-            "log10_p": copies.log10_p[found].round(1),
-            "copy_row": rows,
-        }
-    ).sort_values("log10_p", kind="stable")
-
-
-def _rows(table: pd.DataFrame, split: str) -> np.ndarray:
-    """Rows of a split that are in, sorted by id."""
-    chosen = table[(table["split"] == split) & (table["left_out"] == "")]
-    return chosen.sort_values(["id", "file"]).index.to_numpy()
-
-
 def _cap_training(table: pd.DataFrame, size: int) -> None:
-    rows = _rows(table, "train")
+    rows = rows_of(table, "train")
     kept = splits.cap(table["id"][rows].tolist(), table["label"][rows].tolist(), size)
     over = np.setdiff1d(np.arange(len(rows)), kept)
     table.loc[rows[over], "left_out"] = "over data.train_size"
@@ -247,7 +194,7 @@ def _write(
     padded = data.resize == "shortest_edge"
     names = []
     for split in SPLITS:
-        rows = _rows(table, split)
+        rows = rows_of(table, split)
         whole = ImageSet(pixels.images, _image_table(table, pixels.sizes if padded else None))
         save(to / split, whole, rows=rows, sheet_size=sheet_size)
         files = table.loc[rows, ["file", "label"]]

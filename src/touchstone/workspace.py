@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from touchstone import params, quotes
+from touchstone import params, quotes, yaml12
 from touchstone.errors import TouchstoneError, nearest
 
 PRODUCTS = ("metrics/metrics.json", "metrics/report.md")
@@ -49,7 +49,7 @@ def study(name: str, *, root: Path, changes: list[str]) -> Path:
             f"recipes/{name}/params.yaml: no such file; recipes are {', '.join(known)}{nearest(name, known)}"
         )
     space = root / ".touchstone/studies" / name
-    settings = params.changed((folder / "params.yaml").read_text(encoding="utf-8"), changes)
+    settings = yaml12.changed((folder / "params.yaml").read_text(encoding="utf-8"), changes)
     copy_project(root, space, settings=settings)
     params.load(space / "params.yaml")
     if subprocess.run(["dvc", "repro"], cwd=space).returncode:
