@@ -95,9 +95,10 @@ def test_exact_copies_of_held_out_images_leave_training(tmp_path: Path) -> None:
         ("val", "b", picture(200)),
     ]
     summary = prepared(tmp_path, Raw(rows))
-    assert summary["num_exact_copies_dropped"] == 3
+    assert summary["num_exact_copies_dropped"] == 2
+    assert summary["num_repeats_within_splits"] == 2, "what repeats its own split stays"
     assert summary["num_test"] == 3, "an official test split is scored whole"
-    assert (summary["num_train"], summary["num_val"]) == (20, 1)
+    assert (summary["num_train"], summary["num_val"]) == (21, 1)
     reasons = pd.read_csv(tmp_path / "p/findings/left_out.csv")["left_out"].tolist()
     assert sum("exact copy of a/20.png in test" in reason for reason in reasons) == 1
     assert any("labelled" in reason for reason in reasons), "a copy under another label says so"
@@ -153,6 +154,19 @@ def test_train_size_and_official_splits(tmp_path: Path) -> None:
     summary = prepared(tmp_path, Raw(rows), train_size=11, val_fraction=0.0)
     assert (summary["num_train"], summary["num_val"], summary["num_test"], summary["num_unlabelled"]) == (11, 0, 10, 4)
     assert load(tmp_path / "p/train").table["label"].value_counts().to_dict() == {"a": 6, "b": 5}
+
+
+def test_an_image_far_longer_than_wide_is_not_kept_beside_others(tmp_path: Path) -> None:
+    rows = [*many(40), ("", "a", picture(99, 10, 200))]
+    with pytest.raises(TouchstoneError, match=r"a/40\.png: 200 x 10 px, more than 4 times as long as wide"):
+        prepared(tmp_path, Raw(rows), resize="shortest_edge")
+    prepared(tmp_path, Raw(rows), resize="shortest_edge", bad_images="skip")
+    assert load(tmp_path / "p/train").images.shape[1:3] == (16, 16)
+
+
+def test_a_fold_beside_an_official_validation_split_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TouchstoneError, match=r"data\.fold: got '1 of 5'.*validation split of its own"):
+        prepared(tmp_path, Raw([*many(20, "train"), ("val", "a", picture(99))]), fold="1 of 5")
 
 
 def test_impossible_splits_say_what_to_change(tmp_path: Path) -> None:

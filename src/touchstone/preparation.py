@@ -28,6 +28,7 @@ from touchstone.sources import RawSet
 
 SPLITS = ("train", "val", "test", "unlabelled")
 BLOCK = 64  # images a task
+MAX_ASPECT = 4  # of images that keep theirs: the storage of all is as large as the largest
 
 
 @dataclass
@@ -51,10 +52,10 @@ def prepare(raw: RawSet, *, data: Data, to: Path, sheet_size: int) -> dict[str, 
         pixels = _decode_all(raw, data=data, scratch=scratch)
         _check_bad(raw, pixels.bad, data.bad_images)
         table = _split_table(raw, pixels, data)
-        near = drop_copies(table, pixels.images, drop_near=data.near_duplicates == "drop")
+        near, repeated = drop_copies(table, pixels.images, pixels.sizes, drop_near=data.near_duplicates == "drop")
         _cap_training(table, data.train_size)
         _check_splits(table, raw.classes, data)
-        summary = _summary(table, near)
+        summary = _summary(table, near, repeated)
         _write(to, raw, pixels, table, near, summary, data=data, sheet_size=sheet_size)
     finally:
         scratch.unlink(missing_ok=True)
@@ -85,6 +86,10 @@ def _decode_one(raw: RawSet, i: int, data: Data, pixels: _Pixels) -> None:
     except BadImage as error:
         pixels.bad[i] = str(error)
         return
+    height, width = source.shape[:2]
+    if max(height, width) > MAX_ASPECT * min(height, width) and data.resize == "shortest_edge":
+        pixels.bad[i] = f"{width} x {height} px, more than {MAX_ASPECT} times as long as wide: one would pad all others"
+        return
     image = resize(source, size_px=data.image_size, mode=data.resize)
     height, width = image.shape[:2]
     pixels.images[i, :height, :width] = image
@@ -101,6 +106,8 @@ def _storage(raw: RawSet, data: Data) -> tuple[int, int, int]:
             h, w = raw.pixels(i, channels=data.channels, max_pixels=data.max_pixels).shape[:2]
         except BadImage:
             continue  # reported when it is decoded for good
+        if max(h, w) > MAX_ASPECT * min(h, w):
+            continue
         h, w = edges(h, w, data.image_size, max(h, w) / min(h, w))
         height, width = max(height, h), max(width, w)
     return height, width, data.channels
@@ -123,6 +130,8 @@ def _split_table(raw: RawSet, pixels: _Pixels, data: Data) -> pd.DataFrame:
     """One row a raw image, in raw order: id, label, file, split, left_out (the reason, or "")."""
     official = {image.split for image in raw.images}
     own_val = "val" in official
+    if own_val and data.fold:
+        raise TouchstoneError(f"data.fold: got {data.fold!r}, but the source has a validation split of its own; set ''")
     rules: dict[str, Any] = {
         "has_test": "test" in official,
         "test_fraction": data.test_fraction,
@@ -160,20 +169,21 @@ def _check_splits(table: pd.DataFrame, classes: list[str], data: Data) -> None:
             )
     if not (kept["split"] == "test").any():
         raise TouchstoneError("the test split is empty; raise data.test_fraction, or add images or a test folder")
-    if data.val_fraction and not data.fold and not (kept["split"] == "val").any():
+    if (data.val_fraction or data.fold) and not (kept["split"] == "val").any():
         raise TouchstoneError(
-            f"the validation split is empty at data.val_fraction {data.val_fraction}; "
-            "raise it, or set 0 for no selection"
+            f"the validation split is empty at data.val_fraction {data.val_fraction}, data.fold {data.fold!r}; "
+            "raise the fraction, or set 0 for no selection"
         )
 
 
-def _summary(table: pd.DataFrame, near: pd.DataFrame) -> dict[str, object]:
+def _summary(table: pd.DataFrame, near: pd.DataFrame, repeated: int) -> dict[str, object]:
     kept = table[table["left_out"] == ""]
     reasons = table["left_out"]
     return {
         **{f"num_{split}": int((kept["split"] == split).sum()) for split in SPLITS},
         "num_bad_images": int(reasons.str.startswith("bad image").sum()),
         "num_exact_copies_dropped": int(reasons.str.startswith("exact copy").sum()),
+        "num_repeats_within_splits": repeated,
         "num_near_copies_dropped": int(reasons.str.startswith("near copy").sum()),
         "num_near_copies": len(near),
         "num_over_train_size": int((reasons == "over data.train_size").sum()),
