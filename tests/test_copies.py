@@ -51,7 +51,7 @@ def test_images_that_lie_close_by_nature_are_no_copies() -> None:
     """Variations of ten plain drawings: each is near to many, none nearer than its neighbourhood explains."""
     rng = np.random.default_rng(0)
     drawings = photographs(10, 3).astype(int)
-    varied = [np.clip(drawings[i % 10] + rng.normal(0, 12, drawings[0].shape), 0, 255) for i in range(900)]
+    varied = [np.clip(drawings[i % 10] + rng.normal(0, 12, drawings[0].shape), 0, 255) for i in range(2000)]
     images = np.stack(varied).astype(np.uint8)
     assert len(search(images[:200], images[200:]).train) <= 1
     images[0] = images[300]
