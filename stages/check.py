@@ -5,7 +5,7 @@ from pathlib import Path
 
 from touchstone import params
 from touchstone.errors import TouchstoneError
-from touchstone.models import check_net
+from touchstone.models import check_settings
 from touchstone.sources import load_source
 from touchstone.stage import run
 
@@ -20,7 +20,8 @@ def main() -> None:
             f"data.path: {settings.data.path}: no such file or folder; put the images there or mend it"
         )
     for name in settings.models:
-        check_net(name, settings.model(name).net)
+        model = settings.model(name)
+        check_settings(name, model.net, input_size=model.input_size, options=model.options)
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps({"params": "valid"}) + "\n")  # always the same: what follows is not re-run
 

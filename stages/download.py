@@ -7,11 +7,13 @@ from touchstone.imageset import replaced
 from touchstone.sources import load_source
 from touchstone.stage import run
 
+OLD = Path("data/raw")
+
 
 def main() -> None:
     data = params.load().data
-    with replaced(Path("data/raw")) as folder:
-        load_source(data.source).download(to=folder, path=Path(data.path), mirror=data.mirror)
+    with replaced(OLD) as folder:
+        load_source(data.source).download(to=folder, path=Path(data.path), mirror=data.mirror, old=OLD)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ from touchstone.closure import digest, imports
 from touchstone.imageset import content_hash, load, replaced
 from touchstone.runs import Card, save_run
 from touchstone.stage import run
-from touchstone.training.run import curve, history_table, task, train
+from touchstone.training.run import curve, delivered, history_table, task, train
 
 DATA = Path("data")
 
@@ -34,13 +35,15 @@ def main() -> dict[str, object]:
         digest(imports(Path(__file__))),
         f"torch {torch.__version__} on {every.machine.accelerator}",
     ]
-    trained = train(job, store=Path(".touchstone/train") / name, fingerprint="\n".join(known))
+    kept: Any = {"store": Path(".touchstone/train") / name, "fingerprint": "\n".join(known)}
+    trained = train(job, **kept)
     with replaced(DATA / "runs" / name) as folder:
         steps = {str(t.seed): t.selected_step for t in trained}
         save_run(folder, Card.of(job, selected_step=steps, meta=meta), {t.seed: t.weights for t in trained})
         history_table(trained).to_csv(folder / "history.csv", index=False)
     (DATA / "curves").mkdir(exist_ok=True)
     curve(trained).to_csv(DATA / f"curves/{name}.csv", index=False)
+    delivered(job, **kept)
     return {"images_per_second": [round(t.images_per_second) for t in trained]}
 
 

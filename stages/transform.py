@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 from touchstone import params
-from touchstone.imageset import load, save
+from touchstone.figures import save_with_sheet
+from touchstone.imageset import load
 from touchstone.stage import run
 from touchstone.transforms import transform
 
@@ -13,7 +14,7 @@ def main() -> None:
     name = sys.argv[1]
     settings = params.load()
     made = transform(load(Path("data/prepared/train")), name=name, settings=settings.transforms[name])
-    save(Path("data/pools") / name, made, sheet_size=settings.report.sheet)
+    save_with_sheet(Path("data/pools") / name, made, sheet_size=settings.report.sheet)
 
 
 if __name__ == "__main__":

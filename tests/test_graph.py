@@ -94,7 +94,7 @@ def test_the_test_split_reaches_nothing_before_predict() -> None:
 
 
 def test_selection_sees_validation_and_not_test() -> None:
-    assert "data/prepared/val" in paths("train", "deps")
+    assert {"data/prepared/val/images.npy", "data/prepared/val/table.csv"} <= paths("train", "deps")
     assert before("train") == {"check", "download", "prepare", "transform", "augment", "nets"}
 
 
@@ -108,7 +108,26 @@ def test_what_belongs_to_a_machine_changes_no_result() -> None:
     for stage in set(GRAPH) - {"check"}:
         tracked = GRAPH[stage].get("params", [])
         assert not [key for key in tracked if key.split(".")[0] == "machine"], stage
+    located = {"data", "data.mirror", "data.path"}
+    assert [stage for stage in GRAPH if located & set(GRAPH[stage].get("params", []))] == ["check", "download"]
     assert "data.mirror" not in GRAPH["download"]["params"]
+
+
+def test_every_key_of_data_counts_somewhere() -> None:
+    known = {f"data.{key}" for key in params.Data.model_fields} - {"data.mirror", "data.path"}
+    for stage in ("prepare", "report"):
+        assert {key for key in GRAPH[stage]["params"] if key.startswith("data")} == known
+
+
+def test_pictures_for_people_re_run_nothing() -> None:
+    """A contact sheet lies in its set: who reads the set depends on its files, not on the folder."""
+    for stage in ("transform", "augment", "train", "predict"):
+        folders = {f"data/prepared/{split}" for split in ("train", "val", "test", "unlabelled")}
+        assert not folders & paths(stage, "deps"), stage
+
+
+def test_prediction_depends_on_the_code_of_its_net() -> None:
+    assert "data/nets/${item.model}.json" in paths("predict", "deps")
 
 
 def test_training_hangs_on_its_own_small_files() -> None:

@@ -5,13 +5,14 @@ import pytest
 
 from conftest import image_set
 from touchstone.errors import TouchstoneError
+from touchstone.figures import save_with_sheet
 from touchstone.imageset import ImageSet, class_indices, content_hash, load, replaced, save
 
 
 def test_save_and_load_are_inverse_and_stable(tmp_path: Path) -> None:
     images = image_set(["a", "b", "ä"])
-    save(tmp_path / "one", images)
-    save(tmp_path / "two", images)
+    save_with_sheet(tmp_path / "one", images, sheet_size=8)
+    save_with_sheet(tmp_path / "two", images, sheet_size=8)
     back = load(tmp_path / "one")
     assert np.array_equal(back.images, images.images)
     assert isinstance(back.images, np.memmap)
@@ -21,13 +22,13 @@ def test_save_and_load_are_inverse_and_stable(tmp_path: Path) -> None:
 
 
 def test_an_empty_set_is_a_set(tmp_path: Path) -> None:
-    save(tmp_path / "none", image_set([]))
+    save_with_sheet(tmp_path / "none", image_set([]), sheet_size=8)
     assert len(load(tmp_path / "none")) == 0
 
 
 def test_rows_choose_and_order(tmp_path: Path) -> None:
     images = image_set(["a", "b", "c"])
-    save(tmp_path / "some", images, rows=np.array([2, 0]))
+    save_with_sheet(tmp_path / "some", images, rows=np.array([2, 0]), sheet_size=8)
     back = load(tmp_path / "some")
     assert back.table["label"].tolist() == ["c", "a"]
     assert np.array_equal(back.images, images.images[[2, 0]])

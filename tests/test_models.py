@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from touchstone.errors import TouchstoneError
-from touchstone.models import build, check_net, nets
+from touchstone.models import build, check_net, check_settings, nets
 
 SIZES = {"c3": 132, "lenet": 32, "simple": 32}
 
@@ -55,6 +55,16 @@ def test_the_least_size_works_and_a_smaller_one_says_what_is_needed(net: str) ->
     assert made(net, size=least).eval()(torch.zeros(1, 3, least, least)).shape == (1, 10)
     with pytest.raises(TouchstoneError, match=f"{net}: got input_size {least - 1} px, at least {least} px"):
         made(net, size=least - 1)
+
+
+@pytest.mark.parametrize("net", nets())
+def test_what_a_file_says_is_checked_without_building(net: str) -> None:
+    least = importlib.import_module(f"touchstone.models.{net}").LEAST_PX
+    check_settings("mine", net, input_size=least, options={})
+    with pytest.raises(TouchstoneError, match=f"{net}: got input_size {least - 1} px"):
+        check_settings("mine", net, input_size=least - 1, options={})
+    with pytest.raises(TouchstoneError, match=f"{net}: unknown option 'widht'"):
+        check_settings("mine", net, input_size=least, options={"widht": 3})
 
 
 def test_unknown_nets_and_options_name_the_nearest() -> None:

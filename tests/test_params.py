@@ -55,6 +55,8 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
         ("ensembles.vote.members=[lenet-real, simple-rael]", ["ensembles.vote.members", "did you mean simple-real?"]),
         ("ensembles.vote.prefer=simple-real", ["ensembles.vote.prefer", "expected one of lenet-real"]),
         ("ensembles.vote.prefer=''", ["ensembles.vote.prefer", "majority vote needs"]),
+        ("ensembles.vote.members=[lenet-real, lenet-real]", ["ensembles.vote", "a member is listed twice"]),
+        ("transforms={}", ["transforms", "at least 1"]),
         ("arms.empty={real: false}", ["arms.empty", "nothing to train on"]),
         ("arms.a-b={}", ["arms.a-b", "pattern"]),
     ],

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from conftest import ROOT
+from touchstone import yaml12
 from touchstone.errors import BadImage, TouchstoneError
 from touchstone.imageset import load
 from touchstone.params import Data
@@ -46,9 +48,9 @@ def picture(seed: int, height: int = 16, width: int = 16) -> np.ndarray:
 
 
 def data(**changes) -> Data:
-    return Data(
-        **({"source": "folder", "path": "x", "image_size": 16, "test_fraction": 0.3, "val_fraction": 0.3} | changes)
-    )
+    values = yaml12.parse((ROOT / "recipes/digits/params.yaml").read_text())["data"]
+    values |= {"source": "folder", "image_size": 16, "channels": 3, "train_size": 0}
+    return Data(**(values | {"test_fraction": 0.3, "val_fraction": 0.3} | changes))
 
 
 def many(count: int = 60, split: str = "") -> list[tuple[str, str, np.ndarray | None]]:

@@ -11,7 +11,8 @@ from touchstone import ensembles, params
 from touchstone.arms import manifest
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation import class_table, confusion_table, entries, evaluate
-from touchstone.imageset import class_indices, load, save
+from touchstone.figures import save_with_sheet
+from touchstone.imageset import class_indices, load
 from touchstone.preparation import prepare
 from touchstone.probs import load_all, predictions
 from touchstone.report import charts, html, markdown, runtime, tables, words, write
@@ -24,7 +25,9 @@ CLASSES = ['<b>&"', "straße_é"]
 SPLITS = {"train": 8, "val": 4, "test": 6, "unlabelled": 12}
 PARAMS = """
 data:
-  {source: digits, image_size: 8, channels: 1, val_fraction: 0, path: /home/someone/secret, mirror: "https://e.org"}
+  {source: digits, image_size: 8, channels: 1, val_fraction: 0, path: /home/someone/secret, mirror: "https://e.org",
+   resize: squash, bad_images: fail, max_pixels: 1000000, near_duplicates: report, train_size: 0, test_fraction: 0.5,
+   fold: '', split_seed: 0}
 seed: 0
 transforms: {tilt: {rotate_deg: 10, hflip: true}}
 arms: {real: {add: []}, more: {add: [tilt]}}
@@ -59,7 +62,9 @@ def workspace(root: Path, *, val: bool = True, unlabelled: bool = True, seeds: s
     settings = params.load(root / "params.yaml")
     prepare(raw(val=val, unlabelled=unlabelled), data=settings.data, to=data / "prepared", sheet_size=4)
     train = load(data / "prepared/train")
-    save(data / "pools/tilt", transform(train, name="tilt", settings=settings.transforms["tilt"]))
+    save_with_sheet(
+        data / "pools/tilt", transform(train, name="tilt", settings=settings.transforms["tilt"]), sheet_size=8
+    )
     (data / "arms").mkdir()
     for name, arm in settings.arms.items():
         (data / f"arms/{name}.json").write_text(json.dumps(manifest(arm, pools=data / "pools")))

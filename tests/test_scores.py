@@ -33,6 +33,11 @@ def test_accuracy_sd_is_that_of_the_sample() -> None:
     assert score(PROBS[:1], LABELS)["accuracy_sd"] == 0.0
 
 
+def test_macro_f1_leaves_out_classes_without_test_images() -> None:
+    perfect = np.eye(3, dtype=np.float32)[[0, 0, 1, 1]][None] * 0.7 + 0.1
+    assert score(perfect, np.array([0, 0, 1, 1]))["macro_f1"] == 1.0
+
+
 def test_calibration_error_by_a_plain_loop() -> None:
     rng = np.random.default_rng(0)
     probs = rng.dirichlet(np.ones(5), 400).astype(np.float32)

@@ -186,3 +186,16 @@ def test_the_real_data(tmp_path: Path) -> None:
     part = raw_set.array[:50_000].reshape(-1, 3)
     np.testing.assert_allclose(part.mean(axis=0) / 255, [0.4914, 0.4822, 0.4465], atol=1e-4)
     shutil.rmtree(tmp_path)
+
+
+def test_whole_files_of_an_earlier_download_serve_again_and_damaged_ones_do_not(packed: Path, tmp_path: Path) -> None:
+    old = download(tmp_path, str(packed / "archive"))
+    new = tmp_path / "new"
+    new.mkdir()
+    cifar10.download(to=new, path=tmp_path, mirror="http://127.0.0.1:9", old=old)
+    assert {file.name: file.read_bytes() for file in new.iterdir()} == {f.name: f.read_bytes() for f in old.iterdir()}
+    (old / "test_batch").write_bytes(b"damaged")
+    again = tmp_path / "again"
+    again.mkdir()
+    cifar10.download(to=again, path=tmp_path, mirror=str(packed / "archive"), old=old)
+    assert md5(again / "test_batch") == cifar10.MD5["test_batch"]

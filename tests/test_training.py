@@ -14,7 +14,7 @@ from touchstone.imageset import ImageSet
 from touchstone.params import Arm, Machine, Model
 from touchstone.predict import logits
 from touchstone.training.keeper import Keeper
-from touchstone.training.run import Task, curve, task, train, train_seed
+from touchstone.training.run import KEEP, Task, curve, delivered, task, train, train_seed
 
 META = {"classes": ["a", "b"], "channels": 1, "image_size": 16, "resize": "squash", "max_pixels": 10**6}
 
@@ -133,6 +133,7 @@ def test_arms_of_one_seed_start_from_the_same_weights(tmp_path: Path) -> None:
 
 def test_a_new_seed_trains_only_itself_and_another_fingerprint_starts_anew(tmp_path: Path, capsys) -> None:
     first = train(job(seeds=(0, 1)), store=tmp_path, fingerprint="x")
+    delivered(job(seeds=(0, 1)), store=tmp_path, fingerprint="x")
     capsys.readouterr()
     second = train(job(seeds=(1, 2)), store=tmp_path, fingerprint="x")
     assert capsys.readouterr().out.splitlines() == ["t seed 1: trained before"]
@@ -143,9 +144,16 @@ def test_a_new_seed_trains_only_itself_and_another_fingerprint_starts_anew(tmp_p
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_the_same_seeds_again_are_trained_anew(tmp_path: Path, capsys) -> None:
-    """So that `dvc repro --force` is a check and no copy of the store."""
+def test_the_same_seeds_again_are_trained_anew_once_delivered(tmp_path: Path, capsys, monkeypatch) -> None:
+    """So that `dvc repro --force` is a check and no copy of the store, and a kill before delivery loses nothing."""
     first = train(job(), store=tmp_path, fingerprint="x")
+    train(job(), store=tmp_path, fingerprint="x")
+    assert "t seed 0: trained before" in capsys.readouterr().out
+    delivered(job(), store=tmp_path, fingerprint="x")
+    with monkeypatch.context() as patch:
+        patch.setenv(KEEP, "1")
+        train(job(), store=tmp_path, fingerprint="x")
+    assert "t seed 0: trained before" in capsys.readouterr().out
     second = train(job(), store=tmp_path, fingerprint="x")
     assert "trained before" not in capsys.readouterr().out
     assert second[0].images_per_second > 0

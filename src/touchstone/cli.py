@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from touchstone import params
-from touchstone.errors import run
+from touchstone.errors import TouchstoneError, run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -35,6 +35,8 @@ def main(argv: list[str] | None = None) -> None:
 def _predict(arguments: argparse.Namespace) -> None:
     from touchstone.inference import load_decider, predict_folder
 
+    if arguments.output.is_dir() or not arguments.output.absolute().parent.is_dir():
+        raise TouchstoneError(f"-o {arguments.output}: expected a file in a folder that exists")
     settings = params.load()
     name = arguments.model or next(iter([*settings.ensembles, *settings.runs]))
     table, bad = predict_folder(arguments.folder, load_decider(name, params=settings, runs=Path("data/runs")))
@@ -54,6 +56,6 @@ def _study(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from touchstone.parallel import count_gpus, train_runs
+    from touchstone.parallel import train_runs, visible_gpus
 
-    train_runs(params.load().runs, jobs=max(1, arguments.jobs), num_gpus=count_gpus())
+    train_runs(params.load().runs, jobs=max(1, arguments.jobs), gpus=visible_gpus())

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from touchstone.seeds import generator
 
@@ -30,9 +31,10 @@ def paired_bootstrap(
 
     run, baseline: bool (seeds, N), whether each seed is right on each item; seeds and items are paired. Of S > 1
     seeds each resample draws S - 1 with replacement, which makes the variance over few seeds unbiased (Rao & Wu
-    1988, "Resampling inference with complex survey data", section 2); with one seed only items are drawn, and the
-    interval says nothing about other seeds. Items with the same pattern of differences are drawn together, as
-    multinomial counts: exact, and quick.
+    1988, "Resampling inference with complex survey data"). Few seeds also know their own variance badly: the resamples
+    are spread about the gain by t / z, with the degrees of freedom of Satterthwaite (1946), between S - 1 where the
+    seeds decide and N - 1 where the items do. With one seed only items are drawn, and the interval says nothing about
+    other seeds. Items with the same pattern of differences are drawn together, as multinomial counts: exact, and quick.
 
     Raises ValueError where the shapes differ.
     """
@@ -47,6 +49,21 @@ def paired_bootstrap(
     weights = rng.multinomial(drawn_seeds, np.full(num_seeds, 1 / num_seeds), num_resamples)  # (R, seeds)
     by_seed = drawn_items @ patterns.T / num_items  # (R, seeds)
     gains = (by_seed * weights).sum(1) / drawn_seeds
+    gain = float(difference.mean())
+    item_variance = float(by_seed.mean(1).var())
+    seed_variance = max(0.0, float(gains.var()) - item_variance)
+    gains = gain + (gains - gain) * _widening(seed_variance, item_variance, num_seeds, num_items, confidence)
     tail = (1 - confidence) / 2
     low, high = np.quantile(gains, [tail, 1 - tail])
-    return Verdict(gain=float(difference.mean()), low=float(low), high=float(high))
+    return Verdict(gain=gain, low=float(low), high=float(high))
+
+
+def _widening(seed_variance: float, item_variance: float, num_seeds: int, num_items: int, confidence: float) -> float:
+    """t / z at Satterthwaite's degrees of freedom of the sum of the two variances; 1 where there is only one seed."""
+    total = seed_variance + item_variance
+    if num_seeds == 1 or total == 0:
+        return 1.0
+    share = seed_variance / total
+    freedom = 1 / (share**2 / (num_seeds - 1) + (1 - share) ** 2 / max(1, num_items - 1))
+    upper = (1 + confidence) / 2
+    return float(stats.t.ppf(upper, freedom) / stats.norm.ppf(upper))

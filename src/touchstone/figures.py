@@ -2,19 +2,25 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-if TYPE_CHECKING:
-    from touchstone.imageset import ImageSet
+from touchstone.imageset import ImageSet, load, replaced, write
 
 TILE = 64  # px, the side of a tile
 GAP = 4  # px
 
 
-def contact_sheet(images: "ImageSet", *, max_images: int) -> Image.Image:
+def save_with_sheet(folder: Path, images: ImageSet, *, sheet_size: int, rows: np.ndarray | None = None) -> None:
+    """Write an ImageSet (of it: these `rows`) and its contact sheet to `folder`, whole or not at all."""
+    with replaced(folder) as new:
+        write(new, images, rows=rows)
+        contact_sheet(load(new), max_images=sheet_size).save(new / "sheet.png")
+
+
+def contact_sheet(images: ImageSet, *, max_images: int) -> Image.Image:
     """One picture of at most `max_images` images: the classes in turn, so that each is seen; 8 tiles a row."""
     rows = spread(images.table["label"].tolist(), max_images)
     return gallery([valid_area(images, row) for row in rows])
@@ -31,7 +37,7 @@ def spread(labels: Sequence[str], count: int) -> list[int]:
     return [row for _, _, row in sorted(chosen, key=lambda item: (item[1], item[0]))]
 
 
-def valid_area(images: "ImageSet", row: int) -> np.ndarray:
+def valid_area(images: ImageSet, row: int) -> np.ndarray:
     """One image without its padding, uint8 (h, w, C)."""
     if "height" not in images.table:
         return np.asarray(images.images[row])

@@ -19,7 +19,7 @@ import pandas as pd
 from touchstone.errors import TouchstoneError
 
 COLUMNS = ["id", "label", "source_id", "origin"]
-BLOCK = 1024  # images copied at a time
+BLOCK = 256  # images copied at a time
 
 
 @dataclass(frozen=True)
@@ -81,27 +81,28 @@ def _open(path: Path) -> np.ndarray:
     return images if len(images) else np.load(path, allow_pickle=False)
 
 
-def save(folder: Path, images: ImageSet, *, rows: np.ndarray | None = None, sheet_size: int = 64) -> None:
-    """Write an ImageSet (of it: these `rows`) to `folder`, whole or not at all; what lay there is replaced.
-
-    Pixels are copied in blocks, so that a memory-mapped set may be larger than memory.
-    """
-    from touchstone.figures import contact_sheet
-
-    rows = np.arange(len(images)) if rows is None else rows
+def save(folder: Path, images: ImageSet) -> None:
+    """Write an ImageSet to `folder`, whole or not at all; what lay there is replaced."""
     with replaced(folder) as new:
-        if len(rows):
-            shape = (len(rows), *images.images.shape[1:])
-            target = np.lib.format.open_memmap(new / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-            for start in range(0, len(rows), BLOCK):
-                target[start : start + BLOCK] = images.images[rows[start : start + BLOCK]]
-            target.flush()
-        else:
-            np.save(new / "images.npy", images.images[:0])
-        table = images.table.iloc[rows].reset_index(drop=True)
-        table.to_csv(new / "table.csv", index=False, lineterminator="\n")
-        written = ImageSet(_open(new / "images.npy"), table)
-        contact_sheet(written, max_images=sheet_size).save(new / "sheet.png")
+        write(new, images)
+
+
+def write(folder: Path, images: ImageSet, *, rows: np.ndarray | None = None) -> None:
+    """Write an ImageSet (of it: these `rows`) into the empty `folder`.
+
+    Pixels are copied in blocks, so that a memory-mapped or computed set may be larger than memory.
+    """
+    rows = np.arange(len(images)) if rows is None else rows
+    if len(rows):
+        shape = (len(rows), *images.images.shape[1:])
+        target = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+        for start in range(0, len(rows), BLOCK):
+            target[start : start + BLOCK] = images.images[rows[start : start + BLOCK]]
+        target.flush()
+    else:
+        np.save(folder / "images.npy", np.zeros((0, *images.images.shape[1:]), np.uint8))
+    table = images.table.iloc[rows].reset_index(drop=True)
+    table.to_csv(folder / "table.csv", index=False, lineterminator="\n")
 
 
 @contextmanager

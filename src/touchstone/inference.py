@@ -32,7 +32,7 @@ class Decider:
         return next(iter(self.members.values()))[0].classes
 
     def decide(self, images: list[np.ndarray]) -> np.ndarray:
-        """Decoded images, each uint8 (h, w, C) -> float32 (seeds, B, classes)."""
+        """Prepared squares, each uint8 (S, S, C) -> float32 (seeds, B, classes)."""
         probs = {name: _probs(card, nets, images) for name, (card, nets) in self.members.items()}
         return next(iter(probs.values())) if len(probs) == 1 else combine(self.rule, probs, prefer=self.prefer)
 
@@ -90,14 +90,13 @@ def _decoded(folder: Path, files: list[str], decider: Decider, bad: dict[str, st
     for name in files:
         try:
             with open(folder / name, "rb") as file:
-                yield name, decode(file, channels=card.channels, max_pixels=card.max_pixels)
+                yield name, _square(decode(file, channels=card.channels, max_pixels=card.max_pixels), card)
         except (BadImage, OSError) as error:
             bad[name] = str(error)
 
 
 def _probs(card: Card, nets: list[Predictor], images: list[np.ndarray]) -> np.ndarray:
-    squares = np.stack([_square(image, card) for image in images])
-    pixels = card.view.resized(squares)
+    pixels = card.view.resized(np.stack(images))
     with torch.no_grad():
         where = next(nets[0].parameters()).device
         out = [torch.softmax(net.eval()(pixels.to(where)).float(), 1).cpu().numpy() for net in nets]

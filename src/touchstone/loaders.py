@@ -17,6 +17,8 @@ from touchstone.arms import TrainingSet
 from touchstone.resize import scale
 from touchstone.seeds import generator
 
+STATISTICS_BYTES = 2**23  # of pixels looked at together; counting takes eight times as much
+
 
 @dataclass(frozen=True)
 class View:
@@ -58,8 +60,9 @@ def to_float(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> tor
     return rows.view(pixels.shape).permute(0, 3, 1, 2)  # NHWC seen as NCHW is channels_last
 
 
-def statistics(data: TrainingSet, *, block: int = 4096) -> tuple[list[float], list[float]]:
+def statistics(data: TrainingSet) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel over all stored pixels, in grey levels, exact in integers."""
+    block = max(1, STATISTICS_BYTES // max(1, data.parts[0][0].nbytes))
     total = squares = np.zeros(data.parts[0].shape[3], np.int64)  # (C,)
     count = 0
     for start in range(0, len(data), block):

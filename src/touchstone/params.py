@@ -32,22 +32,22 @@ def _fold(text: str) -> str:
 
 
 class Data(Section):
-    """Which images, how they are resized and split."""
+    """Which images, how they are resized and split. Every key must stand in the file: stages track them one by one."""
 
     source: str
     path: str  # folder: where the images lie
-    mirror: str = ""  # a directory or URL looked at instead of the official address
+    mirror: str  # a directory or URL looked at instead of the official address
     image_size: Annotated[int, Field(ge=4, le=2048)]  # px
-    channels: Literal[1, 3] = 3
-    resize: Literal["squash", "crop", "pad", "shortest_edge"] = "squash"
-    bad_images: Literal["fail", "skip"] = "fail"
-    max_pixels: Annotated[int, Field(gt=0)] = 50_000_000  # of one source image
-    near_duplicates: Literal["report", "drop"] = "report"
-    train_size: Annotated[int, Field(ge=0)] = 0  # at most so many training images; 0: all
-    test_fraction: Fraction = 0.2  # where the source has no official test split
-    val_fraction: Fraction = 0.1  # of the images that are not test; 0: no selection
-    fold: Annotated[str, AfterValidator(_fold)] = ""  # 'k of n': cross-validation instead of val_fraction
-    split_seed: Annotated[int, Field(ge=0)] = 0
+    channels: Literal[1, 3]
+    resize: Literal["squash", "crop", "pad", "shortest_edge"]
+    bad_images: Literal["fail", "skip"]
+    max_pixels: Annotated[int, Field(gt=0)]  # of one source image
+    near_duplicates: Literal["report", "drop"]
+    train_size: Annotated[int, Field(ge=0)]  # at most so many training images; 0: all
+    test_fraction: Fraction  # where the source has no official test split
+    val_fraction: Fraction  # of the images that are not test; 0: no selection
+    fold: Annotated[str, AfterValidator(_fold)]  # 'k of n': cross-validation instead of val_fraction; '': none
+    split_seed: Annotated[int, Field(ge=0)]
 
 
 class Transform(Section):
@@ -79,7 +79,7 @@ class Train(Section):
     batch_size: Annotated[int, Field(ge=1)] = 64
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: Positive = 0.001  # the highest of the schedule
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # sgd
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # sgd; one_cycle runs its own, .95 to .85 and back
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
     eval_steps: Annotated[int, Field(ge=0)] = 0  # validate every so many steps; 0: every epoch
@@ -105,6 +105,12 @@ class Ensemble(Section):
     members: Annotated[tuple[str, ...], Field(min_length=2)]
     prefer: str = ""  # majority: decides where the vote is tied
 
+    @model_validator(mode="after")
+    def _each_once(self) -> "Ensemble":
+        if len(set(self.members)) != len(self.members):
+            raise ValueError("a member is listed twice")
+        return self
+
 
 class Compare(Section):
     """The paired comparison with the declared baseline arm."""
@@ -122,10 +128,10 @@ class Report(Section):
 
 
 class Machine(Section):
-    """Where and with how many hands: no stage depends on it, and no result does."""
+    """Where and with how many hands. No stage depends on it: what ran on one device is not run again on another."""
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
-    num_workers: Annotated[int, Field(ge=0)] = 0  # that load batches
+    num_workers: Annotated[int, Field(ge=0)] = 0  # that load batches; the results are the same
     save_seconds: Annotated[float, Field(ge=0)] = 20.0  # between resume states of training
 
 
@@ -142,7 +148,7 @@ class Params(Section):
 
     data: Data
     seed: Annotated[int, Field(ge=0)]
-    transforms: dict[Name, Transform]
+    transforms: Annotated[dict[Name, Transform], Field(min_length=1)]  # {repeat: {}} where none is wanted
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
     models: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     train: Train
@@ -169,7 +175,10 @@ def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check params.yaml, the names that one section takes from another included."""
     if not path.is_file():
         raise TouchstoneError(f"{path}: no such file; run from the folder that holds params.yaml")
-    values = parse(path.read_text(encoding="utf-8"))
+    try:
+        values = parse(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise TouchstoneError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
     try:
         params = Params.model_validate(_tuples(values))
     except ValidationError as error:

@@ -21,7 +21,8 @@ from tqdm import tqdm
 from touchstone import splits
 from touchstone.copies import drop_copies, rows_of
 from touchstone.errors import BadImage, TouchstoneError
-from touchstone.imageset import ImageSet, replaced, save
+from touchstone.figures import save_with_sheet
+from touchstone.imageset import ImageSet, replaced
 from touchstone.params import Data
 from touchstone.resize import edges, resize
 from touchstone.sources import RawSet
@@ -206,7 +207,7 @@ def _write(
     for split in SPLITS:
         rows = rows_of(table, split)
         whole = ImageSet(pixels.images, _image_table(table, pixels.sizes if padded else None))
-        save(to / split, whole, rows=rows, sheet_size=sheet_size)
+        save_with_sheet(to / split, whole, rows=rows, sheet_size=sheet_size)
         files = table.loc[rows, ["file", "label"]]
         names.append(
             pd.DataFrame({"split": split, "row": range(len(rows)), "file": files["file"], "label": files["label"]})

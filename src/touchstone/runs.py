@@ -119,5 +119,10 @@ def _load_net(file: Path, sha256: str, card: Card) -> Predictor:
         input_size=card.input_size,
         options=card.options,
     )
-    net.load_state_dict(tensors)
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise TouchstoneError(
+            f"{file}: its weights do not fit src/touchstone/models/{card.net}.py, which has changed; run `dvc repro`"
+        ) from error
     return Predictor(net, card)

@@ -11,7 +11,7 @@ BINS = 15  # of the expected calibration error
 def score(probs: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Scores of float32 (seeds, N, classes) against int64 (N,): means over the seeds, `accuracy_sd` beside.
 
-    accuracy; macro_f1 over all classes; nll in nats; ece: expected calibration error with 15 equal bins.
+    accuracy; macro_f1 over classes with test images; nll in nats; ece: expected calibration error with 15 equal bins.
     """
     classes = np.arange(probs.shape[2])
     accuracy = correct(probs, labels).mean(1)
@@ -19,7 +19,7 @@ def score(probs: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "accuracy": float(accuracy.mean()),
         "accuracy_sd": float(accuracy.std(ddof=1)) if len(accuracy) > 1 else 0.0,
         "macro_f1": _mean(
-            f1_score(labels, p.argmax(1), labels=classes, average="macro", zero_division=0) for p in probs
+            f1_score(labels, p.argmax(1), labels=np.unique(labels), average="macro", zero_division=0) for p in probs
         ),
         "nll": _mean(log_loss(labels, _proper(p), labels=classes) for p in probs),
         "ece": _mean(expected_calibration_error(p, labels) for p in probs),

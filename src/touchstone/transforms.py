@@ -5,6 +5,7 @@ weights, 1/32 px), beyond the border the nearest edge pixel; then brightness as 
 """
 
 import math
+from typing import cast
 
 import cv2
 import numpy as np
@@ -14,14 +15,34 @@ from touchstone.params import Transform
 
 
 def transform(images: ImageSet, *, name: str, settings: Transform) -> ImageSet:
-    """The addition set `name`: as many images, of the same labels; `source_id` is the image each was made from."""
-    out = np.zeros(images.images.shape, np.uint8)
-    for i, (height, width) in enumerate(images.sizes()):
-        out[i, :height, :width] = apply(np.asarray(images.images[i, :height, :width]), settings)
+    """The addition set `name`: as many images, of the same labels; `source_id` is the image each was made from.
+
+    Pixels are made when they are asked for, block by block: the set is not held in memory.
+    """
     table = images.table.assign(
         id=[f"{name}-{image_id}" for image_id in images.table["id"]], source_id=images.table["id"], origin=name
     )
-    return ImageSet(out, table)
+    return ImageSet(cast(np.ndarray, _Transformed(images, settings)), table)
+
+
+class _Transformed:
+    """Looks like uint8 (N, H, W, C): rows are transformed as they are taken."""
+
+    dtype, ndim = np.dtype(np.uint8), 4
+
+    def __init__(self, images: ImageSet, settings: Transform) -> None:
+        self.source, self.sizes, self.settings = images.images, images.sizes(), settings
+        self.shape = images.images.shape
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        out = np.zeros((len(rows), *self.shape[1:]), np.uint8)
+        for i, row in enumerate(rows):
+            height, width = self.sizes[row]
+            out[i, :height, :width] = apply(np.asarray(self.source[row, :height, :width]), self.settings)
+        return out
 
 
 def apply(pixels: np.ndarray, settings: Transform) -> np.ndarray:

@@ -52,7 +52,7 @@ def parse(text: str) -> dict[str, Any]:
     """YAML 1.2 text to plain values. Raises TouchstoneError with the line of a mistake."""
     try:
         values = _Loader(text).get_single_data()
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise TouchstoneError("params.yaml: not YAML: " + " ".join(str(error).split())) from error
     if not isinstance(values, dict):
         raise TouchstoneError(f"params.yaml: got {type(values).__name__}, expected a mapping of sections")

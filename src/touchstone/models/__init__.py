@@ -3,8 +3,10 @@
 Further keyword arguments of `build` are the net's options, set by `models.<name>.options` in params.yaml.
 """
 
+import ast
 import importlib
 import inspect
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,26 @@ def check_net(model: str, net: str) -> None:
         )
 
 
+def check_settings(model: str, net: str, *, input_size: int, options: Iterable[str]) -> None:
+    """Raise TouchstoneError where the net's file says that it cannot be built so. Reads the file, runs nothing."""
+    check_net(model, net)
+    tree = ast.parse((FOLDER / f"{net}.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "LEAST_PX":
+            check_size(net, input_size, least=ast.literal_eval(node.value))
+        if isinstance(node, ast.FunctionDef) and node.name == "build":
+            _check_options(net, options, [argument.arg for argument in node.args.kwonlyargs])
+
+
+def _check_options(net: str, options: Iterable[str], arguments: Iterable[str]) -> None:
+    known = [name for name in arguments if name not in GIVEN]
+    for name in options:
+        if name not in known:
+            raise TouchstoneError(
+                f"{net}: unknown option {name!r}; options are {', '.join(known) or 'none'}{nearest(name, known)}"
+            )
+
+
 def build(
     net: str,
     *,
@@ -44,12 +66,7 @@ def build(
     """
     check_net(net, net)
     function = importlib.import_module(f"touchstone.models.{net}").build
-    known = [name for name in inspect.signature(function).parameters if name not in GIVEN]
-    for name in options:
-        if name not in known:
-            raise TouchstoneError(
-                f"{net}: unknown option {name!r}; options are {', '.join(known) or 'none'}{nearest(name, known)}"
-            )
+    _check_options(net, options, inspect.signature(function).parameters)
     return function(num_classes=num_classes, in_channels=in_channels, input_size=input_size, **options)
 
 

@@ -15,7 +15,7 @@ from touchstone.sources import ArraySet, RawImage
 CLASSES = [str(digit) for digit in range(10)]
 
 
-def download(*, to: Path, path: Path, mirror: str) -> None:
+def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None:
     """Write `images.npy`, uint8 (N, 8, 8, 1), and `labels.csv` (file, label); `path` and `mirror` are not used."""
     from sklearn.datasets import load_digits
 

@@ -41,7 +41,7 @@ T = TypeVar("T")
 Contents = dict[str, Callable[[], bytes]]  # a file's posix name relative to the root -> what reads it
 
 
-def download(*, to: Path, path: Path, mirror: str) -> None:
+def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None:
     """Pack the images under `path` into `files.zip`, with `manifest.csv` (file, label, split, sha256, bytes).
 
     Both depend on names and contents only: a folder and an archive of it give the same bytes. `mirror` is not

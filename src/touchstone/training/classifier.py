@@ -70,7 +70,7 @@ def _optimizer(net: nn.Module, s: Model) -> torch.optim.Optimizer:
 
 
 def _schedule(optimizer: torch.optim.Optimizer, s: Model, num_steps: int) -> torch.optim.lr_scheduler.LRScheduler:
-    if s.schedule == "one_cycle":  # Smith & Topin 2017, arXiv 1708.07120
+    if s.schedule == "one_cycle":  # Smith & Topin 2017, arXiv 1708.07120; cycles momentum, too
         return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=s.lr, total_steps=max(2, num_steps))
     if s.schedule == "cosine":  # Loshchilov & Hutter 2016, arXiv 1608.03983
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=num_steps)

@@ -74,7 +74,8 @@ class Keeper(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         p = self.progress
-        p.loss_sum = p.loss_sum.to(pl_module.device)
+        kind = torch.float32 if pl_module.device.type == "mps" else torch.float64  # MPS has no float64
+        p.loss_sum = p.loss_sum.to(pl_module.device, kind)
         self.saved = time.monotonic()
         self.bar = tqdm(
             total=self.num_steps, initial=p.step, desc=self.title, unit="step", disable=None, mininterval=0.5

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 import shutil
 import time
 import warnings
@@ -25,10 +26,12 @@ from touchstone.imageset import ImageSet, class_indices
 from touchstone.loaders import Batches, View, statistics
 from touchstone.models import build
 from touchstone.params import Machine, Model
-from touchstone.predict import logits
+from touchstone.predict import device, logits
 from touchstone.seeds import derive
 from touchstone.training.classifier import Classifier
 from touchstone.training.keeper import Keeper, Weights, snapshot
+
+KEEP = "TOUCHSTONE_KEEP_TRAINED"  # set: a run that ended is not trained anew, though DVC asks for it again
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def task(
 ) -> Task:
     """Labels, normalisation and view of a run, worked out once. meta: what preparation wrote to meta.json."""
     classes = meta["classes"]
+    device(machine.accelerator)  # one that is not there is an error before any work
     mean, std = statistics(data)
     return Task(
         title=title,
@@ -99,23 +103,34 @@ def task(
 
 
 def train(task: Task, *, store: Path, fingerprint: str) -> list[Trained]:
-    """Train every seed, but those that `store` holds from a run with other seeds and the same `fingerprint`.
+    """Train every seed, but those that `store` holds already with the same `fingerprint`.
 
     `store` holds one fingerprint at a time: the state of a seed under way, the weights of those that ended. Where
-    the very same seeds were trained to the end before, all are trained anew: the outputs were lost, or the run is
-    forced in order to check it.
+    the very same seeds were delivered before (`delivered`), all are trained anew: the outputs were lost, or the run
+    is forced in order to check it.
     """
-    folder = store / hashlib.sha256(fingerprint.encode()).hexdigest()[:32]
-    complete, seeds = folder / "complete.json", list(task.settings.seeds)
-    if complete.exists() and json.loads(complete.read_text()) == seeds:
+    folder = _folder(store, fingerprint)
+    if _delivered(folder) == list(task.settings.seeds) and not os.environ.get(KEEP):
         shutil.rmtree(folder)
     for other in store.iterdir() if store.exists() else ():
         if other != folder:
             shutil.rmtree(other)
     torch.set_num_threads(task.settings.num_threads)
-    trained = [_seed(task, seed, folder / f"seed-{seed}") for seed in seeds]
-    complete.write_text(json.dumps(seeds))
-    return trained
+    return [_seed(task, seed, folder / f"seed-{seed}") for seed in task.settings.seeds]
+
+
+def delivered(task: Task, *, store: Path, fingerprint: str) -> None:
+    """Note, once a run's outputs are written, that the store has served its purpose."""
+    (_folder(store, fingerprint) / "delivered.json").write_text(json.dumps(task.settings.seeds))
+
+
+def _folder(store: Path, fingerprint: str) -> Path:
+    return store / hashlib.sha256(fingerprint.encode()).hexdigest()[:32]
+
+
+def _delivered(folder: Path) -> list[int]:
+    note = folder / "delivered.json"
+    return json.loads(note.read_text()) if note.exists() else []
 
 
 def _seed(task: Task, seed: int, folder: Path) -> Trained:
