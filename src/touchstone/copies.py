@@ -117,7 +117,8 @@ def near_copies(held_out: np.ndarray, train: np.ndarray, *, close: int) -> NearC
     row, distance = _neighbours(held_out[textured], both, close)  # (N, k), (N, 4k)
     spread = np.log(distance[:, -1:] / distance[:, close - 1 : -1]).mean(1, keepdims=True)
     ratio = distance[:, :close] / distance[:, close - 1 : close]
-    log10_p = np.log10(np.maximum(1 - (1 - ratio ** (1 / np.maximum(spread, 1e-3))) ** (close - 1), 1e-300))
+    nearer = np.exp(np.log(ratio) / np.maximum(spread, 1e-3))  # r^d
+    log10_p = np.log10(np.maximum(-np.expm1((close - 1) * np.log1p(-np.minimum(nearer, 1 - 1e-12))), 1e-300))
     limit = np.log10(ALPHA / len(held_out))
     image, neighbour = np.nonzero((log10_p <= limit) & (distance[:, :close] <= UNLIKE))
     found = row[image, neighbour]
