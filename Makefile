@@ -10,7 +10,7 @@ export PATH := $(VENV)/bin:$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro test test-slow lint format lock train study clean
+.PHONY: help setup locked repro test test-slow lint format lock train study clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -28,6 +28,10 @@ $(READY): requirements.lock pyproject.toml
 
 repro: setup  ## run the whole pipeline: what changed, and what depends on it
 	dvc repro
+
+locked: setup  ## fail unless dvc.lock is of this code and these parameters (runs nothing, needs no data)
+	@if dvc repro --dry --allow-missing | grep "Running stage"; then \
+	  echo "error: dvc.lock is of older code or parameters; run make repro and commit it" >&2; exit 1; fi
 
 train: setup  ## the train stages side by side: make train JOBS=4
 	touchstone train --jobs $(JOBS)
