@@ -73,7 +73,12 @@ def test_it_ends_in_metrics_and_a_report(space: Path) -> None:
 
 def test_nothing_of_one_run_is_in_git_but_small_text(space: Path) -> None:
     files = run("git", "ls-files", "data", "metrics", cwd=space).stdout.split()
-    assert files == ["data/external/README.md", "metrics/metrics.json", "metrics/report.md"]
+    assert files == [
+        "data/external/README.md",
+        "data/external/none/README.md",
+        "metrics/metrics.json",
+        "metrics/report.md",
+    ]
     assert run("git", "status", "--porcelain", cwd=space).stdout == ""
 
 

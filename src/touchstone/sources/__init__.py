@@ -2,9 +2,10 @@
 
 Each module has
 
-    download(*, to: Path, path: Path, mirror: str) -> None
+    download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None
         Write the raw data into the empty, existing folder `to`; equal input gives equal bytes. `path` is where the
-        user's own images lie (folder, voc), `mirror` a directory or URL looked at before the official address.
+        user's own images lie (folder, voc), `mirror` a directory or URL looked at instead of the official address,
+        `old` what an earlier download left: files with the right hash may be taken from there.
     read(*, raw: Path) -> RawSet
         Open what `download` wrote.
 
