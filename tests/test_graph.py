@@ -101,11 +101,12 @@ def test_selection_sees_validation_and_not_test() -> None:
 def test_check_comes_before_everything() -> None:
     for stage in set(GRAPH) - {"check"}:
         assert "check" in before(stage), stage
-    assert set(GRAPH["check"]["params"]) == set(params.Params.model_fields), "every section is checked"
+    tracked = set(params.Params.model_fields) - {"machine"}  # in dvc.lock it would make machines differ
+    assert set(GRAPH["check"]["params"]) == tracked
 
 
 def test_what_belongs_to_a_machine_changes_no_result() -> None:
-    for stage in set(GRAPH) - {"check"}:
+    for stage in GRAPH:
         tracked = GRAPH[stage].get("params", [])
         assert not [key for key in tracked if key.split(".")[0] == "machine"], stage
     located = {"data", "data.mirror", "data.path"}
