@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
 from conftest import project, run
 from touchstone import yaml12
@@ -66,3 +67,14 @@ def test_a_study_keeps_its_products_and_leaves_the_project_alone(tmp_path: Path)
     assert run("git", "status", "--porcelain", cwd=root).stdout == before
     again = run("touchstone", "study", "tiny", cwd=root)
     assert "Running stage" not in again.stdout
+
+
+def test_an_own_folder_given_to_dvc_is_seen_by_git_and_by_dvc(tmp_path: Path) -> None:
+    """The ignore rules must let data/external/<name>.dvc through for both, or `dvc push` leaves it out."""
+    root = project(tmp_path / "root")
+    (root / "data/external/pictures/cat").mkdir(parents=True)
+    (root / "data/external/pictures/cat/1.txt").write_text("x")
+    run("dvc", "add", "data/external/pictures", cwd=root)
+    assert run("git", "status", "--porcelain", cwd=root).stdout == "?? data/external/pictures.dvc\n"
+    run("git", "add", "-A", cwd=root)
+    assert "data/external/pictures.dvc" in [stage.addressing for stage in Repo(str(root)).index.stages]
