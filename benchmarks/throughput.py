@@ -87,7 +87,7 @@ def touchstone(data: Path, steps: int, num_workers: int) -> float:
 
     from touchstone.arms import combine
     from touchstone.imageset import ImageSet
-    from touchstone.params import Arm, Machine, Model
+    from touchstone.sections import Arm, Machine, Model
     from touchstone.training.run import task, train_seed
 
     source = torchvision.datasets.CIFAR10(str(data), train=True)

@@ -8,7 +8,7 @@ from conftest import image_set
 from touchstone.arms import assemble, combine, manifest
 from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, save
-from touchstone.params import Arm
+from touchstone.sections import Arm
 
 TRAIN = image_set(["a", "a", "b"])
 FIRST = image_set(["a", "a", "b"], seed=1, origin="first", prefix="f")

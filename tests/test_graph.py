@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from touchstone import params
+from touchstone import params, sections
 from touchstone.closure import imports
 
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -115,7 +115,7 @@ def test_what_belongs_to_a_machine_changes_no_result() -> None:
 
 
 def test_every_key_of_data_counts_somewhere() -> None:
-    known = {f"data.{key}" for key in params.Data.model_fields} - {"data.mirror", "data.path"}
+    known = {f"data.{key}" for key in sections.Data.model_fields} - {"data.mirror", "data.path"}
     for stage in ("prepare", "report"):
         assert {key for key in GRAPH[stage]["params"] if key.startswith("data")} == known
 

@@ -9,7 +9,7 @@ from touchstone import loaders
 from touchstone.arms import TrainingSet, combine
 from touchstone.imageset import ImageSet
 from touchstone.loaders import Batches, View, statistics, to_float
-from touchstone.params import Arm
+from touchstone.sections import Arm
 
 SET = image_set(["a", "b"] * 5)
 

@@ -10,8 +10,8 @@ from conftest import ROOT
 from touchstone import yaml12
 from touchstone.errors import BadImage, TouchstoneError
 from touchstone.imageset import load
-from touchstone.params import Data
 from touchstone.preparation import prepare
+from touchstone.sections import Data
 from touchstone.sources import RawImage
 
 

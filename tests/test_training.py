@@ -11,8 +11,8 @@ from conftest import image_set
 from touchstone.arms import combine
 from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet
-from touchstone.params import Arm, Machine, Model
 from touchstone.predict import logits
+from touchstone.sections import Arm, Machine, Model
 from touchstone.training.keeper import Keeper
 from touchstone.training.run import KEEP, Task, curve, delivered, task, train, train_seed
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conftest import image_set
-from touchstone.params import Transform
+from touchstone.sections import Transform
 from touchstone.transforms import apply, transform
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, content_hash, load
-from touchstone.params import Arm
+from touchstone.sections import Arm
 
 
 def manifest(arm: Arm, *, pools: Path) -> dict[str, object]:

@@ -3,144 +3,17 @@
 What `models.<name>` does not say, `train` says.
 """
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from touchstone.errors import TouchstoneError, nearest
+from touchstone.sections import Arm, Compare, Data, Ensemble, Machine, Model, Report, Section, Train, Transform
 from touchstone.yaml12 import parse
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-
-
-class Section(BaseModel):
-    """A mapping of params.yaml: unknown keys are errors, types are strict, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
-
-
-def _fold(text: str) -> str:
-    found = re.fullmatch(r"(\d+) of (\d+)", text)
-    if text and not (found and 1 <= int(found[1]) <= int(found[2]) and int(found[2]) >= 2):
-        raise ValueError("expected '' or 'k of n' with 1 <= k <= n and n >= 2, such as '1 of 5'")
-    return text
-
-
-class Data(Section):
-    """Which images, how they are resized and split. Every key must stand in the file: stages track them one by one."""
-
-    source: str
-    path: str  # folder: where the images lie
-    mirror: str  # a directory or URL looked at instead of the official address
-    image_size: Annotated[int, Field(ge=4, le=2048)]  # px
-    channels: Literal[1, 3]
-    resize: Literal["squash", "crop", "pad", "shortest_edge"]
-    bad_images: Literal["fail", "skip"]
-    max_pixels: Annotated[int, Field(gt=0)]  # of one source image
-    near_duplicates: Literal["report", "drop"]
-    train_size: Annotated[int, Field(ge=0)]  # at most so many training images; 0: all
-    test_fraction: Fraction  # where the source has no official test split
-    val_fraction: Fraction  # of the images that are not test; 0: no selection
-    fold: Annotated[str, AfterValidator(_fold)]  # 'k of n': cross-validation instead of val_fraction; '': none
-    split_seed: Annotated[int, Field(ge=0)]
-
-
-class Transform(Section):
-    """One fixed geometric and photometric transform; `{}` is the identity, a plain copy."""
-
-    rotate_deg: Annotated[float, Field(ge=-180, le=180)] = 0.0  # counter-clockwise
-    shift_x: Annotated[float, Field(gt=-1, lt=1)] = 0.0  # fraction of the width, to the right
-    shift_y: Annotated[float, Field(gt=-1, lt=1)] = 0.0  # fraction of the height, down
-    zoom: Annotated[float, Field(gt=0, le=10)] = 1.0  # 0.9 shows 90 % of the side
-    hflip: bool = False
-    brightness: Annotated[float, Field(ge=0, le=10)] = 1.0  # factor
-    fill: Literal["edge"] = "edge"
-
-
-class Arm(Section):
-    """A training set: the real training images (or none) and additions made from them."""
-
-    add: tuple[str, ...] = ()
-    real: bool = True
-    ratio: Annotated[float, Field(ge=0)] = 0.0  # additions per real image; 0: all there are
-    per_class: Annotated[int, Field(ge=0)] = 0  # at most so many additions of a class; 0: all
-
-
-class Train(Section):
-    """How a model is trained. Equal `num_steps` give every arm the same budget; `epochs` gives passes instead."""
-
-    num_steps: Annotated[int, Field(ge=0)] = 0
-    epochs: Annotated[int, Field(ge=0)] = 0
-    batch_size: Annotated[int, Field(ge=1)] = 64
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    lr: Positive = 0.001  # the highest of the schedule
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # sgd; one_cycle runs its own, .95 to .85 and back
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
-    eval_steps: Annotated[int, Field(ge=0)] = 0  # validate every so many steps; 0: every epoch
-    select: Literal["val_loss", "val_accuracy", "last"] = "val_accuracy"
-    crop_padding: Annotated[int, Field(ge=0)] = 0  # px; online random crop after padding
-    hflip: bool = False  # online, with probability 1/2
-    num_threads: Annotated[int, Field(ge=1)] = 2  # other numbers of threads give other last bits
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
-
-    @model_validator(mode="after")
-    def _one_budget(self) -> "Train":
-        if (self.num_steps > 0) == (self.epochs > 0):
-            raise ValueError("set exactly one of num_steps and epochs above 0")
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError("a seed is listed twice")
-        return self
-
-
-class Ensemble(Section):
-    """Several runs that decide together."""
-
-    rule: Literal["majority", "mean"]
-    members: Annotated[tuple[str, ...], Field(min_length=2)]
-    prefer: str = ""  # majority: decides where the vote is tied
-
-    @model_validator(mode="after")
-    def _each_once(self) -> "Ensemble":
-        if len(set(self.members)) != len(self.members):
-            raise ValueError("a member is listed twice")
-        return self
-
-
-class Compare(Section):
-    """The paired comparison with the declared baseline arm."""
-
-    baseline: str = "real"
-    num_resamples: Annotated[int, Field(ge=100)] = 10_000
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-
-
-class Report(Section):
-    """What the report shows."""
-
-    worst: Annotated[int, Field(ge=0)] = 24  # worst predictions of a run
-    sheet: Annotated[int, Field(ge=1)] = 64  # images of a contact sheet
-
-
-class Machine(Section):
-    """Where and with how many hands. No stage depends on it: what ran on one device is not run again on another."""
-
-    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
-    num_workers: Annotated[int, Field(ge=0)] = 0  # that load batches; the results are the same
-    save_seconds: Annotated[float, Field(ge=0)] = 20.0  # between resume states of training
-
-
-class Model(Train):
-    """A net with its settings: `train`, overridden by the model's own entry."""
-
-    net: str
-    input_size: Annotated[int, Field(ge=4, le=2048)]  # px; default: data.image_size
-    options: dict[str, int | float | bool | str] = {}  # keyword arguments of the net's build()
 
 
 class Params(Section):

@@ -23,8 +23,8 @@ from touchstone.copies import drop_copies, rows_of
 from touchstone.errors import BadImage, TouchstoneError
 from touchstone.figures import save_with_sheet
 from touchstone.imageset import ImageSet, replaced
-from touchstone.params import Data
 from touchstone.resize import edges, resize
+from touchstone.sections import Data
 from touchstone.sources import RawSet
 
 SPLITS = ("train", "val", "test", "unlabelled")

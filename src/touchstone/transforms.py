@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from touchstone.imageset import ImageSet
-from touchstone.params import Transform
+from touchstone.sections import Transform
 
 
 def transform(images: ImageSet, *, name: str, settings: Transform) -> ImageSet:

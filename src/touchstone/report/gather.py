@@ -10,10 +10,11 @@ import pandas as pd
 from touchstone.arms import combine
 from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, class_indices, load
-from touchstone.params import Params, Transform
+from touchstone.params import Params
 from touchstone.probs import load_probs
 from touchstone.report.facts import ArmSize, Facts, Scored, Sheet
 from touchstone.report.worst import worst
+from touchstone.sections import Transform
 
 
 def gather(root: Path, params: Params) -> Facts:

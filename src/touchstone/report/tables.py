@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from touchstone.params import Arm, Model
 from touchstone.report.facts import Facts, Scored
 from touchstone.report.words import confidence, count, interval, number, percent, points
+from touchstone.sections import Arm, Model
 
 
 @dataclass(frozen=True)

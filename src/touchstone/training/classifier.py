@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from touchstone.loaders import to_float
-from touchstone.params import Model
+from touchstone.sections import Model
 
 Optimizers = dict[str, Any]
 

@@ -25,8 +25,8 @@ from touchstone.arms import TrainingSet
 from touchstone.imageset import ImageSet, class_indices
 from touchstone.loaders import Batches, View, statistics
 from touchstone.models import build
-from touchstone.params import Machine, Model
 from touchstone.predict import device, logits
+from touchstone.sections import Machine, Model
 from touchstone.seeds import derive
 from touchstone.training.classifier import Classifier
 from touchstone.training.keeper import Keeper, Weights, snapshot
