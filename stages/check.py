@@ -22,6 +22,8 @@ def main() -> None:
     for name in settings.models:
         model = settings.model(name)
         check_settings(name, model.net, input_size=model.input_size, options=model.options)
+    encoder = settings.encoder()
+    check_settings("audit.encoder", encoder.net, input_size=encoder.input_size, options=encoder.options)
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps({"params": "valid"}) + "\n")  # always the same: what follows is not re-run
 

@@ -5,15 +5,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from touchstone import params
 from touchstone.arms import assemble
-from touchstone.closure import digest, imports
 from touchstone.imageset import content_hash, load, replaced
 from touchstone.runs import Card, save_run
 from touchstone.stage import run
 from touchstone.training.run import curve, delivered, history_table, task, train
+from touchstone.training.store import fingerprint
 
 DATA = Path("data")
 
@@ -32,10 +30,11 @@ def main() -> dict[str, object]:
         settings.model_copy(update={"seeds": ()}).model_dump_json(),
         *(path.read_text() for path in (manifest, DATA / f"nets/{model}.json", DATA / "prepared/meta.json")),
         *(content_hash(DATA / "prepared" / split) for split in ("train", "val")),
-        digest(imports(Path(__file__))),
-        f"torch {torch.__version__} on {every.machine.accelerator}",
     ]
-    kept: Any = {"store": Path(".touchstone/train") / name, "fingerprint": "\n".join(known)}
+    kept: Any = {
+        "store": Path(".touchstone/train") / name,
+        "fingerprint": fingerprint(__file__, *known, accelerator=every.machine.accelerator),
+    }
     trained = train(job, **kept)
     with replaced(DATA / "runs" / name) as folder:
         steps = {str(t.seed): t.selected_step for t in trained}

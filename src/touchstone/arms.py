@@ -23,25 +23,29 @@ class TrainingSet:
     """Images of several sets, in one order, without a copy.
 
     parts: the ImageSets' pixels, each uint8 (N_k, H, W, C). part, row: int64 (N,), where image i lies.
-    table: N rows.
+    table: N rows, the real images first. num_real: how many those are. pretrain_share: of the steps of training that
+    see the additions alone, before those that see the real images alone; 0: every step draws from all.
     """
 
     parts: list[np.ndarray]
     part: np.ndarray
     row: np.ndarray
     table: pd.DataFrame
+    num_real: int
+    pretrain_share: float = 0.0
 
     def __len__(self) -> int:
         return len(self.part)
 
     def gather(self, index: np.ndarray) -> np.ndarray:
-        """uint8 (B, H, W, C), the images of `index` (B,)."""
+        """uint8 (B, H, W, C), the images of `index` (B,); sets of smaller storage lie at the top left."""
         if len(self.parts) == 1:
             return np.asarray(self.parts[0][self.row[index]])
-        out = np.empty((len(index), *self.parts[0].shape[1:]), np.uint8)
+        height, width = (max(part.shape[side] for part in self.parts) for side in (1, 2))
+        out = np.zeros((len(index), height, width, self.parts[0].shape[3]), np.uint8)
         for k in np.unique(self.part[index]):
-            here = self.part[index] == k
-            out[here] = self.parts[k][self.row[index[here]]]
+            here, part = self.part[index] == k, self.parts[k]
+            out[here, : part.shape[1], : part.shape[2]] = part[self.row[index[here]]]
         return out
 
 
@@ -68,12 +72,23 @@ def combine(arm: Arm, *, train: ImageSet, additions: list[ImageSet], name: str) 
     chosen = _choose(arm, train=train, additions=additions, name=name)
     sets = [(train, np.arange(len(train)))] if arm.real else []
     sets += [(addition, rows) for addition, rows in zip(additions, chosen, strict=True) if len(rows)]
+    padded = any("height" in images.table for images, _ in sets)
     return TrainingSet(
         parts=[images.images for images, _ in sets],
         part=np.concatenate([np.full(len(rows), k) for k, (_, rows) in enumerate(sets)]),
         row=np.concatenate([rows for _, rows in sets]),
-        table=pd.concat([images.table.iloc[rows] for images, rows in sets], ignore_index=True),
+        table=pd.concat([_sized(images, padded).iloc[rows] for images, rows in sets], ignore_index=True),
+        num_real=len(train) if arm.real else 0,
+        pretrain_share=arm.pretrain_share if arm.schedule == "pretrain" else 0.0,
     )
+
+
+def _sized(images: ImageSet, padded: bool) -> pd.DataFrame:
+    """The table, with height and width where other sets of the arm are padded: generated images fill theirs."""
+    if not padded or "height" in images.table:
+        return images.table
+    height, width = images.images.shape[1:3]
+    return images.table.assign(height=height, width=width)
 
 
 def _choose(arm: Arm, *, train: ImageSet, additions: list[ImageSet], name: str) -> list[np.ndarray]:

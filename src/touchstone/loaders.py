@@ -1,8 +1,8 @@
 """ImageSet -> batches. The one place where uint8 becomes float.
 
-A run is one stream of batches. Position p of the stream is image `order(epoch)[p % N]` of epoch `p // N`, and what
-online augmentation draws for it is a function of (seed, epoch, image): the stream can start anywhere, and loader
-workers change nothing.
+A run is one stream of batches (with `schedule: pretrain` two, one after the other: additions, then real images).
+Position p of a stream is image `order(epoch)[p % N]` of epoch `p // N`, and what online augmentation draws for it is a
+function of (seed, epoch, image): the stream can start anywhere, and loader workers change nothing.
 """
 
 from dataclasses import dataclass
@@ -96,21 +96,31 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.batch_size, self.num_steps, self.start = batch_size, num_steps, start
         self.seed, self.crop_padding, self.hflip = seed, crop_padding, hflip
         self.sizes = valid_sizes(data.table)
+        self.pretrain_steps = round(num_steps * data.pretrain_share)
 
     def __len__(self) -> int:
         return self.num_steps - self.start
 
     def __getitem__(self, item: int) -> tuple[torch.Tensor, torch.Tensor]:
-        index, drawn = self._positions((self.start + item) * self.batch_size)
+        index, drawn = self._drawn(self.start + item)
         pixels = self.data.gather(index)
         pixels = self.view.squares(pixels, None if self.sizes is None else self.sizes[index])
         if self.crop_padding or self.hflip:
             pixels = self._augment(pixels, drawn)
         return self.view.resized(pixels), torch.from_numpy(self.labels[index])
 
-    def _positions(self, first: int) -> tuple[np.ndarray, np.ndarray]:
-        """Images (B,) and what is drawn for them (B, 3), from position `first` of the stream on."""
-        count = len(self.data)
+    def _drawn(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Images (B,) and what is drawn for them (B, 3), in a step: of all images, or of the phase's."""
+        if not self.pretrain_steps:
+            return self._positions(step * self.batch_size, len(self.data))
+        real = self.data.num_real
+        if step < self.pretrain_steps:
+            index, drawn = self._positions(step * self.batch_size, len(self.data) - real)
+            return index + real, drawn
+        return self._positions((step - self.pretrain_steps) * self.batch_size, real)
+
+    def _positions(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """From position `first` on of the stream over `count` images."""
         epoch, place = np.divmod(np.arange(first, first + self.batch_size), count)
         index, drawn = [], []
         for e in range(int(epoch[0]), int(epoch[-1]) + 1):

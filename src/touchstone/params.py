@@ -3,6 +3,8 @@
 What `models.<name>` does not say, `train` says.
 """
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -10,7 +12,8 @@ from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from touchstone.errors import TouchstoneError, nearest
-from touchstone.sections import Arm, Compare, Data, Ensemble, Machine, Model, Report, Section, Train, Transform
+from touchstone.generator_sections import KINDS, Generator
+from touchstone.sections import Arm, Audit, Compare, Data, Ensemble, Machine, Model, Report, Section, Train, Transform
 from touchstone.yaml12 import parse
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
@@ -22,11 +25,13 @@ class Params(Section):
     data: Data
     seed: Annotated[int, Field(ge=0)]
     transforms: Annotated[dict[Name, Transform], Field(min_length=1)]  # {repeat: {}} where none is wanted
+    generators: dict[Name, dict[str, Any]]
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
     models: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     train: Train
     ensembles: dict[Name, Ensemble]
     compare: Compare
+    audit: Audit
     report: Report
     machine: Machine
 
@@ -35,9 +40,26 @@ class Params(Section):
         """The declared runs, `<model>-<arm>`, in the file's order."""
         return [f"{model}-{arm}" for model in self.models for arm in self.arms]
 
+    @property
+    def additions(self) -> list[str]:
+        """The declared addition sets: those of transforms, then those of generators."""
+        return [*self.transforms, *self.generators]
+
+    def generator(self, name: str) -> Generator:
+        """The generator's entry; its kind is its name where it says none. The kind must be known."""
+        entry = {"kind": name} | self.generators[name]
+        return KINDS[entry["kind"]].model_validate(entry)
+
     def model(self, name: str) -> Model:
         """The model's entry over the defaults of `train`."""
-        entry = self.models[name]
+        return self._over_train(name, self.models[name])
+
+    def encoder(self) -> Model:
+        """The classifier whose features the audit uses: the last weights, no validation image is looked at."""
+        seeds = (self.audit.seed, self.audit.seed + 1)  # the second one filters, so that none judges its own choice
+        return self._over_train("encoder", self.audit.encoder).model_copy(update={"seeds": seeds, "select": "last"})
+
+    def _over_train(self, name: str, entry: dict[str, Any]) -> Model:
         settings = self.train.model_dump() | {"net": name, "input_size": self.data.image_size}
         if "epochs" in entry or "num_steps" in entry:  # an own budget replaces the default one
             settings |= {"epochs": 0, "num_steps": 0}
@@ -57,16 +79,35 @@ def load(path: Path = Path("params.yaml")) -> Params:
     except ValidationError as error:
         raise TouchstoneError(f"params.yaml: {_explain(error, Params, '')}") from None
     for name, entry in params.models.items():
-        try:
-            params.model(name)
-        except ValidationError as error:
-            raise TouchstoneError(f"params.yaml: {_explain(error, Model, f'models.{name}.')}") from None
+        _check(Model, f"models.{name}", partial(params.model, name))
         if "seeds" in entry:
             raise TouchstoneError(
                 f"params.yaml: models.{name}.seeds: seeds are the same for all models; set train.seeds"
             )
+    _check(Model, "audit.encoder", params.encoder)
+    for name in params.generators:
+        _check_generator(params, name)
     _check_names(params)
     return params
+
+
+def _check(section: type[Section], key: str, read: Callable[[], object]) -> None:
+    try:
+        read()
+    except ValidationError as error:
+        raise TouchstoneError(f"params.yaml: {_explain(error, section, f'{key}.')}") from None
+
+
+def _check_generator(params: Params, name: str) -> None:
+    key, kind = f"generators.{name}", params.generators[name].get("kind", name)
+    if name in params.transforms:
+        raise TouchstoneError(f"params.yaml: {key}: a transform has that name, too; rename one")
+    _one_of(f"{key}.kind", kind, KINDS)
+    _check(KINDS[kind], key, partial(params.generator, name))
+    try:
+        params.generator(name).check_size(params.data.image_size)
+    except ValueError as error:
+        raise TouchstoneError(f"params.yaml: {key}: {error}") from None
 
 
 def _tuples(value: Any) -> Any:
@@ -79,9 +120,11 @@ def _tuples(value: Any) -> Any:
 def _check_names(params: Params) -> None:
     for arm, settings in params.arms.items():
         for name in settings.add:
-            _one_of(f"arms.{arm}.add", name, params.transforms)
+            _one_of(f"arms.{arm}.add", name, params.additions)
         if not settings.real and not settings.add:
             raise TouchstoneError(f"params.yaml: arms.{arm}: real is false and add is empty: nothing to train on")
+        if settings.schedule == "pretrain" and not (settings.real and settings.add):
+            raise TouchstoneError(f"params.yaml: arms.{arm}.schedule: pretrain needs real images and additions")
     _one_of("compare.baseline", params.compare.baseline, params.arms)
     for name, ensemble in params.ensembles.items():
         for member in ensemble.members:

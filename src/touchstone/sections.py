@@ -1,9 +1,10 @@
 """The sections of params.yaml: frozen, typed, unknown keys are errors."""
 
+import math
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -60,13 +61,30 @@ class Arm(Section):
     real: bool = True
     ratio: Annotated[float, Field(ge=0)] = 0.0  # additions per real image; 0: all there are
     per_class: Annotated[int, Field(ge=0)] = 0  # at most so many additions of a class; 0: all
+    schedule: Literal["mixed", "pretrain"] = "mixed"  # pretrain: first the additions alone, then the real images
+    pretrain_share: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of the steps; pretrain
 
 
-class Train(Section):
-    """How a model is trained. Equal `num_steps` give every arm the same budget; `epochs` gives passes instead."""
+class Budget(Section):
+    """How long: `num_steps` steps, or `epochs` passes over the training images."""
 
     num_steps: Annotated[int, Field(ge=0)] = 0
     epochs: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "Budget":
+        if (self.num_steps > 0) == (self.epochs > 0):
+            raise ValueError("set exactly one of num_steps and epochs above 0")
+        return self
+
+    def steps(self, num_images: int, batch_size: int) -> int:
+        """Steps of the budget: given, or as many as `epochs` passes take."""
+        return self.num_steps or math.ceil(self.epochs * num_images / batch_size)
+
+
+class Train(Budget):
+    """How a model is trained. Equal `num_steps` give every arm the same budget; `epochs` gives passes instead."""
+
     batch_size: Annotated[int, Field(ge=1)] = 64
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: Positive = 0.001  # the highest of the schedule
@@ -81,9 +99,7 @@ class Train(Section):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
 
     @model_validator(mode="after")
-    def _one_budget(self) -> "Train":
-        if (self.num_steps > 0) == (self.epochs > 0):
-            raise ValueError("set exactly one of num_steps and epochs above 0")
+    def _seeds_differ(self) -> "Train":
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("a seed is listed twice")
         return self
@@ -118,11 +134,32 @@ class Report(Section):
     sheet: Annotated[int, Field(ge=1)] = 64  # images of a contact sheet
 
 
+class Audit(Section):
+    """How addition sets are measured against real images."""
+
+    encoder: dict[str, Any]  # net and settings of the classifier whose features are used, over `train`
+    seed: Annotated[int, Field(ge=0)]  # of the encoder and of what is drawn
+    num_draws: Annotated[int, Field(ge=2)] = 10  # matched subsamples
+    neighbours: Annotated[int, Field(ge=1)] = 5  # of precision, recall, density, coverage
+    pairs: Annotated[int, Field(ge=1)] = 32  # closest ones that are shown
+
+    @field_validator("encoder")
+    @classmethod
+    def _its_own(cls, entry: dict[str, Any]) -> dict[str, Any]:
+        if "net" not in entry:
+            raise ValueError("expected a net, such as net: lenet")
+        for key in ("seeds", "select"):
+            if key in entry:
+                raise ValueError(f"{key} is not for the encoder: it has audit.seed and its last weights")
+        return entry
+
+
 class Machine(Section):
     """Where and with how many hands. No stage depends on it: what ran on one device is not run again on another."""
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     num_workers: Annotated[int, Field(ge=0)] = 0  # that load batches; the results are the same
+    devices: Annotated[int, Field(ge=1)] = 1  # or processes, that samples are made on; the results are the same
     save_seconds: Annotated[float, Field(ge=0)] = 20.0  # between resume states of training
 
 

@@ -1,13 +1,9 @@
 """Training one run: every seed of one model on one arm, resumed where an earlier process was stopped."""
 
-import hashlib
 import json
-import logging
-import math
 import os
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +14,6 @@ import pandas as pd
 import pytorch_lightning as pl
 import safetensors.torch
 import torch
-from torch.utils import deterministic
 from torch.utils.data import DataLoader
 
 from touchstone.arms import TrainingSet
@@ -30,6 +25,8 @@ from touchstone.sections import Machine, Model
 from touchstone.seeds import derive
 from touchstone.training.classifier import Classifier
 from touchstone.training.keeper import Keeper, Weights, snapshot
+from touchstone.training.store import drop_others, folder_of
+from touchstone.training.trainer import lean
 
 KEEP = "TOUCHSTONE_KEEP_TRAINED"  # set: a run that ended is not trained anew, though DVC asks for it again
 
@@ -66,9 +63,7 @@ class Task:
 
     @property
     def num_steps(self) -> int:
-        """Steps of the budget: given, or as many as `epochs` passes take."""
-        s = self.settings
-        return s.num_steps or math.ceil(s.epochs * len(self.data) / s.batch_size)
+        return self.settings.steps(len(self.data), self.settings.batch_size)
 
     def is_eval(self, step: int) -> bool:
         """Whether to validate after `step` steps: every eval_steps, or at each epoch's end; always at the end."""
@@ -109,23 +104,17 @@ def train(task: Task, *, store: Path, fingerprint: str) -> list[Trained]:
     the very same seeds were delivered before (`delivered`), all are trained anew: the outputs were lost, or the run
     is forced in order to check it.
     """
-    folder = _folder(store, fingerprint)
+    folder = folder_of(store, fingerprint)
     if _delivered(folder) == list(task.settings.seeds) and not os.environ.get(KEEP):
         shutil.rmtree(folder)
-    for other in store.iterdir() if store.exists() else ():
-        if other != folder:
-            shutil.rmtree(other)
+    drop_others(store, folder)
     torch.set_num_threads(task.settings.num_threads)
     return [_seed(task, seed, folder / f"seed-{seed}") for seed in task.settings.seeds]
 
 
 def delivered(task: Task, *, store: Path, fingerprint: str) -> None:
     """Note, once a run's outputs are written, that the store has served its purpose."""
-    (_folder(store, fingerprint) / "delivered.json").write_text(json.dumps(task.settings.seeds))
-
-
-def _folder(store: Path, fingerprint: str) -> Path:
-    return store / hashlib.sha256(fingerprint.encode()).hexdigest()[:32]
+    (folder_of(store, fingerprint) / "delivered.json").write_text(json.dumps(task.settings.seeds))
 
 
 def _delivered(folder: Path) -> list[int]:
@@ -179,7 +168,7 @@ def train_seed(task: Task, *, seed: int, state_file: Path, callbacks: Sequence[p
     keeper.restore(classifier)
     start, began = keeper.progress.step, time.perf_counter()
     if start < task.num_steps:
-        _trainer(task, [keeper, *callbacks]).fit(classifier, _loader(task, seed, start))
+        lean(task.machine, [keeper, *callbacks]).fit(classifier, _loader(task, seed, start))
     seconds = time.perf_counter() - began
     rate = (task.num_steps - start) * settings.batch_size / seconds
     progress = keeper.progress
@@ -212,28 +201,6 @@ def _validator(task: Task) -> Callable[[Classifier], tuple[float, float]]:
         return loss, float((out.argmax(1) == labels).double().mean())
 
     return validate
-
-
-def _trainer(task: Task, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Lightning at its leanest: one pass over what is left of the stream; nothing logged a step."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
-    warnings.filterwarnings("ignore", ".*LeafSpec.*")
-    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs time
-    return pl.Trainer(
-        accelerator=task.machine.accelerator,
-        devices=1,
-        max_epochs=1,
-        callbacks=callbacks,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        deterministic=True,
-        inference_mode=False,
-    )
 
 
 def history_table(trained: list[Trained]) -> pd.DataFrame:

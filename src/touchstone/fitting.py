@@ -1,0 +1,201 @@
+"""Fitting a generator on the training split, resumed where an earlier process was stopped."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from touchstone.arms import TrainingSet
+from touchstone.errors import TouchstoneError
+from touchstone.generative import Generative
+from touchstone.generator_sections import Fit
+from touchstone.imageset import class_indices
+from touchstone.loaders import Batches, View
+from touchstone.sections import Machine
+from touchstone.seeds import derive
+from touchstone.training import steps
+from touchstone.training.trainer import lean
+
+ROWS = 100  # of the history
+GRID_IMAGES = 80  # of a sheet of samples, about
+GRID_CLASSES = 20  # shown on it, at most
+EXPLODED = 20.0  # times the loss before the first step
+LATE = 0.5  # share of the steps after which the samples have to differ
+
+Grid = np.ndarray  # uint8 (classes, images of a class, H, W, C)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """weights: the averaged ones. history: a row each hundredth of the way: step, the losses' means, and `diversity`
+    where a sheet was drawn. grids: step -> samples. images_per_second: 0 where nothing was left to do."""
+
+    weights: dict[str, torch.Tensor]
+    history: pd.DataFrame
+    grids: dict[int, Grid]
+    images_per_second: float
+
+
+@dataclass
+class Progress(steps.Progress):
+    """All there is to a fit besides the module. sums: of the losses since the last row, of which there were `count`."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    grids: dict[int, torch.Tensor] = field(default_factory=dict)
+    sums: dict[str, torch.Tensor] = field(default_factory=dict)
+    count: int = 0
+    first_loss: float = 0.0
+
+
+def fit(
+    module: Generative,
+    *,
+    settings: Fit,
+    data: TrainingSet,
+    classes: list[str],
+    image_size: int,
+    machine: Machine,
+    state_file: Path,
+    title: str,
+) -> Fitted:
+    """Fit `module` for the budget of `settings` on `data`, from its start or from `state_file`.
+
+    Raises TouchstoneError on a class without training images, where a loss is not finite or explodes, and where the
+    samples of a class have become alike (collapse).
+    """
+    labels = class_indices(data.table["label"], classes)
+    _check_classes(labels, classes, title)
+    view = View(image_size, image_size)
+    num_steps = settings.steps(len(data), settings.batch_size)
+    fitter = Fitter(
+        settings=settings,
+        real=_some_of_each_class(data, labels, view),
+        seed=settings.seed,
+        num_steps=num_steps,
+        state_file=state_file,
+        save_seconds=machine.save_seconds,
+        title=title,
+    )
+    fitter.restore(module)
+    start, began = fitter.progress.step, time.perf_counter()
+    stream: dict[str, Any] = {"seed": settings.seed, "crop_padding": 0, "hflip": settings.hflip, "view": view}
+    batches = Batches(data, labels, batch_size=settings.batch_size, num_steps=num_steps, start=start, **stream)
+    if start < num_steps:
+        lean(machine, [fitter]).fit(module, DataLoader(batches, batch_size=None, num_workers=machine.num_workers))
+    rate = (num_steps - start) * settings.batch_size / (time.perf_counter() - began)
+    grids = {step: grid.numpy() for step, grid in fitter.progress.grids.items()}
+    return Fitted(module.weights(), pd.DataFrame(fitter.progress.history).round(6), grids, rate)
+
+
+class Fitter(steps.Steps):
+    """Keeps a fit's history and sheets of samples, and stops a fit that has failed.
+
+    real: training images of the classes shown, uint8 (n, H, W, C) each. Further arguments: those of `Steps`.
+    """
+
+    progress: Progress
+
+    def __init__(self, *, settings: Fit, real: dict[int, np.ndarray], **stepping: Any) -> None:
+        super().__init__(**stepping)
+        self.settings, self.real = settings, real
+        self.progress = Progress()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self.progress.sums = {name: value.to(pl_module.device) for name, value in self.progress.sums.items()}
+
+    def after_step(self, module: Any, outputs: dict[str, torch.Tensor]) -> None:
+        p = self.progress
+        module.averaged.update_parameters(module.net)
+        for name, value in outputs.items():
+            p.sums[name] = p.sums.get(name, torch.zeros((), device=module.device)) + value.detach()
+        p.count += 1
+        if p.step == 1:
+            p.first_loss = float(outputs["loss"])
+        is_grid = p.step == self.num_steps or bool(self.settings.grid_steps and p.step % self.settings.grid_steps == 0)
+        if is_grid or p.step * ROWS // self.num_steps > (p.step - 1) * ROWS // self.num_steps:
+            self._record(module, is_grid)
+
+    def _record(self, module: Generative, is_grid: bool) -> None:
+        p = self.progress
+        row = {"step": p.step} | {name: float(total) / p.count for name, total in p.sums.items()}
+        self._check_losses(row)
+        if is_grid:
+            grid = self._grid(module)
+            p.grids[p.step] = grid
+            row["diversity"] = diversity(grid.numpy(), self.real)
+            self._check_diversity(row)
+        p.history.append(row)
+        reason = module.stuck(p.history)
+        if reason:
+            raise TouchstoneError(f"{self.title}: collapsed at step {p.step}: {reason}")
+        self.bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
+        p.sums, p.count = {}, 0
+
+    def _check_losses(self, row: dict[str, float]) -> None:
+        step, limit = int(row["step"]), EXPLODED * max(1.0, self.progress.first_loss)
+        for name, value in row.items():
+            if name != "step" and not value < limit:
+                raise TouchstoneError(
+                    f"{self.title}: diverged: {name} is {value:.4g} at step {step}, it started at "
+                    f"{self.progress.first_loss:.4g}; lower fit.lr"
+                )
+
+    def _check_diversity(self, row: dict[str, float]) -> None:
+        late = row["step"] > LATE * self.num_steps
+        if late and row["diversity"] < self.settings.min_diversity:
+            raise TouchstoneError(
+                f"{self.title}: collapsed at step {int(row['step'])}: images of a class differ "
+                f"{row['diversity']:.3f} times as much as real ones, fit.min_diversity is "
+                f"{self.settings.min_diversity}; lower fit.lr, fit longer, or another fit.seed"
+            )
+
+    def _grid(self, module: Generative) -> torch.Tensor:
+        """uint8 (classes, images of a class, H, W, C), from the same noise each time."""
+        per_class = max(2, GRID_IMAGES // len(self.real))
+        rows = []
+        for label in self.real:
+            streams = [stream(self.settings.seed, "grid", label, k) for k in range(per_class)]
+            with torch.no_grad():
+                module.averaged.eval()  # Lightning puts every part in training mode
+                rows.append(module.preview(torch.full((per_class,), label), streams))
+        return torch.stack(rows)
+
+
+def stream(seed: int, *purpose: str | int) -> torch.Generator:
+    """A stream of noise for one image, on the CPU: the same on every device."""
+    return torch.Generator().manual_seed(derive(seed, *purpose))
+
+
+def diversity(grid: np.ndarray, real: dict[int, np.ndarray]) -> float:
+    """How much samples of a class differ, relative to real images of it: root mean square distance over all pairs of
+    a class, over that of the real ones; the mean over classes whose real images differ. NaN where none do."""
+    pairs = [(_spread(made), _spread(there)) for made, there in zip(grid, real.values(), strict=True)]
+    ratios = [made / there for made, there in pairs if there > 0]
+    return float(np.mean(ratios)) if ratios else float("nan")
+
+
+def _spread(images: np.ndarray) -> float:
+    """Root mean square distance of two of the images, uint8 (n, H, W, C), in grey levels: sqrt(2) sd."""
+    return float(np.sqrt(2 * images.astype(np.float64).var(0, ddof=1).mean())) if len(images) > 1 else 0.0
+
+
+def _some_of_each_class(data: TrainingSet, labels: np.ndarray, view: View) -> dict[int, np.ndarray]:
+    found = {}
+    sizes = data.table[["height", "width"]].to_numpy(np.int64) if "height" in data.table else None
+    for label in np.unique(labels)[:GRID_CLASSES].tolist():
+        rows = np.flatnonzero(labels == label)[:GRID_IMAGES]
+        found[label] = view.squares(data.gather(rows), None if sizes is None else sizes[rows])
+    return found
+
+
+def _check_classes(labels: np.ndarray, classes: list[str], title: str) -> None:
+    for i, name in enumerate(classes):
+        if not (labels == i).any():
+            raise TouchstoneError(f"{title}: class {name} has no training images; a generator learns from them")
