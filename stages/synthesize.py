@@ -45,6 +45,7 @@ def main() -> dict[str, object]:
     )
     save_with_sheet(DATA / "pools" / name, made.images, sheet_size=every.report.sheet)
     made.counts.to_csv(DATA / "pools" / name / "counts.csv", index=False)
+    shutil.copyfile(DATA / f"losses/{name}.csv", DATA / "pools" / name / "losses.csv")  # there for the report
     shutil.rmtree(scratch)
     print(made.counts.to_string(index=False))
     return {"images": len(made.images)}

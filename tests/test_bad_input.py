@@ -15,6 +15,8 @@ from PIL import Image
 from conftest import project, run
 
 FOLDER = (
+    "generators={}",
+    "arms={real: {add: []}, repeat: {add: [repeat]}, fixed: {add: [tilt_left]}}",
     "data.source=folder",
     "data.path=images",
     "data.channels=3",

@@ -13,6 +13,9 @@ from touchstone.closure import imports
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
+BEFORE_PREDICT = ("transform", "nets", "encoder", "filters", "fit", "synthesize", "augment", "train")
+
+
 def paths(stage: str, kind: str) -> set[str]:
     """deps, outs, ...: entries may carry settings."""
     return {next(iter(entry)) if isinstance(entry, dict) else entry for entry in GRAPH[stage].get(kind, [])}
@@ -69,7 +72,7 @@ def test_deps_cover_what_the_script_imports_and_no_more(stage: str) -> None:
     assert {path for path in needed if not covers(path, code)} == set()
     folders = {dep for dep in code if (ROOT / dep).is_dir()}
     assert {dep for dep in code - folders if dep not in needed} == set()
-    assert folders <= {f"src/touchstone/{name}" for name in ("models", "sources", "report")}
+    assert folders <= {f"src/touchstone/{name}" for name in ("models", "generators", "sources", "report")}
 
 
 @pytest.mark.parametrize("stage", GRAPH)
@@ -84,18 +87,41 @@ def test_the_test_split_reaches_nothing_before_predict() -> None:
         for stage in GRAPH
         if covers(test, paths(stage, "deps")) or any(d.startswith(test) for d in paths(stage, "deps"))
     }
-    assert readers == {"predict", "evaluate", "report"}
-    for stage in ("transform", "augment", "nets", "train"):
+    assert readers == {"predict", "evaluate", "audit", "report"}
+    for stage in BEFORE_PREDICT:
         assert not before(stage) & readers
-    for stage in ("transform", "augment", "train"):
+    for stage in set(BEFORE_PREDICT) - {"nets"}:
         text = script(stage).read_text()
         assert "test" not in text
         assert "unlabelled" not in text
 
 
+def test_generators_and_the_encoder_see_the_training_split_alone() -> None:
+    for stage in ("encoder", "filters", "fit", "synthesize"):
+        for path in paths(stage, "deps"):
+            assert not path.startswith(("data/prepared/val", "data/prepared/test", "data/prepared/unl")), (stage, path)
+        assert "val" not in re.findall(r"\w+", script(stage).read_text()), stage
+
+
+def test_nothing_but_the_report_reads_the_audit() -> None:
+    for stage in GRAPH:
+        read = {dep for dep in paths(stage, "deps") if dep.startswith(("data/audit", "metrics/audit"))}
+        assert not read or stage == "report", stage
+
+
+def test_asking_for_more_images_fits_nothing_anew() -> None:
+    assert GRAPH["fit"]["params"] == ["generators.${item.name}.fit"]
+    assert "generators.${item.name}.sample" in GRAPH["synthesize"]["params"]
+
+
+def test_a_new_kind_of_generator_fits_nothing_anew() -> None:
+    assert "data/kinds/${item.name}.json" in paths("fit", "deps")
+    assert not [dep for dep in paths("fit", "deps") if dep.startswith("src/touchstone/generators/dc")]
+
+
 def test_selection_sees_validation_and_not_test() -> None:
     assert {"data/prepared/val/images.npy", "data/prepared/val/table.csv"} <= paths("train", "deps")
-    assert before("train") == {"check", "download", "prepare", "transform", "augment", "nets"}
+    assert before("train") == {"check", "download", "prepare", *BEFORE_PREDICT} - {"train"}
 
 
 def test_check_comes_before_everything() -> None:
@@ -122,7 +148,7 @@ def test_every_key_of_data_counts_somewhere() -> None:
 
 def test_pictures_for_people_re_run_nothing() -> None:
     """A contact sheet lies in its set: who reads the set depends on its files, not on the folder."""
-    for stage in ("transform", "augment", "train", "predict"):
+    for stage in (*BEFORE_PREDICT, "predict", "audit"):
         folders = {f"data/prepared/{split}" for split in ("train", "val", "test", "unlabelled")}
         assert not folders & paths(stage, "deps"), stage
 
@@ -139,8 +165,9 @@ def test_training_hangs_on_its_own_small_files() -> None:
 
 
 def test_costly_outputs_are_cached_and_metrics_are_in_git() -> None:
-    for stage in ("train", "predict", "transform", "ensemble"):
+    for stage in ("train", "predict", "transform", "encoder", "fit", "synthesize", "ensemble"):
         assert all(isinstance(out, str) for out in GRAPH[stage]["outs"]), f"{stage}: restored from the run cache"
+    assert GRAPH["audit"]["metrics"] == [{"metrics/audit.json": {"cache": False}}]
     assert GRAPH["evaluate"]["metrics"] == [{"metrics/metrics.json": {"cache": False}}]
 
 
@@ -165,7 +192,7 @@ def test_dvc_is_quiet_and_links() -> None:
 def test_layers_import_downwards_only() -> None:
     """Nets and sources know nothing of one another; the project's paths belong to stages and the CLI."""
     package = ROOT / "src/touchstone"
-    for folder in ("models", "sources"):
+    for folder in ("models", "generators", "sources"):
         for file in sorted((package / folder).glob("*.py")):
             others = {path.stem for path in imports(file)[1:] if path.parent == file.parent} - {"__init__"}
             assert not others, f"{file.name} imports {others}"

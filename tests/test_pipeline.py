@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -21,10 +22,15 @@ TINY = (
     "train.eval_steps=10",
     "train.seeds=[0, 1]",
     "transforms={repeat: {}, tilt: {rotate_deg: 10}}",
-    "arms={real: {add: []}, fixed: {add: [tilt]}}",
+    "generators={gan: {kind: dcgan, fit: {num_steps: 12, channels: 4, min_diversity: 0, num_threads: 1},"
+    " sample: {per_class: 4, block: 2}}, ddpm: {fit: {num_steps: 30, channels: 8, multipliers: [1, 2],"
+    " num_res_blocks: 1, min_diversity: 0, num_threads: 1}, sample: {per_class: 4, block: 2, num_inference_steps: 10}}}",
+    "arms={real: {add: []}, fixed: {add: [tilt, ddpm]}}",
     "models={lenet: {input_size: 16}, simple: {input_size: 16, lr: 0.002}}",
     "ensembles={vote: {rule: majority, members: [lenet-real, simple-real, simple-fixed], prefer: lenet-real}}",
     "compare.num_resamples=200",
+    "audit.num_draws=2",
+    "train.num_threads=1",
     "report.worst=4",
 )
 
@@ -67,8 +73,13 @@ def test_it_ends_in_metrics_and_a_report(space: Path) -> None:
     assert {"gain", "gain_low", "gain_high", "verdict", "baseline"} <= set(metrics["simple-fixed"])
     assert metrics["simple-fixed"]["baseline"] == "simple-real"
     assert metrics["vote"]["baseline"] in {"lenet-real", "simple-real", "simple-fixed"}
+    audit = json.loads((space / "metrics/audit.json").read_text())
+    assert set(audit["sets"]) == {"repeat", "tilt", "gan", "ddpm"}
+    assert audit["sets"]["repeat"]["verdict"] == "copies"
+    assert audit["sets"]["repeat"]["exact_training"] == 40
     for name in ("report.html", "report.md"):
-        assert "lenet" in (space / "metrics" / name).read_text()
+        text = (space / "metrics" / name).read_text()
+        assert all(word in text for word in ("lenet", "gan", "C_T", "copies"))
 
 
 def test_nothing_of_one_run_is_in_git_but_small_text(space: Path) -> None:
@@ -76,6 +87,7 @@ def test_nothing_of_one_run_is_in_git_but_small_text(space: Path) -> None:
     assert files == [
         "data/external/README.md",
         "data/external/none/README.md",
+        "metrics/audit.json",
         "metrics/metrics.json",
         "metrics/report.md",
     ]
@@ -153,6 +165,41 @@ def test_killed_in_training_and_run_again_gives_the_same_lock(space: Path) -> No
     assert re.search(r"lenet-fixed seed 1: resumed at step [1-9]\d* of 20", again.stdout), again.stdout
     assert "lenet-fixed seed 0: trained before" in again.stdout
     assert (space / "dvc.lock").read_bytes() == lock
+
+
+@pytest.mark.parametrize(
+    ("stage", "pattern", "said"),
+    [("fit@ddpm", "*/state.pt", r"ddpm: resumed at step [1-9]\d* of 30"), ("synthesize@ddpm", "*/*.npy", "sampled")],
+)
+def test_killed_in_a_generator_and_run_again_gives_the_same_lock(
+    space: Path, stage: str, pattern: str, said: str
+) -> None:
+    lock = (space / "dvc.lock").read_bytes()
+    text = (space / "params.yaml").read_text()
+    (space / "params.yaml").write_text(text.replace("save_seconds: 20", "save_seconds: 0"))
+    command = ["dvc", "repro", "--force", "--single-item", stage]
+    process = subprocess.Popen(command, cwd=space, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.DEVNULL)
+    left = wait_for(space / ".touchstone" / stage.replace("@", "/"), pattern)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert left.exists()
+    (space / ".dvc/tmp/rwlock").unlink(missing_ok=True)
+    again = run(*command, cwd=space)
+    assert re.search(said, again.stdout), again.stdout
+    assert (space / "dvc.lock").read_bytes() == lock
+    assert not left.exists()
+
+
+def test_more_images_of_a_class_extend_the_set_and_fit_nothing(space: Path) -> None:
+    before = np.load(space / "data/pools/ddpm/images.npy")
+    done = run("dvc", "exp", "run", "-S", "generators.ddpm.sample.per_class=7", cwd=space)
+    ran = stages_run(done.stdout)
+    assert "synthesize@ddpm" in ran
+    assert {"train@lenet-fixed", "audit"} <= ran
+    assert not {"fit@ddpm", "fit@gan", "synthesize@gan", "train@lenet-real"} & ran
+    after = np.load(space / "data/pools/ddpm/images.npy")
+    assert len(after) == 70
+    assert np.array_equal(after[: len(before)], before)
 
 
 def wait_for(folder: Path, pattern: str) -> Path:

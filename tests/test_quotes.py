@@ -16,12 +16,14 @@ def test_a_quotation_is_filled_and_filled_again(tmp_path: Path) -> None:
     report = tmp_path / "recipes/x/report.md"
     report.parent.mkdir(parents=True)
     page = tmp_path / "README.md"
-    page.write_text("a\n<!-- from recipes/x/report.md -->\nold\n<!-- end -->\nb\n")
+    page.write_text("a\n<!-- results from recipes/x/report.md -->\nold\n<!-- end -->\nb\n")
     assert update(tmp_path) == []
     for rows in ("| 1 |\n", "| 2 |\n| 3 |\n"):
-        report.write_text(f"x\n<!-- results:start -->\n{rows}<!-- results:end -->\n")
+        report.write_text(
+            f"x\n<!-- results:start -->\n{rows}<!-- results:end -->\n<!-- audit:start -->\nn\n<!-- audit:end -->\n"
+        )
         assert update(tmp_path) == [page]
-        assert page.read_text() == f"a\n<!-- from recipes/x/report.md -->\n{rows}<!-- end -->\nb\n"
+        assert page.read_text() == f"a\n<!-- results from recipes/x/report.md -->\n{rows}<!-- end -->\nb\n"
     assert update(tmp_path) == []
 
 
@@ -29,13 +31,13 @@ def test_a_quotation_is_filled_and_filled_again(tmp_path: Path) -> None:
 def test_every_quotation_is_that_of_its_report(page: Path) -> None:
     text = page.read_text()
     assert quoted(text, ROOT) == text, "run `make study NAME=...`, which updates it"
-    for _, source, _ in QUOTE.findall(text):
+    for _, _, source, _ in QUOTE.findall(text):
         assert (ROOT / source).is_file()
 
 
 def test_the_readme_opens_with_the_default_and_its_table() -> None:
     quotes = QUOTE.findall((ROOT / "README.md").read_text())
-    assert [source for _, source, _ in quotes] == ["recipes/digits/report.md"]
+    assert [(kind, source) for _, kind, source, _ in quotes] == [("results", "recipes/digits/report.md")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

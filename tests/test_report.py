@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from html import unescape
 from pathlib import Path
 
@@ -32,6 +33,8 @@ seed: 0
 transforms: {tilt: {rotate_deg: 10, hflip: true}}
 arms: {real: {add: []}, more: {add: [tilt]}}
 models: {lenet: {options: {width: 2}}}
+generators: {gan: {kind: dcgan, fit: {num_steps: 3}, sample: {per_class: 2, filter: {min_confidence: 0.5}}}}
+audit: {seed: 5, encoder: {net: lenet}}
 train: {num_steps: 20, batch_size: 4, eval_steps: 10, seeds: SEEDS}
 ensembles: {both: {rule: mean, members: [lenet-real, lenet-more]}}
 compare: {num_resamples: 200}
@@ -76,7 +79,29 @@ def workspace(root: Path, *, val: bool = True, unlabelled: bool = True, seeds: s
         pd.DataFrame(history).to_csv(data / f"curves/{name}.csv", index=False)
     _ensemble(data, settings)
     _evaluate(root, settings)
+    _generate_and_audit(root)
     return root
+
+
+def _generate_and_audit(root: Path) -> None:
+    """Figures of a set with too few images for some of them."""
+    shutil.copytree(root / "data/pools/tilt", root / "data/pools/gan")
+    (root / "data/pools/gan/counts.csv").write_text("class,sampled,kept\na,10,2\nb,20,3\n")
+    (root / "data/pools/gan/losses.csv").write_text(
+        "step,loss,discriminator_loss,diversity\n1,0.7,1.3,\n2,0.8,1.2,0.5\n3,0.9,1.1,0.75\n"
+    )
+    measured = ("frechet", "kid", "precision", "recall", "density", "coverage")
+    figures = {f"{name}{end}": 0.125 for name in measured for end in ("", "_sd", "_floor", "_floor_sd")}
+    figures |= {f"{kind}_{of}": 1 for kind in ("exact", "near", "mirrored") for of in ("training", "test")}
+    figures |= {f"near_{of}_floor": 0.01 for of in ("training", "test")} | {"ratio": 0.5, "ratio_floor": None}
+    figures |= {"c_t": -4.25, "c_t_floor": None, "num_images": 8, "num_matched": 6, "label_agreement": 0.875}
+    figures |= {"label_agreement_floor": 0.75, "verdict": "copies", "reasons": "8 exact <copies>."}
+    (root / "metrics/audit.json").write_text(
+        json.dumps({"sets": {"tilt": figures, "gan": figures | {"verdict": "clean"}}, "encoder": {"test_accuracy": 0.75}})
+    )
+    (root / "data/audit").mkdir()
+    for name in ("tilt", "gan"):
+        shutil.copy(root / "data/pools/tilt/sheet.png", root / f"data/audit/{name}.png")
 
 
 def _predict(data: Path, name: str, ones: list[float], *, num_seeds: int) -> None:

@@ -1,23 +1,23 @@
 """Tables in README and docs that are quoted from a study's report, so that no figure is typed in.
 
-A quotation stands between `<!-- from recipes/<name>/report.md -->` and `<!-- end -->`: what that report has between
-`<!-- results:start -->` and `<!-- results:end -->`.
+A quotation stands between `<!-- results from recipes/<name>/report.md -->` and `<!-- end -->`: what that report has
+between `<!-- results:start -->` and `<!-- results:end -->`. Likewise `audit`.
 """
 
 import re
 from pathlib import Path
 
-QUOTE = re.compile(r"(<!-- from (\S+) -->\n).*?(<!-- end -->)", re.S)
-RESULTS = re.compile(r"<!-- results:start -->\n(.*?)<!-- results:end -->", re.S)
+QUOTE = re.compile(r"(<!-- (\w+) from (\S+) -->\n).*?(<!-- end -->)", re.S)
 
 
 def quoted(text: str, root: Path) -> str:
     """`text` with every quotation as its source says now; a source that is not there yet leaves it as it is."""
 
     def fill(found: re.Match[str]) -> str:
-        source = root / found[2]
-        results = RESULTS.search(source.read_text(encoding="utf-8")) if source.is_file() else None
-        return f"{found[1]}{results[1]}{found[3]}" if results else found[0]
+        part = re.compile(rf"<!-- {found[2]}:start -->\n(.*?)<!-- {found[2]}:end -->", re.S)
+        source = root / found[3]
+        there = part.search(source.read_text(encoding="utf-8")) if source.is_file() else None
+        return f"{found[1]}{there[1]}{found[4]}" if there else found[0]
 
     return QUOTE.sub(fill, text)
 

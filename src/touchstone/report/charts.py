@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from touchstone.report.facts import Facts, Scored
 from touchstone.report.words import MINUS, count
@@ -55,6 +56,14 @@ def curves(facts: Facts, model: str) -> list[Chart]:
         if series:
             charts.append(chart(title, series))
     return charts
+
+
+def losses(table: pd.DataFrame) -> list[Chart]:
+    """The charts of a generator: its losses, and how diverse its samples were where sheets of them were drawn."""
+    names = [str(name) for name in table if name not in ("step", "diversity")]
+    drawn = [chart("Loss", {name.replace("_", " "): table[["step", name]].to_numpy() for name in names})]
+    diverse = table[["step", "diversity"]].dropna().to_numpy()
+    return [*drawn, chart("Diversity of samples", {"relative to real images": diverse})] if len(diverse) > 1 else drawn
 
 
 def chart(title: str, series: dict[str, np.ndarray]) -> Chart:

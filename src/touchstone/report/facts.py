@@ -1,6 +1,7 @@
 """The facts of a report: plain, frozen values that both products are written from."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,12 +77,32 @@ class Sheet:
 
 
 @dataclass(frozen=True, eq=False)
+class AuditedSet:
+    """An addition set as the audit found it: its figures of metrics/audit.json, the PNG of its closest pairs."""
+
+    name: str
+    figures: dict[str, Any]
+    gallery: bytes
+
+    @property
+    def verdict(self) -> str:
+        """clean or copies."""
+        return str(self.figures["verdict"])
+
+    def value(self, key: str) -> float:
+        """A figure; NaN where there were too few images to say."""
+        found = self.figures.get(key)
+        return np.nan if found is None else float(found)
+
+
+@dataclass(frozen=True, eq=False)
 class Facts:
     """Everything a report says.
 
     counts: class, train, val, test. findings: findings/summary.json. left_out, near_copies: tables of findings.
     curves: run -> step, epoch, train_loss, val_loss, val_accuracy (val columns NaN without a validation split).
-    unlabelled: ensemble -> file, label, probability.
+    unlabelled: ensemble -> file, label, probability. audits: an addition set each; encoder: whose features they are
+    measured in. losses: generator -> step, loss and more.
     """
 
     params: Params
@@ -95,6 +116,9 @@ class Facts:
     curves: dict[str, pd.DataFrame]
     sheets: tuple[Sheet, ...]
     unlabelled: dict[str, pd.DataFrame]
+    audits: tuple[AuditedSet, ...]
+    encoder: dict[str, Any]
+    losses: dict[str, pd.DataFrame]
 
     def entry(self, name: str) -> Scored:
         """The run or ensemble of that name."""

@@ -12,7 +12,8 @@ from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, class_indices, load
 from touchstone.params import Params
 from touchstone.probs import load_probs
-from touchstone.report.facts import ArmSize, Facts, Scored, Sheet
+from touchstone.report import audits
+from touchstone.report.facts import ArmSize, AuditedSet, Facts, Scored, Sheet
 from touchstone.report.worst import worst
 from touchstone.sections import Transform
 
@@ -26,6 +27,7 @@ def gather(root: Path, params: Params) -> Facts:
     classes = _json(prepared / "meta.json")["classes"]
     train = load(prepared / "train")
     findings = _json(prepared / "findings/summary.json")
+    audit = _json(root / "metrics/audit.json")
     return Facts(
         params=params,
         classes=classes,
@@ -37,6 +39,9 @@ def gather(root: Path, params: Params) -> Facts:
         entries=_entries(root, params, classes),
         curves={name: _curve(data / f"curves/{name}.csv") for name in params.runs},
         sheets=_sheets(data, params, findings),
+        audits=tuple(_audited(name, audit, data) for name in params.additions),
+        encoder=audit["encoder"],
+        losses={name: _losses(data / f"pools/{name}/losses.csv") for name in params.generators},
         unlabelled={name: _table(data / f"ensembles/{name}/predictions.csv") for name in params.ensembles},
     )
 
@@ -109,7 +114,20 @@ def _sheets(data: Path, params: Params, findings: dict[str, float]) -> tuple[She
             sheets.append(Sheet(split, f"{count:,} images", "split", _bytes(data / f"prepared/{split}/sheet.png")))
     for name, transform in params.transforms.items():
         sheets.append(Sheet(name, describe(transform), "addition", _bytes(data / f"pools/{name}/sheet.png")))
+    for name in params.generators:
+        text = audits.describe(name, params.generator(name), _table(data / f"pools/{name}/counts.csv"))
+        sheets.append(Sheet(name, text, "addition", _bytes(data / f"pools/{name}/sheet.png")))
     return tuple(sheets)
+
+
+def _audited(name: str, audit: dict[str, Any], data: Path) -> AuditedSet:
+    if name not in audit["sets"]:
+        raise TouchstoneError(f"metrics/audit.json: no entry for {name}; run `dvc repro audit`")
+    return AuditedSet(name, audit["sets"][name], _bytes(data / f"audit/{name}.png"))
+
+
+def _losses(file: Path) -> pd.DataFrame:
+    return _table(file).replace("", "nan").astype(float)
 
 
 def _bytes(file: Path) -> bytes:

@@ -2,7 +2,7 @@
 
 import yaml
 
-from touchstone.report import charts, environment, pictures, tables, words
+from touchstone.report import audits, charts, environment, pictures, tables, words
 from touchstone.report.facts import Facts
 
 FOLD_ROWS = 20  # longer tables of classes start folded
@@ -20,6 +20,9 @@ def render(facts: Facts) -> str:
             tables=tables,
             charts=charts,
             sheets=[(sheet, pictures.sheet_uri(sheet, num_sheets=num_sheets)) for sheet in facts.sheets],
+            audits=audits,
+            pairs={found.name: pictures.gallery_uri(found.gallery) for found in facts.audits},
+            losses={name: charts.losses(table) for name, table in facts.losses.items()},
             thumbnails=pictures.thumbnails(facts),
             heat={entry.name: pictures.heat(entry.confusion) for entry in facts.entries},
             curves={model: charts.curves(facts, model) for model in facts.params.models},

@@ -2,7 +2,7 @@
 
 import re
 
-from touchstone.report import environment, tables, words
+from touchstone.report import audits, environment, tables, words
 from touchstone.report.facts import Facts
 from touchstone.report.tables import Table
 
@@ -14,7 +14,14 @@ def render(facts: Facts) -> str:
     env = environment(autoescape=False)
     env.filters |= {"md": escape, "grid": grid}
     template = env.get_template("report.md.j2")
-    return template.render(facts=facts, words=words, tables=tables, worst=tables.mistakes(facts, each=WORST), num=WORST)
+    return template.render(
+        facts=facts,
+        words=words,
+        tables=tables,
+        audits=audits,
+        worst=tables.mistakes(facts, each=WORST),
+        num=WORST,
+    )
 
 
 def escape(text: str) -> str:

@@ -38,6 +38,11 @@ def sheet_uri(sheet: Sheet, *, num_sheets: int) -> str:
     return data_uri(compact(image))
 
 
+def gallery_uri(png: bytes) -> str:
+    """A gallery in its own size."""
+    return data_uri(compact(Image.open(io.BytesIO(png)).convert("RGB")))
+
+
 def thumbnails(facts: Facts) -> dict[int, str]:
     """Row of the test split -> picture, of every image that some run or ensemble gets badly wrong."""
     shown = {m.row: m.pixels for entry in facts.entries for m in entry.mistakes}

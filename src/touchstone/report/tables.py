@@ -41,6 +41,7 @@ def arms(facts: Facts) -> Table:
 def _adds(arm: Arm) -> str:
     limits = [f"ratio {arm.ratio:g}"] if arm.ratio else []
     limits += [f"at most {arm.per_class} a class"] if arm.per_class else []
+    limits += [f"alone for {percent(arm.pretrain_share, 0)} % of the steps"] if arm.schedule == "pretrain" else []
     return ", ".join([*arm.add, *limits]) or "nothing"
 
 

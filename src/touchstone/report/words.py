@@ -113,3 +113,14 @@ def caveat(params: Params) -> str:
         f"The {share} interval covers the chance in the {len(params.train.seeds)} seeds and in which test images were "
         "drawn. It ignores that one training split was drawn: another could give another gain."
     )
+
+
+def audit_basis(facts: Facts) -> str:
+    """What the audit compares, and how."""
+    net, right = facts.params.audit.encoder["net"], percent(float(facts.encoder["test_accuracy"]), 1)
+    return (
+        "Every addition set is held against real test images, at equal numbers and an equal mix of classes, in the "
+        f"features of a classifier of the training images ({net}, {right} % of the test images right). In brackets the "
+        "floor: what real training images reach in a set's place, or, for copies, real test images. "
+        "No other result depends on it."
+    )

@@ -1,0 +1,1 @@
+"""Measures of generated training images against the real ones: how like them, and how copied from them."""

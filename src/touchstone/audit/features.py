@@ -1,0 +1,74 @@
+"""In-domain features: what a classifier of this data set sees in an image before its last layer decides.
+
+Their unit is their root mean square over the training images: distances do not depend on how large a net's numbers
+happen to be.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from touchstone.audit.quality import Features
+from touchstone.errors import TouchstoneError
+from touchstone.imageset import ImageSet, class_indices
+from touchstone.loaders import View
+from touchstone.predict import batches
+from touchstone.runs import Predictor
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Images as the audit sees them.
+
+    images: uint8 (N, S, S, C), squares. ids: N names. features: (N, D) with labels. agreement: the share that the
+    classifier puts in the class that the table names; NaN without images.
+    """
+
+    images: np.ndarray
+    ids: list[str]
+    features: Features
+    agreement: float
+
+
+class Eye:
+    """An encoder and how it is fed. `unit` is what features are divided by."""
+
+    def __init__(self, encoder: Predictor, *, view: View, classes: list[str]) -> None:
+        self.encoder, self.view, self.classes, self.unit = encoder, view, classes, 1.0
+
+    def focus(self, images: ImageSet) -> Seen:
+        """See images and take the root mean square of their features as the unit from now on."""
+        values, _ = _run(images, self.encoder, self.view)
+        self.unit = float(np.sqrt(np.square(values, dtype=np.float64).mean())) or 1.0
+        return self.see(images)
+
+    def see(self, images: ImageSet) -> Seen:
+        """Run the encoder over images. Raises TouchstoneError where its net ends in no linear layer."""
+        labels = class_indices(images.table["label"], self.classes)
+        values, predicted = _run(images, self.encoder, self.view)
+        sizes = images.table[["height", "width"]].to_numpy(np.int64) if "height" in images.table else None
+        return Seen(
+            images=self.view.squares(images.images, sizes),
+            ids=images.table["id"].tolist(),
+            features=Features(values / np.float32(self.unit), labels),
+            agreement=float((predicted == labels).mean()) if len(labels) else float("nan"),
+        )
+
+
+def _run(images: ImageSet, encoder: Predictor, view: View) -> tuple[np.ndarray, np.ndarray]:
+    """Features float32 (N, D): the input of the net's last linear layer; and the predicted classes int64 (N,)."""
+    last = next((layer for layer in reversed(list(encoder.net.modules())) if isinstance(layer, nn.Linear)), None)
+    if last is None:
+        raise TouchstoneError("audit.encoder: the net has no linear layer whose input could serve; choose another net")
+    found: list[torch.Tensor] = []
+    hook = last.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].float().cpu()))
+    device = next(encoder.parameters()).device
+    encoder.eval()
+    with torch.no_grad():
+        logits = [encoder(pixels.to(device)).cpu() for pixels in batches(images, view)]
+    hook.remove()
+    if not found:
+        return np.zeros((0, last.in_features), np.float32), np.zeros(0, np.int64)
+    return torch.cat(found).numpy(), torch.cat(logits).argmax(1).numpy()

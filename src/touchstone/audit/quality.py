@@ -1,0 +1,201 @@
+"""How like real images generated ones are, measured in features, beside what real images reach themselves.
+
+All figures compare a set with the held-out images, at equal numbers and an equal mix of classes. The floor is the same
+figure with real training images in place of the generated ones: nothing generated can be expected to do better.
+
+The features are those of a classifier of this data set, so the distances compare with one another on one data set
+and one classifier only; the Frechet distance in in-domain features is not the FID of the literature.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+
+import numpy as np
+import torch
+from sklearn.metrics import pairwise_distances_chunked
+from sklearn.neighbors import NearestNeighbors
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
+
+from touchstone.seeds import derive, generator
+
+KID_SUBSETS = 10  # of each draw
+KID_SUBSET_SIZE = 1000  # images, at most: all of a smaller draw
+
+
+@dataclass(frozen=True)
+class Features:
+    """values: float32 (N, D); labels: int64 (N,)."""
+
+    values: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.labels.shape != self.values.shape[:1]:
+            raise ValueError(f"features: got values {self.values.shape}, labels {self.labels.shape}, expected (N, D)")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one set against the held-out images; NaN where there are too few images to say.
+
+    frechet (0 and more) and kid (around 0 for equal distributions) are distances, smaller is better. precision, recall
+    and coverage are shares, 0 to 1, larger is better. density is around 1 for equal distributions and has no upper end.
+    """
+
+    frechet: float
+    kid: float
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Means over the draws and their standard deviations (NaN with one draw); num_images: those of each set a draw."""
+
+    num_images: int
+    generated: Figures
+    generated_std: Figures
+    floor: Figures
+    floor_std: Figures
+
+
+def quality(
+    generated: Features, train: Features, held_out: Features, *, seed: int, num_draws: int = 5, neighbours: int = 5
+) -> Quality:
+    """Generated against held-out images and, as floor, training against the same held-out ones, over `num_draws`.
+
+    A pure function of its arguments: torch's global generator is left as it was.
+    """
+    ours, floor, count = [], [], 0
+    for draw in range(num_draws):
+        rows = matched(generated.labels, train.labels, held_out.labels, rng=generator(seed, "quality", draw))
+        made, known, real = (
+            part.values[row].astype(np.float64) for part, row in zip((generated, train, held_out), rows, strict=True)
+        )
+        count = len(real)
+        kid_seed = derive(seed, "kid", draw)
+        ours.append(astuple(figures(made, real, neighbours=neighbours, seed=kid_seed)))
+        floor.append(astuple(figures(known, real, neighbours=neighbours, seed=kid_seed)))
+    return Quality(count, _over(ours, np.mean), _over(ours, _std), _over(floor, np.mean), _over(floor, _std))
+
+
+def matched(*labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """The same number of rows of each class from each set of labels (N,): as many as the set with the fewest has.
+
+    Drawn without replacement; int64 arrays of equal length, a class missing in one set contributes nothing.
+    """
+    chosen: list[list[np.ndarray]] = [[np.zeros(0, np.int64)] for _ in labels]
+    for name in np.unique(np.concatenate(labels)):
+        rows = [np.flatnonzero(part == name) for part in labels]
+        least = min(map(len, rows))
+        for of_set, row in zip(chosen, rows, strict=True):
+            of_set.append(np.sort(rng.permutation(row)[:least]))
+    return tuple(np.concatenate(of_set) for of_set in chosen)
+
+
+def figures(images: np.ndarray, real: np.ndarray, *, neighbours: int, seed: int) -> Figures:
+    """Of features float64 (N, D) against real ones, float64 (N, D)."""
+    return Figures(
+        frechet_distance(images, real),
+        kernel_distance(images, real, seed=seed),
+        *neighbourhoods(images, real, neighbours=neighbours),
+    )
+
+
+def frechet_distance(images: np.ndarray, real: np.ndarray) -> float:
+    """The squared Frechet distance of two Gaussians fitted to features float64 (N, D), (M, D).
+
+    |mu - mu_r|^2 + tr(S + S_r - 2 (S S_r)^(1/2)), arXiv 1706.08500. It is too large with few images, so only figures
+    at equal numbers compare. NaN below 2 images.
+    """
+    if min(len(images), len(real)) < 2:
+        return np.nan
+    with _one_thread():
+        metric = FrechetInceptionDistance(feature=_Given(images.shape[1]))
+        metric.update(torch.from_numpy(images), real=False)
+        metric.update(torch.from_numpy(real), real=True)
+        return float(metric.compute())
+
+
+def kernel_distance(images: np.ndarray, real: np.ndarray, *, seed: int) -> float:
+    """The kernel distance (KID, arXiv 1801.01401) of features float64 (N, D), (M, D); no bias with few images.
+
+    The mean over KID_SUBSETS subsets of the squared maximum mean discrepancy, kernel (x y / D + 1)^3. NaN below 2.
+    """
+    size = min(len(images), len(real), KID_SUBSET_SIZE)
+    if size < 2:
+        return np.nan
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), _one_thread():
+        warnings.filterwarnings("ignore", message="Metric `Kernel Inception Distance`")  # it keeps all features
+        torch.random.default_generator.manual_seed(seed)  # torch.manual_seed would touch accelerators too
+        metric = KernelInceptionDistance(feature=_Given(images.shape[1]), subsets=KID_SUBSETS, subset_size=size)
+        metric.update(torch.from_numpy(images), real=False)
+        metric.update(torch.from_numpy(real), real=True)
+        return float(metric.compute()[0])
+
+
+def neighbourhoods(images: np.ndarray, real: np.ndarray, *, neighbours: int) -> tuple[float, float, float, float]:
+    """Precision, recall (arXiv 1904.06991), density, coverage (arXiv 2002.09797) of float64 (N, D) against (M, D).
+
+    A ball reaches from an image to its k-th neighbour in its own set. precision: the share of images in any ball of a
+    real one; recall: the share of real ones in any ball of an image; density: the balls of real ones that an image is
+    in, over k; coverage: the share of real ones with an image in their ball. NaN with k images or fewer.
+    """
+    if min(len(images), len(real)) <= neighbours:
+        return np.nan, np.nan, np.nan, np.nan
+    radius, radius_real = _radii(images, neighbours), _radii(real, neighbours)
+    balls, recalled, covered, start = np.zeros(len(images)), [], [], 0
+    for block in pairwise_distances_chunked(real, images):  # (B, N)
+        inside = block <= radius_real[start : start + len(block), None]
+        start += len(block)
+        balls += inside.sum(0)
+        covered.append(inside.any(1))
+        recalled.append((block <= radius).any(1))
+    return (
+        float((balls > 0).mean()),
+        float(np.concatenate(recalled).mean()),
+        float(balls.mean() / neighbours),
+        float(np.concatenate(covered).mean()),
+    )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums do not depend on the number of threads then; and matrices as small as these take longer with several."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Given(torch.nn.Module):
+    """Hands features (N, D) through where torchmetrics expects a network that computes them."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features
+
+
+def _radii(values: np.ndarray, neighbours: int) -> np.ndarray:
+    """Distance of each row (N, D) to its k-th neighbour among the others, (N,)."""
+    distances, _ = NearestNeighbors(n_neighbors=neighbours).fit(values).kneighbors()  # without X: others only
+    return distances[:, -1]
+
+
+def _std(values: np.ndarray, axis: int) -> np.ndarray:
+    return np.std(values, axis=axis, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
+
+
+def _over(draws: list[tuple[float, ...]], statistic: Callable[..., np.ndarray]) -> Figures:
+    """One statistic of each figure over the draws."""
+    return Figures(*map(float, statistic(np.array(draws), axis=0)))
