@@ -13,6 +13,9 @@ import pytest
 from touchstone import yaml12
 from touchstone.imageset import ImageSet
 
+# Nets of tests are tiny: a second thread only waits for the first, and for whatever else the machine does.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = os.environ | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

@@ -24,7 +24,8 @@ TINY = (
     "transforms={repeat: {}, tilt: {rotate_deg: 10}}",
     "generators={gan: {kind: dcgan, fit: {num_steps: 12, channels: 4, min_diversity: 0, num_threads: 1},"
     " sample: {per_class: 4, block: 2}}, ddpm: {fit: {num_steps: 30, channels: 8, multipliers: [1, 2],"
-    " num_res_blocks: 1, min_diversity: 0, num_threads: 1}, sample: {per_class: 4, block: 2, num_inference_steps: 10}}}",
+    " num_res_blocks: 1, min_diversity: 0, num_threads: 1},"
+    " sample: {per_class: 4, block: 2, num_inference_steps: 10}}}",
     "arms={real: {add: []}, fixed: {add: [tilt, ddpm]}}",
     "models={lenet: {input_size: 16}, simple: {input_size: 16, lr: 0.002}}",
     "ensembles={vote: {rule: majority, members: [lenet-real, simple-real, simple-fixed], prefer: lenet-real}}",
@@ -140,8 +141,9 @@ def test_a_new_model_file_runs_only_its_own(space: Path) -> None:
 
 def test_one_more_seed_trains_only_itself(space: Path) -> None:
     text = (space / "params.yaml").read_text()
-    assert "  - 1\n" in text
-    (space / "params.yaml").write_text(text.replace("  - 1\n", "  - 1\n  - 2\n"))
+    seeds = "  seeds:\n  - 0\n  - 1\n"
+    assert seeds in text
+    (space / "params.yaml").write_text(text.replace(seeds, f"{seeds}  - 2\n"))
     before = (space / "data/runs/lenet-real/seed-1.safetensors").read_bytes()
     done = run("dvc", "repro", "--single-item", "train@lenet-real", cwd=space)
     assert "lenet-real seed 0: trained before" in done.stdout

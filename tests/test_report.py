@@ -97,7 +97,9 @@ def _generate_and_audit(root: Path) -> None:
     figures |= {"c_t": -4.25, "c_t_floor": None, "num_images": 8, "num_matched": 6, "label_agreement": 0.875}
     figures |= {"label_agreement_floor": 0.75, "verdict": "copies", "reasons": "8 exact <copies>."}
     (root / "metrics/audit.json").write_text(
-        json.dumps({"sets": {"tilt": figures, "gan": figures | {"verdict": "clean"}}, "encoder": {"test_accuracy": 0.75}})
+        json.dumps(
+            {"sets": {"tilt": figures, "gan": figures | {"verdict": "clean"}}, "encoder": {"test_accuracy": 0.75}}
+        )
     )
     (root / "data/audit").mkdir()
     for name in ("tilt", "gan"):
@@ -219,7 +221,7 @@ def test_the_page_asks_nothing_of_any_server(page: str) -> None:
 def test_links_within_the_page_have_targets(page: str) -> None:
     targets = re.findall(r'href="#([^"]+)"', page)
     ids = re.findall(r' id="([^"]+)"', page)
-    assert len(targets) == 11
+    assert len(targets) == 13
     assert set(targets) <= set(ids)
     assert len(ids) == len(set(ids))
     assert page.count("<img ") == len(re.findall(r'<img [^>]*alt="[^"]+"', page)) > 0
@@ -281,7 +283,7 @@ def test_class_accuracies_are_the_diagonal(root: Path, facts: Facts) -> None:
 
 def test_markdown_tables_are_well_formed(twin: str) -> None:
     blocks = re.findall(r"(?:^\|.*\n)+", twin, re.MULTILINE)
-    assert len(blocks) == 8
+    assert len(blocks) == 10
     for block in blocks:
         widths = {len(re.split(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(widths) == 1, block
@@ -304,6 +306,32 @@ def test_arms_are_counted(facts: Facts) -> None:
     ]
 
 
+def test_the_audit_is_told(page: str, twin: str) -> None:
+    for text in (page, twin):
+        assert "8 exact &lt;copies&gt;." in text
+        assert "0.125 ± 0.125 (0.125 ± 0.125)" in text
+        assert "−4.2 (–)" in text, "nothing can be said of a floor of None"
+        assert "87.5 (75.0)" in text
+        assert "lenet, 75.0 % of the test images right" in text
+    assert page.count('alt="Closest pairs of') == 2
+    assert "fitted for 3 steps of 64, 5 of 30 samples reach a confidence of 0.5" in page
+
+
+def test_losses_of_generators_are_drawn(facts: Facts) -> None:
+    assert [chart.title for chart in charts.losses(facts.losses["gan"])] == ["Loss", "Diversity of samples"]
+    assert [name for name, *_ in charts.losses(facts.losses["gan"])[0].lines] == ["loss", "discriminator loss"]
+
+
+@pytest.mark.parametrize("missing", ["gan", "tilt"])
+def test_a_set_that_the_audit_lacks_is_named(tmp_path: Path, missing: str) -> None:
+    root = workspace(tmp_path)
+    audit = json.loads((root / "metrics/audit.json").read_text())
+    del audit["sets"][missing]
+    (root / "metrics/audit.json").write_text(json.dumps(audit))
+    with pytest.raises(TouchstoneError, match=f"no entry for {missing}; run `dvc repro audit`"):
+        gather(root, params.load(root / "params.yaml"))
+
+
 def test_unlabelled_predictions(page: str, twin: str) -> None:
     assert "The first 10 of 12 predictions" in page
     assert "unlabelled/11|a_.png" in page
@@ -318,8 +346,8 @@ def test_without_validation_split_and_with_one_seed(bare: Facts) -> None:
     for text in (page, twin):
         assert "says nothing about other seeds" in text
         assert "no validation" in text
-        assert "±" not in text
-    assert [sheet.name for sheet in bare.sheets] == ["train", "test", "tilt"]
+        assert "over the seeds" not in text.split("Learning curves")[0].split("Audit of")[0]
+    assert [sheet.name for sheet in bare.sheets] == ["train", "test", "tilt", "gan"]
 
 
 def test_several_seeds_are_covered(page: str, twin: str) -> None:

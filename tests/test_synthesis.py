@@ -50,7 +50,7 @@ def run(module: Generative, folder: Path, judge: Judge | None = None, devices: i
         settings=Sample(**({"per_class": 5, "block": 3} | changes)),
         classes=CLASSES,
         name="g",
-        num_threads=2,
+        num_threads=1,
         machine=Machine(accelerator="cpu", devices=devices),
         scratch=folder,
         judge=judge,
@@ -121,7 +121,6 @@ def test_a_filter_that_keeps_too_few_is_named(tmp_path: Path) -> None:
         run(Dots(), tmp_path, judge, filter=Filter(min_confidence=0.999999, max_tries=3))
 
 
-@pytest.mark.slow
 def test_two_processes_give_the_same_bytes(tmp_path: Path) -> None:
     one, two = run(gan(), tmp_path / "a"), run(gan(), tmp_path / "b", devices=2)
     assert np.array_equal(pixels(one), pixels(two))

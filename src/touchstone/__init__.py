@@ -6,6 +6,6 @@ import os
 # times slower on a busy machine; sleeping at once is twice as slow for small nets on a quiet one (docs/speed.md).
 # It counts only when set before torch is imported, hence here. GOMP_SPINCOUNT is GNU's; others ignore it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "100000")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 __version__ = "0.1.0"

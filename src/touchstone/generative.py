@@ -27,7 +27,7 @@ class Generative(pl.LightningModule):
     def __init__(self, net: nn.Module, *, ema_decay: float) -> None:
         super().__init__()
         self.net = net.to(memory_format=torch.channels_last)
-        self.averaged = AveragedModel(self.net, multi_avg_fn=_follow(ema_decay), use_buffers=True)
+        self.averaged = AveragedModel(self.net, multi_avg_fn=_Follow(ema_decay), use_buffers=True)
         self.averaged.requires_grad_(False).eval()
         self.register_buffer("grey", torch.tensor([[[127.5]]]), persistent=False)
         self.resume: State | None = None
@@ -89,16 +89,17 @@ def noise(generators: list[torch.Generator], *shape: int) -> torch.Tensor:
     return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
 
 
-def _follow(decay: float) -> Any:
+class _Follow:
     """An average over what there is so far, of at most 1 / (1 - decay) steps: early weights are soon forgotten."""
 
-    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor | int) -> None:
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+
+    def __call__(self, averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor | int) -> None:
         steps = int(count)
-        share = 1 - min(decay, (1 + steps) / (10 + steps))
+        share = 1 - min(self.decay, (1 + steps) / (10 + steps))
         if averaged and averaged[0].is_floating_point():
             torch._foreach_lerp_(averaged, current, share)
         else:
             for old, new in zip(averaged, current, strict=True):
                 old.copy_(new)
-
-    return update

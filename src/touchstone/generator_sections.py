@@ -3,12 +3,14 @@
 `fit` and `sample` are apart so that asking for more images fits nothing anew.
 """
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from touchstone.sections import Budget, Fraction, Positive, Section
 
+MOST_SIGNAL = 0.3  # of the image's amplitude at the last timestep
 SIZES = (8, 16, 32, 64, 128)  # px, that a DCGAN doubles its way up to from 4
 
 
@@ -73,7 +75,18 @@ class DdpmFit(Fit):
     def _rising(self) -> "DdpmFit":
         if self.beta_end < self.beta_start:
             raise ValueError(f"beta_end {self.beta_end} is below beta_start {self.beta_start}; noise has to grow")
+        if self.beta_schedule == "linear" and self._signal_left() > MOST_SIGNAL:
+            raise ValueError(
+                f"num_timesteps {self.num_timesteps} up to beta_end {self.beta_end} leave {self._signal_left():.0%} of "
+                "the image in what should be noise; raise one of them, or take beta_schedule cosine"
+            )
         return self
+
+    def _signal_left(self) -> float:
+        """The share of the image's amplitude after the last timestep, sqrt of the product of all (1 - beta)."""
+        span = self.beta_end - self.beta_start
+        betas = (self.beta_start + span * t / max(1, self.num_timesteps - 1) for t in range(self.num_timesteps))
+        return math.exp(0.5 * sum(math.log1p(-beta) for beta in betas))
 
 
 class DdpmSample(Sample):

@@ -156,7 +156,9 @@ def verdict(against: Mapping[str, Copies], *, c_t: float) -> tuple[str, list[str
     if np.isnan(c_t):
         notes.append("C_T says nothing: there are too few images.")
     else:
-        told = f"C_T is {c_t:.1f}" + (": as a set nearer to training images than unseen real ones are" if c_t < COPYING else "")
+        told = f"C_T is {c_t:.1f}" + (
+            ": as a set nearer to training images than unseen real ones are" if c_t < COPYING else ""
+        )
         (reasons if c_t < COPYING else notes).append(f"{told}.")
     return ("copies", reasons) if reasons else ("clean", notes)
 

@@ -17,6 +17,7 @@ from touchstone.generative import Generative, noise
 from touchstone.generator_sections import DdpmFit, DdpmSample
 
 PREVIEW_STEPS = 20
+LEAST_LOG_SNR = -5.1  # half log SNR where DPM-Solver++ starts: below, a cosine schedule divides by next to nothing
 
 
 def build(fit: DdpmFit, *, num_classes: int, channels: int, image_size: int) -> "Ddpm":
@@ -127,4 +128,5 @@ def _solver(config: Any, sampler: str) -> Any:
         dynamic_thresholding_ratio=1.0,
         sample_max_value=1.0,
         timestep_spacing="trailing",
+        lambda_min_clipped=LEAST_LOG_SNR,
     )

@@ -16,7 +16,7 @@ def likeness(facts: Facts) -> Table:
     rows = []
     for found in facts.audits:
         row = [found.name, f"{found.figures['num_images']:,}", f"{found.figures['num_matched']:,}"]
-        row += [_with_sd(found, "frechet"), _with_sd(found, "kid")]
+        row += [_with_sd(found, "frechet"), _with_floor(found, "kid", digits=3)]
         row += [_with_floor(found, key) for key in ("precision", "recall", "density", "coverage")]
         agree, floor = (found.value(key) for key in ("label_agreement", "label_agreement_floor"))
         rows.append([*row, f"{percent(agree, 1)} ({percent(floor, 1)})"])
