@@ -1,6 +1,6 @@
 """DPM-Solver++ at 20 steps against diffusers' own DDPMPipeline at 1,000, with the same network, side by side.
 
-    dvc repro fit@ddpm encoder && python benchmarks/sampling.py [--images 200] [--seeds 3]
+    dvc repro fit@ddpm encoder && python benchmarks/sampling.py [--images 200] [--seeds 3] [--threads 2]
 
 Images per second, and the Fréchet distance in in-domain features to as many real test images of the same classes, for
 each seed; the floor is that of real training images. Takes some 15 minutes: 1,000 steps are what they are.
@@ -9,7 +9,6 @@ TABLE
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -20,11 +19,10 @@ from diffusers import DDPMPipeline, UNet2DModel
 
 from touchstone.audit.features import Eye, Seen
 from touchstone.audit.quality import frechet_distance, matched
-from touchstone.fitting import stream
 from touchstone.generator_files import load_generator
-from touchstone.generator_sections import DdpmSample
 from touchstone.generators.ddpm import Ddpm
 from touchstone.imageset import ImageSet, load
+from touchstone.kinds.ddpm import DdpmSample
 from touchstone.runs import load_card, load_nets
 from touchstone.seeds import generator as draws
 
@@ -59,7 +57,7 @@ def pipeline(module: Ddpm, labels: torch.Tensor, seed: int) -> torch.Tensor:
 
 def solver(module: Ddpm, labels: torch.Tensor, seed: int) -> torch.Tensor:
     """uint8 (B, H, W, C), by DPM-Solver++ in 20 steps."""
-    streams = [stream(seed, "bench", i) for i in range(len(labels))]
+    streams = [draws(seed, "bench", i) for i in range(len(labels))]
     with torch.no_grad():
         return module.sample(labels, streams, DdpmSample(per_class=1, num_inference_steps=20))
 
@@ -81,8 +79,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(arguments.threads)
     card, _, module = load_generator(DATA / "generators/ddpm")
     assert isinstance(module, Ddpm)
     module.eval()
@@ -91,7 +90,7 @@ def main() -> None:
     train, test = eye.focus(load(DATA / "prepared/train")), eye.see(load(DATA / "prepared/test"))
     labels = torch.arange(arguments.images) % len(card.classes)
     table = pd.DataFrame({"id": labels.numpy().astype(str), "label": [card.classes[c] for c in labels]})
-    steps = json.loads(json.dumps(card.fit))["num_timesteps"]
+    steps = card.fit["num_timesteps"]
     ways = {f"DDPMPipeline, {steps:,} steps": pipeline, "dpmsolver, 20 steps": solver}
     rates: dict[str, list[float]] = {name: [] for name in ways}
     distances: dict[str, list[float]] = {name: [] for name in ways}

@@ -11,13 +11,16 @@ from conftest import image_set
 from touchstone.arms import combine
 from touchstone.errors import TouchstoneError
 from touchstone.fitting import Fitted, Fitter, diversity, fit
-from touchstone.generator_sections import DcganFit, DdpmFit
 from touchstone.generators import build
 from touchstone.imageset import ImageSet
+from touchstone.kinds.dcgan import DcganFit
+from touchstone.kinds.ddpm import DdpmFit
 from touchstone.sections import Arm, Machine
 
 FITS: dict[str, Any] = {
-    "dcgan": DcganFit(num_steps=12, batch_size=6, channels=4, latent=8, min_diversity=0.0, grid_steps=5),
+    "dcgan": DcganFit(
+        num_steps=12, batch_size=6, channels=4, latent=8, min_diversity=0.0, max_diversity=99.0, grid_steps=5
+    ),
     "ddpm": DdpmFit(
         num_steps=12,
         batch_size=6,
@@ -30,6 +33,7 @@ FITS: dict[str, Any] = {
         dropout=0.1,
         warmup_steps=3,
         min_diversity=0.0,
+        max_diversity=99.0,
         grid_steps=5,
         hflip=True,
     ),
@@ -143,6 +147,13 @@ def test_a_collapse_is_named(tmp_path: Path) -> None:
     """The generator's start makes nearly the same image from any noise: it is that which is left without learning."""
     with pytest.raises(TouchstoneError, match=r"dcgan: collapsed at step 10: images of a class differ 0\.\d+ times"):
         run_fit("dcgan", tmp_path, lr=1e-12, min_diversity=0.5)
+
+
+def test_a_denoiser_that_learnt_nothing_is_named(tmp_path: Path) -> None:
+    level = np.full((20, 1, 1, 1), 100, np.uint8)
+    images = ImageSet(IMAGES.images // 8 + level, IMAGES.table)
+    with pytest.raises(TouchstoneError, match=r"ddpm: nothing but noise at step 12: .*fit.max_diversity is 1.4"):
+        run_fit("ddpm", tmp_path, images=images, grid_steps=0, lr=1e-12, warmup_steps=0, max_diversity=1.4)
 
 
 def test_a_discriminator_that_always_wins_is_named() -> None:

@@ -1,16 +1,23 @@
 """Each kind of generator by itself: shapes, purity, its formulas."""
 
+import ast
 import copy
+import re
 
 import pytest
 import torch
 
-from touchstone.fitting import stream
-from touchstone.generative import Generative
-from touchstone.generator_sections import KINDS, SIZES, DcganFit, DdpmFit, DdpmSample, Sample
+from conftest import ROOT
+from touchstone import params
+from touchstone.generative import Generative, noise
+from touchstone.generator_sections import Sample
 from touchstone.generators import FOLDER, build
 from touchstone.generators.dcgan import augmented
-from touchstone.generators.ddpm import Ddpm
+from touchstone.generators.ddpm import Ddpm, _solver, _timesteps
+from touchstone.kinds import kinds
+from touchstone.kinds.dcgan import SIZES, DcganFit
+from touchstone.kinds.ddpm import DdpmFit, DdpmSample
+from touchstone.seeds import generator
 
 TINY = {
     "dcgan": DcganFit(num_steps=1, channels=4, latent=8),
@@ -26,7 +33,7 @@ def make(kind: str, *, channels: int = 1, size: int = 8, **changes: object) -> G
 
 
 def draw(module: Generative, kind: str, labels: list[int], first: int = 0, **changes: object) -> torch.Tensor:
-    streams = [stream(0, "t", first + i) for i in range(len(labels))]
+    streams = [generator(0, "t", first + i) for i in range(len(labels))]
     with torch.no_grad():
         return module.sample(torch.tensor(labels), streams, SAMPLE[kind].model_copy(update=changes))
 
@@ -37,10 +44,29 @@ def batch(count: int = 6, *, channels: int = 1, size: int = 8) -> tuple[torch.Te
 
 
 def test_every_kind_has_a_file_and_its_sections() -> None:
-    assert {path.stem for path in FOLDER.glob("*.py")} - {"__init__"} == set(KINDS) == set(TINY)
+    assert {path.stem for path in FOLDER.glob("*.py")} - {"__init__"} == set(kinds()) == set(TINY)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", kinds())
+def test_the_header_counts_parameters_truly(kind: str) -> None:
+    """`Parameters: N[ and M] in recipes/<name>`, of the fitted net and of the discriminator."""
+    header = ast.get_docstring(ast.parse((FOLDER / f"{kind}.py").read_text())) or ""
+    claims = re.findall(r"([\d,]+)(?: and ([\d,]+))? in\s+recipes/(\w+)", header)
+    assert claims
+    for *numbers, recipe in claims:
+        settings = params.load(ROOT / f"recipes/{recipe}/params.yaml")
+        module = build(
+            kind,
+            settings.generator(kind).fit,
+            num_classes=10,
+            channels=settings.data.channels,
+            image_size=settings.data.image_size,
+        )
+        parts = [module.net, *([module.critic] if kind == "dcgan" else [])]
+        assert [f"{sum(p.numel() for p in part.parameters()):,}" for part in parts] == [n for n in numbers if n], recipe
+
+
+@pytest.mark.parametrize("kind", kinds())
 @pytest.mark.parametrize("size", [8, 16, 32])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_samples_are_images(kind: str, size: int, channels: int) -> None:
@@ -56,7 +82,7 @@ def test_dcgan_at_every_size(size: int) -> None:
     assert module.critic(torch.zeros(2, 1, size, size), torch.tensor([0, 1])).shape == (2,)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", kinds())
 def test_an_image_depends_on_its_own_noise_and_class_alone(kind: str) -> None:
     module = make(kind)
     together = draw(module, kind, [0, 1, 2])
@@ -75,6 +101,75 @@ def test_every_sampler_is_pure_and_bounded(sampler: str) -> None:
     one = draw(module, "ddpm", [0, 1], sampler=sampler)
     torch.manual_seed(2)
     assert torch.equal(one, draw(module, "ddpm", [0, 1], sampler=sampler)), "global random state changes nothing"
+
+
+class Exact(torch.nn.Module):
+    """The best denoiser of images whose pixels are normal with this mean and deviation, predicting epsilon or v."""
+
+    def __init__(self, module: Ddpm, mean: float, sd: float, prediction: str) -> None:
+        super().__init__()
+        self.alphas, self.mean, self.sd, self.prediction = module.schedule.alphas_cumprod, mean, sd, prediction
+
+    def forward(self, x_t, t, class_labels):
+        a = self.alphas[t].double().reshape(-1, 1, 1, 1)
+        spread = a * self.sd**2 + 1 - a
+        x_0 = self.mean + a.sqrt() * self.sd**2 / spread * (x_t - a.sqrt() * self.mean)
+        epsilon = (x_t - a.sqrt() * x_0) / (1 - a).sqrt()
+        out = epsilon if self.prediction == "epsilon" else a.sqrt() * epsilon - (1 - a).sqrt() * x_0
+        return type("Out", (), {"sample": out.float()})
+
+
+@pytest.mark.parametrize(
+    ("sampler", "steps", "error"),  # few steps draw too narrowly from a linear schedule
+    [
+        ("ddpm", 1000, 0.06),
+        ("ddpm", 600, 0.06),
+        ("ddim", 200, 0.06),
+        ("ddim", 50, 0.12),
+        ("dpmsolver", 20, 0.2),
+        ("dpmsolver", 50, 0.06),
+    ],
+)
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+def test_samplers_draw_the_distribution_that_the_denoiser_knows(
+    sampler: str, steps: int, error: float, schedule: str, prediction: str
+) -> None:
+    module = make("ddpm", num_timesteps=1000, beta_end=0.02, beta_schedule=schedule, prediction=prediction)
+    assert isinstance(module, Ddpm)
+    module.averaged.module = Exact(module, 0.2, 0.25, prediction)
+    made = draw(module, "ddpm", [0] * 60, sampler=sampler, num_inference_steps=steps).float() / 127.5 - 1
+    assert float(made.mean()) == pytest.approx(0.2, abs=0.02)
+    assert float(made.std()) == pytest.approx(0.25, rel=error)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize("timesteps", [20, 300, 1000, 4000])
+@pytest.mark.parametrize("steps", [1, 7, 19, 20])
+def test_dpmsolver_takes_as_many_steps_as_asked(schedule: str, timesteps: int, steps: int) -> None:
+    module = make("ddpm", num_timesteps=timesteps, beta_end=0.02, beta_schedule=schedule)
+    assert isinstance(module, Ddpm)
+    found = _timesteps(_solver(module.schedule.config, "dpmsolver"), steps)
+    assert len(found) == steps
+    assert found == sorted(set(found), reverse=True)
+    assert min(found) >= 0
+    assert max(found) < timesteps
+
+
+def test_weights_are_finite_where_no_signal_is_left() -> None:
+    module = make("ddpm", num_timesteps=10_000, beta_end=0.03, min_snr_gamma=5.0)
+    weights = module._weights(torch.arange(10_000))
+    assert torch.isfinite(weights).all()
+    assert float(weights[-1]) == 1.0
+
+
+def test_streams_are_many() -> None:
+    """A stream is told apart by 63 bits: torch's own generators, by 32, would repeat among 100,000 images."""
+    one, other = (generator(0, "noise", 0, k) for k in (12345, 12346))
+    assert not torch.equal(noise([one], 8), noise([other], 8))
+    whole, again = (noise([generator(0, "noise", 0, k) for k in range(3)], 4) for _ in range(2))
+    assert torch.equal(whole, again)
+    assert torch.equal(whole[1:2], noise([generator(0, "noise", 0, 1)], 4))
 
 
 def test_guidance_is_that_of_ho_and_salimans() -> None:
@@ -181,7 +276,7 @@ def test_the_average_follows_the_weights() -> None:
         torch.testing.assert_close(average.detach(), wanted)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", kinds())
 def test_weights_are_taken_up_by_another_of_the_same_kind(kind: str) -> None:
     module = make(kind)
     with torch.no_grad():

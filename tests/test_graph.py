@@ -72,7 +72,7 @@ def test_deps_cover_what_the_script_imports_and_no_more(stage: str) -> None:
     assert {path for path in needed if not covers(path, code)} == set()
     folders = {dep for dep in code if (ROOT / dep).is_dir()}
     assert {dep for dep in code - folders if dep not in needed} == set()
-    assert folders <= {f"src/touchstone/{name}" for name in ("models", "generators", "sources", "report")}
+    assert folders <= {f"src/touchstone/{name}" for name in ("models", "generators", "kinds", "sources", "report")}
 
 
 @pytest.mark.parametrize("stage", GRAPH)
@@ -116,7 +116,9 @@ def test_asking_for_more_images_fits_nothing_anew() -> None:
 
 def test_a_new_kind_of_generator_fits_nothing_anew() -> None:
     assert "data/kinds/${item.name}.json" in paths("fit", "deps")
-    assert not [dep for dep in paths("fit", "deps") if dep.startswith("src/touchstone/generators/dc")]
+    for stage in GRAPH:
+        own = [dep for dep in paths(stage, "deps") if re.match(r"src/touchstone/(generators|kinds)(/[a-z]|$)", dep)]
+        assert not own or stage in ("check", "nets"), f"{stage}: a kind counts by its hash"
 
 
 def test_selection_sees_validation_and_not_test() -> None:

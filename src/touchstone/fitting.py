@@ -18,7 +18,7 @@ from touchstone.generator_sections import Fit
 from touchstone.imageset import class_indices
 from touchstone.loaders import Batches, View
 from touchstone.sections import Machine
-from touchstone.seeds import derive
+from touchstone.seeds import generator
 from touchstone.training import steps
 from touchstone.training.trainer import lean
 
@@ -44,13 +44,14 @@ class Fitted:
 
 @dataclass
 class Progress(steps.Progress):
-    """All there is to a fit besides the module. sums: of the losses since the last row, of which there were `count`."""
+    """All there is to a fit besides the module. sums: of the losses since the last row, of which there were `count`;
+    first: the losses of the first step."""
 
     history: list[dict[str, float]] = field(default_factory=list)
     grids: dict[int, torch.Tensor] = field(default_factory=dict)
     sums: dict[str, torch.Tensor] = field(default_factory=dict)
     count: int = 0
-    first_loss: float = 0.0
+    first: dict[str, float] = field(default_factory=dict)
 
 
 def fit(
@@ -117,7 +118,7 @@ class Fitter(steps.Steps):
             p.sums[name] = p.sums.get(name, torch.zeros((), device=module.device)) + value.detach()
         p.count += 1
         if p.step == 1:
-            p.first_loss = float(outputs["loss"])
+            p.first = {name: float(value) for name, value in outputs.items()}
         is_grid = p.step == self.num_steps or bool(self.settings.grid_steps and p.step % self.settings.grid_steps == 0)
         if is_grid or p.step * ROWS // self.num_steps > (p.step - 1) * ROWS // self.num_steps:
             self._record(module, is_grid)
@@ -125,6 +126,9 @@ class Fitter(steps.Steps):
     def _record(self, module: Generative, is_grid: bool) -> None:
         p = self.progress
         row = {"step": p.step} | {name: float(total) / p.count for name, total in p.sums.items()}
+        reason = module.stuck([*p.history, row])
+        if reason:
+            raise TouchstoneError(f"{self.title}: collapsed at step {p.step}: {reason}")
         self._check_losses(row)
         if is_grid:
             grid = self._grid(module)
@@ -132,28 +136,31 @@ class Fitter(steps.Steps):
             row["diversity"] = diversity(grid.numpy(), self.real)
             self._check_diversity(row)
         p.history.append(row)
-        reason = module.stuck(p.history)
-        if reason:
-            raise TouchstoneError(f"{self.title}: collapsed at step {p.step}: {reason}")
         self.bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
         p.sums, p.count = {}, 0
 
     def _check_losses(self, row: dict[str, float]) -> None:
-        step, limit = int(row["step"]), EXPLODED * max(1.0, self.progress.first_loss)
-        for name, value in row.items():
-            if name != "step" and not value < limit:
+        for name, first in self.progress.first.items():
+            if not row[name] < EXPLODED * max(1.0, first):
                 raise TouchstoneError(
-                    f"{self.title}: diverged: {name} is {value:.4g} at step {step}, it started at "
-                    f"{self.progress.first_loss:.4g}; lower fit.lr"
+                    f"{self.title}: diverged: {name} is {row[name]:.4g} at step {int(row['step'])}, it started at "
+                    f"{first:.4g}; lower fit.lr"
                 )
 
     def _check_diversity(self, row: dict[str, float]) -> None:
-        late = row["step"] > LATE * self.num_steps
-        if late and row["diversity"] < self.settings.min_diversity:
+        s, found, step = self.settings, row["diversity"], int(row["step"])
+        if step <= LATE * self.num_steps:
+            return
+        differ = f"at step {step}: images of a class differ {found:.3f} times as much as real ones"
+        if found < s.min_diversity:
             raise TouchstoneError(
-                f"{self.title}: collapsed at step {int(row['step'])}: images of a class differ "
-                f"{row['diversity']:.3f} times as much as real ones, fit.min_diversity is "
-                f"{self.settings.min_diversity}; lower fit.lr, fit longer, or another fit.seed"
+                f"{self.title}: collapsed {differ}, fit.min_diversity is {s.min_diversity}; lower fit.lr, fit longer, "
+                "or another fit.seed"
+            )
+        if found > s.max_diversity:
+            raise TouchstoneError(
+                f"{self.title}: nothing but noise {differ}, fit.max_diversity is {s.max_diversity}; lower fit.lr, or "
+                "fit longer"
             )
 
     def _grid(self, module: Generative) -> torch.Tensor:
@@ -161,16 +168,11 @@ class Fitter(steps.Steps):
         per_class = max(2, GRID_IMAGES // len(self.real))
         rows = []
         for label in self.real:
-            streams = [stream(self.settings.seed, "grid", label, k) for k in range(per_class)]
+            streams = [generator(self.settings.seed, "grid", label, k) for k in range(per_class)]
             with torch.no_grad():
                 module.averaged.eval()  # Lightning puts every part in training mode
                 rows.append(module.preview(torch.full((per_class,), label), streams))
         return torch.stack(rows)
-
-
-def stream(seed: int, *purpose: str | int) -> torch.Generator:
-    """A stream of noise for one image, on the CPU: the same on every device."""
-    return torch.Generator().manual_seed(derive(seed, *purpose))
 
 
 def diversity(grid: np.ndarray, real: dict[int, np.ndarray]) -> float:

@@ -3,8 +3,10 @@
 Images are in [-1, 1] inside, uint8 outside.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import nn
@@ -14,6 +16,7 @@ from touchstone.generator_sections import Sample
 from touchstone.loaders import to_float
 
 State = dict[str, Any]
+Streams = Sequence[np.random.Generator]  # of noise, one an image, on the CPU: the same on every device
 
 
 class Generative(pl.LightningModule):
@@ -32,11 +35,11 @@ class Generative(pl.LightningModule):
         self.register_buffer("grey", torch.tensor([[[127.5]]]), persistent=False)
         self.resume: State | None = None
 
-    def sample(self, labels: torch.Tensor, noise: list[torch.Generator], settings: Sample) -> torch.Tensor:
-        """Images of the classes int64 (B,), each from its own stream of noise (CPU generators): uint8 (B, H, W, C)."""
+    def sample(self, labels: torch.Tensor, streams: Streams, settings: Sample) -> torch.Tensor:
+        """Images of the classes int64 (B,), each from its own stream of noise: uint8 (B, H, W, C)."""
         raise NotImplementedError
 
-    def preview(self, labels: torch.Tensor, noise: list[torch.Generator]) -> torch.Tensor:
+    def preview(self, labels: torch.Tensor, streams: Streams) -> torch.Tensor:
         """`sample`, in the manner that a sheet drawn while fitting uses."""
         raise NotImplementedError
 
@@ -84,9 +87,9 @@ class Generative(pl.LightningModule):
         self.averaged.module.load_state_dict(weights)
 
 
-def noise(generators: list[torch.Generator], *shape: int) -> torch.Tensor:
-    """Standard normal float32 (B, *shape), image i from generator i: independent of what else is in the block."""
-    return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+def noise(streams: Streams, *shape: int) -> torch.Tensor:
+    """Standard normal float32 (B, *shape), image i from stream i: independent of what else is in the block."""
+    return torch.from_numpy(np.stack([stream.standard_normal(shape, np.float32) for stream in streams]))
 
 
 class _Follow:
@@ -95,7 +98,7 @@ class _Follow:
     def __init__(self, decay: float) -> None:
         self.decay = decay
 
-    def __call__(self, averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor | int) -> None:
+    def __call__(self, averaged: Any, current: Any, count: torch.Tensor | int) -> None:
         steps = int(count)
         share = 1 - min(self.decay, (1 + steps) / (10 + steps))
         if averaged and averaged[0].is_floating_point():

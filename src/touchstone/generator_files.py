@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 from touchstone.errors import TouchstoneError
 from touchstone.figures import gallery
 from touchstone.generative import Generative
-from touchstone.generator_sections import KINDS, Fit
+from touchstone.generator_sections import Fit
 from touchstone.generators import build
+from touchstone.kinds import entry_of
 
 WEIGHTS = "weights.safetensors"
 
@@ -60,7 +61,7 @@ def load_generator(folder: Path) -> tuple[Card, Fit, Generative]:
         weights = safetensors.torch.load(content)
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise TouchstoneError(f"{folder}: no readable generator ({error}); run `dvc repro` or `dvc pull`") from error
-    fit: Fit = KINDS[card.kind].model_fields["fit"].annotation.model_validate_json(json.dumps(card.fit))  # type: ignore[union-attr]
+    fit: Fit = entry_of(card.kind).model_fields["fit"].annotation.model_validate_json(json.dumps(card.fit))  # type: ignore[union-attr]
     module = build(card.kind, fit, num_classes=len(card.classes), channels=card.channels, image_size=card.image_size)
     try:
         module.load_weights(weights)

@@ -96,7 +96,8 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.batch_size, self.num_steps, self.start = batch_size, num_steps, start
         self.seed, self.crop_padding, self.hflip = seed, crop_padding, hflip
         self.sizes = valid_sizes(data.table)
-        self.pretrain_steps = round(num_steps * data.pretrain_share)
+        wanted = round(num_steps * data.pretrain_share)
+        self.pretrain_steps = min(max(1, wanted), num_steps - 1) if data.pretrain_share else 0
 
     def __len__(self) -> int:
         return self.num_steps - self.start

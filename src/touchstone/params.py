@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from touchstone.errors import TouchstoneError, nearest
-from touchstone.generator_sections import KINDS, Generator
+from touchstone.generator_sections import Generator
+from touchstone.kinds import entry_of, kinds
 from touchstone.sections import Arm, Audit, Compare, Data, Ensemble, Machine, Model, Report, Section, Train, Transform
 from touchstone.yaml12 import parse
 
@@ -48,7 +49,7 @@ class Params(Section):
     def generator(self, name: str) -> Generator:
         """The generator's entry; its kind is its name where it says none. The kind must be known."""
         entry = {"kind": name} | self.generators[name]
-        return KINDS[entry["kind"]].model_validate(entry)
+        return entry_of(entry["kind"]).model_validate(entry)
 
     def model(self, name: str) -> Model:
         """The model's entry over the defaults of `train`."""
@@ -102,8 +103,10 @@ def _check_generator(params: Params, name: str) -> None:
     key, kind = f"generators.{name}", params.generators[name].get("kind", name)
     if name in params.transforms:
         raise TouchstoneError(f"params.yaml: {key}: a transform has that name, too; rename one")
-    _one_of(f"{key}.kind", kind, KINDS)
-    _check(KINDS[kind], key, partial(params.generator, name))
+    if not isinstance(kind, str):
+        raise TouchstoneError(f"params.yaml: {key}.kind: got {kind!r}, expected one of {', '.join(kinds())}")
+    _one_of(f"{key}.kind", kind, kinds())
+    _check(entry_of(kind), key, partial(params.generator, name))
     try:
         params.generator(name).check_size(params.data.image_size)
     except ValueError as error:

@@ -26,7 +26,7 @@ from touchstone.loaders import View
 from touchstone.predict import probabilities
 from touchstone.runs import load_card, load_nets
 from touchstone.sections import Machine
-from touchstone.seeds import derive
+from touchstone.seeds import generator
 from touchstone.training.trainer import lean
 
 Block = tuple[int, int]  # class c, number b: its images b * block .. (b + 1) * block - 1
@@ -148,22 +148,20 @@ class Maker(pl.LightningModule):
     def predict_step(self, block: Block, batch_idx: int) -> None:
         c, b = (int(part) for part in block)
         size = self.settings.block
-        streams = [noise_stream(self.settings.seed, c, k) for k in range(b * size, (b + 1) * size)]
+        streams = [generator(self.settings.seed, "noise", c, k) for k in range(b * size, (b + 1) * size)]
         pixels = self.module.sample(torch.full((size,), c), streams, self.settings).numpy()
         file = block_file(self.scratch, (c, b))
         new = file.with_suffix(f".{os.getpid()}.new")
         with open(new, "wb") as opened:
             np.save(opened, pixels)
+            opened.flush()
+            os.fsync(opened.fileno())
         new.replace(file)
         self.bar.update(size)
 
     def on_predict_end(self) -> None:
         self.bar.close()
-
-
-def noise_stream(seed: int, c: int, k: int) -> torch.Generator:
-    """The noise of image k of class c, on the CPU: the same on every device."""
-    return torch.Generator().manual_seed(derive(seed, "noise", c, k))
+        del self.bar  # it holds the terminal, which another process cannot be given
 
 
 def block_file(scratch: Path, block: Block) -> Path:

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from touchstone.generative import Generative, noise
-from touchstone.generator_sections import DcganFit, Sample
+from touchstone.generative import Generative, Streams, noise
+from touchstone.generator_sections import Sample
+from touchstone.kinds.dcgan import DcganFit
 
 EMBEDDING = 32  # length of a class's vector beside the noise
 FIRST_PX = 4  # side of the smallest map
@@ -63,12 +64,12 @@ class Dcgan(Generative):
             [torch.optim.Adam(n.parameters(), s.lr, betas=(s.beta1, 0.999), fused=True) for n in pairs], []
         )
 
-    def sample(self, labels: torch.Tensor, noise_streams: list[torch.Generator], settings: Sample) -> torch.Tensor:
-        z = noise(noise_streams, self.fit_settings.latent).to(self.device)
+    def sample(self, labels: torch.Tensor, streams: Streams, settings: Sample) -> torch.Tensor:
+        z = noise(streams, self.fit_settings.latent).to(self.device)
         return self.pixels(self.averaged.module(z, labels.to(self.device)))
 
-    def preview(self, labels: torch.Tensor, noise_streams: list[torch.Generator]) -> torch.Tensor:
-        return self.sample(labels, noise_streams, PREVIEW)
+    def preview(self, labels: torch.Tensor, streams: Streams) -> torch.Tensor:
+        return self.sample(labels, streams, PREVIEW)
 
     def stuck(self, history: list[dict[str, float]]) -> str:
         losses = [row["discriminator_loss"] for row in history[-STUCK_ROWS:]]

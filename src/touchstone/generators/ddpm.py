@@ -13,8 +13,8 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
 from diffusers.training_utils import compute_snr
 
-from touchstone.generative import Generative, noise
-from touchstone.generator_sections import DdpmFit, DdpmSample
+from touchstone.generative import Generative, Streams, noise
+from touchstone.kinds.ddpm import DdpmFit, DdpmSample
 
 PREVIEW_STEPS = 20
 LEAST_LOG_SNR = -5.1  # half log SNR where DPM-Solver++ starts: below, a cosine schedule divides by next to nothing
@@ -59,7 +59,9 @@ class Ddpm(Generative):
         if not gamma:
             return torch.ones_like(t, dtype=torch.float32)
         snr = compute_snr(self.schedule, t)
-        return snr.clamp(max=gamma) / (snr if self.fit_settings.prediction == "epsilon" else snr + 1)
+        if self.fit_settings.prediction == "epsilon":
+            return (gamma / snr).clamp(max=1)  # finite where no signal is left
+        return snr.clamp(max=gamma) / (snr + 1)
 
     def configure_optimizers(self) -> Any:
         s = self.fit_settings
@@ -71,21 +73,25 @@ class Ddpm(Generative):
         if self.fit_settings.clip_norm:
             self.clip_gradients(optimizer, self.fit_settings.clip_norm, "norm")
 
-    def sample(self, labels: torch.Tensor, noise_streams: list[torch.Generator], settings: Any) -> torch.Tensor:
-        """Settings: DdpmSample."""
+    def sample(self, labels: torch.Tensor, streams: Streams, settings: Any) -> torch.Tensor:
+        """`settings`: a DdpmSample."""
         solver: Any = _solver(self.schedule.config, settings.sampler)
-        solver.set_timesteps(settings.num_inference_steps, device=self.device)
+        if settings.sampler == "dpmsolver":
+            solver.set_timesteps(timesteps=_timesteps(solver, settings.num_inference_steps), device=self.device)
+        else:
+            solver.set_timesteps(settings.num_inference_steps, device=self.device)
         labels = labels.to(self.device)
-        x = noise(noise_streams, *self.shape).to(self.device, memory_format=torch.channels_last)
+        x = noise(streams, *self.shape).to(self.device, memory_format=torch.channels_last)
         x = x * solver.init_noise_sigma
+        each = [torch.Generator().manual_seed(int(stream.integers(2**32))) for stream in streams]  # noise of the steps
         for t in solver.timesteps:
             predicted = self._denoised(x, t, labels, settings.guidance_weight)
-            x = solver.step(predicted, t, x, generator=noise_streams).prev_sample
+            x = solver.step(predicted, t, x, generator=each).prev_sample
         return self.pixels(x)
 
-    def preview(self, labels: torch.Tensor, noise_streams: list[torch.Generator]) -> torch.Tensor:
+    def preview(self, labels: torch.Tensor, streams: Streams) -> torch.Tensor:
         steps = min(PREVIEW_STEPS, self.fit_settings.num_timesteps)
-        return self.sample(labels, noise_streams, DdpmSample(per_class=1, num_inference_steps=steps))
+        return self.sample(labels, streams, DdpmSample(per_class=1, num_inference_steps=steps))
 
     def _denoised(self, x: torch.Tensor, t: torch.Tensor, labels: torch.Tensor, w: float) -> torch.Tensor:
         """The net's prediction, guided: (1 + w) with the class - w without."""
@@ -118,7 +124,7 @@ def _unet(fit: DdpmFit, num_classes: int, channels: int, image_size: int) -> Any
 def _solver(config: Any, sampler: str) -> Any:
     """A fresh scheduler, for one block: it counts its steps. Samples are clipped to [-1, 1] at every step."""
     if sampler == "ddpm":
-        return DDPMScheduler.from_config(config)
+        return DDPMScheduler.from_config(config, timestep_spacing="trailing")
     if sampler == "ddim":
         return DDIMScheduler.from_config(config, timestep_spacing="trailing")
     return DPMSolverMultistepScheduler.from_config(
@@ -127,6 +133,12 @@ def _solver(config: Any, sampler: str) -> Any:
         thresholding=True,
         dynamic_thresholding_ratio=1.0,
         sample_max_value=1.0,
-        timestep_spacing="trailing",
-        lambda_min_clipped=LEAST_LOG_SNR,
     )
+
+
+def _timesteps(solver: Any, count: int) -> list[int]:
+    """`count` different timesteps, evenly spread, falling from the first with enough signal to above 0, as 0 is where
+    the last step arrives."""
+    enough = int((solver.lambda_t >= LEAST_LOG_SNR).sum())  # they come first: lambda falls with t
+    first = enough if enough >= count else len(solver.lambda_t)
+    return [math.floor(first * (count - i) / count + 0.5) - 1 for i in range(count)]

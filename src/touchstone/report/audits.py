@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from touchstone.generator_sections import DdpmSample, Generator
+from touchstone.generator_sections import Generator
 from touchstone.report.facts import AuditedSet, Facts
 from touchstone.report.tables import Table
 from touchstone.report.words import count, number, percent
@@ -45,9 +45,8 @@ def describe(name: str, generator: Generator, counts: Any) -> str:
     fit, sample = generator.fit, generator.sample
     budget = count(fit.num_steps, "step") if fit.num_steps else count(fit.epochs, "epoch")
     parts = [generator.kind if generator.kind != name else "", f"fitted for {budget} of {fit.batch_size}"]
-    if isinstance(sample, DdpmSample):
-        parts += [f"{sample.sampler}, {count(sample.num_inference_steps, 'step')}"]
-        parts += [f"guidance weight {sample.guidance_weight:g}"] if sample.guidance_weight else []
+    own = sample.model_dump(exclude={"per_class", "block", "seed", "filter"})  # what its kind has besides
+    parts += [f"{key.replace('_', ' ')} {value}" for key, value in own.items() if value]
     if sample.filter.min_confidence:
         sampled, kept = counts["sampled"].astype(int).sum(), counts["kept"].astype(int).sum()
         parts += [f"{kept:,} of {sampled:,} samples reach a confidence of {sample.filter.min_confidence:g}"]
