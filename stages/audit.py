@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from touchstone import params
 from touchstone.audit.features import Eye
-from touchstone.audit.sets import audit, real
+from touchstone.audit.sets import audit, real, rounded
 from touchstone.imageset import load, replaced
 from touchstone.predict import device
 from touchstone.runs import load_card, load_nets
@@ -25,7 +25,7 @@ def main() -> None:
     eye = Eye(encoder, view=card.view, classes=card.classes)
     train, test = eye.focus(load(DATA / "prepared/train")), eye.see(load(DATA / "prepared/test"))
     known = real(train, test, settings=every.audit)
-    hashes = {"encoder": {"sha256": card.weights[str(every.audit.seed)], "test_accuracy": round(test.agreement, 4)}}
+    hashes = {"encoder": {"sha256": card.weights[str(every.audit.seed)], "test_accuracy": rounded(test.agreement)}}
     figures = {}
     with replaced(DATA / "audit") as folder:
         for name in tqdm(every.additions, desc="audit", unit="set", disable=None):

@@ -8,7 +8,7 @@ from touchstone import params
 from touchstone.arms import combine
 from touchstone.imageset import ImageSet, content_hash, load, replaced
 from touchstone.runs import Card, save_run
-from touchstone.sections import Arm
+from touchstone.sections import Arm, Model
 from touchstone.stage import run
 from touchstone.training.run import delivered, task, train
 from touchstone.training.store import fingerprint
@@ -17,21 +17,19 @@ DATA = Path("data")
 
 
 def main() -> None:
-    every = params.load()
-    settings = every.encoder()
+    machine = params.load().machine
+    note = (DATA / "nets/audit-encoder.json").read_text()  # of params.yaml what counts here, and the net's hash
+    fields = {key: value for key, value in json.loads(note).items() if key != "sha256"}
+    settings = Model.model_validate_json(json.dumps(fields))
     meta = json.loads((DATA / "prepared/meta.json").read_text())
     real = load(DATA / "prepared/train")
     images = combine(Arm(), train=real, additions=[], name="encoder")
     nobody = ImageSet(real.images[:0], real.table[:0])  # no selection: its last weights
-    job = task("encoder", settings=settings, data=images, val=nobody, meta=meta, machine=every.machine)
-    known = [
-        settings.model_dump_json(),
-        *((DATA / path).read_text() for path in ("nets/audit-encoder.json", "prepared/meta.json")),
-        content_hash(DATA / "prepared/train"),
-    ]
+    job = task("encoder", settings=settings, data=images, val=nobody, meta=meta, machine=machine)
+    known = [note, (DATA / "prepared/meta.json").read_text(), content_hash(DATA / "prepared/train")]
     kept: Any = {
         "store": Path(".touchstone/encoder"),
-        "fingerprint": fingerprint(__file__, *known, accelerator=every.machine.accelerator),
+        "fingerprint": fingerprint(__file__, *known, accelerator=machine.accelerator),
     }
     trained = train(job, **kept)
     with replaced(DATA / "encoder") as folder:

@@ -1,4 +1,6 @@
-"""generators + data/encoder -> data/filters/<generator>.json: who filters each; a generator without one waits not."""
+"""generators + data/encoder -> data/filters/<generator>.json: who filters each, so that
+a new encoder samples anew what it filters and nothing else.
+"""
 
 import json
 from pathlib import Path

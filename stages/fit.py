@@ -13,6 +13,7 @@ from touchstone.fitting import fit
 from touchstone.generator_files import Card, save_generator
 from touchstone.generators import build
 from touchstone.imageset import content_hash, load, replaced
+from touchstone.predict import device
 from touchstone.sections import Arm
 from touchstone.seeds import derive
 from touchstone.stage import run
@@ -33,6 +34,7 @@ def main() -> dict[str, object]:
         content_hash(DATA / "prepared/train"),
     ]
     folder = opened(Path(".touchstone/fit") / name, fingerprint(__file__, *known, accelerator=machine.accelerator))
+    device(machine.accelerator)  # one that is not there is an error before any work
     torch.set_num_threads(entry.fit.num_threads)
     torch.manual_seed(derive(entry.fit.seed, "init"))
     fitted = fit(

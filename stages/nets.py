@@ -16,20 +16,24 @@ from touchstone.stage import run
 def main() -> None:
     settings = params.load()
     with replaced(Path("data/nets")) as folder:
-        nets = {name: settings.model(name).net for name in settings.models}
-        for name, net in (nets | {"audit-encoder": settings.encoder().net}).items():
+        for name in settings.models:
+            net = settings.model(name).net
             check_net(name, net)
-            note(folder / f"{name}.json", "net", net, models.FOLDER)
+            note(folder / f"{name}.json", models.FOLDER, net, {"net": net})
+        encoder = settings.encoder()  # whole: it takes from `train` but some of its keys
+        check_net("encoder", encoder.net)
+        note(folder / "audit-encoder.json", models.FOLDER, encoder.net, encoder.model_dump(mode="json"))
     with replaced(Path("data/kinds")) as folder:
         (folder / "README").write_text("Each generator's kind and the hash of its code.\n")
         for name in settings.generators:
-            note(folder / f"{name}.json", "kind", settings.generator(name).kind, generators.FOLDER)
+            kind = settings.generator(name).kind
+            note(folder / f"{name}.json", generators.FOLDER, kind, {"kind": kind})
 
 
-def note(file: Path, key: str, name: str, folder: Path) -> None:
-    """What an entry is made of, and the hash of that file and of all it imports."""
+def note(file: Path, folder: Path, name: str, facts: dict[str, object]) -> None:
+    """Facts, and the hash of the file `name` in `folder` and of all it imports."""
     code = digest(imports(folder / f"{name}.py"))
-    file.write_text(json.dumps({key: name, "sha256": code}, indent=2) + "\n")
+    file.write_text(json.dumps(facts | {"sha256": code}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from touchstone.generator_files import load_generator
 from touchstone.predict import device
 from touchstone.stage import run
 from touchstone.synthesis import load_judge, synthesize
-from touchstone.training.store import fingerprint, opened
+from touchstone.training.store import delivered, fingerprint, opened
 
 DATA = Path("data")
 
@@ -28,9 +28,10 @@ def main() -> dict[str, object]:
         card.sha256,
         (DATA / f"kinds/{name}.json").read_text(),
     ]
-    scratch = opened(
-        Path(".touchstone/synthesize") / name, fingerprint(__file__, *known, accelerator=machine.accelerator)
-    )
+    asked = settings.model_dump_json()
+    mark = fingerprint(__file__, *known, accelerator=machine.accelerator)
+    scratch = opened(Path(".touchstone/synthesize") / name, mark, asked=asked)
+    where = device(machine.accelerator, count=machine.devices)
     torch.set_num_threads(fit.num_threads)
     classifier = json.loads((DATA / f"filters/{name}.json").read_text())["classifier"]
     made = synthesize(
@@ -41,12 +42,12 @@ def main() -> dict[str, object]:
         num_threads=fit.num_threads,
         machine=machine,
         scratch=scratch,
-        judge=load_judge(DATA / "encoder", classifier, device=device(machine.accelerator)) if classifier else None,
+        judge=load_judge(DATA / "encoder", classifier, device=where) if classifier else None,
     )
     save_with_sheet(DATA / "pools" / name, made.images, sheet_size=every.report.sheet)
     made.counts.to_csv(DATA / "pools" / name / "counts.csv", index=False)
     shutil.copyfile(DATA / f"losses/{name}.csv", DATA / "pools" / name / "losses.csv")  # there for the report
-    shutil.rmtree(scratch)
+    delivered(scratch, asked)
     print(made.counts.to_string(index=False))
     return {"images": len(made.images)}
 

@@ -40,9 +40,20 @@ def test_honest_draws_give_about_zero_and_a_ratio_of_one(seed: int) -> None:
 def test_a_copier_is_far_below_zero() -> None:
     found = measure(near(TRAIN, 0.05))
     assert found.c_t < -5
+    assert found.c_t_excess < -3
     assert found.z < -10
     assert found.ratio < found.ratio_floor - 0.05
     assert found.ratio_floor == measure(real(400, 2)).ratio_floor, "it does not depend on what was generated"
+
+
+@pytest.mark.parametrize("width", [0.7, 0.6])
+def test_honest_images_that_are_more_alike_than_real_ones_have_no_excess(width: float) -> None:
+    """Such as guided or filtered samples: C_T alone would call them copies."""
+    drawn = real(2000, 7)
+    centres = 6 * np.eye(6, dtype=np.float32)[drawn.labels]
+    found = measure(Features(centres + width * (drawn.values - centres), drawn.labels))
+    assert found.c_t < -3
+    assert abs(found.c_t_excess) < 1.5
 
 
 def test_the_ratio_of_copies_is_small_where_all_training_images_are_compared() -> None:

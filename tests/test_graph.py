@@ -109,6 +109,11 @@ def test_nothing_but_the_report_reads_the_audit() -> None:
         assert not read or stage == "report", stage
 
 
+def test_the_encoder_hangs_on_what_it_takes_from_train() -> None:
+    assert "params" not in GRAPH["encoder"]
+    assert "data/nets/audit-encoder.json" in paths("encoder", "deps")
+
+
 def test_asking_for_more_images_fits_nothing_anew() -> None:
     assert GRAPH["fit"]["params"] == ["generators.${item.name}.fit"]
     assert "generators.${item.name}.sample" in GRAPH["synthesize"]["params"]

@@ -58,7 +58,8 @@ class Params(Section):
     def encoder(self) -> Model:
         """The classifier whose features the audit uses: the last weights, no validation image is looked at."""
         seeds = (self.audit.seed, self.audit.seed + 1)  # the second one filters, so that none judges its own choice
-        return self._over_train("encoder", self.audit.encoder).model_copy(update={"seeds": seeds, "select": "last"})
+        own = {"seeds": seeds, "select": "last", "eval_steps": 0}
+        return self._over_train("encoder", self.audit.encoder).model_copy(update=own)
 
     def _over_train(self, name: str, entry: dict[str, Any]) -> Model:
         settings = self.train.model_dump() | {"net": name, "input_size": self.data.image_size}

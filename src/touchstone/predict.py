@@ -49,8 +49,19 @@ def batches(images: ImageSet, view: View) -> Iterator[torch.Tensor]:
         yield view.resized(squares)
 
 
-def device(accelerator: str) -> str:
-    """torch's name of the device that `machine.accelerator` asks for: auto takes a GPU where there is one."""
+def device(accelerator: str, *, count: int = 1) -> str:
+    """torch's name of the device that `machine.accelerator` asks for: auto takes a GPU where there is one.
+
+    Raises TouchstoneError where there is none, or where there are fewer than `count` (of CPU processes there are any).
+    """
+    found = _device(accelerator)
+    there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(found, count)
+    if there < count:
+        raise TouchstoneError(f"machine.devices: got {count}, this machine has {there} ({found}); lower it")
+    return found
+
+
+def _device(accelerator: str) -> str:
     if accelerator in ("auto", "gpu") and torch.cuda.is_available():
         return "cuda"
     if accelerator in ("auto", "mps") and torch.backends.mps.is_available():

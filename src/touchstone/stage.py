@@ -14,7 +14,19 @@ from pathlib import Path
 from touchstone.errors import run as run_or_explain
 
 RUNTIME = Path("metrics/runtime")  # ignored by git, no output of any stage
-PACKAGES = ("dvc", "numpy", "opencv-python-headless", "pandas", "pillow", "pytorch-lightning", "torch", "torchvision")
+PACKAGES = (
+    "diffusers",
+    "dvc",
+    "numpy",
+    "opencv-python-headless",
+    "pandas",
+    "pillow",
+    "pytorch-lightning",
+    "scikit-learn",
+    "torch",
+    "torchmetrics",
+    "torchvision",
+)
 
 
 def run(main: Callable[[], dict[str, object] | None]) -> None:

@@ -1,6 +1,7 @@
 """Whether generated images lie nearer to the training images than unseen real images do, by distances in features."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.stats import mannwhitneyu
@@ -16,15 +17,18 @@ class Copying:
     """NaN where there are too few images to say.
 
     ratio: the median over generated images of d(nearest training image) / d(nearest held-out image); 0 for copies.
-    ratio_floor: the same of real held-out images that are in neither set, about 1. c_t: 0 for honest images, below
-    for copies, above for images unlike the training ones, in units of a standard normal or less. c_t_floor: of one
-    half of the held-out images against the other. z: as c_t without cells. num_cells: those that counted.
+    ratio_floor: the same of real held-out images that are in neither set, about 1. c_t: 0 for images distributed as
+    real ones, below for copies and for images more alike than those, above for unlike ones. c_t_floor: of one half of
+    the held-out images against the other. c_t_excess: C_T by one half of the held-out images, less C_T with the other
+    half, which cannot have been copied, in the place of the training images (at most as many): near 0 unless it is
+    the training images themselves that draw the generated ones. z: as c_t without cells. num_cells: those that counted.
     """
 
     ratio: float
     ratio_floor: float
     c_t: float
     c_t_floor: float
+    c_t_excess: float
     z: float
     num_cells: int
 
@@ -37,17 +41,17 @@ def copying(
     half, other = _halves(held_out.labels, rng)
     near, far = matched(train.labels, held_out.labels[other], rng=rng)
     known, unseen = train.values[near], held_out.values[other][far]
-    cells_seed = derive(seed, "cells") % 2**32
     values = held_out.values
-    c_t, used = data_copying(generated.values, train.values, values, seed=cells_seed, num_cells=num_cells, least=least)
-    floor, _ = data_copying(
-        values[half], train.values, values[other], seed=cells_seed, num_cells=num_cells, least=least
-    )
+    test = partial(data_copying, seed=derive(seed, "cells") % 2**32, num_cells=num_cells, least=least)
+    c_t, used = test(generated.values, train.values, values)
+    floor, _ = test(values[half], train.values, values[other])
+    (by_train, _), (by_unseen, _) = (test(generated.values, part, values[half]) for part in (train.values, unseen))
     return Copying(
         ratio=distance_ratio(generated.values, known, unseen),
         ratio_floor=distance_ratio(values[half], known, unseen),
         c_t=c_t,
         c_t_floor=floor,
+        c_t_excess=by_train - by_unseen,
         z=_z(_nearest(generated.values, train.values), _nearest(values, train.values)),
         num_cells=used,
     )

@@ -4,7 +4,7 @@ Their unit is their root mean square over the training images: distances do not 
 happen to be.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,10 +39,11 @@ class Eye:
         self.encoder, self.view, self.classes, self.unit = encoder, view, classes, 1.0
 
     def focus(self, images: ImageSet) -> Seen:
-        """See images and take the root mean square of their features as the unit from now on."""
-        values, _ = _run(images, self.encoder, self.view)
-        self.unit = float(np.sqrt(np.square(values, dtype=np.float64).mean())) or 1.0
-        return self.see(images)
+        """See images first, and take the root mean square of their features as the unit from now on."""
+        seen = self.see(images)
+        values = seen.features.values
+        self.unit *= float(np.sqrt(np.square(values, dtype=np.float64).mean())) or 1.0
+        return replace(seen, features=Features(values / np.float32(self.unit), seen.features.labels))
 
     def see(self, images: ImageSet) -> Seen:
         """Run the encoder over images. Raises TouchstoneError where its net ends in no linear layer."""

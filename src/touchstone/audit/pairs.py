@@ -136,11 +136,12 @@ def match(images: np.ndarray, known: np.ndarray) -> Matches:
     )
 
 
-def verdict(against: Mapping[str, Copies], *, c_t: float) -> tuple[str, list[str]]:
+def verdict(against: Mapping[str, Copies], *, c_t: float, c_t_excess: float) -> tuple[str, list[str]]:
     """ "copies" or "clean", and why, a sentence each; `against` names the known images, such as "training", "test".
 
     Copies: any exact one, or a share of near ones above that of real images against the same known ones (Fisher's
-    exact test, one-sided, p below SIGNIFICANT), or C_T below COPYING. Near copies among real images do not count.
+    exact test, one-sided, p below SIGNIFICANT), or C_T below COPYING both as it is and less what it would be
+    without anything to copy (`Copying.c_t_excess`): images that are merely more alike than real ones are no copies.
     """
     reasons: list[str] = []
     notes: list[str] = []
@@ -155,11 +156,14 @@ def verdict(against: Mapping[str, Copies], *, c_t: float) -> tuple[str, list[str
         (reasons if p < SIGNIFICANT else notes).append(f"{nearly} (p = {p:.2g}).")
     if np.isnan(c_t):
         notes.append("C_T says nothing: there are too few images.")
-    else:
-        told = f"C_T is {c_t:.1f}" + (
-            ": as a set nearer to training images than unseen real ones are" if c_t < COPYING else ""
+    elif c_t < COPYING and c_t_excess < COPYING:
+        reasons.append(
+            f"C_T is {c_t:.1f}, {c_t_excess:.1f} of it due to the training images: nearer to them than unseen ones."
         )
-        (reasons if c_t < COPYING else notes).append(f"{told}.")
+    else:
+        notes.append(
+            f"C_T is {c_t:.1f}, {c_t_excess:.1f} of it due to the training images; copying shows below {COPYING}."
+        )
     return ("copies", reasons) if reasons else ("clean", notes)
 
 

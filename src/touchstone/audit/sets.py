@@ -62,7 +62,7 @@ def audit(made: Seen, real: Real, *, settings: Audit) -> Audited:
         "test": find_copies(made.images, real.test.images, real.near_test),
     }
     moved = copying(made.features, real.train.features, real.test.features, seed=settings.seed)
-    word, reasons = verdict(against, c_t=moved.c_t)
+    word, reasons = verdict(against, c_t=moved.c_t, c_t_excess=moved.c_t_excess)
     figures = {
         "verdict": word,
         "reasons": " ".join(reasons),
@@ -81,7 +81,7 @@ def audit(made: Seen, real: Real, *, settings: Audit) -> Audited:
         ignore_index=True,
     )
     picture = _gallery(made, real.train, against["training"].matches, settings.pairs)
-    return Audited({key: _rounded(value) for key, value in figures.items()}, pairs, picture)
+    return Audited({key: rounded(value) for key, value in figures.items()}, pairs, picture)
 
 
 def _quality(made: Seen, real: Real, settings: Audit) -> dict[str, Any]:
@@ -142,7 +142,8 @@ def _gallery(made: Seen, known: Seen, matches: Matches, count: int) -> Image.Ima
     return gallery(tiles, captions)
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """For JSON: numbers to DIGITS, None for what is not a number."""
     if not isinstance(value, float):
         return value
     return round(value, DIGITS) if np.isfinite(value) else None

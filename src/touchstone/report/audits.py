@@ -26,7 +26,7 @@ def likeness(facts: Facts) -> Table:
 def copied(facts: Facts) -> Table:
     """How copied each set is; in brackets the same of real held-out images."""
     header = ["addition set", "verdict", "exact, training", "near, training", "exact, test", "near, test", "mirrored"]
-    header += ["distance ratio", "C_T"]
+    header += ["distance ratio", "C_T", "of it excess"]
     rows: list[list[str]] = []
     verdicts: dict[tuple[int, int], str] = {}
     for i, found in enumerate(facts.audits):
@@ -35,9 +35,10 @@ def copied(facts: Facts) -> Table:
             share = f"{percent(found.value(f'near_{name}_floor'), 1)} %"
             row += [str(found.figures[f"exact_{name}"]), f"{found.figures[f'near_{name}']} ({share})"]
         row += [str(found.figures["mirrored_training"] + found.figures["mirrored_test"])]
-        rows.append([*row, _with_floor(found, "ratio"), _with_floor(found, "c_t", digits=1)])
+        row += [_with_floor(found, "ratio"), _with_floor(found, "c_t", digits=1)]
+        rows.append([*row, number(found.value("c_t_excess"), 1)])
         verdicts[i, 1] = found.verdict
-    return Table("llrrrrrrr", header, rows, verdicts)
+    return Table("llrrrrrrrr", header, rows, verdicts)
 
 
 def describe(name: str, generator: Generator, counts: Any) -> str:

@@ -2,16 +2,19 @@
 
 import hashlib
 import shutil
+from importlib import metadata
 from pathlib import Path
-
-import torch
 
 from touchstone.closure import digest, imports
 
+LIBRARIES = ("torch", "pytorch-lightning", "diffusers")  # whose versions decide about bytes
+DELIVERED = "delivered.json"
+
 
 def fingerprint(script: str, *known: str, accelerator: str) -> str:
-    """What a stage's result depends on: what is `known`, the code of its script, torch, the kind of device."""
-    return "\n".join([*known, digest(imports(Path(script))), f"torch {torch.__version__} on {accelerator}"])
+    """What a stage's result depends on: what is `known`, the code of its script, versions, the kind of device."""
+    versions = [f"{name} {metadata.version(name)}" for name in LIBRARIES]
+    return "\n".join([*known, digest(imports(Path(script))), *versions, accelerator])
 
 
 def folder_of(store: Path, fingerprint: str) -> Path:
@@ -26,9 +29,20 @@ def drop_others(store: Path, folder: Path) -> None:
             shutil.rmtree(other)
 
 
-def opened(store: Path, fingerprint: str) -> Path:
-    """The folder of a fingerprint, made where it is missing; those of others are removed."""
+def opened(store: Path, fingerprint: str, *, asked: str = "") -> Path:
+    """The folder of a fingerprint, made where it is missing; those of others are removed.
+
+    It is emptied where the very thing `asked` for was `delivered` from it: a run that is forced is to check it.
+    """
     folder = folder_of(store, fingerprint)
     drop_others(store, folder)
+    note = folder / DELIVERED
+    if note.exists() and note.read_text() == asked:
+        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def delivered(folder: Path, asked: str) -> None:
+    """Note, once the outputs are written, what was asked for; what lies in the folder may serve for more."""
+    (folder / DELIVERED).write_text(asked)
