@@ -5,6 +5,12 @@ and LeakyReLU(.2), tanh, weights from N(0, .02), Adam with beta1 .5). The class 
 the generator, and a projection in the discriminator (Miyato & Koyama 2018, arXiv 1802.05637). Losses: the
 non-saturating ones of Goodfellow 2014, arXiv 1406.2661. DiffAugment for few images: Zhao 2020, arXiv 2006.10738. The
 generator is sampled with averaged weights (Yazici 2018, arXiv 1806.04498).
+
+Parameters: 168,961 and 44,705 in recipes/digits, 436,483 and 188,321 in recipes/cifar10_generated (generator and
+discriminator). Quality and cost on two cores of an AMD EPYC, Frechet distance in in-domain features with its floor:
+digits, 200 images of 16 px, 1,500 steps of 32 in 20 s: 1.12 (.59), labels agree 96 %, legible, a little soft;
+CIFAR-10, 5,000 images, 4,000 steps of 64 in 466 s on one core: 2.96 (.38), labels agree 44 % where the classifier is
+right on 47 % of real images; textures and colours of the class, hardly objects. Whether they help: the reports there.
 """
 
 from itertools import pairwise

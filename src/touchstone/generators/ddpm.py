@@ -4,6 +4,13 @@ Source: Ho, Jain, Abbeel 2020, arXiv 2006.11239; cosine schedule: Nichol & Dhari
 v-prediction: Salimans & Ho 2022, arXiv 2202.00512; min-SNR weights: Hang 2023, arXiv 2303.09556; classifier-free
 guidance: Ho & Salimans 2022, arXiv 2207.12598; samplers: DDIM (Song 2020, arXiv 2010.02502), DPM-Solver++ of second
 order (Lu 2022, arXiv 2211.01095).
+
+Parameters: 268,017 in recipes/digits, 600,843 in recipes/cifar10_generated, 34,433,539 in recipes/cifar10_ddpm.
+Quality and cost on two cores of an AMD EPYC, Frechet distance in in-domain features with its floor: digits, 200 images
+of 16 px, 600 steps of 64 in 66 s, 600 images sampled in 9 s (dpmsolver, 20 steps): .76 (.59), labels agree 98 %,
+legible; CIFAR-10, 5,000 images, 1,500 steps of 64 in 27 min on one core: 1.79 (.38), labels agree 32 % where the
+classifier is right on 47 % of real images; far from done. cifar10_ddpm, the published one, has not been run: published
+with it are no figures of quality. Whether they help: the reports there.
 """
 
 import math
