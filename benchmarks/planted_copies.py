@@ -50,9 +50,9 @@ Both false alarms of CIFAR-10 are true copies by eye, recoloured (test 9183 and 
 
 CIFAR-10: 369 of 10,000 test images are natural copies; all pairs are listed in benchmarks/cifar10_copies.csv. Of the
 5,000 calibrating images, natural copies among them, 55 count as near copies: `match` finds copies of pixels, and
-natural ones are mostly other cuts of a picture. Frechet distance in thumbnails, real against real, and its floor: digits
-0.0163 ± 0.0009 and 0.0183 ± 0.0013 (200 training images), 0.0080 ± 0.0004 and 0.0076 ± 0.0008 (900); CIFAR-10 0.0045
-and 0.0046 ± 0.0002.
+natural ones are mostly other cuts of a picture. Frechet distance in thumbnails, real against real, and its floor:
+digits 0.0163 ± 0.0009 and 0.0183 ± 0.0013 (200 training images), 0.0080 ± 0.0004 and 0.0076 ± 0.0008 (900);
+CIFAR-10 0.0045 and 0.0046 ± 0.0002.
 """
 
 import argparse
