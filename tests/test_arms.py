@@ -53,6 +53,22 @@ def test_gather_takes_pixels_from_the_right_set() -> None:
     assert np.array_equal(data.gather(index), np.stack(expected))
 
 
+def test_generated_images_join_padded_ones_at_the_top_left() -> None:
+    """Storage as large as the largest image: what fills less of it has its own height and width."""
+    wide = np.zeros((3, 8, 12, 3), np.uint8)
+    wide[:, :8, :10] = 7
+    padded = ImageSet(wide, TRAIN.table.assign(height=8, width=10))
+    data = combine(Arm(add=("first",)), train=padded, additions=[FIRST], name="x")
+    assert data.table[["height", "width"]].to_numpy().tolist() == [[8, 10]] * 3 + [[8, 8]] * 3
+    pixels = data.gather(np.array([0, 4]))
+    assert pixels.shape == (2, 8, 12, 3)
+    assert np.array_equal(pixels[0], wide[0])
+    assert np.array_equal(pixels[1, :, :8], FIRST.images[1])
+    assert not pixels[1, :, 8:].any()
+    alone = combine(Arm(add=("first",), real=False), train=padded, additions=[FIRST], name="x")
+    assert "height" not in alone.table
+
+
 def test_a_changed_addition_set_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "first", FIRST)
     file = tmp_path / "arm.json"

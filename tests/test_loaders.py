@@ -45,6 +45,23 @@ def test_the_stream_is_the_same_from_anywhere_and_for_any_workers(online: dict, 
         assert torch.equal(labels, names)
 
 
+@pytest.mark.parametrize(("share", "first"), [(0.25, 3), (0.5, 6), (0.01, 1), (0.99, 11)])
+def test_pretraining_sees_the_additions_alone_and_then_the_real_images_alone(share: float, first: int) -> None:
+    added = image_set(["a", "b"] * 3, seed=1, prefix="new")
+    arm = Arm(add=("new",), schedule="pretrain", pretrain_share=share)
+    data = combine(arm, train=SET, additions=[added], name="x")
+    settings = {"batch_size": 4, "seed": 3, "crop_padding": 0, "hflip": False, "view": View(8, 8)}
+    rows = np.arange(16)  # as labels, to see which image it is
+    whole = Batches(data, rows, num_steps=12, start=0, **settings)
+    seen = [whole[step][1].tolist() for step in range(12)]
+    assert all(row >= 10 for batch in seen[:first] for row in batch)
+    assert all(row < 10 for batch in seen[first:] for row in batch)
+    pixels, labels = whole[0]
+    assert np.array_equal(pixels.numpy(), added.images[labels.numpy() - 10])
+    later = Batches(data, rows, num_steps=12, start=5, **settings)
+    assert [later[step][1].tolist() for step in range(7)] == seen[5:], "resumed in either phase"
+
+
 def test_online_augmentation_crops_and_flips_each_image_for_itself() -> None:
     flips = crops = 0
     for step in range(12):

@@ -22,9 +22,11 @@ TINY = (
     "train.eval_steps=10",
     "train.seeds=[0, 1]",
     "transforms={repeat: {}, tilt: {rotate_deg: 10}}",
-    "generators={gan: {kind: dcgan, fit: {num_steps: 12, channels: 4, min_diversity: 0, num_threads: 1},"
-    " sample: {per_class: 4, block: 2}}, ddpm: {fit: {num_steps: 30, channels: 8, multipliers: [1, 2],"
-    " num_res_blocks: 1, min_diversity: 0, num_threads: 1},"
+    "generators={gan: {kind: dcgan,"
+    " fit: {num_steps: 12, channels: 4, min_diversity: 0, max_diversity: 99, num_threads: 1},"
+    " sample: {per_class: 4, block: 2, filter: {min_confidence: 0.02}}},"
+    " ddpm: {fit: {num_steps: 30, channels: 8, multipliers: [1, 2],"
+    " num_res_blocks: 1, min_diversity: 0, max_diversity: 99, num_threads: 1},"
     " sample: {per_class: 4, block: 2, num_inference_steps: 10}}}",
     "arms={real: {add: []}, fixed: {add: [tilt, ddpm]}}",
     "models={lenet: {input_size: 16}, simple: {input_size: 16, lr: 0.002}}",
@@ -74,7 +76,11 @@ def test_it_ends_in_metrics_and_a_report(space: Path) -> None:
     assert {"gain", "gain_low", "gain_high", "verdict", "baseline"} <= set(metrics["simple-fixed"])
     assert metrics["simple-fixed"]["baseline"] == "simple-real"
     assert metrics["vote"]["baseline"] in {"lenet-real", "simple-real", "simple-fixed"}
+    hashes = json.loads((space / "data/encoder/model.json").read_text())["weights"]
+    filters = {name: json.loads((space / f"data/filters/{name}.json").read_text()) for name in ("gan", "ddpm")}
+    assert filters == {"gan": {"classifier": hashes["1001"]}, "ddpm": {"classifier": None}}
     audit = json.loads((space / "metrics/audit.json").read_text())
+    assert audit["encoder"]["sha256"] == hashes["1000"]
     assert set(audit["sets"]) == {"repeat", "tilt", "gan", "ddpm"}
     assert audit["sets"]["repeat"]["verdict"] == "copies"
     assert audit["sets"]["repeat"]["exact_training"] == 40

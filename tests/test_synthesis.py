@@ -125,9 +125,7 @@ def test_a_filter_that_keeps_too_few_is_named(tmp_path: Path) -> None:
         run(Dots(), tmp_path, judge, filter=Filter(min_confidence=0.999999, max_tries=3))
 
 
-def test_two_processes_give_the_same_bytes_after_a_round_of_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_processes_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first round here has one block, in this very process with a bar; the rest is shared out, noise of the steps,
     too."""
     monkeypatch.setattr(synthesis, "tqdm", partial(tqdm, disable=False))
