@@ -15,8 +15,8 @@ from touchstone.audit.pairs import (
     closest,
     find_copies,
     match,
-    verdict,
 )
+from touchstone.audit.verdicts import verdict
 from touchstone.copies import near_copies, thumbnails
 from touchstone.resize import scale
 

@@ -13,7 +13,7 @@ from torch import nn
 from touchstone.audit.quality import Features
 from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, class_indices
-from touchstone.loaders import View
+from touchstone.loaders import View, valid_sizes
 from touchstone.predict import batches
 from touchstone.runs import Predictor
 
@@ -49,9 +49,8 @@ class Eye:
         """Run the encoder over images. Raises TouchstoneError where its net ends in no linear layer."""
         labels = class_indices(images.table["label"], self.classes)
         values, predicted = _run(images, self.encoder, self.view)
-        sizes = images.table[["height", "width"]].to_numpy(np.int64) if "height" in images.table else None
         return Seen(
-            images=self.view.squares(images.images, sizes),
+            images=self.view.squares(images.images, valid_sizes(images.table)),
             ids=images.table["id"].tolist(),
             features=Features(values / np.float32(self.unit), labels),
             agreement=float((predicted == labels).mean()) if len(labels) else float("nan"),

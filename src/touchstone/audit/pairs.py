@@ -1,15 +1,13 @@
 """Copies of known images among others: exact ones, mirrored, moved by a pixel, noised.
 
 `match` finds the closest known image of each image by pixels, `calibrate` learns from real images what is nearer than
-chance, `find_copies` applies it, `verdict` says what follows. Images that are compared have one shape (H, W, C).
+chance, `find_copies` applies it. Images that are compared have one shape (H, W, C).
 """
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import fisher_exact
 
 from touchstone.copies import CLOSE, SIDE, mirrored, near_copies, thumbnails
 from touchstone.resize import scale
@@ -27,8 +25,6 @@ FEW = 100
 SIDE_PX = 64  # larger images are compared at this size: pixels cost, and a copy is one at any size
 BLOCK = 128  # images at a time
 NUMBERS = 1 << 23  # pixels of shortlisted images at a time
-SIGNIFICANT = 0.01  # p of the verdict
-COPYING = -3  # C_T of the verdict
 
 
 @dataclass(frozen=True)
@@ -134,37 +130,6 @@ def match(images: np.ndarray, known: np.ndarray) -> Matches:
         ratio=ratio,
         exact=exact,
     )
-
-
-def verdict(against: Mapping[str, Copies], *, c_t: float, c_t_excess: float) -> tuple[str, list[str]]:
-    """ "copies" or "clean", and why, a sentence each; `against` names the known images, such as "training", "test".
-
-    Copies: any exact one, or a share of near ones above that of real images against the same known ones (Fisher's
-    exact test, one-sided, p below SIGNIFICANT), or C_T below COPYING both as it is and less what it would be
-    without anything to copy (`Copying.c_t_excess`): images that are merely more alike than real ones are no copies.
-    """
-    reasons: list[str] = []
-    notes: list[str] = []
-    for name, copies in against.items():
-        count, exact, near = len(copies.near), int(copies.matches.exact.sum()), int(copies.near.sum())
-        real = copies.calibration
-        exactly = f"{exact or 'No'} exact {'copy' if exact == 1 else 'copies'} of {name} images among {count}"
-        nearly = f"Near copies of {name} images: {near} of {count} against {real.found} of {real.count} real images"
-        table = [[near, count - near], [real.found, real.count - real.found]]
-        p = float(fisher_exact(table, alternative="greater").pvalue)
-        (reasons if exact else notes).append(f"{exactly}.")
-        (reasons if p < SIGNIFICANT else notes).append(f"{nearly} (p = {p:.2g}).")
-    if np.isnan(c_t):
-        notes.append("C_T says nothing: there are too few images.")
-    elif c_t < COPYING and c_t_excess < COPYING:
-        reasons.append(
-            f"C_T is {c_t:.1f}, {c_t_excess:.1f} of it due to the training images: nearer to them than unseen ones."
-        )
-    else:
-        notes.append(
-            f"C_T is {c_t:.1f}, {c_t_excess:.1f} of it due to the training images; copying shows below {COPYING}."
-        )
-    return ("copies", reasons) if reasons else ("clean", notes)
 
 
 def _limit(ratios: np.ndarray) -> float:

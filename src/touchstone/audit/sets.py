@@ -10,8 +10,9 @@ from threadpoolctl import threadpool_limits
 
 from touchstone.audit.copying import copying
 from touchstone.audit.features import Seen
-from touchstone.audit.pairs import Calibration, Copies, Matches, calibrate, closest, find_copies, verdict
+from touchstone.audit.pairs import Calibration, Copies, Matches, calibrate, closest, find_copies
 from touchstone.audit.quality import quality
+from touchstone.audit.verdicts import verdict
 from touchstone.figures import gallery
 from touchstone.sections import Audit
 from touchstone.seeds import derive
