@@ -19,6 +19,7 @@ echo "start $run gpu $CUDA_VISIBLE_DEVICES keep $TOUCHSTONE_KEEP_TRAINED" >> log
 sleep 0.4
 echo "end $run" >> log
 echo "trained $run"
+if [ "$run" = talker ] || [ "$run" = gossip ]; then seq -f "$run says %g" 2000; fi
 """
 
 
@@ -40,6 +41,13 @@ def test_as_many_at_a_time_as_there_are_jobs_each_on_its_gpu(fake: Path, capfd) 
     assert {line.split()[3] for line in log[:2]} == {"3", "5"}
     assert all(line.endswith("keep 1") for line in log if line.startswith("start"))
     assert "a: trained a" in capfd.readouterr().out.splitlines()
+
+
+def test_lines_of_runs_side_by_side_stay_whole(fake: Path, capfd) -> None:
+    train_runs(["talker", "gossip"], jobs=2, gpus=[])
+    lines = capfd.readouterr().out.splitlines()
+    expected = [f"{run}: {run} says {i}" for run in ("talker", "gossip") for i in range(1, 2001)]
+    assert sorted(line for line in lines if "says" in line) == sorted(expected)
 
 
 def test_a_busy_dvc_is_asked_again_and_one_failure_stops_no_other(fake: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import Queue
+from threading import Lock
 
 from touchstone.errors import TouchstoneError
 
@@ -14,6 +15,8 @@ KEEP = "TOUCHSTONE_KEEP_TRAINED"  # as touchstone.training.run reads it, without
 
 BUSY = ("is busy", "Unable to acquire lock")  # DVC gives up on its lock after 3 s
 RETRY_SECONDS = 1.0
+
+_printing = Lock()  # print writes the text and the line's end apart: two runs' lines would mingle
 
 
 def train_runs(runs: list[str], *, jobs: int, gpus: list[str]) -> None:
@@ -57,7 +60,8 @@ def _repro(run: str, environment: dict[str, str]) -> tuple[int, bool]:
         for line in process.stdout:
             busy = busy or any(text in line for text in BUSY)
             if line.strip():
-                print(f"{run}: {line.rstrip()}", flush=True)
+                with _printing:
+                    print(f"{run}: {line.rstrip()}", flush=True)
     return process.returncode, busy
 
 
