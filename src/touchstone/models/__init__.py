@@ -1,6 +1,9 @@
 """One net a file: `models/<net>.py` with `build(*, num_classes, in_channels, input_size, ...)`. No registry.
 
-Further keyword arguments of `build` are the net's options, set by `models.<name>.options` in params.yaml.
+Further keyword arguments of `build` are the net's options, set by `models.<name>.options` in params.yaml. Beside it
+stand LEAST_PX, the least input; HEAD, the name of the net's last module, which turns features into logits; and, where
+there are any, HEAD_OPTIONS, the options that change the head alone, and `imagenet(...)`, torchvision's name of the
+weights trained on ImageNet.
 """
 
 import ast
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 FOLDER = Path(__file__).parent
+Option = int | float | bool | str
+
 GIVEN = ("num_classes", "in_channels", "input_size")
 
 
@@ -24,21 +29,28 @@ def nets() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 
 
-def check_net(model: str, net: str) -> None:
-    """Raise TouchstoneError unless `net`, named by `models.<model>`, has a file. Imports nothing heavy."""
+def check_net(key: str, net: str) -> None:
+    """Raise TouchstoneError unless `net`, named by `key` of params.yaml, has a file. Imports nothing heavy."""
     if net not in nets():
         raise TouchstoneError(
-            f"models.{model}: no src/touchstone/models/{net}.py; nets are {', '.join(nets())}{nearest(net, nets())}"
+            f"{key}: no src/touchstone/models/{net}.py; nets are {', '.join(nets())}{nearest(net, nets())}"
         )
 
 
-def check_settings(model: str, net: str, *, input_size: int, options: Iterable[str]) -> None:
+def check_settings(key: str, net: str, *, input_size: int, options: Iterable[str]) -> None:
     """Raise TouchstoneError where the net's file says that it cannot be built so. Reads the file, runs nothing."""
-    check_net(model, net)
+    check_net(key, net)
     tree = ast.parse((FOLDER / f"{net}.py").read_text(encoding="utf-8"))
+    constants = {
+        node.targets[0].id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    if "HEAD" not in constants:
+        raise TouchstoneError(f"{net}: no HEAD in src/touchstone/models/{net}.py; name its last module there")
+    if "LEAST_PX" in constants:
+        check_size(net, input_size, least=ast.literal_eval(constants["LEAST_PX"]))
     for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "LEAST_PX":
-            check_size(net, input_size, least=ast.literal_eval(node.value))
         if isinstance(node, ast.FunctionDef) and node.name == "build":
             _check_options(net, options, [argument.arg for argument in node.args.kwonlyargs])
 
@@ -58,7 +70,7 @@ def build(
     num_classes: int,
     in_channels: int,
     input_size: int,
-    options: dict[str, int | float | bool | str],
+    options: dict[str, Option],
 ) -> "nn.Module":
     """The net, its weights drawn from torch's global generator.
 
@@ -67,7 +79,41 @@ def build(
     check_net(net, net)
     function = importlib.import_module(f"touchstone.models.{net}").build
     _check_options(net, options, inspect.signature(function).parameters)
-    return function(num_classes=num_classes, in_channels=in_channels, input_size=input_size, **options)
+    given = {"num_classes": num_classes, "in_channels": in_channels, "input_size": input_size}
+    if not options:
+        return function(**given)
+    try:
+        return function(**given, **options)
+    except (TypeError, ValueError, RuntimeError) as error:  # each library has its own way to refuse a value
+        said = ", ".join(f"{name} {value!r}" for name, value in options.items())
+        raise TouchstoneError(
+            f"{net}: options {said}: {' '.join(str(error).split())}; mend models.<name>.options"
+        ) from error
+
+
+def head_of(net: str) -> str:
+    """The name of the net's last module, whose input are its features and whose output are the logits."""
+    return importlib.import_module(f"touchstone.models.{net}").HEAD
+
+
+def body_options(net: str, options: dict[str, Option]) -> dict[str, Option]:
+    """The options that change more than the head."""
+    of_head = getattr(importlib.import_module(f"touchstone.models.{net}"), "HEAD_OPTIONS", ())
+    return {name: value for name, value in options.items() if name not in of_head}
+
+
+def imagenet_weights(net: str, options: dict[str, Option]) -> str:
+    """torchvision's name of the net's ImageNet weights. Raises TouchstoneError where there are none."""
+    name = getattr(importlib.import_module(f"touchstone.models.{net}"), "imagenet", None)
+    if name is None:
+        raise TouchstoneError(f"{net}: torchvision has no ImageNet weights for this net; set weights to none or a file")
+    return name(**body_options(net, options))
+
+
+def check_option(net: str, name: str, value: object, known: Iterable[object]) -> None:
+    """Raise TouchstoneError unless `value` is among those that the option `name` can have."""
+    if value not in known:
+        raise TouchstoneError(f"{net}: option {name}: got {value!r}, expected one of {', '.join(map(str, known))}")
 
 
 def check_size(net: str, input_size: int, *, least: int) -> None:

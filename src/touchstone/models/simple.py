@@ -11,6 +11,7 @@ from torch import nn
 from touchstone.models import check_size
 
 LEAST_PX = 16
+HEAD = "7"
 
 
 def build(*, num_classes: int, in_channels: int, input_size: int) -> nn.Module:

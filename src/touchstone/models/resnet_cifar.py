@@ -1,0 +1,28 @@
+"""ResNet for small images: a 3x3 stem of stride 1 and no max-pool, otherwise torchvision's ResNet18 or 34.
+
+Source: He et al. 2015, arXiv 1512.03385; the stem as customary on CIFAR-10, where the original one would throw away
+three quarters of the rows and columns. Option depth: 18 or 34. Names of the weights as torchvision has them.
+Parameters: 11,173,962 at 32 px, 3 channels, 10 classes (depth 18), whatever the size. Input: at least 8 px.
+Published on CIFAR-10: .926 of the test images after 50 epochs (depth 18).
+Cost: .56 GMACs an image of 32 px, four times `net`.
+"""
+
+from torch import nn
+from torchvision import models
+
+from touchstone.models import check_option, check_size
+
+LEAST_PX = 8  # strided three times
+HEAD = "fc"
+DEPTHS = (18, 34)
+
+
+def build(*, num_classes: int, in_channels: int, input_size: int, depth: int = 18) -> nn.Module:
+    """(B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
+    check_size("resnet_cifar", input_size, least=LEAST_PX)
+    check_option("resnet_cifar", "depth", depth, DEPTHS)
+    net = {18: models.resnet18, 34: models.resnet34}[depth](num_classes=num_classes)
+    net.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision draws the others
+    net.maxpool = nn.Identity()
+    return net
