@@ -44,7 +44,7 @@ def test_a_copy_has_the_code_its_own_params_and_the_shared_cache(tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["digit"], "scenes8; did you mean digits?"),
+        (["digit"], "; did you mean digits?"),
         (["digits", "-S", "train.lrr=1"], "did you mean lr?"),
         (["digits", "-S", "nonsense"], "expected section.key=value"),
     ],

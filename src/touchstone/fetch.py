@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 20
 BACKOFF_S = 0.5  # doubled with each retry
 TIMEOUT_S = (10, 60)  # to connect, between two reads
+LEAST_DIGITS = 8  # of a hash
 
 
 class _Broken(Exception):
@@ -30,16 +31,19 @@ def fetch(name: str, *, to: Path, url: str, mirror: str, sha256: str = "", md5: 
 
     `mirror`, where not "", is a directory or http(s) URL that holds `name`, and is then the only place looked
     at; otherwise `url` is the file's full address. Nothing is fetched if `to` has the right hash already. The
-    bytes go to `to` + ".part", which is renamed once the hash is right and removed if anything fails.
+    bytes go to `to` + ".part", which is renamed once the hash is right and removed if anything fails. Of a hash the
+    first digits, at least eight, are enough: some publishers give no more.
 
     Raises `TouchstoneError` for a mirror without the file, an address that cannot be reached (after `retries`
     more tries at 0.5, 1, 2 ... s), an HTTP error, a redirect from https to http, or a wrong hash; `ValueError`
-    if neither hash is given.
+    if neither hash is given, or too little of one.
     """
     expected = {kind: value.lower() for kind, value in (("sha256", sha256), ("md5", md5)) if value}
     if not expected:
         raise ValueError(f"{name}: sha256 or md5 must be given")
-    if to.is_file() and _hashes(_chunks(to), expected) == expected:
+    if any(len(value) < LEAST_DIGITS for value in expected.values()):
+        raise ValueError(f"{name}: a hash needs at least {LEAST_DIGITS} digits, got {expected}")
+    if to.is_file() and not _wrong(_hashes(_chunks(to), expected), expected):
         return to
     to.parent.mkdir(parents=True, exist_ok=True)
     part = to.with_name(to.name + ".part")
@@ -143,12 +147,16 @@ def _writing(part: Path) -> Iterator[None]:
 
 
 def _check(name: str, origin: str, *, got: dict[str, str], expected: dict[str, str]) -> None:
-    for kind, value in expected.items():
-        if got[kind] != value:
-            raise TouchstoneError(
-                f"{origin}: got {kind} {got[kind]}, expected {value}; the file is damaged or another one: try again, "
-                f"or set data.mirror to a directory or URL that holds the right {name}"
-            )
+    for kind in _wrong(got, expected):
+        raise TouchstoneError(
+            f"{origin}: got {kind} {got[kind]}, expected {expected[kind]}; the file is damaged or another one: try "
+            f"again, or set data.mirror to a directory or URL that holds the right {name}"
+        )
+
+
+def _wrong(got: dict[str, str], expected: dict[str, str]) -> list[str]:
+    """The kinds of hash that differ in the digits that are expected."""
+    return [kind for kind, value in expected.items() if not got[kind].startswith(value)]
 
 
 def _hashes(chunks: Iterable[bytes], kinds: Iterable[str]) -> dict[str, str]:

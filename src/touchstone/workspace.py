@@ -9,14 +9,15 @@ from touchstone import params, quotes, yaml12
 from touchstone.errors import TouchstoneError, nearest
 
 PRODUCTS = ("metrics/metrics.json", "metrics/report.md")
+LINKED = ("data/external", "data/weights", ".touchstone/downloads")
 OWN = ("dvc.lock", "params.yaml", *PRODUCTS)  # what a copy has of its own
 
 
 def copy_project(root: Path, to: Path, *, settings: str) -> None:
     """Bring `to` up to date with the project at `root`, with `settings` as its params.yaml.
 
-    Git's files, tracked or new, are copied where they differ; data/external is linked; DVC's cache is shared. The
-    copy keeps its own dvc.lock, outputs and resume states, so that running in it goes on where it stopped.
+    Git's files, tracked or new, are copied where they differ; images, weights and downloads are linked; DVC's cache
+    is shared. The copy keeps its dvc.lock, outputs and resume states, so that running in it goes on where it stopped.
     """
     names = _files(root)
     for folder in ("src", "stages", "recipes"):
@@ -26,11 +27,12 @@ def copy_project(root: Path, to: Path, *, settings: str) -> None:
     for name in sorted(names - set(OWN)):
         _copy(root / name, to / name)
     (to / "params.yaml").write_text(settings, encoding="utf-8")
-    external = to / "data/external"
-    if not external.is_symlink():
-        shutil.rmtree(external, ignore_errors=True)
-        external.parent.mkdir(parents=True, exist_ok=True)
-        external.symlink_to((root / "data/external").resolve(), target_is_directory=True)
+    for name in LINKED:
+        (root / name).mkdir(parents=True, exist_ok=True)
+        if not (to / name).is_symlink():
+            shutil.rmtree(to / name, ignore_errors=True)
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            (to / name).symlink_to((root / name).resolve(), target_is_directory=True)
     cache = subprocess.run(["dvc", "cache", "dir"], cwd=root, capture_output=True, text=True, check=True)
     (to / ".dvc/config.local").write_text(f"[core]\n    no_scm = true\n[cache]\n    dir = {cache.stdout.strip()}\n")
 
