@@ -58,5 +58,5 @@ lock: setup  ## resolve pyproject.toml anew into requirements.lock, for Linux an
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --extra dev --constraints constraints.txt --output-file requirements.lock pyproject.toml
 
-clean:  ## remove .venv and the resume states (no output, no study, not DVC's cache)
-	rm -rf $(VENV) .touchstone/train
+clean:  ## remove .venv, resume states and cached features (no output, no study, not DVC's cache)
+	rm -rf $(VENV) .touchstone/train .touchstone/features

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from touchstone import params
 from touchstone.errors import TouchstoneError
+from touchstone.model_sections import Model
 from touchstone.models import check_settings
 from touchstone.sources import load_source
 from touchstone.stage import run
@@ -20,12 +21,19 @@ def main() -> None:
             f"data.path: {settings.data.path}: no such file or folder; put the images there or mend it"
         )
     for name in settings.models:
-        model = settings.model(name)
-        check_settings(name, model.net, input_size=model.input_size, options=model.options)
-    encoder = settings.encoder()
-    check_settings("audit.encoder", encoder.net, input_size=encoder.input_size, options=encoder.options)
+        check_model(f"models.{name}", settings.model(name), settings)
+    check_model("audit.encoder", settings.encoder(), settings)
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps({"params": "valid"}) + "\n")  # always the same: what follows is not re-run
+
+
+def check_model(key: str, model: Model, settings: params.Params) -> None:
+    check_settings(key, model.net, input_size=model.input_size, options=model.options)
+    frozen = any(phase.trainable != ("all",) for phase in model.plan())
+    if model.options or model.pretrained or model.test_input_size or frozen:
+        from touchstone.plan import check_plan  # here: it needs torch, which most params do not
+
+        check_plan(key, model, channels=settings.data.channels)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ from typing import Any
 from touchstone import params
 from touchstone.arms import combine
 from touchstone.imageset import ImageSet, content_hash, load, replaced
+from touchstone.model_sections import Model
 from touchstone.runs import Card, save_run
-from touchstone.sections import Arm, Model
+from touchstone.sections import Arm
 from touchstone.stage import run
-from touchstone.training.run import delivered, task, train
+from touchstone.training.run import done, train
 from touchstone.training.store import fingerprint
+from touchstone.training.task import task
 
 DATA = Path("data")
 
@@ -34,8 +36,9 @@ def main() -> None:
     trained = train(job, **kept)
     with replaced(DATA / "encoder") as folder:
         steps = {str(t.seed): t.selected_step for t in trained}
-        save_run(folder, Card.of(job, selected_step=steps, meta=meta), {t.seed: t.weights for t in trained})
-    delivered(job, **kept)
+        card = Card.of(settings, mean=job.mean, std=job.std, selected_step=steps, meta=meta)
+        save_run(folder, card, {t.seed: t.weights for t in trained})
+    done(job, **kept)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ def main() -> None:
     with replaced(Path("data/nets")) as folder:
         for name in settings.models:
             net = settings.model(name).net
-            check_net(name, net)
+            check_net(f"models.{name}", net)
             note(folder / f"{name}.json", models.FOLDER, net, {"net": net})
         encoder = settings.encoder()  # whole: it takes from `train` but some of its keys
-        check_net("encoder", encoder.net)
+        check_net("audit.encoder", encoder.net)
         note(folder / "audit-encoder.json", models.FOLDER, encoder.net, encoder.model_dump(mode="json"))
     with replaced(Path("data/kinds")) as folder:
         (folder / "README").write_text("Each generator's kind and the hash of its code.\n")

@@ -8,12 +8,15 @@ from typing import Any
 from touchstone import params
 from touchstone.arms import assemble
 from touchstone.imageset import content_hash, load, replaced
+from touchstone.origin import read_origin
 from touchstone.runs import Card, save_run
 from touchstone.stage import run
-from touchstone.training.run import curve, delivered, history_table, task, train
+from touchstone.training.run import curve, done, history_table, train
 from touchstone.training.store import fingerprint
+from touchstone.training.task import task
 
 DATA = Path("data")
+FEATURES = Path(".touchstone/features")
 
 
 def main() -> dict[str, object]:
@@ -25,10 +28,12 @@ def main() -> dict[str, object]:
     manifest = DATA / f"arms/{arm}.json"
     images = assemble(manifest, train=load(DATA / "prepared/train"), pools=DATA / "pools")
     val = load(DATA / "prepared/val")
-    job = task(name, settings=settings, data=images, val=val, meta=meta, machine=every.machine)
+    notes = manifest, DATA / f"pretrained/{model}.json", DATA / f"nets/{model}.json", DATA / "prepared/meta.json"
+    more: Any = {"meta": meta, "machine": every.machine, "origin": read_origin(notes[1]), "features": FEATURES}
+    job = task(name, settings=settings, data=images, val=val, **more)
     known = [
         settings.model_copy(update={"seeds": ()}).model_dump_json(),
-        *(path.read_text() for path in (manifest, DATA / f"nets/{model}.json", DATA / "prepared/meta.json")),
+        *(path.read_text() for path in notes),
         *(content_hash(DATA / "prepared" / split) for split in ("train", "val")),
     ]
     kept: Any = {
@@ -38,11 +43,12 @@ def main() -> dict[str, object]:
     trained = train(job, **kept)
     with replaced(DATA / "runs" / name) as folder:
         steps = {str(t.seed): t.selected_step for t in trained}
-        save_run(folder, Card.of(job, selected_step=steps, meta=meta), {t.seed: t.weights for t in trained})
+        card = Card.of(settings, mean=job.mean, std=job.std, selected_step=steps, meta=meta)
+        save_run(folder, card, {t.seed: t.weights for t in trained})
         history_table(trained).to_csv(folder / "history.csv", index=False)
     (DATA / "curves").mkdir(exist_ok=True)
     curve(trained).to_csv(DATA / f"curves/{name}.csv", index=False)
-    delivered(job, **kept)
+    done(job, **kept)
     return {"images_per_second": [round(t.images_per_second) for t in trained]}
 
 

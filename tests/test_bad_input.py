@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 from PIL import Image
 
 from conftest import project, run
@@ -52,13 +54,18 @@ def contents(folder: Path, *names: str) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def fails(space: Path, *changes: str, intact: tuple[str, ...] = ("data/raw", "data/prepared")) -> str:
-    """`dvc repro prepare` with these params fails and leaves `intact`; returns the line that says why."""
+def fails(
+    space: Path,
+    *changes: str,
+    intact: tuple[str, ...] = ("data/raw", "data/prepared"),
+    target: str = "prepare",
+) -> str:
+    """`dvc repro` of a stage with these params fails and leaves `intact`; returns the line that says why."""
     from touchstone import yaml12
 
     before, text = contents(space, *intact), (space / "params.yaml").read_text()
     (space / "params.yaml").write_text(yaml12.changed(text, list(changes)))
-    done = run("dvc", "repro", "prepare", cwd=space, check=False)
+    done = run("dvc", "repro", target, cwd=space, check=False)
     (space / "params.yaml").write_text(text)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr + done.stdout
@@ -140,10 +147,51 @@ def test_bad_data(space: Path, make: Callable[[Path], None], name: str, parts: l
         ("models.simple.input_size=8", ["simple: got input_size 8 px, at least 16 px"]),
         ("models.simple.options={width: 3}", ["simple: unknown option 'width'"]),
         ("data.source=cifar", ["data.source", "did you mean cifar10?"]),
+        ("models.simple.phases=[]", ["models.simple.phases: got (), ", "at least 1 item"]),
+        ("models.simple.trainable=[head]", ["trainable head", "and no weights", "set weights to imagenet or a file"]),
+        (
+            "models.simple={weights: random, phases: [{epochs: 1, trainable: [layer4]}], input_size: 16}",
+            ["models.simple: trainable: got 'layer4', expected one of all, head, 0, 1"],
+        ),
+        (
+            "models.simple={input_size: 16, test_input_size: 32}",
+            ["simple is built for input_size 16 px and cannot take 32"],
+        ),
+        ("models.simple={net: resnet, input_size: 16}", ["resnet: got input_size 16 px, at least 32 px"]),
+        (
+            "models.simple={net: resnet, options: {depth: 20}, input_size: 32}",
+            ["depth: got 20, expected one of 18, 34"],
+        ),
     ],
 )
 def test_bad_params_stop_before_any_output_is_touched(space: Path, change: str, parts: list[str]) -> None:
     line = fails(space, change)
+    assert [part for part in parts if part not in line] == [], line
+
+
+def cut(folder: Path) -> None:
+    safetensors.torch.save_file({"a": torch.ones(1000)}, folder / "w.safetensors")
+    (folder / "w.safetensors").write_bytes((folder / "w.safetensors").read_bytes()[:100])
+
+
+def another(folder: Path) -> None:
+    safetensors.torch.save_file({"a": torch.ones(3)}, folder / "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("make", "more", "parts"),
+    [
+        (cut, "", ["data/weights/w.safetensors: no readable weights", "put the whole file there"]),
+        (another, f", weights_sha256: {'f' * 64}", ["got sha256 ", f"expected weights_sha256 {'f' * 64}"]),
+    ],
+)
+def test_bad_weights(space: Path, make: Callable[[Path], None], more: str, parts: list[str]) -> None:
+    run("dvc", "repro", "pretrained", cwd=space)
+    make(space / "data/weights")
+    model = f"{{net: resnet, input_size: 32, weights: data/weights/w.safetensors{more}}}"
+    line = fails(space, f"models.simple={model}", intact=("data/pretrained",), target="pretrained")
+    (space / "data/weights/w.safetensors").unlink(missing_ok=True)
+    assert line.startswith("error: models.simple: ")
     assert [part for part in parts if part not in line] == [], line
 
 

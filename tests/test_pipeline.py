@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.numpy
 
 from conftest import ENVIRONMENT, project, run
+from touchstone import yaml12
 
 TINY = (
     "data.train_size=40",
@@ -94,6 +96,7 @@ def test_nothing_of_one_run_is_in_git_but_small_text(space: Path) -> None:
     assert files == [
         "data/external/README.md",
         "data/external/none/README.md",
+        "data/weights/README.md",
         "metrics/audit.json",
         "metrics/metrics.json",
         "metrics/report.md",
@@ -124,7 +127,7 @@ def test_one_number_changed_reruns_what_depends_on_it(space: Path) -> None:
     done = run("dvc", "exp", "run", "-S", "models.simple.lr=1e-05", "--name", "slow-lr", cwd=space)
     ran = stages_run(done.stdout)
     expected = {f"{stage}@simple-{arm}" for stage in ("train", "predict") for arm in ("real", "fixed")}
-    assert ran == expected | {"check", "nets", "ensemble", "evaluate", "report"}
+    assert ran == expected | {"check", "nets", "pretrained", "ensemble", "evaluate", "report"}
     diff = run("dvc", "metrics", "diff", "--md", "--no-path", cwd=space).stdout
     assert re.search(r"\| simple-real\.accuracy +\| [\d.]+ +\| [\d.]+ +\| -?[\d.]+ +\|", diff)
     assert "| lenet-real." not in diff
@@ -142,7 +145,30 @@ def test_a_new_model_file_runs_only_its_own(space: Path) -> None:
     run("git", "add", "src", cwd=space)  # experiments take along what git knows
     ran = stages_run(run("dvc", "exp", "run", "-S", "+models.mine={input_size: 16}", cwd=space).stdout)
     own = {f"{stage}@mine-{arm}" for stage in ("train", "predict") for arm in ("real", "fixed")}
-    assert ran == own | {"check", "nets", "ensemble", "evaluate", "report"}
+    assert ran == own | {"check", "nets", "pretrained", "ensemble", "evaluate", "report"}
+
+
+def test_training_hangs_on_the_hash_of_its_own_weights(space: Path) -> None:
+    """A model that starts from a run's weights, in two phases; other weights train it anew and no other model."""
+    weights = space / "data/weights/mine.safetensors"
+    shutil.copy(space / "data/runs/simple-real/seed-0.safetensors", weights)
+    phases = "[{num_steps: 4, trainable: [head]}, {num_steps: 3, lr: 0.001}]"
+    model = f"{{input_size: 16, weights: {weights.relative_to(space)}, normalisation: data, phases: {phases}}}"
+    text = (space / "params.yaml").read_text()
+    (space / "params.yaml").write_text(yaml12.changed(text, [f"models.simple={model}"]))
+    own = {f"train@simple-{arm}" for arm in ("real", "fixed")}
+    for split in ("real", "fixed"):
+        ran = stages_run(run("dvc", "repro", f"train@simple-{split}", cwd=space).stdout)
+        assert "pretrained" in ran or split == "fixed"
+        assert f"train@simple-{split}" in ran
+    history = pd.read_csv(space / "data/runs/simple-real/history.csv")
+    assert history["step"].tolist() == [4, 7] * 2
+    assert list((space / ".touchstone/features").glob("*.npy"))
+    tensors = safetensors.numpy.load_file(weights)
+    safetensors.numpy.save_file({name: value + 1 for name, value in tensors.items()}, weights)
+    ran = stages_run(run("dvc", "repro", *sorted(own), "train@lenet-real", cwd=space).stdout)
+    assert ran == own | {"pretrained"}
+    weights.unlink()
 
 
 def test_one_more_seed_trains_only_itself(space: Path) -> None:

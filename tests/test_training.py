@@ -11,10 +11,16 @@ from conftest import image_set
 from touchstone.arms import combine
 from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet
-from touchstone.predict import logits
-from touchstone.sections import Arm, Machine, Model
+from touchstone.model_sections import Model
+from touchstone.models import build
+from touchstone.predict import batches, logits
+from touchstone.sections import Arm, Machine
+from touchstone.training.classifier import Classifier
 from touchstone.training.keeper import Keeper
-from touchstone.training.run import KEEP, Task, curve, delivered, task, train, train_seed
+from touchstone.training.run import curve, done, train
+from touchstone.training.seed import train_seed
+from touchstone.training.store import KEEP
+from touchstone.training.task import Task, task
 
 META = {"classes": ["a", "b"], "channels": 1, "image_size": 16, "resize": "squash", "max_pixels": 10**6}
 
@@ -133,7 +139,7 @@ def test_arms_of_one_seed_start_from_the_same_weights(tmp_path: Path) -> None:
 
 def test_a_new_seed_trains_only_itself_and_another_fingerprint_starts_anew(tmp_path: Path, capsys) -> None:
     first = train(job(seeds=(0, 1)), store=tmp_path, fingerprint="x")
-    delivered(job(seeds=(0, 1)), store=tmp_path, fingerprint="x")
+    done(job(seeds=(0, 1)), store=tmp_path, fingerprint="x")
     capsys.readouterr()
     second = train(job(seeds=(1, 2)), store=tmp_path, fingerprint="x")
     assert capsys.readouterr().out.splitlines() == ["t seed 1: trained before"]
@@ -149,7 +155,7 @@ def test_the_same_seeds_again_are_trained_anew_once_delivered(tmp_path: Path, ca
     first = train(job(), store=tmp_path, fingerprint="x")
     train(job(), store=tmp_path, fingerprint="x")
     assert "t seed 0: trained before" in capsys.readouterr().out
-    delivered(job(), store=tmp_path, fingerprint="x")
+    done(job(), store=tmp_path, fingerprint="x")
     with monkeypatch.context() as patch:
         patch.setenv(KEEP, "1")
         train(job(), store=tmp_path, fingerprint="x")
@@ -173,14 +179,9 @@ def test_history_is_plain_json(tmp_path: Path) -> None:
 
 def test_validation_figures_are_those_of_the_weights(tmp_path: Path) -> None:
     one = job(select="last")
-    done = train_seed(one, seed=0, state_file=tmp_path / "a.pt")
-    from touchstone.models import build
-    from touchstone.training.classifier import Classifier
-
+    trained = train_seed(one, seed=0, state_file=tmp_path / "a.pt")
     net = build("lenet", num_classes=2, in_channels=1, input_size=16, options={})
-    net.load_state_dict(done.weights)
-    out = logits(
-        Classifier(net, settings=one.settings, num_steps=1, mean=one.mean, std=one.std), one.val, view=one.view
-    )
+    net.load_state_dict(trained.weights)
+    out = logits(Classifier(net, head="11", mean=one.mean, std=one.std), batches(one.val, one.view))
     accuracy = np.mean(out.argmax(1).numpy() == one.val_labels)
-    assert done.history[-1]["val_accuracy"] == pytest.approx(accuracy)
+    assert trained.history[-1]["val_accuracy"] == pytest.approx(accuracy)

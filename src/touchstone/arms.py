@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from touchstone.errors import TouchstoneError
-from touchstone.imageset import ImageSet, content_hash, load
+from touchstone.imageset import ImageSet, content_hash, load, valid_sizes
 from touchstone.sections import Arm
 
 
@@ -22,12 +22,15 @@ def manifest(arm: Arm, *, pools: Path) -> dict[str, object]:
 class TrainingSet:
     """Images of several sets, in one order, without a copy.
 
-    parts: the ImageSets' pixels, each uint8 (N_k, H, W, C). part, row: int64 (N,), where image i lies.
+    parts: the ImageSets' pixels, each uint8 (N_k, H, W, C), or what a backbone sees in them, float32 (N_k, D).
+    part_sizes: the valid (height, width) of each part's images, int64 (N_k, 2), or None where all of it is valid.
+    part, row: int64 (N,), where image i lies.
     table: N rows, the real images first. num_real: how many those are. pretrain_share: of the steps of training that
     see the additions alone, before those that see the real images alone; 0: every step draws from all.
     """
 
     parts: list[np.ndarray]
+    part_sizes: list[np.ndarray | None]
     part: np.ndarray
     row: np.ndarray
     table: pd.DataFrame
@@ -38,9 +41,14 @@ class TrainingSet:
         return len(self.part)
 
     def gather(self, index: np.ndarray) -> np.ndarray:
-        """uint8 (B, H, W, C), the images of `index` (B,); sets of smaller storage lie at the top left."""
+        """uint8 (B, H, W, C), the images of `index` (B,); sets of smaller storage lie at the top left.
+
+        float32 (B, D) where the parts are features.
+        """
         if len(self.parts) == 1:
             return np.asarray(self.parts[0][self.row[index]])
+        if self.parts[0].ndim == 2:
+            return np.stack([self.parts[k][i] for k, i in zip(self.part[index], self.row[index], strict=True)])
         height, width = (max(part.shape[side] for part in self.parts) for side in (1, 2))
         out = np.zeros((len(index), height, width, self.parts[0].shape[3]), np.uint8)
         for k in np.unique(self.part[index]):
@@ -75,6 +83,7 @@ def combine(arm: Arm, *, train: ImageSet, additions: list[ImageSet], name: str) 
     padded = any("height" in images.table for images, _ in sets)
     return TrainingSet(
         parts=[images.images for images, _ in sets],
+        part_sizes=[valid_sizes(images.table) for images, _ in sets],
         part=np.concatenate([np.full(len(rows), k) for k, (_, rows) in enumerate(sets)]),
         row=np.concatenate([rows for _, rows in sets]),
         table=pd.concat([_sized(images, padded).iloc[rows] for images, rows in sets], ignore_index=True),

@@ -15,8 +15,9 @@ from touchstone.arms import TrainingSet
 from touchstone.errors import TouchstoneError
 from touchstone.generative import Generative
 from touchstone.generator_sections import Fit
-from touchstone.imageset import class_indices
+from touchstone.imageset import class_indices, valid_sizes
 from touchstone.loaders import Batches, View
+from touchstone.online import Online
 from touchstone.sections import Machine
 from touchstone.seeds import generator
 from touchstone.training import steps
@@ -85,8 +86,17 @@ def fit(
     )
     fitter.restore(module)
     start, began = fitter.progress.step, time.perf_counter()
-    stream: dict[str, Any] = {"seed": settings.seed, "crop_padding": 0, "hflip": settings.hflip, "view": view}
-    batches = Batches(data, labels, batch_size=settings.batch_size, num_steps=num_steps, start=start, **stream)
+    batches = Batches(
+        data,
+        labels,
+        view=view,
+        online=Online(hflip=settings.hflip),
+        batch_size=settings.batch_size,
+        num_steps=num_steps,
+        start=start,
+        stop=num_steps,
+        seed=settings.seed,
+    )
     if start < num_steps:
         lean(machine, [fitter]).fit(module, DataLoader(batches, batch_size=None, num_workers=machine.num_workers))
     rate = (num_steps - start) * settings.batch_size / (time.perf_counter() - began)
@@ -190,7 +200,7 @@ def _spread(images: np.ndarray) -> float:
 
 def _some_of_each_class(data: TrainingSet, labels: np.ndarray, view: View) -> dict[int, np.ndarray]:
     found = {}
-    sizes = data.table[["height", "width"]].to_numpy(np.int64) if "height" in data.table else None
+    sizes = valid_sizes(data.table)
     for label in np.unique(labels)[:GRID_CLASSES].tolist():
         rows = np.flatnonzero(labels == label)[:GRID_IMAGES]
         found[label] = view.squares(data.gather(rows), None if sizes is None else sizes[rows])

@@ -10,8 +10,8 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
+from touchstone.averaging import averaged
 from touchstone.generator_sections import Sample
 from touchstone.loaders import to_float
 
@@ -30,8 +30,7 @@ class Generative(pl.LightningModule):
     def __init__(self, net: nn.Module, *, ema_decay: float) -> None:
         super().__init__()
         self.net = net.to(memory_format=torch.channels_last)
-        self.averaged = AveragedModel(self.net, multi_avg_fn=_Follow(ema_decay), use_buffers=True)
-        self.averaged.requires_grad_(False).eval()
+        self.averaged = averaged(self.net, decay=ema_decay)
         self.register_buffer("grey", torch.tensor([[[127.5]]]), persistent=False)
         self.resume: State | None = None
 
@@ -90,19 +89,3 @@ class Generative(pl.LightningModule):
 def noise(streams: Streams, *shape: int) -> torch.Tensor:
     """Standard normal float32 (B, *shape), image i from stream i: independent of what else is in the block."""
     return torch.from_numpy(np.stack([stream.standard_normal(shape, np.float32) for stream in streams]))
-
-
-class _Follow:
-    """An average over what there is so far, of at most 1 / (1 - decay) steps: early weights are soon forgotten."""
-
-    def __init__(self, decay: float) -> None:
-        self.decay = decay
-
-    def __call__(self, averaged: Any, current: Any, count: torch.Tensor | int) -> None:
-        steps = int(count)
-        share = 1 - min(self.decay, (1 + steps) / (10 + steps))
-        if averaged and averaged[0].is_floating_point():
-            torch._foreach_lerp_(averaged, current, share)
-        else:
-            for old, new in zip(averaged, current, strict=True):
-                old.copy_(new)

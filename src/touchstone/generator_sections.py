@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from touchstone.sections import Budget, Fraction, Positive, Section
+from touchstone.model_sections import Budget
+from touchstone.sections import Fraction, Positive, Section
 
 
 class Fit(Budget):

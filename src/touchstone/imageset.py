@@ -49,6 +49,11 @@ class ImageSet:
         return np.tile(np.array(self.images.shape[1:3], np.int64), (len(self), 1))
 
 
+def valid_sizes(table: pd.DataFrame) -> np.ndarray | None:
+    """int64 (N, 2) where the storage is padded, otherwise None."""
+    return table[["height", "width"]].to_numpy(np.int64) if "height" in table else None
+
+
 def class_indices(labels: pd.Series, classes: list[str]) -> np.ndarray:
     """Class names (N,) -> int64 (N,). Raises TouchstoneError on a label that `classes` lacks."""
     unknown = sorted(set(labels) - set(classes))

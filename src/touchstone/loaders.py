@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
 from touchstone.arms import TrainingSet
+from touchstone.imageset import valid_sizes
+from touchstone.online import Online
 from touchstone.resize import scale
 from touchstone.seeds import generator
 
@@ -41,15 +42,10 @@ class View:
         return out
 
     def resized(self, squares: np.ndarray) -> torch.Tensor:
-        """uint8 (B, size_px, size_px, C) -> uint8 (B, input_px, input_px, C)."""
-        if self.size_px != self.input_px:
+        """uint8 (B, S, S, C) -> uint8 (B, input_px, input_px, C)."""
+        if squares.shape[1] != self.input_px:
             squares = np.stack([scale(image, self.input_px, self.input_px) for image in squares])
         return torch.from_numpy(np.require(squares, requirements=["C", "W"]))  # a copy only of mapped files
-
-
-def valid_sizes(table: pd.DataFrame) -> np.ndarray | None:
-    """int64 (N, 2) where the storage is padded, otherwise None."""
-    return table[["height", "width"]].to_numpy(np.int64) if "height" in table else None
 
 
 def to_float(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
@@ -77,7 +73,10 @@ def statistics(data: TrainingSet) -> tuple[list[float], list[float]]:
 
 
 class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """The batches `start` .. `num_steps` - 1 of the stream: (uint8 (B, S, S, C), int64 (B,)) each, B constant."""
+    """The batches `start` .. `stop` - 1 of a stream of `num_steps`: (uint8 (B, P, P, C), int64 (B,)) each, B constant.
+
+    Where `data` holds features (see backbone.py) in the place of images: (float32 (B, D), int64 (B,)).
+    """
 
     def __init__(
         self,
@@ -85,33 +84,34 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         labels: np.ndarray,
         *,
         view: View,
+        online: Online,
         batch_size: int,
         num_steps: int,
         start: int,
+        stop: int,
         seed: int,
-        crop_padding: int,
-        hflip: bool,
     ) -> None:
-        self.data, self.labels, self.view = data, labels, view
-        self.batch_size, self.num_steps, self.start = batch_size, num_steps, start
-        self.seed, self.crop_padding, self.hflip = seed, crop_padding, hflip
+        self.data, self.labels, self.view, self.online = data, labels, view, online
+        self.batch_size, self.num_steps, self.start, self.stop, self.seed = batch_size, num_steps, start, stop, seed
         self.sizes = valid_sizes(data.table)
         wanted = round(num_steps * data.pretrain_share)
         self.pretrain_steps = min(max(1, wanted), num_steps - 1) if data.pretrain_share else 0
 
     def __len__(self) -> int:
-        return self.num_steps - self.start
+        return self.stop - self.start
 
     def __getitem__(self, item: int) -> tuple[torch.Tensor, torch.Tensor]:
         index, drawn = self._drawn(self.start + item)
-        pixels = self.data.gather(index)
-        pixels = self.view.squares(pixels, None if self.sizes is None else self.sizes[index])
-        if self.crop_padding or self.hflip:
-            pixels = self._augment(pixels, drawn)
-        return self.view.resized(pixels), torch.from_numpy(self.labels[index])
+        found, labels = self.data.gather(index), torch.from_numpy(self.labels[index])
+        if found.ndim == 2:
+            return torch.from_numpy(np.require(found, requirements=["C", "W"])), labels
+        squares = self.view.squares(found, None if self.sizes is None else self.sizes[index])
+        if self.online:
+            squares = self.online.apply(squares, drawn, input_px=self.view.input_px)
+        return self.view.resized(squares), labels
 
     def _drawn(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Images (B,) and what is drawn for them (B, 3), in a step: of all images, or of the phase's."""
+        """Images (B,) and what is drawn for them, in a step: of all images, or of the additions or the real ones."""
         if not self.pretrain_steps:
             return self._positions(step * self.batch_size, len(self.data))
         real = self.data.num_real
@@ -127,28 +127,11 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         for e in range(int(epoch[0]), int(epoch[-1]) + 1):
             rows = order(self.seed, e, count)[place[epoch == e]]
             index.append(rows)
-            drawn.append(draws(self.seed, e, count, self.crop_padding)[rows])
+            drawn.append(self.online.drawn(self.seed, e, count)[rows])
         return np.concatenate(index), np.concatenate(drawn)
-
-    def _augment(self, pixels: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        """Random crop of the zero-padded image, then a mirror image with probability 1/2; uint8 (B, S, S, C)."""
-        count, side, p = len(pixels), pixels.shape[1], self.crop_padding
-        padded = np.zeros((count, side + 2 * p, side + 2 * p, pixels.shape[3]), np.uint8)
-        padded[:, p : p + side, p : p + side] = pixels
-        out = np.empty_like(pixels)
-        for i, (top, left, flip) in enumerate(drawn.tolist()):
-            crop = padded[i, top : top + side, left : left + side]
-            out[i] = crop[:, ::-1] if self.hflip and flip else crop
-        return out
 
 
 @lru_cache(maxsize=4)
 def order(seed: int, epoch: int, count: int) -> np.ndarray:
     """The order of `count` images in an epoch, int64 (count,)."""
     return generator(seed, "order", epoch).permutation(count)
-
-
-@lru_cache(maxsize=4)
-def draws(seed: int, epoch: int, count: int, padding: int) -> np.ndarray:
-    """(top, left, flip) of each image in an epoch, int64 (count, 3)."""
-    return generator(seed, "augment", epoch).integers(0, [2 * padding + 1, 2 * padding + 1, 2], (count, 3))

@@ -10,8 +10,7 @@ from queue import Queue
 from threading import Lock
 
 from touchstone.errors import TouchstoneError
-
-KEEP = "TOUCHSTONE_KEEP_TRAINED"  # as touchstone.training.run reads it, without importing torch
+from touchstone.training.store import KEEP
 
 BUSY = ("is busy", "Unable to acquire lock")  # DVC gives up on its lock after 3 s
 RETRY_SECONDS = 1.0
@@ -25,7 +24,7 @@ def train_runs(runs: list[str], *, jobs: int, gpus: list[str]) -> None:
     Runs that are up to date are skipped by DVC. Raises TouchstoneError naming the runs that failed, after the others
     have ended.
     """
-    if subprocess.run(["dvc", "repro", "augment", "nets"]).returncode:
+    if subprocess.run(["dvc", "repro", "augment", "nets", "pretrained"]).returncode:
         raise TouchstoneError("a stage before training failed, see above")
     slots: Queue[int] = Queue()
     for slot in range(jobs):

@@ -14,8 +14,22 @@ from pydantic.fields import FieldInfo
 from touchstone.errors import TouchstoneError, nearest
 from touchstone.generator_sections import Generator
 from touchstone.kinds import entry_of, kinds
-from touchstone.sections import Arm, Audit, Compare, Data, Ensemble, Machine, Model, Report, Section, Train, Transform
+from touchstone.model_sections import Model, Phase, Train
+from touchstone.sections import (
+    ENCODER_HAS_ITS_OWN,
+    Arm,
+    Audit,
+    Compare,
+    Data,
+    Ensemble,
+    Machine,
+    Report,
+    Section,
+    Transform,
+)
 from touchstone.yaml12 import parse
+
+WEIGHTS = Path("data/weights")  # a dependency of the stage that reads them
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
@@ -58,7 +72,8 @@ class Params(Section):
     def encoder(self) -> Model:
         """The classifier whose features the audit uses: the last weights, no validation image is looked at."""
         seeds = (self.audit.seed, self.audit.seed + 1)  # the second one filters, so that none judges its own choice
-        own = {"seeds": seeds, "select": "last", "eval_steps": 0}
+        own = {name: Model.model_fields[name].default for name in ENCODER_HAS_ITS_OWN}
+        own |= {"seeds": seeds, "select": "last", "eval_steps": 0}
         return self._over_train("encoder", self.audit.encoder).model_copy(update=own)
 
     def _over_train(self, name: str, entry: dict[str, Any]) -> Model:
@@ -81,11 +96,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
     except ValidationError as error:
         raise TouchstoneError(f"params.yaml: {_explain(error, Params, '')}") from None
     for name, entry in params.models.items():
-        _check(Model, f"models.{name}", partial(params.model, name))
-        if "seeds" in entry:
-            raise TouchstoneError(
-                f"params.yaml: models.{name}.seeds: seeds are the same for all models; set train.seeds"
-            )
+        _check_model(params, name, entry)
     _check(Model, "audit.encoder", params.encoder)
     for name in params.generators:
         _check_generator(params, name)
@@ -98,6 +109,37 @@ def _check(section: type[Section], key: str, read: Callable[[], object]) -> None
         read()
     except ValidationError as error:
         raise TouchstoneError(f"params.yaml: {_explain(error, section, f'{key}.')}") from None
+
+
+def _check_model(params: Params, name: str, entry: dict[str, Any]) -> None:
+    key = f"models.{name}"
+    _check(Model, key, partial(params.model, name))
+    if "seeds" in entry:
+        raise TouchstoneError(f"params.yaml: {key}.seeds: seeds are the same for all models; set train.seeds")
+    model = params.model(name)
+    if model.phases and ("num_steps" in entry or "epochs" in entry):
+        raise TouchstoneError(f"params.yaml: {key}: phases have budgets of their own; take out num_steps and epochs")
+    for number in range(len(model.phases or ())):
+        _check(Phase, f"{key}.phases.{number}", partial(model.phase, number))
+    if model.weights_sha256 and not model.pretrained:
+        raise TouchstoneError(f"params.yaml: {key}.weights_sha256: weights are {model.weights}, of no file")
+    if model.weights == "none":
+        _check_unfrozen(key, model)
+    elif model.pretrained and Path(model.weights).parent != WEIGHTS:
+        raise TouchstoneError(
+            f"params.yaml: {key}.weights: got {model.weights!r}, expected none, random, imagenet or a file in "
+            f"{WEIGHTS}, where DVC sees it change"
+        )
+
+
+def _check_unfrozen(key: str, model: Model) -> None:
+    for number, phase in enumerate(model.plan()):
+        if phase.trainable != ("all",) or phase.batch_norm == "frozen":
+            what = f"trainable {', '.join(phase.trainable)}, batch_norm {phase.batch_norm}"
+            raise TouchstoneError(
+                f"params.yaml: {key}{f'.phases.{number}' if model.phases else ''}: {what}, and no weights: what is "
+                "frozen would stay as it was drawn; set weights to imagenet or a file (or to random, to try it out)"
+            )
 
 
 def _check_generator(params: Params, name: str) -> None:

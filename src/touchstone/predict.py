@@ -1,51 +1,61 @@
 """Weights x ImageSet -> Probs: float32 (seeds, N, classes), rows in table order."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from touchstone.errors import TouchstoneError
-from touchstone.imageset import ImageSet
-from touchstone.loaders import View, valid_sizes
+from touchstone.imageset import ImageSet, valid_sizes
+from touchstone.loaders import View
 
 BATCH = 256  # fixed: kernels, and so the last bits, differ by batch size
 
 
-def logits(forward: torch.nn.Module, images: ImageSet, *, view: View) -> torch.Tensor:
+def logits(forward: torch.nn.Module, batches: Iterable[torch.Tensor]) -> torch.Tensor:
     """float32 (N, classes) on the CPU, in evaluation mode; the module's mode is put back.
 
-    forward: uint8 (B, S, S, C) -> logits (B, classes).
+    forward: a batch -> logits (B, classes).
     """
     device = next(forward.parameters()).device
     training = forward.training
     forward.eval()
     with torch.no_grad():
-        out = [forward(pixels.to(device)).float().cpu() for pixels in batches(images, view)]
+        out = [forward(batch.to(device)).float().cpu() for batch in batches]
     forward.train(training)
     return torch.cat(out)
 
 
-def probabilities(
-    forward: torch.nn.Module,
-    images: ImageSet,
-    *,
-    view: View,
-    num_classes: int,
-    progress: Callable[[int], object] | None = None,
-) -> np.ndarray:
-    """float32 (N, classes), rows sum to 1; (0, classes) for no images."""
+def with_flips(net: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """(B, C, H, W) -> (B, K): the logarithm of the mean of the probabilities of each image and its mirror image."""
+    return mean_of(net(x), net(x.flip(3)))
+
+
+def mean_of(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Logits (B, K) twice -> the logarithm of the mean of their probabilities, which are logits again."""
+    both = torch.stack([F.log_softmax(one, 1), F.log_softmax(other, 1)])
+    return torch.logsumexp(both, 0) - math.log(2)
+
+
+def probabilities(forward: torch.nn.Module, images: ImageSet, *, view: View, num_classes: int) -> np.ndarray:
+    """float32 (N, classes), rows sum to 1; (0, classes) for no images. forward: uint8 (B, S, S, C) -> logits."""
     if not len(images):
         return np.zeros((0, num_classes), np.float32)
-    return torch.softmax(logits(forward, images, view=view), 1).numpy()
+    return torch.softmax(logits(forward, batches(images, view)), 1).numpy()
 
 
 def batches(images: ImageSet, view: View) -> Iterator[torch.Tensor]:
     """uint8 (B, S, S, C), in order."""
-    sizes = valid_sizes(images.table)
-    for start in range(0, len(images), BATCH):
+    return blocks(images.images, valid_sizes(images.table), view)
+
+
+def blocks(pixels: np.ndarray, sizes: np.ndarray | None, view: View) -> Iterator[torch.Tensor]:
+    """uint8 (N, H, W, C), valid sizes (N, 2) or None -> uint8 (B, S, S, C), in order."""
+    for start in range(0, len(pixels), BATCH):
         rows = slice(start, start + BATCH)
-        squares = view.squares(np.asarray(images.images[rows]), None if sizes is None else sizes[rows])
+        squares = view.squares(np.asarray(pixels[rows]), None if sizes is None else sizes[rows])
         yield view.resized(squares)
 
 

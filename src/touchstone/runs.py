@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -16,42 +16,48 @@ from torch import nn
 
 from touchstone.errors import TouchstoneError
 from touchstone.loaders import View, to_float
-from touchstone.models import build
-
-if TYPE_CHECKING:
-    from touchstone.training.run import Task
+from touchstone.model_sections import Model
+from touchstone.models import Option, build
+from touchstone.predict import with_flips
 
 
 @dataclass(frozen=True)
 class Card:
     """What is needed to rebuild a run's nets and to feed them images.
 
-    mean, std: of each channel in grey levels (0..255). weights: seed -> sha256 of its file.
+    mean, std: of each channel in grey levels (0..255). input_size: px that the net is built for and was trained at;
+    test_input_size: px at which it predicts. test_flips: the mean over mirror images, too, is predicted. weights: seed
+    -> sha256 of its file.
     """
 
     net: str
-    options: dict[str, int | float | bool | str]
+    options: dict[str, Option]
     classes: list[str]
     channels: int
     input_size: int
+    test_input_size: int
     image_size: int
     resize: str
     max_pixels: int
     mean: list[float]
     std: list[float]
+    test_flips: bool
     weights: dict[str, str]
     selected_step: dict[str, int]
 
     @classmethod
-    def of(cls, task: "Task", *, selected_step: dict[str, int], meta: dict[str, Any]) -> "Card":
-        """The card of a run that was trained as `task`; meta: what preparation wrote to meta.json."""
-        settings = task.settings
+    def of(
+        cls, model: Model, *, mean: list[float], std: list[float], selected_step: dict[str, int], meta: dict[str, Any]
+    ) -> "Card":
+        """The card of a run, its weights still to come; meta: what preparation wrote to meta.json."""
         return cls(
-            net=settings.net,
-            options=settings.options,
-            input_size=settings.input_size,
-            mean=task.mean,
-            std=task.std,
+            net=model.net,
+            options=model.options,
+            input_size=model.input_size,
+            test_input_size=model.test_px,
+            mean=mean,
+            std=std,
+            test_flips=model.test_flips,
             weights={},
             selected_step=selected_step,
             **meta,
@@ -59,7 +65,7 @@ class Card:
 
     @property
     def view(self) -> View:
-        return View(size_px=self.image_size, input_px=self.input_size)
+        return View(size_px=self.image_size, input_px=self.test_input_size)
 
 
 class Predictor(nn.Module):
@@ -70,12 +76,13 @@ class Predictor(nn.Module):
 
     def __init__(self, net: nn.Module, card: Card) -> None:
         super().__init__()
-        self.net = net.to(memory_format=torch.channels_last)
+        self.net, self.test_flips = net.to(memory_format=torch.channels_last), card.test_flips
         self.register_buffer("mean", torch.tensor(card.mean)[:, None, None])
         self.register_buffer("std", torch.tensor(card.std)[:, None, None])
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.net(to_float(pixels, self.mean, self.std))
+        x = to_float(pixels, self.mean, self.std)
+        return with_flips(self.net, x) if self.test_flips else self.net(x)
 
 
 def save_run(folder: Path, card: Card, weights: dict[int, dict[str, torch.Tensor]]) -> None:

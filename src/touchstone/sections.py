@@ -1,19 +1,40 @@
 """The sections of params.yaml: frozen, typed, unknown keys are errors."""
 
-import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
+
+
+# What the encoder of the audit takes neither from its own entry nor from `train`.
+ENCODER_HAS_ITS_OWN = (
+    "seeds",
+    "select",
+    "weights",
+    "normalisation",
+    "phases",
+    "trainable",
+    "batch_norm",
+    "test_flips",
+    "test_input_size",
+)
 
 
 class Section(BaseModel):
     """A mapping of params.yaml: unknown keys are errors, types are strict, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+
+def each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Raise ValueError where a value is listed twice."""
+    twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} is listed twice")
+    return values
 
 
 def _fold(text: str) -> str:
@@ -65,58 +86,12 @@ class Arm(Section):
     pretrain_share: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of the steps; pretrain
 
 
-class Budget(Section):
-    """How long: `num_steps` steps, or `epochs` passes over the training images."""
-
-    num_steps: Annotated[int, Field(ge=0)] = 0
-    epochs: Annotated[int, Field(ge=0)] = 0
-
-    @model_validator(mode="after")
-    def _one_budget(self) -> "Budget":
-        if (self.num_steps > 0) == (self.epochs > 0):
-            raise ValueError("set exactly one of num_steps and epochs above 0")
-        return self
-
-    def steps(self, num_images: int, batch_size: int) -> int:
-        """Steps of the budget: given, or as many as `epochs` passes take."""
-        return self.num_steps or math.ceil(self.epochs * num_images / batch_size)
-
-
-class Train(Budget):
-    """How a model is trained. Equal `num_steps` give every arm the same budget; `epochs` gives passes instead."""
-
-    batch_size: Annotated[int, Field(ge=1)] = 64
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    lr: Positive = 0.001  # the highest of the schedule
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # sgd; one_cycle runs its own, .95 to .85 and back
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
-    eval_steps: Annotated[int, Field(ge=0)] = 0  # validate every so many steps; 0: every epoch
-    select: Literal["val_loss", "val_accuracy", "last"] = "val_accuracy"
-    crop_padding: Annotated[int, Field(ge=0)] = 0  # px; online random crop after padding
-    hflip: bool = False  # online, with probability 1/2
-    num_threads: Annotated[int, Field(ge=1)] = 2  # other numbers of threads give other last bits
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
-
-    @model_validator(mode="after")
-    def _seeds_differ(self) -> "Train":
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError("a seed is listed twice")
-        return self
-
-
 class Ensemble(Section):
     """Several runs that decide together."""
 
     rule: Literal["majority", "mean"]
-    members: Annotated[tuple[str, ...], Field(min_length=2)]
+    members: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(each_once)]
     prefer: str = ""  # majority: decides where the vote is tied
-
-    @model_validator(mode="after")
-    def _each_once(self) -> "Ensemble":
-        if len(set(self.members)) != len(self.members):
-            raise ValueError("a member is listed twice")
-        return self
 
 
 class Compare(Section):
@@ -148,9 +123,11 @@ class Audit(Section):
     def _its_own(cls, entry: dict[str, Any]) -> dict[str, Any]:
         if "net" not in entry:
             raise ValueError("expected a net, such as net: lenet")
-        for key in ("seeds", "select"):
+        for key in ENCODER_HAS_ITS_OWN:
             if key in entry:
-                raise ValueError(f"{key} is not for the encoder: it has audit.seed and its last weights")
+                raise ValueError(
+                    f"{key} is not for the encoder: it is trained from scratch, with audit.seed, to the end"
+                )
         return entry
 
 
@@ -161,11 +138,3 @@ class Machine(Section):
     num_workers: Annotated[int, Field(ge=0)] = 0  # that load batches; the results are the same
     devices: Annotated[int, Field(ge=1)] = 1  # or processes, that samples are made on; the results are the same
     save_seconds: Annotated[float, Field(ge=0)] = 20.0  # between resume states of training
-
-
-class Model(Train):
-    """A net with its settings: `train`, overridden by the model's own entry."""
-
-    net: str
-    input_size: Annotated[int, Field(ge=4, le=2048)]  # px; default: data.image_size
-    options: dict[str, int | float | bool | str] = {}  # keyword arguments of the net's build()

@@ -12,8 +12,8 @@ from torch import nn
 
 from touchstone.audit.quality import Features
 from touchstone.errors import TouchstoneError
-from touchstone.imageset import ImageSet, class_indices
-from touchstone.loaders import View, valid_sizes
+from touchstone.imageset import ImageSet, class_indices, valid_sizes
+from touchstone.loaders import View
 from touchstone.predict import batches
 from touchstone.runs import Predictor
 

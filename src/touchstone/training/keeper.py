@@ -33,11 +33,11 @@ class Progress(steps.Progress):
 class Keeper(steps.Steps):
     """Keeps one seed's progress.
 
-    validate: the classifier -> (loss, accuracy) on the validation split, or None where there is none.
     is_eval: step -> whether to validate after it. Further arguments: those of `Steps`.
     """
 
     progress: Progress
+    validate: Callable[[Classifier], tuple[float, float]] | None = None  # -> (loss, accuracy), where there are images
 
     def __init__(
         self,
@@ -45,11 +45,10 @@ class Keeper(steps.Steps):
         select: str,
         steps_per_epoch: float,
         is_eval: Callable[[int], bool],
-        validate: Callable[[Classifier], tuple[float, float]] | None,
         **stepping: Any,
     ) -> None:
         super().__init__(**stepping)
-        self.select, self.steps_per_epoch, self.is_eval, self.validate = select, steps_per_epoch, is_eval, validate
+        self.select, self.steps_per_epoch, self.is_eval = select, steps_per_epoch, is_eval
         self.progress = Progress()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -59,6 +58,7 @@ class Keeper(steps.Steps):
         p.loss_sum = p.loss_sum.to(pl_module.device, kind)
 
     def after_step(self, module: Any, outputs: dict[str, torch.Tensor]) -> None:
+        module.follow()
         p = self.progress
         p.loss_sum += outputs["loss"].detach()  # stays a tensor: no wait for the device
         p.loss_count += 1
@@ -86,7 +86,7 @@ class Keeper(steps.Steps):
         p, loss = self.progress, -row["val_loss"]
         score = (row["val_accuracy"], loss) if self.select == "val_accuracy" else (loss, loss)
         if p.best is None or score > p.best_score:
-            p.best, p.best_score, p.best_step = snapshot(classifier.net), score, p.step
+            p.best, p.best_score, p.best_step = snapshot(classifier.judged), score, p.step
 
 
 def snapshot(net: torch.nn.Module) -> Weights:

@@ -37,6 +37,7 @@ class Steps(pl.Callback):
     """
 
     progress: Progress
+    phase = 0  # of several, counted from 1; shown by the bar
 
     def __init__(self, *, seed: int, num_steps: int, state_file: Path, save_seconds: float, title: str) -> None:
         self.seed, self.num_steps = seed, num_steps
@@ -60,7 +61,7 @@ class Steps(pl.Callback):
         self.bar = tqdm(
             total=self.num_steps,
             initial=self.progress.step,
-            desc=self.title,
+            desc=f"{self.title}, phase {self.phase}" if self.phase else self.title,
             unit="step",
             disable=None,
             mininterval=0.5,

@@ -1,14 +1,23 @@
 """Where resume states lie: one folder for each fingerprint of what a result depends on."""
 
 import hashlib
+import os
 import shutil
 from importlib import metadata
 from pathlib import Path
 
 from touchstone.closure import digest, imports
 
-LIBRARIES = ("torch", "pytorch-lightning", "diffusers")  # whose versions decide about bytes
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "diffusers",
+    "numpy",
+    "opencv-python-headless",
+)  # whose versions decide about bytes
 DELIVERED = "delivered.json"
+KEEP = "TOUCHSTONE_KEEP_TRAINED"  # set: what ended is not done anew, though DVC asks for it again
 
 
 def fingerprint(script: str, *known: str, accelerator: str) -> str:
@@ -37,7 +46,7 @@ def opened(store: Path, fingerprint: str, *, asked: str = "") -> Path:
     folder = folder_of(store, fingerprint)
     drop_others(store, folder)
     note = folder / DELIVERED
-    if note.exists() and note.read_text() == asked:
+    if note.exists() and note.read_text() == asked and not os.environ.get(KEEP):
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

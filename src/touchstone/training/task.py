@@ -1,0 +1,127 @@
+"""What all seeds of a run share: its images and labels, its plan, what it starts from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from touchstone.arms import TrainingSet
+from touchstone.imageset import ImageSet, class_indices
+from touchstone.loaders import View, statistics
+from touchstone.model_sections import Model, Phase
+from touchstone.online import Online
+from touchstone.origin import Origin, Tensors
+from touchstone.predict import device
+from touchstone.sections import Machine
+
+
+@dataclass(frozen=True)
+class Span:
+    """A phase and the steps it takes: `first` .. `stop` - 1 of the run's stream."""
+
+    phase: Phase
+    first: int
+    stop: int
+
+    @property
+    def online(self) -> Online:
+        """What is changed of each image, anew in each epoch."""
+        p = self.phase
+        return Online(
+            crop_padding=p.crop_padding,
+            crop_scale=p.crop_scale,
+            crop_ratio=p.crop_ratio,
+            hflip=p.hflip,
+            brightness=p.jitter_brightness,
+            contrast=p.jitter_contrast,
+        )
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run.
+
+    mean, std: of each channel in grey levels. body: weights to start from, without a head. features: the folder where
+    what a frozen backbone sees is kept; None: nowhere, it is computed in each step. view, test_view: of images that are
+    trained on, and of those that are predicted.
+    """
+
+    title: str
+    settings: Model
+    spans: tuple[Span, ...]
+    data: TrainingSet
+    labels: np.ndarray  # int64 (N,)
+    val: ImageSet
+    val_labels: np.ndarray
+    classes: list[str]
+    view: View
+    test_view: View
+    mean: list[float]
+    std: list[float]
+    body: Tensors | None
+    machine: Machine
+    features: Path | None
+
+    @property
+    def num_steps(self) -> int:
+        return self.spans[-1].stop
+
+    @property
+    def steps_per_epoch(self) -> float:
+        return len(self.data) / self.settings.batch_size
+
+    def is_eval(self, step: int) -> bool:
+        """Whether to validate after `step` steps: every eval_steps or epoch, and always at a phase's end."""
+        if any(step == span.stop for span in self.spans):
+            return True
+        if self.settings.eval_steps:
+            return step % self.settings.eval_steps == 0
+        per_step, count = self.settings.batch_size, len(self.data)
+        return step * per_step // count > (step - 1) * per_step // count
+
+
+def task(
+    title: str,
+    *,
+    settings: Model,
+    data: TrainingSet,
+    val: ImageSet,
+    meta: dict[str, Any],
+    machine: Machine,
+    features: Path | None = None,
+    origin: tuple[Origin, Tensors | None] = (Origin("none"), None),
+) -> Task:
+    """Labels, plan, normalisation and view of a run, worked out once.
+
+    meta: what preparation wrote to meta.json. features: see `Task`. origin: what to start from (`read_origin`).
+    """
+    classes = meta["classes"]
+    device(machine.accelerator)  # one that is not there is an error before any work
+    note, body = origin
+    mean, std = (note.mean, note.std) if note.mean and note.std else statistics(data)
+    return Task(
+        title=title,
+        settings=settings,
+        spans=_spans(settings, len(data)),
+        data=data,
+        labels=class_indices(data.table["label"], classes),
+        val=val,
+        val_labels=class_indices(val.table["label"], classes),
+        classes=classes,
+        view=View(size_px=meta["image_size"], input_px=settings.input_size),
+        test_view=View(size_px=meta["image_size"], input_px=settings.test_px),
+        mean=mean,
+        std=std,
+        body=body,
+        machine=machine,
+        features=features,
+    )
+
+
+def _spans(settings: Model, num_images: int) -> tuple[Span, ...]:
+    spans: list[Span] = []
+    for phase in settings.plan():
+        first = spans[-1].stop if spans else 0
+        spans.append(Span(phase, first, first + phase.steps(num_images, settings.batch_size)))
+    return tuple(spans)
