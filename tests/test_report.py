@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -281,6 +282,52 @@ def test_class_accuracies_are_the_diagonal(root: Path, facts: Facts) -> None:
         assert entry.confusion.sum() == 2 * 6  # both seeds
 
 
+def test_an_ensemble_stands_beside_its_best_member(facts: Facts, page: str) -> None:
+    ensemble = facts.entry("both")
+    member = str(ensemble.scores["baseline"])
+    pair = page[page.index(f"both beside {member}") : page.index('id="classes"')]
+    titles = re.findall(r'<p class="title">([^<]+)</p>', pair)
+    assert titles == ["both", member]
+    assert (
+        f"both less its member {member} (its best on validation): {words.points(ensemble.value('gain'))} points" in pair
+    )
+    before = page[page.index('id="confusion"') : page.index("both beside ")]
+    assert re.findall(r'<p class="title">([^<]+)</p>', before) == facts.params.runs
+
+
+def test_each_phase_of_a_model_is_a_row_and_random_frozen_weights_are_named(facts: Facts) -> None:
+    phases = [
+        {"epochs": 2, "trainable": ["head"], "lr": 0.5},
+        {
+            "num_steps": 3,
+            "batch_norm": "frozen",
+            "schedule": "step",
+            "decay_epochs": 2,
+            "crop_scale": 0.5,
+            "hflip": True,
+            "weight_decay": 0.1,
+        },
+    ]
+    entry = {
+        "net": "resnet",
+        "weights": "random",
+        "phases": tuple(p | {"trainable": tuple(p.get("trainable", ["all"]))} for p in phases),
+    }
+    changed = replace(
+        facts, params=facts.params.model_copy(update={"models": {"big": entry, "lenet": {"weights": "imagenet"}}})
+    )
+    table = tables.models(changed)
+    first, second, third = (dict(zip(table.header, row, strict=True)) for row in table.rows)
+    assert first["model"] == "big"
+    assert first["starts from"] == "random weights, frozen in part: a test of the mechanics"
+    assert (first["trained"], first["budget"], first["learning rate"]) == ("head", "2 epochs", "0.5")
+    assert (second["model"], second["trained"], second["budget"]) == ("", "all, batch norms frozen", "3 steps")
+    assert second["schedule"] == "step 0.1 / 2 epochs"
+    assert third["starts from"] == "imagenet"
+    assert (first["online augmentation"], second["online augmentation"]) == ("none", "resized crop from 0.5, mirror")
+    assert second["optimizer"] == "adam, weight decay 0.1"
+
+
 def test_markdown_tables_are_well_formed(twin: str) -> None:
     blocks = re.findall(r"(?:^\|.*\n)+", twin, re.MULTILINE)
     assert len(blocks) == 10
@@ -339,6 +386,7 @@ def test_unlabelled_predictions(page: str, twin: str) -> None:
 
 
 def test_without_validation_split_and_with_one_seed(bare: Facts) -> None:
+    assert "its first one, as there are no validation images" in words.beside(bare.entry("both"), bare)
     page, twin = html.render(bare), markdown.render(bare)
     assert [chart.title for chart in charts.curves(bare, "lenet")] == ["Training loss, log scale"]
     assert "Validation" not in page

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from touchstone.model_sections import Model, Phase
 from touchstone.report.facts import Facts, Scored
 from touchstone.report.words import confidence, count, interval, number, percent, points
-from touchstone.sections import Arm, Model
+from touchstone.sections import Arm
 
 
 @dataclass(frozen=True)
@@ -46,19 +47,62 @@ def _adds(arm: Arm) -> str:
 
 
 def models(facts: Facts) -> Table:
-    """How each model is trained."""
-    header = ["model", "net", "input px", "budget", "batch", "optimizer", "learning rate", "schedule", "selected by"]
+    """How each model is trained: a row a phase."""
+    header = ["model", "net", "starts from", "input px", "trained", "budget", "batch"]
+    header += ["optimizer", "learning rate", "schedule", "online augmentation", "selected by"]
     rows = []
     for name in facts.params.models:
         model = facts.params.model(name)
-        size = [str(model.input_size), _budget(model), str(model.batch_size)]
-        selection = model.select if facts.findings["num_val"] else "last"
-        rows.append([name, _net(model), *size, model.optimizer, f"{model.lr:g}", model.schedule, selection])
-    return Table("llrrrlrll", header, rows)
+        start = [name, _net(model), _start(model), _size(model)]
+        for phase in model.plan():
+            how = [_optimizer(phase), f"{phase.lr:g}", _schedule(phase), _online(phase), _selection(model, facts)]
+            rows.append([*start, _trained(phase), _budget(phase), str(model.batch_size), *how])
+            start = ["", "", "", ""]  # of further phases
+    return Table("lllrlrrlrlll", header, rows)
 
 
-def _budget(model: Model) -> str:
-    return count(model.num_steps, "step") if model.num_steps else count(model.epochs, "epoch")
+def _start(model: Model) -> str:
+    """What a model starts from; whoever freezes random weights is told so in the report."""
+    if model.pretrained:
+        return model.weights.rsplit("/", 1)[-1]
+    whole = all(phase.trainable == ("all",) and phase.batch_norm == "train" for phase in model.plan())
+    return "random weights" if whole else "random weights, frozen in part: a test of the mechanics"
+
+
+def _size(model: Model) -> str:
+    return f"{model.input_size}, test {model.test_px}" if model.test_input_size else str(model.input_size)
+
+
+def _trained(phase: Phase) -> str:
+    return ", ".join(phase.trainable) + (", batch norms frozen" if phase.batch_norm == "frozen" else "")
+
+
+def _optimizer(phase: Phase) -> str:
+    return f"{phase.optimizer}, weight decay {phase.weight_decay:g}" if phase.weight_decay else phase.optimizer
+
+
+def _online(phase: Phase) -> str:
+    parts = [f"crop after padding {phase.crop_padding} px"] if phase.crop_padding else []
+    parts += [f"resized crop from {phase.crop_scale:g}"] if phase.crop_scale < 1 else []
+    parts += ["mirror"] if phase.hflip else []
+    for name, value in (("brightness", phase.jitter_brightness), ("contrast", phase.jitter_contrast)):
+        parts += [f"{name} ± {value:g}"] if value else []
+    return ", ".join(parts) or "none"
+
+
+def _selection(model: Model, facts: Facts) -> str:
+    parts: list[str] = [model.select if facts.findings["num_val"] else "last"]
+    parts += [f"averaged weights {model.ema_decay:g}"] if model.ema_decay else []
+    parts += ["mean over mirror images"] if model.test_flips else []
+    return ", ".join(parts)
+
+
+def _schedule(phase: Phase) -> str:
+    return f"step {phase.decay:g} / {phase.decay_epochs:g} epochs" if phase.schedule == "step" else phase.schedule
+
+
+def _budget(phase: Phase) -> str:
+    return count(phase.num_steps, "step") if phase.num_steps else count(phase.epochs, "epoch")
 
 
 def _net(model: Model) -> str:

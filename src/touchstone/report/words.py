@@ -89,6 +89,19 @@ def _effect(entry: Scored, params: Params, *, first: bool) -> str:
     return f"{entry.model} ({points(entry.value('gain'))}{unit}, {kind}{interval(entry)})"
 
 
+def beside(entry: Scored, facts: Facts) -> str:
+    """What an ensemble gains over the member that it is compared with, and why that one."""
+    member, ensemble = entry.scores["baseline"], facts.params.ensembles[entry.name]
+    which = "preferred" if ensemble.prefer else "first"
+    why = (
+        "its best on validation" if facts.findings["num_val"] else f"its {which} one, as there are no validation images"
+    )
+    return (
+        f"{entry.name} less its member {member} ({why}): {points(entry.value('gain'))} points, "
+        f"{confidence(facts.params)} interval {interval(entry)}: {entry.verdict}."
+    )
+
+
 def basis(params: Params) -> str:
     """What the verdicts compare, and in which unit."""
     others = [arm for arm in params.arms if arm != params.compare.baseline]
