@@ -87,8 +87,10 @@ def touchstone(data: Path, steps: int, num_workers: int) -> float:
 
     from touchstone.arms import combine
     from touchstone.imageset import ImageSet
-    from touchstone.sections import Arm, Machine, Model
-    from touchstone.training.run import task, train_seed
+    from touchstone.model_sections import Model
+    from touchstone.sections import Arm, Machine
+    from touchstone.training.seed import train_seed
+    from touchstone.training.task import task
 
     source = torchvision.datasets.CIFAR10(str(data), train=True)
     names = np.array(source.classes)[source.targets]
@@ -115,7 +117,7 @@ def measure(way: str, workers: int, arguments: argparse.Namespace) -> float:
     command = [sys.executable, __file__, "--data", str(arguments.data), "--steps", str(arguments.steps)]
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
     if way == "touchstone":
-        environment |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "100000"}  # as the package sets them
+        environment |= {"OMP_WAIT_POLICY": "PASSIVE"}  # as the Makefile sets it; the package sets the rest
     done = subprocess.run([*command, "--one", way, str(workers)], env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)

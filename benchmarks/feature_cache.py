@@ -1,0 +1,73 @@
+"""The frozen phase of transfer learning: features computed once against recomputed in every step, side by side.
+
+    python benchmarks/feature_cache.py
+
+MobileNetV2 at 224 px from random weights (speed does not hang on them), a two-layer head, 400 images of noise, batch
+32, `--epochs` 30 as in the transfer study. The cached way starts with an empty cache each time: computing the features
+is in its seconds. The ways take turns, `--rounds` times; the ratio is that of the medians. Figures: docs/speed.md.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from touchstone.arms import combine
+from touchstone.imageset import ImageSet
+from touchstone.model_sections import Model
+from touchstone.sections import Arm, Machine
+from touchstone.training.seed import train_seed
+from touchstone.training.task import task
+
+
+def seconds(cached: bool, *, images: ImageSet, epochs: int, threads: int) -> float:
+    """Of the whole phase, the net's building included."""
+    settings = {"net": "mobilenet_v2", "input_size": 224, "options": {"hidden": 512}, "weights": "random"}
+    settings |= {"trainable": ("head",), "epochs": epochs, "batch_size": 32, "num_threads": threads, "select": "last"}
+    meta = {"classes": ["a", "b"], "image_size": 224}
+    with tempfile.TemporaryDirectory() as folder:
+        job = task(
+            "cached" if cached else "recomputed",
+            settings=Model.model_validate(settings | {"feature_cache": cached}),
+            data=combine(Arm(), train=images, additions=[], name="real"),
+            val=ImageSet(images.images[:0], images.table[:0]),
+            meta=meta,
+            machine=Machine(accelerator="cpu"),
+            features=Path(folder) / "features",
+        )
+        began = time.perf_counter()
+        train_seed(job, seed=0, state_file=Path(folder) / "state.pt")
+        return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=400)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    pixels = np.random.default_rng(0).integers(0, 256, (arguments.images, 224, 224, 3), np.uint8)
+    ids = [str(i) for i in range(len(pixels))]
+    images = ImageSet(
+        pixels, pd.DataFrame({"id": ids, "label": ["a", "b"] * (len(ids) // 2), "source_id": ids, "origin": "real"})
+    )
+    found: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(arguments.rounds):
+        for cached, times in found.items():
+            times.append(seconds(cached, images=images, epochs=arguments.epochs, threads=arguments.threads))
+    print("\n| frozen phase | seconds (median) | rounds |\n|---|---:|---|")
+    for cached, times in found.items():
+        rounds = ", ".join(f"{value:.1f}" for value in times)
+        print(f"| {'cached' if cached else 'recomputed'} | {statistics.median(times):.1f} | {rounds} |")
+    print(f"\nratio {statistics.median(found[False]) / statistics.median(found[True]):.1f}")
+
+
+if __name__ == "__main__":
+    main()

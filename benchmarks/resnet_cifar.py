@@ -1,0 +1,184 @@
+"""Training throughput of a ResNet18 on CIFAR-10: this pipeline, timm's trainer, a plain loop, side by side in one run.
+
+    pip install timm                                   # not among this project's requirements
+    python benchmarks/resnet_cifar.py --data FOLDER    # FOLDER holds cifar-10-batches-py
+
+All train `resnet_cifar` (depth 18) at batch 128 with SGD and momentum, random crops and mirror images, in float32:
+  plain       torchvision.datasets.CIFAR10 and its transforms, a shuffling DataLoader, a loop of forward, backward, step
+  timm        the parts of timm's training script: create_loader with timm's transforms and collation,
+              ClassificationTask, create_optimizer_v2, in channels_last (the script's --channels-last)
+  touchstone  touchstone.training
+Every measurement is a process of its own; the first 3 steps are not counted. The ways take turns, `--rounds` times;
+medians count, of each way's better number of workers, 0 or 2. Figures: docs/speed.md.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+BATCH, SKIPPED = 128, 3
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+WAYS = ("plain", "timm", "touchstone")
+
+
+def net() -> Any:
+    from touchstone.models import build
+
+    return build("resnet_cifar", num_classes=10, in_channels=3, input_size=32, options={})
+
+
+def rate(batches: Iterable[Any], step: Any, num_steps: int) -> float:
+    """Images a second of `step` on `num_steps` batches, the first SKIPPED not counted."""
+    began = 0.0
+    for i, (x, y) in enumerate(batches):
+        if i == SKIPPED:
+            began = time.perf_counter()
+        step(x, y)
+        if i + 1 == num_steps:
+            break
+    return (num_steps - SKIPPED) * BATCH / (time.perf_counter() - began)
+
+
+def plain(data: Path, num_steps: int, num_workers: int) -> float:
+    """A tutorial's loop."""
+    import torch
+    from torchvision import datasets, transforms
+
+    augment = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
+    images = datasets.CIFAR10(
+        str(data), train=True, transform=transforms.Compose([*augment, transforms.Normalize(MEAN, STD)])
+    )
+    loader = torch.utils.data.DataLoader(images, batch_size=BATCH, shuffle=True, num_workers=num_workers)
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+    def step(x: Any, y: Any) -> None:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    return rate(loader, step, num_steps)
+
+
+def timm(data: Path, num_steps: int, num_workers: int) -> float:
+    """What timm's training script is made of."""
+    import torch
+    from timm.data import create_loader
+    from timm.optim import create_optimizer_v2
+    from timm.task import ClassificationTask
+    from torchvision import datasets
+
+    device = torch.device("cpu")
+    loader = create_loader(
+        datasets.CIFAR10(str(data), train=True),
+        input_size=(3, 32, 32),
+        batch_size=BATCH,
+        is_training=True,
+        scale=(0.64, 1.0),
+        color_jitter=0.0,
+        mean=MEAN,
+        std=STD,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        use_prefetcher=False,
+        device=device,
+    )
+    model = net().to(memory_format=torch.channels_last)
+    task = ClassificationTask(model, device=device, verbose=False)
+    optimizer = create_optimizer_v2(model, opt="momentum", lr=0.1, momentum=0.9)
+
+    def step(x: Any, y: Any) -> None:
+        result = task(x.contiguous(memory_format=torch.channels_last), y)
+        optimizer.zero_grad()
+        result["loss"].backward()
+        optimizer.step()
+
+    return rate(loader, step, num_steps)
+
+
+def touchstone(data: Path, num_steps: int, num_workers: int) -> float:
+    """This pipeline's training."""
+    import numpy as np
+    import pandas as pd
+    import pytorch_lightning as pl
+    import torch
+    from torchvision import datasets
+
+    from touchstone.arms import combine
+    from touchstone.imageset import ImageSet
+    from touchstone.model_sections import Model
+    from touchstone.sections import Arm, Machine
+    from touchstone.training.seed import train_seed
+    from touchstone.training.task import task
+
+    class Clock(pl.Callback):
+        def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            if batch_idx == SKIPPED:
+                self.began = time.perf_counter()
+
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            self.ended = time.perf_counter()
+
+    source = datasets.CIFAR10(str(data), train=True)
+    names = np.array(source.classes)[source.targets]
+    table = pd.DataFrame({"id": np.arange(len(names)).astype(str), "label": names, "source_id": "", "origin": "real"})
+    train = ImageSet(source.data, table)
+    settings = {"net": "resnet_cifar", "input_size": 32, "num_steps": num_steps, "batch_size": BATCH, "hflip": True}
+    settings |= {"crop_padding": 4, "optimizer": "sgd", "lr": 0.1, "eval_steps": num_steps, "select": "last"}
+    job = task(
+        "touchstone",
+        settings=Model.model_validate(settings | {"num_threads": torch.get_num_threads()}),
+        data=combine(Arm(), train=train, additions=[], name="real"),
+        val=ImageSet(train.images[:0], table[:0]),
+        meta={"classes": source.classes, "image_size": 32},
+        machine=Machine(accelerator="cpu", num_workers=num_workers),
+    )
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        train_seed(job, seed=0, state_file=Path(folder) / "state.pt", callbacks=[clock])
+    return (num_steps - SKIPPED) * BATCH / (clock.ended - clock.began)
+
+
+def measure(way: str, workers: int, arguments: argparse.Namespace) -> float:
+    """One measurement in its own process; the other ways have torch's own settings for threads."""
+    command = [sys.executable, __file__, "--data", str(arguments.data), "--steps", str(arguments.steps)]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
+    done = subprocess.run([*command, "--one", way, str(workers)], env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return float(done.stdout.split()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds cifar-10-batches-py")
+    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--one", nargs=2, metavar=("WAY", "WORKERS"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        way, workers = arguments.one
+        print(f"\n{globals()[way](arguments.data, arguments.steps, int(workers))}")
+        return
+    rates: dict[tuple[str, int], list[float]] = {(way, n): [] for way in WAYS for n in (0, 2)}
+    for _ in range(arguments.rounds):
+        for (way, workers), found in rates.items():
+            found.append(measure(way, workers, arguments))
+            print(f"{way} with {workers} workers: {found[-1]:.1f} images/s", file=sys.stderr)
+    print("| way | workers | images/s (median) | rounds |\n|---|---:|---:|---|")
+    for (way, workers), found in rates.items():
+        print(f"| {way} | {workers} | {statistics.median(found):.1f} | {', '.join(f'{r:.1f}' for r in found)} |")
+    best = {way: max(statistics.median(rates[way, n]) for n in (0, 2)) for way in WAYS}
+    for other in ("plain", "timm"):
+        print(f"\ntouchstone / {other}: {best['touchstone'] / best[other]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
