@@ -172,6 +172,8 @@ def test_imagenets_weights_of_an_earlier_run_are_not_fetched_again(official: Pat
     Origin("imagenet", "ResNet18_Weights.IMAGENET1K_V1", sha256).write(tmp_path / "out/old.json")
     again = body_of("imagenet", folder=tmp_path / "out")
     assert all(torch.equal(value, body[name]) for name, value in again.items())
+    with pytest.raises(TouchstoneError, match="HTTP 404"):
+        body_of("imagenet", folder=tmp_path / "out", weights_sha256="0" * 64)
     (tmp_path / "out/old.safetensors").write_bytes(b"damaged")
     with pytest.raises(TouchstoneError, match="HTTP 404"):
         body_of("imagenet", folder=tmp_path / "out")

@@ -32,7 +32,7 @@ def write_body(to: Path, model: Model, *, channels: int, old: Path, mirror: str,
     them, "" for a file of one's own. Raises TouchstoneError where they cannot be had, read or do not fit.
     """
     source = imagenet_weights(model.net, model.options) if model.weights == "imagenet" else ""
-    tensors, file = _kept(old, source), old
+    tensors, file = (None if model.weights_sha256 else _kept(old, source)), old  # a hash is asked of the file itself
     if tensors is None:
         file = _fetched(source, mirror=mirror, downloads=downloads) if source else Path(model.weights)
         check_file(file)
