@@ -6,19 +6,25 @@ from functools import lru_cache
 
 import numpy as np
 
+from touchstone.colour import photometric, saturate, turn_hue
+from touchstone.geometry import inverse_map, warp
 from touchstone.resize import scale
 from touchstone.seeds import generator
 
-NUMBERS = 9  # drawn for an image: top, left, flip; area, ratio, top, left; brightness, contrast
+# Columns of what is drawn for an image: whole numbers, the rest in [0, 1).
+TOP_LEFT, FLIP, CROP, JITTER, ANGLE = slice(0, 2), 2, slice(3, 7), slice(7, 11), 11
 
 
 @dataclass(frozen=True)
 class Online:
-    """Random crop after padding or random resized crop (Szegedy et al. 2014, arXiv 1409.4842), mirror images, jitter.
+    """Rotation, then random crop after padding or random resized crop (Szegedy et al. 2014, arXiv 1409.4842), mirror
+    images, then colours.
 
-    crop_padding: px of zeros on each side. crop_scale: least share of the area (1: none), crop_ratio: how much the
-    sides may differ. hflip: mirror with probability 1/2. brightness, contrast: grey levels, and their distances from
-    its mean, are multiplied by a factor between 1 - b and 1 + b.
+    rotate_deg: an angle between minus and plus this. crop_padding: px of zeros on each side. crop_scale: least share
+    of the area (1: none), crop_ratio: how much the sides may differ. hflip: mirror with probability 1/2. brightness,
+    contrast, saturation: grey levels, their distances from the image's mean and from the pixel's grey are multiplied by
+    a factor between 1 - b and 1 + b. hue: a turn between minus and plus this, 1 being the circle; both of three
+    channels alone.
     """
 
     crop_padding: int = 0
@@ -27,21 +33,37 @@ class Online:
     hflip: bool = False
     brightness: float = 0.0
     contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    rotate_deg: float = 0.0
 
     def __bool__(self) -> bool:
-        return bool(self.crop_padding or self.crop_scale < 1 or self.hflip or self.brightness or self.contrast)
+        moves = self.crop_padding or self.crop_scale < 1 or self.hflip or self.rotate_deg
+        return bool(moves or self._colours)
+
+    @property
+    def _colours(self) -> bool:
+        return bool(self.brightness or self.contrast or self.saturation or self.hue)
 
     def drawn(self, seed: int, epoch: int, count: int) -> np.ndarray:
-        """What is drawn for each of `count` images in an epoch, float64 (count, NUMBERS)."""
+        """What is drawn for each of `count` images in an epoch, float64 (count, 12)."""
         return _drawn(seed, epoch, count, self.crop_padding)
 
     def apply(self, squares: np.ndarray, drawn: np.ndarray, *, input_px: int) -> np.ndarray:
-        """uint8 (B, S, S, C), drawn (B, NUMBERS) -> uint8 (B, P, P, C); P: input_px after resized crops, else S."""
+        """uint8 (B, S, S, C), drawn (B, 12) -> uint8 (B, P, P, C); P: input_px after resized crops, else S."""
+        if self.rotate_deg:
+            squares = self._rotated(squares, drawn)
         crops = self._resized_crops(squares, drawn, input_px) if self.crop_scale < 1 else self._crops(squares, drawn)
         if self.hflip:
-            flipped = drawn[:, 2] == 1
+            flipped = drawn[:, FLIP] == 1
             crops[flipped] = crops[flipped, :, ::-1]
-        return self._jittered(crops, drawn) if self.brightness or self.contrast else crops
+        return self._jittered(crops, drawn) if self._colours else crops
+
+    def _rotated(self, squares: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        side = squares.shape[1]
+        angles = (2 * drawn[:, ANGLE] - 1) * self.rotate_deg
+        pairs = zip(squares, angles.tolist(), strict=True)
+        return np.stack([warp(image, inverse_map(side, side, rotate_deg=angle)) for image, angle in pairs])
 
     def _crops(self, squares: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         count, side, p = len(squares), squares.shape[1], self.crop_padding
@@ -50,14 +72,14 @@ class Online:
         padded = np.zeros((count, side + 2 * p, side + 2 * p, squares.shape[3]), np.uint8)
         padded[:, p : p + side, p : p + side] = squares
         out = np.empty_like(squares)
-        for i, (top, left) in enumerate(drawn[:, :2].astype(int).tolist()):
+        for i, (top, left) in enumerate(drawn[:, TOP_LEFT].astype(int).tolist()):
             out[i] = padded[i, top : top + side, left : left + side]
         return out
 
     def _resized_crops(self, squares: np.ndarray, drawn: np.ndarray, input_px: int) -> np.ndarray:
         side = squares.shape[1]
         out = np.empty((len(squares), input_px, input_px, squares.shape[3]), np.uint8)
-        for i, (area, ratio, top, left) in enumerate(drawn[:, 3:7].tolist()):
+        for i, (area, ratio, top, left) in enumerate(drawn[:, CROP].tolist()):
             share = self.crop_scale + (1 - self.crop_scale) * area
             stretch = math.exp((2 * ratio - 1) * math.log(self.crop_ratio) / 2)  # of the width; the height shrinks
             height, width = (min(side, max(1, round(side * math.sqrt(share) * f))) for f in (1 / stretch, stretch))
@@ -66,12 +88,16 @@ class Online:
         return out
 
     def _jittered(self, crops: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        factors = 1 + (2 * drawn[:, 7:] - 1) * [self.brightness, self.contrast]
-        levels = np.arange(256)
-        for i, (brightness, contrast) in enumerate(factors.tolist()):
-            mean = crops[i].mean()
-            table = ((levels - mean) * contrast + mean) * brightness
-            crops[i] = table.round().clip(0, 255).astype(np.uint8)[crops[i]]
+        between = 2 * drawn[:, JITTER] - 1  # -1 .. 1
+        factors = 1 + between[:, :3] * [self.brightness, self.contrast, self.saturation]
+        turns = between[:, 3] * self.hue
+        for i, ((brightness, contrast, saturation), turn) in enumerate(zip(factors.tolist(), turns, strict=True)):
+            if self.brightness or self.contrast:
+                crops[i] = photometric(crops[i], brightness=brightness, contrast=contrast)
+            if self.saturation:
+                crops[i] = saturate(crops[i], saturation)
+            if self.hue:
+                crops[i] = turn_hue(crops[i], turn)
         return crops
 
 
@@ -79,7 +105,7 @@ class Online:
 def _drawn(seed: int, epoch: int, count: int, padding: int) -> np.ndarray:
     whole = generator(seed, "augment", epoch).integers(0, [2 * padding + 1, 2 * padding + 1, 2], (count, 3))
     more = [
-        generator(seed, "resized crop", epoch).random((count, 4)),
-        generator(seed, "jitter", epoch).random((count, 2)),
+        generator(seed, purpose, epoch).random((count, columns))
+        for purpose, columns in (("resized crop", 4), ("jitter", 2), ("colour", 2), ("rotation", 1))
     ]
     return np.hstack([whole, *more])

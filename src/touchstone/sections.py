@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 # What the encoder of the audit takes neither from its own entry nor from `train`.
@@ -18,8 +19,25 @@ ENCODER_HAS_ITS_OWN = (
     "phases",
     "trainable",
     "batch_norm",
+    "swa_share",
+    "patience",
+    "on_divergence",
     "test_flips",
     "test_input_size",
+)
+
+# What it takes from its own entry alone: these decide how well images are told apart, and so what filters let through.
+ENCODER_BY_ITSELF = (
+    "accumulate",
+    "class_weights",
+    "clip_norm",
+    "clip_value",
+    "cutmix",
+    "ema_decay",
+    "label_smoothing",
+    "mixup",
+    "precision",
+    "warmup_epochs",
 )
 
 
@@ -72,6 +90,9 @@ class Transform(Section):
     zoom: Annotated[float, Field(gt=0, le=10)] = 1.0  # 0.9 shows 90 % of the side
     hflip: bool = False
     brightness: Annotated[float, Field(ge=0, le=10)] = 1.0  # factor
+    contrast: Annotated[float, Field(ge=0, le=10)] = 1.0  # factor of the distances from the image's mean
+    saturation: Annotated[float, Field(ge=0, le=10)] = 1.0  # factor of the distances from grey
+    hue: Annotated[float, Field(ge=-0.5, le=0.5)] = 0.0  # a turn of the colours; 1 is a circle
     fill: Literal["edge"] = "edge"
 
 
@@ -137,4 +158,5 @@ class Machine(Section):
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     num_workers: Annotated[int, Field(ge=0)] = 0  # that load batches; the results are the same
     devices: Annotated[int, Field(ge=1)] = 1  # or processes, that samples are made on; the results are the same
-    save_seconds: Annotated[float, Field(ge=0)] = 20.0  # between resume states of training
+    save_seconds: NotNegative = 20.0  # between resume states of training
+    loggers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], AfterValidator(each_once)] = ()  # each an extra

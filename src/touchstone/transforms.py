@@ -1,15 +1,15 @@
 """Fixed transforms: ImageSet -> ImageSet, one new image of each, in one resampling.
 
-Geometry about the image's centre, in this order: flip, zoom, rotation, shift. Bilinear (OpenCV's fixed-point
-weights, 1/32 px), beyond the border the nearest edge pixel; then brightness as a factor, rounded and clipped.
+Geometry about the image's centre, in this order: flip, zoom, rotation, shift (geometry.py). Then colours: contrast and
+brightness, saturation, hue (colour.py).
 """
 
-import math
 from typing import cast
 
-import cv2
 import numpy as np
 
+from touchstone.colour import photometric, saturate, turn_hue
+from touchstone.geometry import inverse_map, warp
 from touchstone.imageset import ImageSet
 from touchstone.sections import Transform
 
@@ -47,30 +47,16 @@ class _Transformed:
 
 def apply(pixels: np.ndarray, settings: Transform) -> np.ndarray:
     """One transform of one image, uint8 (H, W, C) -> uint8 (H, W, C)."""
-    height, width = pixels.shape[:2]
-    matrix = inverse_map(height, width, settings)
-    moved = cv2.warpAffine(
-        np.ascontiguousarray(pixels),
-        matrix,
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    ).reshape(pixels.shape)
-    return cv2.LUT(moved, _brightness(settings.brightness)).reshape(pixels.shape)
-
-
-def inverse_map(height: int, width: int, settings: Transform) -> np.ndarray:
-    """float64 (2, 3): where (x, y, 1) of the output, in px from the centre of the first pixel, comes from."""
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    shift = np.array([settings.shift_x * width, settings.shift_y * height])
-    angle = math.radians(settings.rotate_deg)
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])  # y points down
-    flip = np.diag([-1.0 if settings.hflip else 1.0, 1.0])
-    linear = flip @ (settings.zoom * turn)
-    offset = centre - linear @ (centre + shift)
-    return np.hstack([linear, offset[:, None]])
-
-
-def _brightness(factor: float) -> np.ndarray:
-    """uint8 (256,): grey level -> grey level."""
-    return np.clip(np.floor(np.arange(256) * factor + 0.5), 0, 255).astype(np.uint8)
+    s = settings
+    matrix = inverse_map(
+        *pixels.shape[:2],
+        rotate_deg=s.rotate_deg,
+        shift_x=s.shift_x,
+        shift_y=s.shift_y,
+        zoom=s.zoom,
+        hflip=s.hflip,
+    )
+    out = photometric(warp(pixels, matrix), brightness=s.brightness, contrast=s.contrast)
+    if s.saturation != 1:
+        out = saturate(out, s.saturation)
+    return turn_hue(out, s.hue) if s.hue else out

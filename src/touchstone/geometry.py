@@ -1,0 +1,45 @@
+"""Moving the pixels of an image in one resampling: flip, zoom, rotation and shift about its centre (OpenCV)."""
+
+import math
+
+import cv2
+import numpy as np
+
+
+def inverse_map(
+    height: int,
+    width: int,
+    *,
+    rotate_deg: float = 0.0,
+    shift_x: float = 0.0,
+    shift_y: float = 0.0,
+    zoom: float = 1.0,
+    hflip: bool = False,
+) -> np.ndarray:
+    """float64 (2, 3): where (x, y, 1) of the output, in px from the centre of the first pixel, comes from.
+
+    rotate_deg: counter-clockwise. shift_x, shift_y: shares of the width, to the right, and of the height, down.
+    """
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    shift = np.array([shift_x * width, shift_y * height])
+    angle = math.radians(rotate_deg)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])  # y points down
+    flip = np.diag([-1.0 if hflip else 1.0, 1.0])
+    linear = flip @ (zoom * turn)
+    offset = centre - linear @ (centre + shift)
+    return np.hstack([linear, offset[:, None]])
+
+
+def warp(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, C), float64 (2, 3) -> uint8 (H, W, C).
+
+    Bilinear, with OpenCV's fixed-point weights of 1/32 px; beyond the border the nearest edge pixel.
+    """
+    height, width = pixels.shape[:2]
+    return cv2.warpAffine(
+        np.ascontiguousarray(pixels),
+        matrix,
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    ).reshape(pixels.shape)
