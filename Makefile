@@ -56,7 +56,7 @@ format: setup  ## let ruff mend what it can
 
 lock: setup  ## resolve pyproject.toml anew into requirements.lock, for Linux and macOS, with hashes
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --extra dev --constraints constraints.txt --output-file requirements.lock pyproject.toml
+	  --extra dev --extra tensorboard --extra wandb --constraints constraints.txt --output-file requirements.lock pyproject.toml
 
 clean:  ## remove .venv, resume states and cached features (no output, no study, not DVC's cache)
 	rm -rf $(VENV) .touchstone/train .touchstone/features
