@@ -7,8 +7,10 @@ from touchstone import params
 from touchstone.errors import TouchstoneError
 from touchstone.model_sections import Model
 from touchstone.models import check_settings
+from touchstone.precision import check_precision
 from touchstone.sources import load_source
 from touchstone.stage import run
+from touchstone.training.loggers import check_loggers
 
 OUT = Path("data/check.json")
 
@@ -20,6 +22,7 @@ def main() -> None:
         raise TouchstoneError(
             f"data.path: {settings.data.path}: no such file or folder; put the images there or mend it"
         )
+    check_loggers(settings.machine.loggers)
     for name in settings.models:
         check_model(f"models.{name}", settings.model(name), settings)
     check_model("audit.encoder", settings.encoder(), settings)
@@ -28,6 +31,10 @@ def main() -> None:
 
 
 def check_model(key: str, model: Model, settings: params.Params) -> None:
+    if model.precision != "fp32":
+        from touchstone.predict import device  # here: it needs torch, which most params do not
+
+        check_precision(model.precision, device(settings.machine.accelerator))
     check_settings(key, model.net, input_size=model.input_size, options=model.options)
     frozen = any(phase.trainable != ("all",) for phase in model.plan())
     if model.options or model.pretrained or model.test_input_size or frozen:

@@ -8,10 +8,9 @@ from touchstone import params
 from touchstone.arms import combine
 from touchstone.imageset import ImageSet, content_hash, load, replaced
 from touchstone.model_sections import Model
-from touchstone.runs import Card, save_run
 from touchstone.sections import Arm
 from touchstone.stage import run
-from touchstone.training.run import done, train
+from touchstone.training.run import deliver, done, train
 from touchstone.training.store import fingerprint
 from touchstone.training.task import task
 
@@ -35,9 +34,7 @@ def main() -> None:
     }
     trained = train(job, **kept)
     with replaced(DATA / "encoder") as folder:
-        steps = {str(t.seed): t.selected_step for t in trained}
-        card = Card.of(settings, mean=job.mean, std=job.std, selected_step=steps, meta=meta)
-        save_run(folder, card, {t.seed: t.weights for t in trained})
+        deliver(folder, job, trained, meta=meta)
     done(job, **kept)
 
 

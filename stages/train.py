@@ -9,9 +9,8 @@ from touchstone import params
 from touchstone.arms import assemble
 from touchstone.imageset import content_hash, load, replaced
 from touchstone.origin import read_origin
-from touchstone.runs import Card, save_run
 from touchstone.stage import run
-from touchstone.training.run import curve, done, history_table, train
+from touchstone.training.run import curve, deliver, done, history_table, train
 from touchstone.training.store import fingerprint
 from touchstone.training.task import task
 
@@ -23,12 +22,13 @@ def main() -> dict[str, object]:
     model, arm = sys.argv[1:]
     name = f"{model}-{arm}"
     every = params.load()
-    settings = every.model(model)
+    rate = DATA / f"lr/{model}.json"
+    settings = every.model(model).with_lr(json.loads(rate.read_text())["lr"])
     meta = json.loads((DATA / "prepared/meta.json").read_text())
     manifest = DATA / f"arms/{arm}.json"
     images = assemble(manifest, train=load(DATA / "prepared/train"), pools=DATA / "pools")
     val = load(DATA / "prepared/val")
-    notes = manifest, DATA / f"pretrained/{model}.json", DATA / f"nets/{model}.json", DATA / "prepared/meta.json"
+    notes = manifest, DATA / f"pretrained/{model}.json", DATA / f"nets/{model}.json", DATA / "prepared/meta.json", rate
     more: Any = {"meta": meta, "machine": every.machine, "origin": read_origin(notes[1]), "features": FEATURES}
     job = task(name, settings=settings, data=images, val=val, **more)
     known = [
@@ -42,12 +42,12 @@ def main() -> dict[str, object]:
     }
     trained = train(job, **kept)
     with replaced(DATA / "runs" / name) as folder:
-        steps = {str(t.seed): t.selected_step for t in trained}
-        card = Card.of(settings, mean=job.mean, std=job.std, selected_step=steps, meta=meta)
-        save_run(folder, card, {t.seed: t.weights for t in trained})
+        deliver(folder, job, trained, meta=meta)
         history_table(trained).to_csv(folder / "history.csv", index=False)
-    (DATA / "curves").mkdir(exist_ok=True)
-    curve(trained).to_csv(DATA / f"curves/{name}.csv", index=False)
+    drawn = curve(trained)
+    for kind, table in (("curves", drawn), ("rates", drawn[["step", "lr"]])):
+        (DATA / kind).mkdir(exist_ok=True)
+        table.to_csv(DATA / f"{kind}/{name}.csv", index=False)
     done(job, **kept)
     return {"images_per_second": [round(t.images_per_second) for t in trained]}
 

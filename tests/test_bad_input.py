@@ -142,7 +142,7 @@ def test_bad_data(space: Path, make: Callable[[Path], None], name: str, parts: l
     ("change", "parts"),
     [
         ("train.lrr=0.1", ["train.lrr", "did you mean lr?"]),
-        ("models.simple.lr=-1", ["models.simple.lr", "greater than 0"]),
+        ("models.simple.lr=-1", ["models.simple.lr", "a number above 0, or auto"]),
         ("models.simple.net=simpel", ["no src/touchstone/models/simpel.py", "did you mean simple?"]),
         ("models.simple.input_size=8", ["simple: got input_size 8 px, at least 16 px"]),
         ("models.simple.options={width: 3}", ["simple: unknown option 'width'"]),

@@ -78,15 +78,15 @@ def test_killed_and_resumed_gives_the_same_bytes(
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     whole = run_fit(kind, tmp_path / "a")
-    start = Fitter.on_train_batch_start
+    start = Fitter.before
 
-    def dying(self: Fitter, trainer: Any, module: Any, batch: Any, index: int) -> None:
+    def dying(self: Fitter, trainee: Any) -> None:
         if self.progress.step == at:
             raise Killed
-        start(self, trainer, module, batch, index)
+        start(self, trainee)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Fitter, "on_train_batch_start", dying)
+        patch.setattr(Fitter, "before", dying)
         with pytest.raises(Killed):
             run_fit(kind, tmp_path / "b", save_seconds=0.0)
     assert torch.load(tmp_path / "b/state.pt", weights_only=True)["progress"]["step"] == at

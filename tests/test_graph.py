@@ -13,7 +13,8 @@ from touchstone.closure import imports
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
-BEFORE_PREDICT = ("transform", "nets", "pretrained", "encoder", "filters", "fit", "synthesize", "augment", "train")
+BEFORE_PREDICT = ("transform", "nets", "pretrained", "encoder", "filters", "fit", "synthesize", "augment")
+BEFORE_PREDICT += ("find_lr", "train")
 
 
 def paths(stage: str, kind: str) -> set[str]:

@@ -11,7 +11,7 @@ from touchstone.errors import TouchstoneError
 from touchstone.parallel import train_runs, visible_gpus
 
 FAKE = """#!/bin/sh
-case "$*" in "repro augment nets pretrained") exit 0;; esac
+case "$*" in "repro augment nets pretrained find_lr") exit 0;; esac
 run=${3#train@}
 if [ "$run" = broken ]; then echo "no good"; exit 1; fi
 if [ "$run" = busy ] && [ ! -e tried ]; then touch tried; echo "ERROR: lock is busy"; exit 1; fi

@@ -40,8 +40,26 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
         ("data.image_sise=8", ["data.image_sise", "did you mean image_size?"]),
         ("transforms.brighter.brightnes=1", ["transforms.brighter.brightnes", "did you mean brightness?"]),
         ("trian.lr=1", ["trian: unknown key", "did you mean train?"]),
-        ("train.lr=-0.1", ["train.lr", "got -0.1", "greater than 0"]),
-        ("models.simple.lr=-0.1", ["models.simple.lr", "got -0.1", "greater than 0"]),
+        ("train.lr=-0.1", ["train.lr", "got -0.1", "a number above 0, or auto"]),
+        ("models.simple.lr=-0.1", ["models.simple.lr", "got -0.1", "a number above 0, or auto"]),
+        ("train.optimizer=nadan", ["train.optimizer: got 'nadan'", "did you mean nadam?"]),
+        ("models.simple.optimizer=adadelda", ["models.simple.optimizer", "did you mean adadelta?"]),
+        ("train.schedule=cosin", ["train.schedule", "did you mean cosine?"]),
+        ("train.engine=pytorch", ["train.engine: got 'pytorch'", "'torch'"]),
+        ("train.accumulate=0", ["train.accumulate: got 0", "a number of batches from 1 on"]),
+        ("train.clip_norm=-0.5", ["train.clip_norm: got -0.5", "greater than or equal to 0"]),
+        ("train.jitter_hue=0.2", ["jitter_hue", "data.channels is 1, grey images have no colours"]),
+        ("transforms.brighter.saturation=2", ["transforms.brighter.saturation", "grey images have no colours"]),
+        ("train.swa_share=0.2", ["train", "set select to last"]),
+        ("models.simple.warmup_epochs=1", ["models.simple", "one_cycle warms up by itself"]),
+        ("train.lr=auto", ["audit.encoder.lr: got auto, its own or that of train", "give it another lr"]),
+        ("audit.encoder.lr=auto", ["audit.encoder.lr: got auto"]),
+        ("train.schedule=plateau", ["audit.encoder.schedule: got plateau"]),
+        ("audit.encoder.jitter_hue=0.1", ["audit.encoder.jitter_hue", "grey images have no colours"]),
+        ("train.accumulate=many", ["train.accumulate: got 'many'"]),
+        ("train.warmup_epochs=.inf", ["train.warmup_epochs: got inf", "finite"]),
+        ("models.simple.phases=[{num_steps: 5, lr: auto}]", ["models.simple.lr", "give each phase its lr"]),
+        ("machine.loggers=[mlflow]", ["machine.loggers", "'tensorboard' or 'wandb'"]),
         ("train.batch_size=many", ["train.batch_size", "'many'", "integer"]),
         ("train.batch_size=8.5", ["train.batch_size", "8.5", "integer"]),
         ("train.hflip=yes", ["train.hflip", "'yes'", "boolean"]),
@@ -163,3 +181,11 @@ def test_a_model_overrides_train_and_its_budget_replaces_the_default(tmp_path: P
 def test_sections_are_frozen(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         load(tmp_path).train.lr = 1.0
+
+
+def test_the_encoder_takes_part_in_no_technique_but_its_own(tmp_path: Path) -> None:
+    """It decides what filters let through: a technique of training is not to change the images it is judged on."""
+    on = ("mixup=0.2", "cutmix=1.0", "label_smoothing=0.1", "class_weights=balanced", "ema_decay=0.9", "accumulate=2")
+    settings = load(tmp_path, *(f"train.{change}" for change in on), "train.clip_norm=1.0", "train.precision=bf16")
+    assert settings.encoder() == load(tmp_path).encoder()
+    assert load(tmp_path, "audit.encoder.label_smoothing=0.1").encoder().label_smoothing == 0.1

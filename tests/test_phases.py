@@ -10,6 +10,7 @@ import torch
 from conftest import image_set
 from test_training import META, Killed, interrupt, labelled, same
 from touchstone.arms import combine
+from touchstone.averaging import averaged
 from touchstone.backbone import Backbone
 from touchstone.errors import TouchstoneError
 from touchstone.freezing import freeze
@@ -19,8 +20,8 @@ from touchstone.origin import Origin
 from touchstone.sections import Arm, Machine
 from touchstone.training import seed as seed_module
 from touchstone.training.classifier import Classifier
-from touchstone.training.keeper import Keeper
-from touchstone.training.seed import train_seed
+from touchstone.training.learner import Learner
+from touchstone.training.seed import new_learner, train_seed
 from touchstone.training.task import Task, task
 
 TWO = (
@@ -58,17 +59,17 @@ class Watch:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seen: list[tuple[str, float, int, bool]] = []
-        start = Keeper.on_train_batch_start
+        learn = Learner.learn
 
-        def watching(keeper: Keeper, trainer, module, batch, index: int) -> None:
-            optimizer = trainer.optimizers[0]
+        def watching(learner: Learner, batch, **engine):
+            optimizer = learner.optimizer
             count = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
             self.seen.append(
                 (type(optimizer).__name__, optimizer.param_groups[0]["lr"], count, batch[0].is_floating_point())
             )
-            start(keeper, trainer, module, batch, index)
+            return learn(learner, batch, **engine)
 
-        monkeypatch.setattr(Keeper, "on_train_batch_start", watching)
+        monkeypatch.setattr(Learner, "learn", watching)
 
 
 def test_each_phase_has_its_own_optimizer_schedule_and_trainable_weights(
@@ -207,7 +208,8 @@ def test_what_is_predicted_may_be_larger_than_what_is_trained_on(
     monkeypatch.setattr(Classifier, "forward", watching)
     options = {"net": "mobilenet_v2", "input_size": 32, "test_input_size": 48, "phases": ({"num_steps": 4},)}
     done = train_seed(job(tmp_path, select="last", **options), seed=0, state_file=tmp_path / "a.pt")
-    assert set(sides) == {(True, 32), (False, 48)}
+    assert {(True, 32), (False, 48)} <= set(sides)
+    assert (True, 48) not in sides
     head = ({"num_steps": 4, "trainable": ("head",)},)
     cached = train_seed(job(tmp_path, **options | {"phases": head}), seed=0, state_file=tmp_path / "b.pt")
     plain = train_seed(
@@ -229,14 +231,17 @@ def test_averaged_weights_follow_and_are_the_ones_kept(tmp_path: Path) -> None:
     slow = train_seed(job(tmp_path, select="last", ema_decay=0.99), seed=0, state_file=tmp_path / "b.pt")
     assert not same(fast.weights, slow.weights)
     assert fast.weights.keys() == slow.weights.keys()
-    classifier = Classifier(build_net("lenet_bn"), head="15", mean=[0.0], std=[1.0], ema_decay=0.15)
-    classifier.follow()  # the first time it is a copy
-    before = classifier.net[0].weight.detach().clone()
+    net = build_net("lenet_bn")
+    copy = averaged(net, decay=0.15)
+    copy.update_parameters(net)  # the first time it is a copy
+    before = net[0].weight.detach().clone()
     with torch.no_grad():
-        classifier.net[0].weight += 1
-    classifier.follow()
-    assert torch.allclose(classifier.judged[0].weight, before + 0.85, atol=1e-5)
-    assert not classifier.train().judged.training
+        net[0].weight += 1
+    copy.update_parameters(net)
+    assert torch.allclose(copy.module[0].weight, before + 0.85, atol=1e-5)
+    learner = new_learner(job(tmp_path, ema_decay=0.15), 0)
+    assert learner.classifier.train().judged is not learner.classifier.net
+    assert not learner.classifier.judged.training
 
 
 @pytest.mark.parametrize("changes", [{"ema_decay": 0.9}, {"test_flips": True}, {}])

@@ -1,11 +1,22 @@
 """Touchstone: does an augmentation help? A reproducible image-classification pipeline with evidence."""
 
+import ctypes
 import os
+import sys
 
 # Idle OpenMP threads spin for a fraction of a millisecond, then sleep. Spinning for good, the default, is several
 # times slower on a busy machine; sleeping at once is twice as slow for small nets on a quiet one (docs/speed.md).
 # It counts only when set before torch is imported, hence here. GOMP_SPINCOUNT is GNU's; others ignore it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+# glibc gives large blocks back to the system at once and asks for them anew, page by page: much of the time of a net at
+# 224 px (docs/speed.md). Here the process keeps what it has had.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
+if sys.platform == "linux":
+    _libc = ctypes.CDLL(None)
+    if hasattr(_libc, "mallopt") and hasattr(_libc, "gnu_get_libc_version"):
+        for _option, _bytes in ((M_MMAP_THRESHOLD, 2**30), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**26)):
+            _libc.mallopt(_option, _bytes)
 
 __version__ = "0.1.0"

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
@@ -21,7 +20,7 @@ from touchstone.online import Online
 from touchstone.sections import Machine
 from touchstone.seeds import generator
 from touchstone.training import steps
-from touchstone.training.trainer import lean
+from touchstone.training.trainer import Hooks, lean
 
 ROWS = 100  # of the history
 GRID_IMAGES = 80  # of a sheet of samples, about
@@ -98,7 +97,9 @@ def fit(
         seed=settings.seed,
     )
     if start < num_steps:
-        lean(machine, [fitter]).fit(module, DataLoader(batches, batch_size=None, num_workers=machine.num_workers))
+        lean(machine, [Hooks(fitter)]).fit(
+            module, DataLoader(batches, batch_size=None, num_workers=machine.num_workers)
+        )
     rate = (num_steps - start) * settings.batch_size / (time.perf_counter() - began)
     grids = {step: grid.numpy() for step, grid in fitter.progress.grids.items()}
     return Fitted(module.weights(), pd.DataFrame(fitter.progress.history).round(6), grids, rate)
@@ -117,12 +118,12 @@ class Fitter(steps.Steps):
         self.settings, self.real = settings, real
         self.progress = Progress()
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        self.progress.sums = {name: value.to(pl_module.device) for name, value in self.progress.sums.items()}
+    def begin(self, trainee: steps.Trainee) -> None:
+        super().begin(trainee)
+        self.progress.sums = {name: value.to(trainee.device) for name, value in self.progress.sums.items()}
 
-    def after_step(self, module: Any, outputs: dict[str, torch.Tensor]) -> None:
-        p = self.progress
+    def after_step(self, trainee: Any, outputs: dict[str, torch.Tensor]) -> None:
+        p, module = self.progress, trainee
         module.averaged.update_parameters(module.net)
         for name, value in outputs.items():
             p.sums[name] = p.sums.get(name, torch.zeros((), device=module.device)) + value.detach()

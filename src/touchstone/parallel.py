@@ -24,7 +24,7 @@ def train_runs(runs: list[str], *, jobs: int, gpus: list[str]) -> None:
     Runs that are up to date are skipped by DVC. Raises TouchstoneError naming the runs that failed, after the others
     have ended.
     """
-    if subprocess.run(["dvc", "repro", "augment", "nets", "pretrained"]).returncode:
+    if subprocess.run(["dvc", "repro", "augment", "nets", "pretrained", "find_lr"]).returncode:
         raise TouchstoneError("a stage before training failed, see above")
     slots: Queue[int] = Queue()
     for slot in range(jobs):

@@ -6,16 +6,17 @@ What `models.<name>` does not say, `train` says.
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
-from pydantic.fields import FieldInfo
 
 from touchstone.errors import TouchstoneError, nearest
 from touchstone.generator_sections import Generator
 from touchstone.kinds import entry_of, kinds
+from touchstone.mistakes import explain
 from touchstone.model_sections import Model, Phase, Train
 from touchstone.sections import (
+    ENCODER_BY_ITSELF,
     ENCODER_HAS_ITS_OWN,
     Arm,
     Audit,
@@ -73,8 +74,9 @@ class Params(Section):
         """The classifier whose features the audit uses: the last weights, no validation image is looked at."""
         seeds = (self.audit.seed, self.audit.seed + 1)  # the second one filters, so that none judges its own choice
         own = {name: Model.model_fields[name].default for name in ENCODER_HAS_ITS_OWN}
-        own |= {"seeds": seeds, "select": "last", "eval_steps": 0}
-        return self._over_train("encoder", self.audit.encoder).model_copy(update=own)
+        own |= {"seeds": seeds, "select": "last", "eval_steps": 0, "on_divergence": "fail"}
+        entry = {name: Model.model_fields[name].default for name in ENCODER_BY_ITSELF} | self.audit.encoder
+        return self._over_train("encoder", entry).model_copy(update=own)
 
     def _over_train(self, name: str, entry: dict[str, Any]) -> Model:
         settings = self.train.model_dump() | {"net": name, "input_size": self.data.image_size}
@@ -94,10 +96,13 @@ def load(path: Path = Path("params.yaml")) -> Params:
     try:
         params = Params.model_validate(_tuples(values))
     except ValidationError as error:
-        raise TouchstoneError(f"params.yaml: {_explain(error, Params, '')}") from None
+        raise TouchstoneError(f"params.yaml: {explain(error, Params, '')}") from None
+    for name, transform in params.transforms.items():
+        _check_colours(f"transforms.{name}", transform, params.data.channels)
     for name, entry in params.models.items():
         _check_model(params, name, entry)
     _check(Model, "audit.encoder", params.encoder)
+    _check_encoder(params)
     for name in params.generators:
         _check_generator(params, name)
     _check_names(params)
@@ -108,7 +113,7 @@ def _check(section: type[Section], key: str, read: Callable[[], object]) -> None
     try:
         read()
     except ValidationError as error:
-        raise TouchstoneError(f"params.yaml: {_explain(error, section, f'{key}.')}") from None
+        raise TouchstoneError(f"params.yaml: {explain(error, section, f'{key}.')}") from None
 
 
 def _check_model(params: Params, name: str, entry: dict[str, Any]) -> None:
@@ -121,6 +126,9 @@ def _check_model(params: Params, name: str, entry: dict[str, Any]) -> None:
         raise TouchstoneError(f"params.yaml: {key}: phases have budgets of their own; take out num_steps and epochs")
     for number in range(len(model.phases or ())):
         _check(Phase, f"{key}.phases.{number}", partial(model.phase, number))
+    _check_whole_run(key, model)
+    for number, phase in enumerate(model.plan()):
+        _check_colours(f"{key}.phases.{number}" if model.phases else key, phase, params.data.channels)
     if model.weights_sha256 and not model.pretrained:
         raise TouchstoneError(f"params.yaml: {key}.weights_sha256: weights are {model.weights}, of no file")
     if model.weights == "none":
@@ -130,6 +138,41 @@ def _check_model(params: Params, name: str, entry: dict[str, Any]) -> None:
             f"params.yaml: {key}.weights: got {model.weights!r}, expected none, random, imagenet or a file in "
             f"{WEIGHTS}, where DVC sees it change"
         )
+
+
+def _check_whole_run(key: str, model: Model) -> None:
+    last = model.plan()[-1]
+    if model.phases and any(phase.lr == "auto" for phase in model.plan()):
+        raise TouchstoneError(
+            f"params.yaml: {key}.lr: auto is found for one phase from the start; give each phase its lr"
+        )
+    if model.swa_share and last.trainable != ("all",):
+        raise TouchstoneError(
+            f"params.yaml: {key}.swa_share: trainable is {', '.join(last.trainable)} in the last phase; the mean of "
+            "weights is of whole nets"
+        )
+
+
+def _check_encoder(params: Params) -> None:
+    encoder = params.encoder()
+    _check_colours("audit.encoder", encoder, params.data.channels)
+    for name, value in (("lr", "auto"), ("schedule", "plateau")):
+        if getattr(encoder, name) == value:
+            raise TouchstoneError(
+                f"params.yaml: audit.encoder.{name}: got {value}, its own or that of train, which is not for the "
+                f"encoder; give it another {name}"
+            )
+
+
+def _check_colours(key: str, entry: Section, channels: int) -> None:
+    """Grey images have no colours to change."""
+    for name in ("saturation", "hue", "jitter_saturation", "jitter_hue"):
+        field = type(entry).model_fields.get(name)
+        if channels == 1 and field is not None and getattr(entry, name) != field.default:
+            raise TouchstoneError(
+                f"params.yaml: {key}.{name}: data.channels is 1, grey images have no colours; take it out, or set "
+                "data.channels to 3"
+            )
 
 
 def _check_unfrozen(key: str, model: Model) -> None:
@@ -189,39 +232,3 @@ def _one_of(key: str, name: str, known: Any) -> None:
         raise TouchstoneError(
             f"params.yaml: {key}: got {name!r}, expected one of {', '.join(known)}{nearest(name, known)}"
         )
-
-
-def _explain(error: ValidationError, section: type[Section], prefix: str) -> str:
-    """The first mistake, in one line: key, value, what is allowed, the nearest known key."""
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"] if part != "[key]"]
-    key = prefix + ".".join(path)
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    kind, got = first["type"], first["input"]
-    if kind == "extra_forbidden":
-        known = [name for name in _fields(section, path[:-1]) if not (prefix and name == "seeds")]
-        return f"{key}: unknown key (value {got!r}); known keys: {', '.join(known)}{nearest(path[-1], known)}{more}"
-    if kind == "missing":
-        return f"{key}: this key is missing{more}"
-    what = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    if kind == "value_error" and isinstance(got, dict):
-        return f"{key.rstrip('.')}: {what}{more}"
-    return f"{key}: got {got!r}, {what}{more}"
-
-
-def _fields(section: type[Section], path: list[str]) -> list[str]:
-    """The keys known at `path` below `section`."""
-    for part in path:
-        field: FieldInfo | None = section.model_fields.get(part)
-        if field is None:
-            continue  # the name of an entry: its section is already here
-        found = _section_of(field.annotation)
-        if found is not None:
-            section = found
-    return list(section.model_fields)
-
-
-def _section_of(annotation: Any) -> type[Section] | None:
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return next((found for item in get_args(annotation) if (found := _section_of(item))), None)

@@ -27,7 +27,7 @@ class Card:
 
     mean, std: of each channel in grey levels (0..255). input_size: px that the net is built for and was trained at;
     test_input_size: px at which it predicts. test_flips: the mean over mirror images, too, is predicted. weights: seed
-    -> sha256 of its file.
+    -> sha256 of its file. diverged: seed -> how its training ended before its time.
     """
 
     net: str
@@ -44,10 +44,18 @@ class Card:
     test_flips: bool
     weights: dict[str, str]
     selected_step: dict[str, int]
+    diverged: dict[str, str]
 
     @classmethod
     def of(
-        cls, model: Model, *, mean: list[float], std: list[float], selected_step: dict[str, int], meta: dict[str, Any]
+        cls,
+        model: Model,
+        *,
+        mean: list[float],
+        std: list[float],
+        selected_step: dict[str, int],
+        diverged: dict[str, str],
+        meta: dict[str, Any],
     ) -> "Card":
         """The card of a run, its weights still to come; meta: what preparation wrote to meta.json."""
         return cls(
@@ -60,6 +68,7 @@ class Card:
             test_flips=model.test_flips,
             weights={},
             selected_step=selected_step,
+            diverged=diverged,
             **meta,
         )
 

@@ -1,92 +1,213 @@
-"""What is kept of a classifier's training: its history, validation, the best weights."""
+"""What is kept of a classifier's training: its history, the best weights, the last finite ones; and when it ends."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
-import pytorch_lightning as pl
 import torch
 
 from touchstone.errors import TouchstoneError
 from touchstone.training import steps
 from touchstone.training.classifier import Classifier
+from touchstone.training.divergence import Divergence, Watch, advice
+from touchstone.training.learner import Learner
+from touchstone.training.task import Span, Task
 
 Weights = dict[str, torch.Tensor]
+Row = dict[str, float]
 
 
 @dataclass
 class Progress(steps.Progress):
     """All there is to a run besides net and optimizer.
 
-    best: a copy of the selected weights so far and its (score, negative loss); history: a row a validation.
-    loss_sum: of the steps since the last row.
+    best: a copy of the selected weights so far and its (score, negative loss); unimproved: validations of the phase
+    since then. finite: the weights of the last validation at which training was sound. history: a row a validation.
+    loss_sum, loss_count: of the steps since the last look; row_*: of the looks since the last row; epoch_*: of those of
+    the epoch. varied: whether any batch of the epoch was predicted to be of more than one class, spread: how much the
+    logits of a batch differed at most; lowest: the lowest loss of an epoch. collapsed_steps: see `Watch.look`.
+    diverged: how training ended before its time.
     """
 
     best: Weights | None = None
     best_score: tuple[float, float] = (float("-inf"), float("-inf"))
     best_step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    unimproved: int = 0
+    finite: Weights = field(default_factory=dict)
+    finite_step: int = 0
+    history: list[Row] = field(default_factory=list)
     loss_sum: torch.Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     loss_count: int = 0
+    row_sum: float = 0.0
+    row_count: int = 0
+    epoch_sum: float = 0.0
+    epoch_count: int = 0
+    varied: torch.Tensor = field(default_factory=lambda: torch.tensor(False))
+    spread: torch.Tensor = field(default_factory=lambda: torch.tensor(0.0))
+    lowest: float = float("inf")
+    collapsed_steps: int = 0
+    diverged: dict[str, int | float | str] | None = None
 
 
 class Keeper(steps.Steps):
     """Keeps one seed's progress.
 
-    is_eval: step -> whether to validate after it. Further arguments: those of `Steps`.
+    validate: of a span, classifier -> (loss, accuracy), where there are validation images. log: takes step and row.
     """
 
     progress: Progress
-    validate: Callable[[Classifier], tuple[float, float]] | None = None  # -> (loss, accuracy), where there are images
+    span: Span
+    watch: Watch
+    validate: Callable[[Classifier], tuple[float, float]] | None = None
 
     def __init__(
-        self,
-        *,
-        select: str,
-        steps_per_epoch: float,
-        is_eval: Callable[[int], bool],
-        **stepping: Any,
+        self, task: Task, *, seed: int, state_file: Path, loggers: Sequence[Callable[[int, Row], None]] = ()
     ) -> None:
-        super().__init__(**stepping)
-        self.select, self.steps_per_epoch, self.is_eval = select, steps_per_epoch, is_eval
+        super().__init__(
+            seed=seed,
+            num_steps=task.num_steps,
+            state_file=state_file,
+            save_seconds=task.machine.save_seconds,
+            title=f"{task.title} seed {seed}",
+        )
+        self.task, self.loggers, self.batch_size = task, loggers, task.settings.batch_size
+        self.steps_here = 0  # of this process
         self.progress = Progress()
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
+    def enter(self, span: Span, validate: Callable[[Classifier], tuple[float, float]] | None) -> None:
+        """Watch over a span from now on."""
+        self.span, self.validate, self.is_over = span, validate, False
+        self.watch = self.task.watch(span)
+        self.phase = self.task.spans.index(span) + 1 if len(self.task.spans) > 1 else 0
         p = self.progress
-        kind = torch.float32 if pl_module.device.type == "mps" else torch.float64  # MPS has no float64
-        p.loss_sum = p.loss_sum.to(pl_module.device, kind)
+        if p.step == span.first:
+            p.unimproved = p.collapsed_steps = p.epoch_count = 0
+            p.epoch_sum, p.lowest, p.varied, p.spread = 0.0, float("inf"), torch.tensor(False), torch.tensor(0.0)
 
-    def after_step(self, module: Any, outputs: dict[str, torch.Tensor]) -> None:
-        module.follow()
+    def begin(self, trainee: Learner) -> None:  # type: ignore[override]
+        super().begin(trainee)
         p = self.progress
-        p.loss_sum += outputs["loss"].detach()  # stays a tensor: no wait for the device
+        kind = torch.float32 if trainee.device.type == "mps" else torch.float64  # MPS has no float64
+        p.loss_sum = p.loss_sum.to(trainee.device, kind)
+        p.varied, p.spread = p.varied.to(trainee.device), p.spread.to(trainee.device)
+        if not p.finite:
+            p.finite, p.finite_step = snapshot(trainee.classifier.judged), p.step
+
+    def is_at_rest(self, trainee: Learner) -> bool:
+        return trainee.is_at_rest or self.is_over
+
+    def after_step(self, trainee: Learner, outputs: dict[str, torch.Tensor]) -> None:
+        p = self.progress
+        p.loss_sum += outputs["loss"]  # stays a tensor: no wait for the device
+        logits = outputs["logits"]
+        predicted = logits.argmax(1)
+        p.varied |= (predicted != predicted[0]).any()
+        p.spread = torch.maximum(p.spread, relative_spread(logits))
         p.loss_count += 1
-        if self.is_eval(p.step):
-            self._record(module)
+        self.steps_here += 1
+        is_eval, is_epoch = self.task.is_eval(p.step), self.task.is_epoch_end(p.step)
+        if is_eval or is_epoch:
+            self._look(trainee, is_epoch)
+        if p.diverged is not None:
+            return
+        if p.step == self.num_steps:
+            trainee.conclude()
+        elif is_epoch:
+            trainee.end_epoch()
+        if is_eval:
+            self._record(trainee)
 
-    def _record(self, classifier: Classifier) -> None:
-        p = self.progress
-        loss = float(p.loss_sum) / p.loss_count
-        if not loss < float("inf"):
-            raise TouchstoneError(f"{self.title}: the training loss is {loss} at step {p.step}; lower lr")
-        row = {"step": p.step, "epoch": p.step / self.steps_per_epoch, "train_loss": loss}
-        if self.validate is not None:
-            row["val_loss"], row["val_accuracy"] = self.validate(classifier)
-            self._keep_best(classifier, row)
-            self.bar.set_postfix(loss=f"{loss:.3f}", val=f"{row['val_accuracy']:.3f}", refresh=False)
-        p.history.append(row)
+    def _look(self, learner: Learner, is_epoch: bool) -> None:
+        """Judge the steps since the last look."""
+        p, total = self.progress, float(self.progress.loss_sum)
+        loss = total / p.loss_count
+        p.row_sum, p.row_count = p.row_sum + total, p.row_count + p.loss_count
+        p.epoch_sum, p.epoch_count = p.epoch_sum + total, p.epoch_count + p.loss_count
         p.loss_sum.zero_()
         p.loss_count = 0
+        of_epoch = None
+        if is_epoch:
+            of_epoch = p.epoch_sum / p.epoch_count
+            deaf = self.watch.is_deaf(
+                loss=of_epoch,
+                lowest=p.lowest,
+                varied=bool(p.varied),
+                spread=float(p.spread),
+                batch_size=self.batch_size,
+            )
+            p.collapsed_steps = p.collapsed_steps + p.epoch_count if deaf else 0
+            p.lowest = min(p.lowest, of_epoch)
+            p.epoch_sum, p.epoch_count = 0.0, 0
+            p.varied.zero_()
+            p.spread.zero_()
+        reason = self.watch.look(loss=loss, epoch_loss=of_epoch, collapsed_steps=p.collapsed_steps)
+        if reason:
+            self._diverge(learner, loss, reason)
 
-    def _keep_best(self, classifier: Classifier, row: dict[str, float]) -> None:
-        """The first of the best by the selected measure; equal accuracy is decided by the lower loss."""
-        if self.select == "last":
+    def _diverge(self, learner: Learner, loss: float, reason: str) -> None:
+        """End the run with the weights of the last validation at which it was sound, or with its first ones.
+
+        Raises TouchstoneError where `on_divergence` is fail.
+        """
+        p, phase = self.progress, self.span.phase
+        clips, warms = bool(phase.clip_norm or phase.clip_value), bool(phase.warmup_epochs)
+        found = Divergence(
+            step=p.step,
+            epoch=p.step / self.task.steps_per_epoch,
+            loss=loss,
+            lr=learner.lr,
+            reason=reason,
+            advice=advice(phase.rate, clips=clips, warms_up=warms or phase.schedule == "one_cycle"),
+        )
+        if self.task.settings.on_divergence == "fail":
+            raise TouchstoneError(f"{self.title}: {found} (on_divergence is fail)")
+        print(f"\n{self.title}: {found}", flush=True)
+        self._append({"step": p.step, "epoch": found.epoch, "train_loss": p.row_sum / p.row_count, "lr": learner.lr})
+        p.diverged, self.is_over = asdict(found), True
+
+    def _record(self, learner: Learner) -> None:
+        p = self.progress
+        loss = p.row_sum / p.row_count
+        row = {"step": p.step, "epoch": p.step / self.task.steps_per_epoch, "train_loss": loss, "lr": learner.lr}
+        if self.validate is not None:
+            row["val_loss"], row["val_accuracy"] = self.validate(learner.classifier)
+            self.bar.set_postfix(loss=f"{loss:.3f}", val=f"{row['val_accuracy']:.3f}", refresh=False)
+        if not learner.is_sound() or not math.isfinite(row.get("val_loss", 0.0)):
+            self._diverge(learner, loss, "what the net answers is not finite")
             return
-        p, loss = self.progress, -row["val_loss"]
-        score = (row["val_accuracy"], loss) if self.select == "val_accuracy" else (loss, loss)
+        p.finite, p.finite_step = snapshot(learner.classifier.judged), p.step
+        if self.validate is not None:
+            learner.after_validation(row["val_loss"])
+            self._keep_best(row)
+        self._append(row)
+        p.row_sum, p.row_count = 0.0, 0
+
+    def _append(self, row: Row) -> None:
+        self.progress.history.append(row)
+        for log in self.loggers:
+            log(int(row["step"]), row)
+
+    def _keep_best(self, row: Row) -> None:
+        """The first of the best by the selected measure; equal accuracy is decided by the lower loss.
+
+        With `patience`, too many validations without a better one end the phase.
+        """
+        p, settings, loss = self.progress, self.task.settings, -row["val_loss"]
+        if settings.select == "last":
+            return
+        score = (row["val_accuracy"], loss) if settings.select == "val_accuracy" else (loss, loss)
+        p.unimproved += 1
         if p.best is None or score > p.best_score:
-            p.best, p.best_score, p.best_step = snapshot(classifier.judged), score, p.step
+            p.best, p.best_score, p.best_step, p.unimproved = p.finite, score, p.step, 0
+        if settings.patience and p.unimproved >= settings.patience and p.step < self.span.stop:
+            print(f"\n{self.title}: {p.unimproved} validations without a better one: stopped early at step {p.step}")
+            p.step, self.is_over = self.span.stop, True
+
+
+def relative_spread(logits: torch.Tensor) -> torch.Tensor:
+    """How much the logits (B, K) of a class differ over a batch at most, relative to the largest logit."""
+    return (logits.amax(0) - logits.amin(0)).amax() / logits.abs().amax().clamp(min=1e-30)
 
 
 def snapshot(net: torch.nn.Module) -> Weights:

@@ -1,13 +1,17 @@
 """Training one run: every seed of one model on one arm."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
 
+from touchstone.runs import Card, save_run
+from touchstone.training.divergence import Divergence
 from touchstone.training.seed import Trained, train_seed
 from touchstone.training.store import delivered, folder_of, opened
 from touchstone.training.task import Task
@@ -37,24 +41,46 @@ def _asked(task: Task) -> str:
 def _seed(task: Task, seed: int, folder: Path) -> Trained:
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "done.json").exists():
-        step, history = json.loads((folder / "done.json").read_text())
+        step, history, diverged = json.loads((folder / "done.json").read_text())
         print(f"{task.title} seed {seed}: trained before")
         weights = safetensors.torch.load_file(folder / "weights.safetensors")
-        return Trained(seed, weights, step, history, 0.0)
+        return Trained(seed, weights, step, history, 0.0, None if diverged is None else Divergence(**diverged))
     trained = train_seed(task, seed=seed, state_file=folder / "state.pt")
     safetensors.torch.save_file(trained.weights, folder / "weights.safetensors")
-    (folder / "done.new").write_text(json.dumps([trained.selected_step, trained.history]))
+    diverged = None if trained.diverged is None else asdict(trained.diverged)
+    (folder / "done.new").write_text(json.dumps([trained.selected_step, trained.history, diverged]))
     (folder / "done.new").replace(folder / "done.json")
     (folder / "state.pt").unlink(missing_ok=True)
     return trained
 
 
+def deliver(folder: Path, task: Task, trained: list[Trained], *, meta: dict[str, Any]) -> None:
+    """Write a run's card and weights into the existing `folder`; meta: what preparation wrote to meta.json."""
+    card = Card.of(
+        task.settings,
+        mean=task.mean,
+        std=task.std,
+        selected_step={str(t.seed): t.selected_step for t in trained},
+        diverged={str(t.seed): str(t.diverged) for t in trained if t.diverged is not None},
+        meta=meta,
+    )
+    save_run(folder, card, {t.seed: t.weights for t in trained})
+
+
 def history_table(trained: list[Trained]) -> pd.DataFrame:
-    """seed, step, epoch, train_loss and, with a validation split, val_loss, val_accuracy; a row a validation."""
+    """seed, step, epoch, train_loss, lr and, with a validation split, val_loss, val_accuracy; a row a validation."""
     return pd.concat([pd.DataFrame(t.history).assign(seed=t.seed) for t in trained], ignore_index=True)
 
 
 def curve(trained: list[Trained]) -> pd.DataFrame:
-    """The history's mean over the seeds, a row a validation, as `dvc plots` draws it."""
-    table = history_table(trained).drop(columns="seed").groupby("step", as_index=False).mean()
+    """The history's mean over the seeds, a row a validation, as `dvc plots` draws it.
+
+    Where a seed stopped early the mean goes on over the others; seeds that diverged are left out, unless all did.
+    """
+    table = (
+        history_table([t for t in trained if t.diverged is None] or trained)
+        .drop(columns="seed")
+        .groupby("step", as_index=False)
+        .mean()
+    )
     return table.assign(**{name: table.get(name, np.nan) for name in ("val_loss", "val_accuracy")}).round(6)

@@ -1,12 +1,12 @@
 """Training one seed, phase by phase, resumed where an earlier process was stopped."""
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
@@ -20,58 +20,65 @@ from touchstone.models import build, head_of
 from touchstone.origin import start_from
 from touchstone.predict import BATCH, batches, device, logits, mean_of
 from touchstone.seeds import derive
+from touchstone.training import loggers, plain
 from touchstone.training.classifier import Classifier
-from touchstone.training.keeper import Keeper, Weights, snapshot
+from touchstone.training.divergence import Divergence
+from touchstone.training.keeper import Keeper, Row, Weights, snapshot
+from touchstone.training.learner import Batch, Learner
+from touchstone.training.plain import OnStep, make_deterministic
 from touchstone.training.task import Span, Task
-from touchstone.training.trainer import lean
 
 
 @dataclass(frozen=True)
 class Trained:
     """One seed's result: the selected weights, the step they are of, a history row a validation, images a second.
 
-    images_per_second is 0 for a seed that was taken from the store.
+    diverged: how training ended before its time; the weights are then the last finite ones. images_per_second is 0 for
+    a seed that was taken from the store.
     """
 
     seed: int
     weights: Weights
     selected_step: int
-    history: list[dict[str, float]]
+    history: list[Row]
     images_per_second: float
+    diverged: Divergence | None = None
 
 
-def train_seed(task: Task, *, seed: int, state_file: Path, callbacks: Sequence[pl.Callback] = ()) -> Trained:
-    """Train one seed from its start or from `state_file`; `callbacks` may look on.
+def train_seed(task: Task, *, seed: int, state_file: Path, on_step: OnStep | None = None) -> Trained:
+    """Train one seed from its start or from `state_file`; `on_step` is told each step that is done.
 
-    Raises TouchstoneError where the loss is not finite or a phase names a module that the net has not.
+    Raises TouchstoneError where a phase names a module that the net has not, and where training diverges while
+    `on_divergence` is fail.
     """
-    classifier = _classifier(task, seed)
-    keeper = Keeper(
-        seed=seed,
-        select=task.settings.select,
-        num_steps=task.num_steps,
-        steps_per_epoch=task.steps_per_epoch,
-        is_eval=task.is_eval,
-        state_file=state_file,
-        save_seconds=task.machine.save_seconds,
-        title=f"{task.title} seed {seed}",
-    )
-    keeper.restore(classifier)
+    make_deterministic(task.settings.deterministic)
+    learner = new_learner(task, seed)
+    keeper = Keeper(task, seed=seed, state_file=state_file)
+    keeper.restore(learner)
     start, began = keeper.progress.step, time.perf_counter()
-    for span in task.spans:
-        if keeper.progress.step < span.stop:
-            _train_span(task, span, classifier, keeper, callbacks)
+    known = task.settings.model_dump(mode="json")
+    with loggers.opened(task.machine.loggers, run=task.title, seed=seed, settings=known, start=start) as logs:
+        keeper.loggers = logs
+        for span in task.spans:
+            if keeper.progress.step < span.stop and keeper.progress.diverged is None:
+                _train_span(task, span, learner, keeper, on_step)
     seconds = time.perf_counter() - began
-    rate = (task.num_steps - start) * task.settings.batch_size / seconds
-    progress = keeper.progress
-    if progress.best is None:
-        return Trained(seed, snapshot(classifier.judged), task.num_steps, progress.history, rate)
-    return Trained(seed, progress.best, progress.best_step, progress.history, rate)
+    return _result(keeper, learner, keeper.steps_here * task.settings.batch_size / seconds)
 
 
-def _classifier(task: Task, seed: int) -> Classifier:
+def _result(keeper: Keeper, learner: Learner, rate: float) -> Trained:
+    p = keeper.progress
+    if p.diverged is not None:
+        return Trained(keeper.seed, p.finite, p.finite_step, p.history, rate, Divergence(**p.diverged))  # type: ignore[arg-type]
+    if p.best is None:
+        return Trained(keeper.seed, snapshot(learner.classifier.judged), keeper.num_steps, p.history, rate)
+    return Trained(keeper.seed, p.best, p.best_step, p.history, rate)
+
+
+def new_learner(task: Task, seed: int) -> Learner:
+    """A learner with the first weights of a seed: the same for every arm."""
     settings = task.settings
-    torch.manual_seed(derive(seed, "init"))  # the same initial weights for every arm
+    torch.manual_seed(derive(seed, "init"))
     net = build(
         settings.net,
         num_classes=len(task.classes),
@@ -81,30 +88,48 @@ def _classifier(task: Task, seed: int) -> Classifier:
     )
     if task.body is not None:
         start_from(net, task.body)
-    return Classifier(
-        net,
-        head=head_of(settings.net),
-        mean=task.mean,
-        std=task.std,
-        ema_decay=settings.ema_decay,
-        test_flips=settings.test_flips,
+    classifier = Classifier(
+        net, head=head_of(settings.net), mean=task.mean, std=task.std, test_flips=settings.test_flips
+    )
+    return Learner(
+        classifier,
+        settings,
+        labels=task.labels,
+        num_classes=len(task.classes),
+        steps_per_epoch=task.steps_per_epoch,
     )
 
 
-def _train_span(
-    task: Task, span: Span, classifier: Classifier, keeper: Keeper, callbacks: Sequence[pl.Callback]
-) -> None:
+def _train_span(task: Task, span: Span, learner: Learner, keeper: Keeper, on_step: OnStep | None) -> None:
     start = keeper.progress.step
-    if start == span.first:
-        classifier.resume = None  # a state saved at the end of the phase before
+    enter(task, span, learner, step=start)
+    data, validator = _inputs(task, span, learner.classifier)
+    keeper.enter(span, validator)
+    learner.again = lambda: (inputs for inputs, _ in stream(task, span, data, seed=keeper.seed, start=_last_pass(task)))
+    batches = stream(task, span, data, seed=keeper.seed, start=start)
+    fit = plain.fit
+    if task.settings.engine == "lightning":
+        from touchstone.training import lightning  # here: it takes seconds to import
+
+        fit = lightning.fit
+    fit(learner, batches, keeper, machine=task.machine, on_step=on_step)
+
+
+def enter(task: Task, span: Span, learner: Learner, *, step: int) -> None:
+    """Let a learner begin, or go on with, a span of its task. Raises TouchstoneError on an unknown module."""
+    where, is_last = device(task.machine.accelerator), span is task.spans[-1]
     try:
-        classifier.enter(span.phase, num_steps=span.stop - span.first, steps_per_epoch=task.steps_per_epoch)
+        learner.enter(span, step=step, is_last=is_last, device=where)
     except TouchstoneError as error:
         raise TouchstoneError(f"{task.title}: {error}") from error
-    keeper.phase = task.spans.index(span) + 1 if len(task.spans) > 1 else 0
-    trainer = lean(task.machine, [keeper, *callbacks])  # first: it makes what follows deterministic
-    data, keeper.validate = _inputs(task, span, classifier)
-    stream = Batches(
+
+
+def stream(task: Task, span: Span, data: TrainingSet, *, seed: int, start: int = 0) -> Iterable[Batch]:
+    """The batches of the task's stream from `start` to the span's end.
+
+    An item is a whole batch, in the stream's order: no sampler, no collation.
+    """
+    found = Batches(
         data,
         task.labels,
         view=task.view,
@@ -113,11 +138,14 @@ def _train_span(
         num_steps=task.num_steps,
         start=start,
         stop=span.stop,
-        seed=keeper.seed,
+        seed=seed,
     )
-    # An item is a whole batch, in the stream's order: no sampler, no collation.
-    loader = DataLoader(stream, batch_size=None, num_workers=task.machine.num_workers)
-    trainer.fit(classifier, loader)
+    return DataLoader(found, batch_size=None, num_workers=task.machine.num_workers)
+
+
+def _last_pass(task: Task) -> int:
+    """The step at which the last pass over the training images begins."""
+    return max(0, task.num_steps - math.ceil(task.steps_per_epoch))
 
 
 Validator = Callable[[Classifier], tuple[float, float]]
@@ -127,8 +155,9 @@ def _inputs(task: Task, span: Span, classifier: Classifier) -> tuple[TrainingSet
     """What is trained on and how it is validated: features where they cannot change, images otherwise."""
     settings, data = task.settings, task.data
     seen: list[np.ndarray] = []
-    fixed = not span.online and is_frozen_but_head(classifier.net, classifier.head)
-    if fixed and settings.feature_cache and task.features is not None:
+    fixed = span.is_fixed and is_frozen_but_head(classifier.net, classifier.head)
+    exact = settings.precision == "fp32"  # features are
+    if fixed and exact and settings.feature_cache and task.features is not None:
         backbone = _backbone(task, classifier, task.view)
         parts = zip(data.parts, data.part_sizes, strict=True)
         data = replace(data, parts=[backbone.see(pixels, sizes, folder=task.features) for pixels, sizes in parts])
@@ -141,13 +170,12 @@ def _inputs(task: Task, span: Span, classifier: Classifier) -> tuple[TrainingSet
 
 
 def _backbone(task: Task, classifier: Classifier, view: View) -> Backbone:
-    where = torch.device(device(task.machine.accelerator))
     return Backbone(
-        classifier.net.to(where),
+        classifier.net,
         name=task.settings.net,
         options=task.settings.options,
-        mean=classifier.mean.to(where),
-        std=classifier.std.to(where),
+        mean=classifier.mean,
+        std=classifier.std,
         view=view,
     )
 

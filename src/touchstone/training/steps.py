@@ -1,4 +1,4 @@
-"""What goes on beside the steps of any training: their seeds, the progress bar, the resume state."""
+"""What goes on beside the steps of any training: their seeds, the progress bar, the resume state. Of no engine."""
 
 import os
 import time
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import pytorch_lightning as pl
 import torch
 from tqdm import tqdm
 
@@ -15,8 +14,11 @@ from touchstone.seeds import derive
 REFRESH_STEPS = 20  # of the progress bar
 
 
-class Resumable(Protocol):
-    """A LightningModule that can say all it knows, and take it up again."""
+class Trainee(Protocol):
+    """What is trained: it can say all it knows, and take it up again."""
+
+    @property
+    def device(self) -> torch.device: ...
 
     def state(self) -> dict[str, Any]: ...
 
@@ -30,33 +32,35 @@ class Progress:
     step: int = 0
 
 
-class Steps(pl.Callback):
-    """Counts and seeds the steps of a stream that Lightning runs through once.
+class Steps:
+    """Counts and seeds the steps of a stream that an engine runs through once: `begin`, then `before` and `after` each
+    step until `is_over` or the stream's end, `end`.
 
     state_file: where the resume state lies, written every `save_seconds`: the interval does not change the bytes.
     """
 
     progress: Progress
     phase = 0  # of several, counted from 1; shown by the bar
+    is_over = False  # whether what is left of the stream is to be left
 
     def __init__(self, *, seed: int, num_steps: int, state_file: Path, save_seconds: float, title: str) -> None:
         self.seed, self.num_steps = seed, num_steps
         self.state_file, self.save_seconds, self.title = state_file, save_seconds, title
 
-    def after_step(self, module: Any, outputs: dict[str, torch.Tensor]) -> None:
+    def after_step(self, trainee: Any, outputs: dict[str, torch.Tensor]) -> None:
         """What a kind of training does after a step; `progress.step` is its number."""
         raise NotImplementedError
 
-    def restore(self, module: Resumable) -> None:
+    def restore(self, trainee: Trainee) -> None:
         """Go on where an earlier process was stopped, if one was."""
         if not self.state_file.exists():
             return
         state = torch.load(self.state_file, weights_only=True, map_location="cpu")
-        module.restore(state["module"])
+        trainee.restore(state["module"])
         self.progress = type(self.progress)(**state["progress"])
         print(f"{self.title}: resumed at step {self.progress.step} of {self.num_steps}")
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def begin(self, trainee: Trainee) -> None:
         self.saved = time.monotonic()
         self.bar = tqdm(
             total=self.num_steps,
@@ -67,29 +71,33 @@ class Steps(pl.Callback):
             mininterval=0.5,
         )
 
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+    def before(self, trainee: Trainee) -> None:
         seed = derive(self.seed, "step", self.progress.step)  # draws after a resume are what they would have been
-        if pl_module.device.type == "cpu":
+        if trainee.device.type == "cpu":
             torch.default_generator.manual_seed(seed)  # 100 times cheaper than torch.manual_seed
         else:
             torch.manual_seed(seed)
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def after(self, trainee: Trainee, outputs: dict[str, torch.Tensor]) -> None:
         self.progress.step += 1
-        self.after_step(pl_module, outputs)
-        if time.monotonic() - self.saved > self.save_seconds:
-            self.save(pl_module)
+        self.after_step(trainee, outputs)
+        if self.is_at_rest(trainee) and time.monotonic() - self.saved > self.save_seconds:
+            self.save(trainee)
         if self.progress.step % REFRESH_STEPS == 0 or self.progress.step == self.num_steps:
             self.bar.update(self.progress.step - self.bar.n)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def end(self) -> None:
         self.bar.close()
 
-    def save(self, module: Resumable) -> None:
+    def is_at_rest(self, trainee: Any) -> bool:
+        """Whether the trainee's state is whole between two steps."""
+        return True
+
+    def save(self, trainee: Trainee) -> None:
         """Write the resume state so that a kill at any moment leaves the old one or the new one."""
         new = self.state_file.with_suffix(".new")
         with open(new, "wb") as file:
-            torch.save({"module": module.state(), "progress": vars(self.progress)}, file)
+            torch.save({"module": trainee.state(), "progress": vars(self.progress)}, file)
             file.flush()
             os.fsync(file.fileno())
         new.replace(self.state_file)

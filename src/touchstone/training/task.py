@@ -7,13 +7,18 @@ from typing import Any
 import numpy as np
 
 from touchstone.arms import TrainingSet
+from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, class_indices
 from touchstone.loaders import View, statistics
 from touchstone.model_sections import Model, Phase
 from touchstone.online import Online
 from touchstone.origin import Origin, Tensors
+from touchstone.precision import check_precision
 from touchstone.predict import device
 from touchstone.sections import Machine
+from touchstone.training.divergence import Watch
+from touchstone.training.loggers import check_loggers
+from touchstone.training.loss import chance
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,15 @@ class Span:
             hflip=p.hflip,
             brightness=p.jitter_brightness,
             contrast=p.jitter_contrast,
+            saturation=p.jitter_saturation,
+            hue=p.jitter_hue,
+            rotate_deg=p.rotate_deg,
         )
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether an image is the same in each epoch."""
+        return not self.online and not self.phase.mixes
 
 
 @dataclass(frozen=True)
@@ -77,8 +90,21 @@ class Task:
             return True
         if self.settings.eval_steps:
             return step % self.settings.eval_steps == 0
+        return self.is_epoch_end(step)
+
+    def is_epoch_end(self, step: int) -> bool:
+        """Whether a pass over the training images ends with step number `step`."""
         per_step, count = self.settings.batch_size, len(self.data)
         return step * per_step // count > (step - 1) * per_step // count
+
+    def watch(self, span: Span) -> Watch:
+        """What judges whether training in a span has diverged."""
+        return Watch(
+            num_classes=len(self.classes),
+            chance=chance(span.phase, self.labels, len(self.classes)),
+            collapse_epochs=self.settings.collapse_epochs,
+            steps_per_epoch=self.steps_per_epoch,
+        )
 
 
 def task(
@@ -97,7 +123,8 @@ def task(
     meta: what preparation wrote to meta.json. features: see `Task`. origin: what to start from (`read_origin`).
     """
     classes = meta["classes"]
-    device(machine.accelerator)  # one that is not there is an error before any work
+    _check_machine(settings, machine)
+    _check_validation(title, settings, len(val))
     note, body = origin
     mean, std = (note.mean, note.std) if note.mean and note.std else statistics(data)
     return Task(
@@ -117,6 +144,22 @@ def task(
         machine=machine,
         features=features,
     )
+
+
+def _check_machine(settings: Model, machine: Machine) -> None:
+    """What is not there is an error before any work."""
+    check_precision(settings.precision, device(machine.accelerator))
+    check_loggers(machine.loggers)
+
+
+def _check_validation(title: str, settings: Model, num_images: int) -> None:
+    watchers = [f"schedule: {p.schedule}" for p in settings.plan() if p.schedule == "plateau"]
+    watchers += [f"patience: {settings.patience}"] if settings.patience else []
+    if watchers and not num_images:
+        raise TouchstoneError(
+            f"{title}: {watchers[0]} watches the validation images, and there are none; set data.val_fraction above 0, "
+            "or train without it"
+        )
 
 
 def _spans(settings: Model, num_images: int) -> tuple[Span, ...]:
