@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from touchstone import params
-from touchstone.ensembles import combine
+from touchstone.ensembles import combine, decider, sound
 from touchstone.imageset import replaced
-from touchstone.probs import load_probs, predictions
+from touchstone.probs import load_diverged, load_probs, predictions
 from touchstone.stage import run
 
 
@@ -20,9 +20,11 @@ def main() -> None:
     with replaced(Path("data/ensembles")) as folder:
         for name, ensemble in params.load().ensembles.items():
             (folder / name).mkdir()
+            diverged = [run for run, seeds in load_diverged(Path("data/probs"), ensemble.members).items() if seeds]
+            chosen = sound(ensemble.members, diverged)
             for split in ("val", "test", "unlabelled"):
-                members = load_probs(Path("data/probs"), ensemble.members, split)
-                probs = combine(ensemble.rule, members, prefer=ensemble.prefer)
+                members = load_probs(Path("data/probs"), chosen, split)
+                probs = combine(ensemble.rule, members, prefer=decider(chosen, ensemble.prefer))
                 np.save(folder / name / f"{split}.npy", probs)
             predictions(probs, names, classes).to_csv(folder / name / "predictions.csv", index=False)
 

@@ -8,7 +8,7 @@ import pandas as pd
 from touchstone import params
 from touchstone.evaluation import class_table, confusion_table, entries, evaluate
 from touchstone.imageset import class_indices, replaced
-from touchstone.probs import load_all
+from touchstone.probs import load_all, load_diverged
 from touchstone.stage import run
 
 PREPARED = Path("data/prepared")
@@ -24,7 +24,8 @@ def main() -> None:
         for split in ("val", "test")
     }
     val, test = (load_all(Path("data"), settings, split) for split in ("val", "test"))
-    every = entries(settings, test, val, labels["val"])
+    diverged = load_diverged(Path("data/probs"), settings.runs)
+    every = entries(settings, test, val, labels["val"], diverged)
     with replaced(Path("data/plots")) as folder:
         for kind, table in (("confusion", confusion_table), ("classes", class_table)):
             (folder / kind).mkdir()

@@ -1,5 +1,6 @@
-"""predict@<model>-<arm>: data/runs/<model>-<arm> x splits -> data/probs/<model>-<arm>/{val,test,unlabelled}.npy."""
+"""predict@<run>: data/runs/<run> x splits -> data/probs/<run>/{val,test,unlabelled}.npy, diverged.json."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def main() -> None:
             images = load(Path("data/prepared") / split)
             probs = [probabilities(net, images, view=card.view, num_classes=len(card.classes)) for net in nets]
             np.save(folder / f"{split}.npy", np.stack(probs))
+        (folder / "diverged.json").write_text(json.dumps(card.diverged, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from touchstone.ensembles import combine, tied
+from touchstone.ensembles import combine, decider, sound, tied
 from touchstone.errors import TouchstoneError
 
 
@@ -53,3 +53,12 @@ def test_seeds_are_joined_seed_by_seed_and_no_images_give_no_decisions() -> None
 def test_members_of_other_shapes_are_refused() -> None:
     with pytest.raises(TouchstoneError, match="differ in shape"):
         combine("mean", {"a": probs(0), "b": probs(0, 1)}, prefer="")
+
+
+def test_members_that_diverged_are_left_out_and_the_first_decides_in_place_of_the_preferred() -> None:
+    members = ("a", "b", "c")
+    assert sound(members, []) == ["a", "b", "c"]
+    assert sound(members, ["b", "x"]) == ["a", "c"]
+    assert sound(members, members) == ["a", "b", "c"], "there is nothing else to make it of"
+    assert decider(["a", "c"], "c") == "c"
+    assert decider(["a", "c"], "b") == "a"

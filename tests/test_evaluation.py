@@ -31,11 +31,12 @@ def probs(rate: float, seed: int, labels: np.ndarray = LABELS) -> np.ndarray:
 
 TEST = {"one-real": probs(0.4, 0), "one-repeat": probs(0.95, 1), "two-real": probs(0.7, 2), "two-repeat": probs(0.7, 3)}
 TEST["vote"] = TEST["two-real"]
+NONE: dict[str, dict[str, str]] = {name: {} for name in TEST if name != "vote"}
 VAL = {name: value[:, :12] for name, value in TEST.items()} | {"two-real": probs(0.0, 0)[:, :12]}
 
 
 def test_runs_are_compared_with_their_model_on_the_baseline_arm() -> None:
-    every = {e.name: e for e in entries(settings(), TEST, VAL, LABELS[:12])}
+    every = {e.name: e for e in entries(settings(), TEST, VAL, LABELS[:12], NONE)}
     assert {name: e.baseline for name, e in every.items()} == {
         "one-real": "",
         "one-repeat": "one-real",
@@ -47,13 +48,13 @@ def test_runs_are_compared_with_their_model_on_the_baseline_arm() -> None:
 
 def test_without_validation_an_ensemble_is_compared_with_its_preferred_member() -> None:
     none = {name: value[:, :0] for name, value in VAL.items()}
-    every = {e.name: e for e in entries(settings(), TEST, none, LABELS[:0])}
+    every = {e.name: e for e in entries(settings(), TEST, none, LABELS[:0], NONE)}
     assert every["vote"].baseline == "two-real"
     assert "val_accuracy" not in evaluate(list(every.values()), LABELS, settings())["vote"]
 
 
 def test_metrics_are_flat_sorted_rounded_and_the_verdict_follows_the_interval() -> None:
-    metrics = evaluate(entries(settings(), TEST, VAL, LABELS[:12]), LABELS, settings())
+    metrics = evaluate(entries(settings(), TEST, VAL, LABELS[:12], NONE), LABELS, settings())
     row = metrics["one-repeat"]
     assert list(row) == sorted(row)
     assert row["verdict"] == "helps"
@@ -66,7 +67,7 @@ def test_metrics_are_flat_sorted_rounded_and_the_verdict_follows_the_interval() 
 
 
 def test_class_accuracies_are_the_confusion_diagonal() -> None:
-    entry = entries(settings(), TEST, VAL, LABELS[:12])[2]
+    entry = entries(settings(), TEST, VAL, LABELS[:12], NONE)[2]
     table = confusion_table(entry, LABELS, CLASSES)
     assert len(table) == 2 * 60
     matrix = table.groupby(["actual", "predicted"]).size().unstack(fill_value=0)
@@ -74,3 +75,40 @@ def test_class_accuracies_are_the_confusion_diagonal() -> None:
     found = class_table(entry, LABELS, CLASSES)
     assert found["accuracy"].tolist() == pytest.approx(diagonal, abs=1e-5)
     assert found["n_test"].tolist() == [20, 20, 20]
+
+
+def scored(**diverged: str) -> dict[str, dict[str, float | str]]:
+    """The metrics where training of some runs diverged in seed 1."""
+    failed = NONE | {name.replace("_", "-"): {"1": text} for name, text in diverged.items()}
+    return evaluate(entries(settings(), TEST, VAL, LABELS[:12], failed), LABELS, settings())
+
+
+def test_a_run_that_diverged_has_no_gain_and_its_ensemble_leaves_it_out() -> None:
+    sound, metrics = scored(), scored(one_repeat="boom")
+    assert metrics["one-repeat"]["diverged"] == "1 of 2 seeds"
+    assert metrics["one-repeat"]["verdict"] == "diverged"
+    assert not {"gain", "gain_low", "gain_high"} & metrics["one-repeat"].keys()
+    assert metrics["one-repeat"]["accuracy"] == sound["one-repeat"]["accuracy"], "of all seeds, not of survivors"
+    assert metrics["two-repeat"] == sound["two-repeat"]
+    assert metrics["vote"] == sound["vote"], "no member of it"
+    assert "diverged" not in str(sound)
+
+
+def test_where_the_baseline_diverged_nothing_can_be_compared_with_it() -> None:
+    """An ensemble of one member left is none."""
+    metrics = scored(one_real="boom")
+    assert metrics["one-real"]["diverged"] == "1 of 2 seeds"
+    assert "verdict" not in metrics["one-real"]
+    assert metrics["one-repeat"]["verdict"] == "diverged"
+    assert "diverged" not in metrics["one-repeat"]
+    assert metrics["vote"]["left_out"] == "one-real"
+    assert metrics["vote"]["baseline"] == "two-real", "the best of those it is made of"
+    assert metrics["vote"]["diverged"] == "every member but two-real"
+    assert "gain" not in metrics["vote"], "it would be compared with itself"
+
+
+def test_an_ensemble_whose_members_all_diverged_has_diverged() -> None:
+    metrics = scored(one_real="boom", two_real="boom")
+    assert metrics["vote"]["diverged"] == "every member"
+    assert metrics["vote"]["verdict"] == "diverged"
+    assert "left_out" not in metrics["vote"]

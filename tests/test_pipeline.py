@@ -31,7 +31,7 @@ TINY = (
     " num_res_blocks: 1, min_diversity: 0, max_diversity: 99, num_threads: 1},"
     " sample: {per_class: 4, block: 2, num_inference_steps: 10}}}",
     "arms={real: {add: []}, fixed: {add: [tilt, ddpm]}}",
-    "models={lenet: {input_size: 16}, simple: {input_size: 16, lr: 0.002}}",
+    "models={lenet: {input_size: 16, lr: auto}, simple: {input_size: 16, lr: 0.002, engine: torch}}",
     "ensembles={vote: {rule: majority, members: [lenet-real, simple-real, simple-fixed], prefer: lenet-real}}",
     "compare.num_resamples=200",
     "audit.num_draws=2",
@@ -124,17 +124,42 @@ def test_plots_and_metrics_commands_work(space: Path) -> None:
 
 
 def test_one_number_changed_reruns_what_depends_on_it(space: Path) -> None:
-    done = run("dvc", "exp", "run", "-S", "models.simple.lr=1e-05", "--name", "slow-lr", cwd=space)
+    """Here to one at which training diverges: the rest of the pipeline goes on, to a report that says so."""
+    done = run("dvc", "exp", "run", "-S", "models.simple.lr=10", "--name", "high-lr", cwd=space)
     ran = stages_run(done.stdout)
     expected = {f"{stage}@simple-{arm}" for stage in ("train", "predict") for arm in ("real", "fixed")}
-    assert ran == expected | {"check", "nets", "pretrained", "ensemble", "evaluate", "report"}
+    assert ran == expected | {"check", "nets", "pretrained", "find_lr@simple", "ensemble", "evaluate", "report"}
     diff = run("dvc", "metrics", "diff", "--md", "--no-path", cwd=space).stdout
     assert re.search(r"\| simple-real\.accuracy +\| [\d.]+ +\| [\d.]+ +\| -?[\d.]+ +\|", diff)
     assert "| lenet-real." not in diff
+    assert re.search(r"simple-real seed 0: diverged after \d\.\d epochs, at step \d: the training loss is", done.stdout)
+    metrics = json.loads((space / "metrics/metrics.json").read_text())
+    assert metrics["simple-real"]["diverged"] == metrics["simple-fixed"]["diverged"] == "2 of 2 seeds"
+    assert metrics["simple-fixed"]["verdict"] == "diverged"
+    assert metrics["vote"]["left_out"] == "simple-real, simple-fixed"
+    assert metrics["vote"]["diverged"] == "every member but lenet-real"
+    assert metrics["vote"]["accuracy"] == metrics["lenet-real"]["accuracy"]
+    for name in ("report.html", "report.md"):
+        text = (space / "metrics" / name).read_text()
+        assert "simple-fixed, seed 0: diverged after" in text
+        assert "; so did seed 1." in text
+        assert "vote leaves out simple-real, simple-fixed, whose training diverged." in text
+
+
+def test_a_learning_rate_is_found_once_for_all_arms(space: Path) -> None:
+    found = json.loads((space / "data/lr/lenet.json").read_text())["lr"]
+    assert 1e-5 < found < 1
+    curve = pd.read_csv(space / "data/lr_curves/lenet.csv")
+    assert list(curve) == ["lr", "loss", "smoothed"]
+    assert f"auto: {found:g}" in (space / "metrics/report.md").read_text()
+    assert json.loads((space / "data/lr/simple.json").read_text()) == {"lr": None}
+    assert pd.read_csv(space / "data/lr_curves/simple.csv").empty
+    rates = [pd.read_csv(space / f"data/rates/lenet-{arm}.csv") for arm in ("real", "fixed")]
+    assert rates[0].equals(rates[1])
 
 
 def test_going_back_runs_nothing(space: Path) -> None:
-    run("dvc", "exp", "run", "-S", "models.simple.lr=1e-05", cwd=space)  # from the run cache, by now
+    run("dvc", "exp", "run", "-S", "models.simple.lr=10", cwd=space)  # from the run cache, by now
     reset(space)
     assert stages_run(run("dvc", "repro", cwd=space).stdout) == set()
 
@@ -144,7 +169,7 @@ def test_a_new_model_file_runs_only_its_own(space: Path) -> None:
     (space / "src/touchstone/models/mine.py").write_text(net)
     run("git", "add", "src", cwd=space)  # experiments take along what git knows
     ran = stages_run(run("dvc", "exp", "run", "-S", "+models.mine={input_size: 16}", cwd=space).stdout)
-    own = {f"{stage}@mine-{arm}" for stage in ("train", "predict") for arm in ("real", "fixed")}
+    own = {f"{stage}@mine-{arm}" for stage in ("train", "predict") for arm in ("real", "fixed")} | {"find_lr@mine"}
     assert ran == own | {"check", "nets", "pretrained", "ensemble", "evaluate", "report"}
 
 
@@ -167,7 +192,7 @@ def test_training_hangs_on_the_hash_of_its_own_weights(space: Path) -> None:
     tensors = safetensors.numpy.load_file(weights)
     safetensors.numpy.save_file({name: value + 1 for name, value in tensors.items()}, weights)
     ran = stages_run(run("dvc", "repro", *sorted(own), "train@lenet-real", cwd=space).stdout)
-    assert ran == own | {"pretrained"}
+    assert ran == own | {"pretrained", "find_lr@simple"}
     weights.unlink()
 
 

@@ -16,7 +16,7 @@ from touchstone.evaluation import class_table, confusion_table, entries, evaluat
 from touchstone.figures import save_with_sheet
 from touchstone.imageset import class_indices, load
 from touchstone.preparation import prepare
-from touchstone.probs import load_all, predictions
+from touchstone.probs import load_all, load_diverged, predictions
 from touchstone.report import charts, html, markdown, runtime, tables, words, write
 from touchstone.report.facts import Facts
 from touchstone.report.gather import gather
@@ -33,7 +33,7 @@ data:
 seed: 0
 transforms: {tilt: {rotate_deg: 10, hflip: true}}
 arms: {real: {add: []}, more: {add: [tilt]}}
-models: {lenet: {options: {width: 2}}}
+models: {lenet: {options: {width: 2}, lr: RATE}}
 generators: {gan: {kind: dcgan, fit: {num_steps: 3}, sample: {per_class: 2, filter: {min_confidence: 0.5}}}}
 audit: {seed: 5, encoder: {net: lenet}}
 train: {num_steps: 20, batch_size: 4, eval_steps: 10, seeds: SEEDS}
@@ -59,10 +59,21 @@ def raw(*, val: bool, unlabelled: bool) -> ArraySet:
     return ArraySet(CLASSES, images, pixels)
 
 
-def workspace(root: Path, *, val: bool = True, unlabelled: bool = True, seeds: str = "[0, 1]") -> Path:
-    """What the stages leave on disk, made by the functions that they call, with predictions that are made up."""
+def workspace(
+    root: Path,
+    *,
+    val: bool = True,
+    unlabelled: bool = True,
+    seeds: str = "[0, 1]",
+    diverged: str = "",
+    lr: str = "0.01",
+) -> Path:
+    """What the stages leave on disk, made by the functions that they call, with predictions that are made up.
+
+    diverged: the run whose first seed did.
+    """
     data = root / "data"
-    (root / "params.yaml").write_text(PARAMS.replace("SEEDS", seeds))
+    (root / "params.yaml").write_text(PARAMS.replace("SEEDS", seeds).replace("RATE", lr))
     settings = params.load(root / "params.yaml")
     prepare(raw(val=val, unlabelled=unlabelled), data=settings.data, to=data / "prepared", sheet_size=4)
     train = load(data / "prepared/train")
@@ -76,8 +87,12 @@ def workspace(root: Path, *, val: bool = True, unlabelled: bool = True, seeds: s
         _predict(data, name, ones, num_seeds=len(settings.train.seeds))
         history = {"step": [10, 20], "epoch": [5, 10], "train_loss": [1.5, 0.01]}
         history |= {"val_loss": [1.0, 0.5], "val_accuracy": [0.5, 1.0]} if val else {"val_loss": "", "val_accuracy": ""}
+        history["lr"] = [0.01, 0.001]
         (data / "curves").mkdir(exist_ok=True)
         pd.DataFrame(history).to_csv(data / f"curves/{name}.csv", index=False)
+        failed = {"0": "diverged after 1.5 epochs: <boom>"} if name == diverged else {}
+        (data / f"probs/{name}/diverged.json").write_text(json.dumps(failed))
+    _find_lr(data, lr)
     _ensemble(data, settings)
     _evaluate(root, settings)
     _generate_and_audit(root)
@@ -107,6 +122,15 @@ def _generate_and_audit(root: Path) -> None:
         shutil.copy(root / "data/pools/tilt/sheet.png", root / f"data/audit/{name}.png")
 
 
+def _find_lr(data: Path, lr: str) -> None:
+    (data / "lr").mkdir()
+    (data / "lr_curves").mkdir()
+    (data / "lr/lenet.json").write_text(json.dumps({"lr": 0.003 if lr == "auto" else None}))
+    if lr == "auto":
+        curve = {"lr": [0.0001, 0.001, 0.01], "loss": [2.3, 1.5, 3.0], "smoothed": [2.2, 1.6, 2.0]}
+        pd.DataFrame(curve).to_csv(data / "lr_curves/lenet.csv", index=False)
+
+
 def _predict(data: Path, name: str, ones: list[float], *, num_seeds: int) -> None:
     (data / "probs" / name).mkdir(parents=True)
     for split in SPLITS:
@@ -131,7 +155,7 @@ def _evaluate(root: Path, settings: params.Params) -> None:
     data = root / "data"
     labels = {s: class_indices(load(data / "prepared" / s).table["label"], CLASSES) for s in ("val", "test")}
     val, test = (load_all(data, settings, split) for split in ("val", "test"))
-    every = entries(settings, test, val, labels["val"])
+    every = entries(settings, test, val, labels["val"], load_diverged(data / "probs", settings.runs))
     for kind, table in (("confusion", confusion_table), ("classes", class_table)):
         (data / "plots" / kind).mkdir(parents=True)
         for entry in every:
@@ -187,7 +211,7 @@ def _text(page: str) -> str:
 def test_each_verdict_is_worded_and_grouped(facts: Facts) -> None:
     def entry(verdict: str) -> object:
         scores = {"verdict": verdict, "gain": -0.01, "gain_low": -0.02, "gain_high": 0.0}
-        return type(facts.entries[0])("m-more", "run", f"m_{verdict}", "more", scores, np.eye(2), (), 0)
+        return type(facts.entries[0])("m-more", "run", f"m_{verdict}", "more", scores, np.eye(2), (), 0, {})
 
     found = words._clauses([entry(v) for v in ("inconclusive", "hurts", "helps", "helps")], facts.params)
     assert "".join(part.text for part in found) == (
@@ -388,7 +412,7 @@ def test_unlabelled_predictions(page: str, twin: str) -> None:
 def test_without_validation_split_and_with_one_seed(bare: Facts) -> None:
     assert "its first one, as there are no validation images" in words.beside(bare.entry("both"), bare)
     page, twin = html.render(bare), markdown.render(bare)
-    assert [chart.title for chart in charts.curves(bare, "lenet")] == ["Training loss, log scale"]
+    assert [chart.title for chart in charts.curves(bare, "lenet")] == ["Training loss, log scale", "Learning rate"]
     assert "Validation" not in page
     assert "There are none." in page
     for text in (page, twin):
@@ -443,3 +467,39 @@ def test_runtime_notes(tmp_path: Path) -> None:
 
 def test_runtime_without_notes(tmp_path: Path) -> None:
     assert "No stage has left a note yet." in runtime.render(tmp_path / "none")
+
+
+def test_a_run_that_diverged_is_named_first_and_drawn_nowhere(tmp_path: Path) -> None:
+    facts = facts_of(workspace(tmp_path, diverged="lenet-more"))
+    page, twin = html.render(facts), markdown.render(facts)
+    [sentence] = words.arm_sentences(facts)
+    assert "".join(part.text for part in sentence) == "more diverged with lenet (1 of 2 seeds)."
+    assert words.failures(facts) == [
+        "lenet-more, seed 0: diverged after 1.5 epochs: <boom>.",
+        "both leaves out lenet-more, whose training diverged.",
+    ]
+    assert "&lt;boom&gt;" in page
+    assert "diverged: 1 of 2 seeds" in page
+    assert "diverged: 1 of 2 seeds" in twin
+    assert "left out: lenet-more, diverged" in twin
+    assert charts.forest(facts) is None, "no interval, no bar"
+    assert facts.entry("both").scores["baseline"] == "lenet-real"
+
+
+def test_where_the_baseline_diverged_there_is_nothing_to_draw(tmp_path: Path) -> None:
+    facts = facts_of(workspace(tmp_path, diverged="lenet-real"))
+    [sentence] = words.arm_sentences(facts)
+    assert "".join(part.text for part in sentence) == "more diverged with lenet (its baseline)."
+    assert "diverged: its baseline" in html.render(facts)
+
+
+def test_a_learning_rate_that_was_found_is_told_and_drawn(tmp_path: Path, facts: Facts, page: str) -> None:
+    found = facts_of(workspace(tmp_path, lr="auto"))
+    text = html.render(found)
+    assert "Learning-rate finder" in text
+    assert "Learning-rate finder" not in page
+    assert "auto: 0.003" in text
+    assert "auto: 0.003" in markdown.render(found)
+    [chart] = charts.rates(found).values()
+    assert [text for _, text in chart.x_ticks] == ["1e-4", "1e-3", "1e-2"]
+    assert [round(x) for x, _ in chart.x_ticks] == [0, 150, 300]

@@ -1,8 +1,20 @@
 """Probs* -> Probs: several runs that decide together, seed by seed."""
 
+from collections.abc import Collection, Sequence
+
 import numpy as np
 
 from touchstone.errors import TouchstoneError
+
+
+def sound(members: Sequence[str], diverged: Collection[str]) -> list[str]:
+    """The members whose training did not diverge in any seed; all of them, where it did in each."""
+    return [name for name in members if name not in diverged] or list(members)
+
+
+def decider(members: Sequence[str], prefer: str) -> str:
+    """The member that decides ties: the preferred one, or the first where that one is left out."""
+    return prefer if prefer in members else members[0]
 
 
 def combine(rule: str, members: dict[str, np.ndarray], *, prefer: str) -> np.ndarray:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from touchstone.compare import Verdict, paired_bootstrap
+from touchstone.compare import paired_bootstrap
+from touchstone.ensembles import decider, sound
 from touchstone.params import Params
 from touchstone.scores import correct, per_class_accuracy, score
+from touchstone.sections import Ensemble
 
 DIGITS = 5  # decimals in metrics files: below that is noise, and rounding keeps diffs clean
 
@@ -17,7 +19,9 @@ class Entry:
     """A run or an ensemble to be evaluated.
 
     probs: float32 (seeds, N, classes) on test. baseline: the entry it is compared with, "" for none. kind: run or
-    ensemble. val_accuracy: on validation, mean over the seeds; None without a validation split.
+    ensemble. val_accuracy: on validation, mean over the seeds; None without a validation split. diverged: of how many
+    seeds training diverged; of an ensemble, of which members, where it leaves less than two; "" of none. left_out:
+    members that are.
     """
 
     name: str
@@ -25,59 +29,86 @@ class Entry:
     probs: np.ndarray = field(repr=False)
     baseline: str
     val_accuracy: float | None = None
+    diverged: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 def entries(
-    params: Params, test: dict[str, np.ndarray], val: dict[str, np.ndarray], val_labels: np.ndarray
+    params: Params,
+    test: dict[str, np.ndarray],
+    val: dict[str, np.ndarray],
+    val_labels: np.ndarray,
+    diverged: dict[str, dict[str, str]],
 ) -> list[Entry]:
-    """Every declared run and ensemble, in the file's order; test and val: name -> Probs.
+    """Every declared run and ensemble, in the file's order; test and val: name -> Probs. diverged: `load_diverged`.
 
     A run is compared with its model on the baseline arm; an ensemble with its best member on validation (without
-    a validation split: the preferred one, or the first).
+    a validation split: the preferred one, or the first), of those that it is made of.
     """
     val_accuracy = {name: float(correct(p, val_labels).mean()) for name, p in val.items()} if len(val_labels) else {}
     out = []
     for model in params.models:
         for arm in params.arms:
             name, base = f"{model}-{arm}", f"{model}-{params.compare.baseline}"
-            out.append(Entry(name, "run", test[name], "" if name == base else base, val_accuracy.get(name)))
+            failed = f"{len(diverged[name])} of {_seeds(len(test[name]))}" if diverged[name] else ""
+            out.append(Entry(name, "run", test[name], "" if name == base else base, val_accuracy.get(name), failed))
     for name, ensemble in params.ensembles.items():
-        best = ensemble.prefer or ensemble.members[0]
-        if val_accuracy:
-            best = max(ensemble.members, key=val_accuracy.__getitem__)
-        out.append(Entry(name, "ensemble", test[name], best, val_accuracy.get(name)))
+        out.append(
+            _ensemble(name, ensemble, test[name], val_accuracy, [run for run, seeds in diverged.items() if seeds])
+        )
     return out
 
 
-def verdict(entry: Entry, test: dict[str, np.ndarray], labels: np.ndarray, params: Params) -> Verdict | None:
-    """The paired comparison with the entry's baseline, or None where it has none."""
-    if not entry.baseline:
-        return None
-    return paired_bootstrap(
-        correct(entry.probs, labels),
-        correct(test[entry.baseline], labels),
-        num_resamples=params.compare.num_resamples,
-        confidence=params.compare.confidence,
-        seed=params.seed,
-    )
+def _ensemble(
+    name: str, ensemble: Ensemble, probs: np.ndarray, val_accuracy: dict[str, float], diverged: list[str]
+) -> Entry:
+    members = sound(ensemble.members, diverged)
+    best = max(members, key=val_accuracy.__getitem__) if val_accuracy else decider(members, ensemble.prefer)
+    left_out = tuple(member for member in ensemble.members if member not in members)
+    failed = "every member" if members[0] in diverged else ""
+    if len(members) == 1:
+        failed = f"every member but {members[0]}"
+    return Entry(name, "ensemble", probs, best, val_accuracy.get(name), failed, left_out)
 
 
 def evaluate(all_entries: list[Entry], labels: np.ndarray, params: Params) -> dict[str, dict[str, float | str]]:
-    """The metrics file: entry -> scores, and gain, gain_low, gain_high, verdict, baseline where it has a baseline."""
-    test = {entry.name: entry.probs for entry in all_entries}
+    """The metrics file: entry -> scores, and gain, gain_low, gain_high, verdict, baseline where it has a baseline.
+
+    Where training of either diverged there is no gain, and the verdict is `diverged`: an average over the seeds that
+    survived would be of other seeds than the baseline's.
+    """
+    by_name = {entry.name: entry for entry in all_entries}
     metrics: dict[str, dict[str, float | str]] = {}
     for entry in all_entries:
         row: dict[str, float | str] = {**score(entry.probs, labels)}
         if entry.val_accuracy is not None:
             row["val_accuracy"] = entry.val_accuracy
-        found = verdict(entry, test, labels, params)
-        if found is not None:
-            row |= {"gain": found.gain, "gain_low": found.low, "gain_high": found.high}
-            row |= {"verdict": found.word, "baseline": entry.baseline}
+        row |= {"diverged": entry.diverged} if entry.diverged else {}
+        row |= {"left_out": ", ".join(entry.left_out)} if entry.left_out else {}
+        if entry.baseline:
+            row |= {"baseline": entry.baseline} | _compared(entry, by_name[entry.baseline], labels, params)
         metrics[entry.name] = {
             key: round(value, DIGITS) if isinstance(value, float) else value for key, value in sorted(row.items())
         }
     return metrics
+
+
+def _compared(entry: Entry, baseline: Entry, labels: np.ndarray, params: Params) -> dict[str, float | str]:
+    """verdict and, where both were trained to the end, gain, gain_low, gain_high."""
+    if entry.diverged or baseline.diverged:
+        return {"verdict": "diverged"}
+    found = paired_bootstrap(
+        correct(entry.probs, labels),
+        correct(baseline.probs, labels),
+        num_resamples=params.compare.num_resamples,
+        confidence=params.compare.confidence,
+        seed=params.seed,
+    )
+    return {"gain": found.gain, "gain_low": found.low, "gain_high": found.high, "verdict": found.word}
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"
 
 
 def confusion_table(entry: Entry, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:

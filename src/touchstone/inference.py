@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from touchstone.decode import decode, image_suffixes
-from touchstone.ensembles import combine
+from touchstone.ensembles import combine, decider, sound
 from touchstone.errors import BadImage, TouchstoneError, nearest
 from touchstone.params import Params
 from touchstone.predict import BATCH, device
@@ -34,7 +34,9 @@ class Decider:
     def decide(self, images: list[np.ndarray]) -> np.ndarray:
         """Prepared squares, each uint8 (S, S, C) -> float32 (seeds, B, classes)."""
         probs = {name: _probs(card, nets, images) for name, (card, nets) in self.members.items()}
-        return next(iter(probs.values())) if len(probs) == 1 else combine(self.rule, probs, prefer=self.prefer)
+        if not self.rule:  # a run
+            return next(iter(probs.values()))
+        return combine(self.rule, probs, prefer=self.prefer)
 
 
 def load_decider(name: str, *, params: Params, runs: Path) -> Decider:
@@ -45,11 +47,10 @@ def load_decider(name: str, *, params: Params, runs: Path) -> Decider:
     ensemble = params.ensembles.get(name)
     names = list(ensemble.members) if ensemble else [name]
     where = device(params.machine.accelerator)
-    members = {}
-    for member in names:
-        card = load_card(runs / member)
-        members[member] = (card, load_nets(runs / member, card, device=where))
-    return Decider(members, ensemble.rule if ensemble else "", ensemble.prefer if ensemble else "")
+    cards = {member: load_card(runs / member) for member in names}
+    chosen = sound(names, [member for member, card in cards.items() if card.diverged])
+    members = {m: (cards[m], load_nets(runs / m, cards[m], device=where)) for m in chosen}
+    return Decider(members, ensemble.rule if ensemble else "", decider(chosen, ensemble.prefer if ensemble else ""))
 
 
 def predict_folder(folder: Path, decider: Decider) -> tuple[pd.DataFrame, dict[str, str]]:

@@ -1,5 +1,6 @@
 """Probs on disk: float32 .npy (seeds, N, classes), rows in table order; and predictions for people."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +20,21 @@ def load_probs(folder: Path, names: Iterable[str], split: str) -> dict[str, np.n
             out[name] = np.load(file, allow_pickle=False)
         except (OSError, ValueError) as error:
             raise TouchstoneError(f"{file}: no readable predictions ({error}); run `dvc repro`") from error
+    return out
+
+
+def load_diverged(folder: Path, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """name -> seed -> how its training diverged, of `folder/<name>/diverged.json`.
+
+    Raises TouchstoneError where that is missing.
+    """
+    out = {}
+    for name in names:
+        file = folder / name / "diverged.json"
+        try:
+            out[name] = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise TouchstoneError(f"{file}: not readable ({error}); run `dvc repro`") from error
     return out
 
 

@@ -22,12 +22,13 @@ class Chart:
     lines: list[tuple[str, str, float]]
     x_ticks: list[tuple[float, str]]
     y_ticks: list[tuple[float, str]]
+    axis: str = "training steps"
 
     @property
     def summary(self) -> str:
         """What the picture shows, for those who do not see it."""
         ends = ", ".join(f"{name} {value:.3g}" for name, _, value in self.lines)
-        return f"{self.title} against training steps; last values: {ends}"
+        return f"{self.title} against {self.axis}; last values: {ends}"
 
 
 def nice_ticks(low: float, high: float, *, about: int = 4) -> list[float]:
@@ -49,6 +50,7 @@ def curves(facts: Facts, model: str) -> list[Chart]:
         ("train_loss", "Training loss"),
         ("val_loss", "Validation loss"),
         ("val_accuracy", "Validation accuracy"),
+        ("lr", "Learning rate"),
     ):
         series = {arm: table[["step", column]].dropna().to_numpy() for arm, table in tables.items()}
         series = {arm: xy[np.isfinite(xy).all(1)] for arm, xy in series.items()}
@@ -66,10 +68,21 @@ def losses(table: pd.DataFrame) -> list[Chart]:
     return [*drawn, chart("Diversity of samples", {"relative to real images": diverse})] if len(diverse) > 1 else drawn
 
 
-def chart(title: str, series: dict[str, np.ndarray]) -> Chart:
+def rates(facts: Facts) -> dict[str, Chart]:
+    """The search of each model whose learning rate was found."""
+    return {
+        model: chart("Loss", {name: table[["lr", name]].to_numpy() for name in ("loss", "smoothed")}, log_x=True)
+        for model, (_, table) in facts.rates.items()
+    }
+
+
+def chart(title: str, series: dict[str, np.ndarray], *, log_x: bool = False) -> Chart:
     """series: name -> float (points, 2). Positive values that span a factor above 20 are drawn to a log scale."""
+    if log_x:
+        series = {name: np.column_stack([np.log10(xy[:, 0]), xy[:, 1]]) for name, xy in series.items()}
     every = np.concatenate(list(series.values()))
-    (_, low), (x_high, high) = every.min(0), every.max(0)
+    (x_low, low), (x_high, high) = every.min(0), every.max(0)
+    x_low = x_low if log_x else 0.0
     log = low > 0 and high / low > 20
     if log:
         low, high = math.log10(low), math.log10(high)
@@ -88,13 +101,22 @@ def chart(title: str, series: dict[str, np.ndarray]) -> Chart:
     for name, xy in series.items():
         thin = xy[np.unique(np.linspace(0, len(xy) - 1, min(len(xy), MAX_POINTS)).round().astype(int))]
         y = place(np.log10(thin[:, 1]) if log else thin[:, 1])
-        lines.append((name, _path(WIDTH * thin[:, 0] / x_high, y), float(xy[-1, 1])))
-    x_ticks = [(WIDTH * value / x_high, f"{value:,.0f}") for value in nice_ticks(0, x_high)]
+        lines.append((name, _path(WIDTH * (thin[:, 0] - x_low) / (x_high - x_low), y), float(xy[-1, 1])))
+    x_ticks = [(WIDTH * (x - x_low) / (x_high - x_low), text) for x, text in _x_ticks(x_low, x_high, log_x)]
     y_ticks = [(float(y), text) for y, text in zip(place(np.array(y_values)), y_texts, strict=True)]
-    return Chart(title + (", log scale" if log else ""), lines, x_ticks, y_ticks)
+    axis = "the learning rate, log scale" if log_x else Chart.axis
+    return Chart(title + (", log scale" if log else ""), lines, x_ticks, y_ticks, axis)
+
+
+def _x_ticks(low: float, high: float, log: bool) -> list[tuple[float, str]]:
+    if not log:
+        return [(value, f"{value:,.0f}") for value in nice_ticks(low, high)]
+    return [(float(d), f"1e{d}") for d in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)]
 
 
 def _path(x: np.ndarray, y: np.ndarray) -> str:
+    if len(x) == 1:  # a mark instead of a line of no length
+        x, y = np.array([x[0] - 3, x[0] + 3]), np.repeat(y, 2)
     return "M" + " L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
 
 
@@ -109,7 +131,7 @@ class Forest:
 
 def forest(facts: Facts) -> Forest | None:
     """Every gain with its interval, or None where nothing is compared."""
-    entries = [entry for entry in facts.entries if entry.verdict]
+    entries = [entry for entry in facts.entries if not math.isnan(entry.value("gain"))]
     if not entries:
         return None
     low = min(0.0, *(entry.value("gain_low") for entry in entries))

@@ -30,7 +30,7 @@ class Scored:
 
     model, arm: "" for an ensemble. scores: its entry of metrics.json. confusion: int64 (classes, classes), rows true,
     columns predicted, counted over all seeds. mistakes: the worst ones, most confident first; num_wrong: how many
-    there are in all.
+    there are in all. diverged: seed -> how its training ended before its time.
     """
 
     name: str
@@ -41,11 +41,17 @@ class Scored:
     confusion: np.ndarray
     mistakes: tuple[Mistake, ...]
     num_wrong: int
+    diverged: dict[str, str]
 
     @property
     def verdict(self) -> str:
-        """helps, hurts, inconclusive, or "" where there is nothing to compare with."""
+        """helps, hurts, inconclusive, diverged, or "" where there is nothing to compare with."""
         return str(self.scores.get("verdict", ""))
+
+    @property
+    def word(self) -> str:
+        """The verdict; diverged, too, where that befell what others are compared with."""
+        return "diverged" if "diverged" in self.scores else self.verdict
 
     def value(self, key: str) -> float:
         """A number of metrics.json; NaN where it is not there."""
@@ -100,9 +106,10 @@ class Facts:
     """Everything a report says.
 
     counts: class, train, val, test. findings: findings/summary.json. left_out, near_copies: tables of findings.
-    curves: run -> step, epoch, train_loss, val_loss, val_accuracy (val columns NaN without a validation split).
+    curves: run -> step, epoch, train_loss, lr, val_loss, val_accuracy (val columns NaN without a validation split).
     unlabelled: ensemble -> file, label, probability. audits: an addition set each; encoder: whose features they are
-    measured in. losses: generator -> step, loss and more.
+    measured in. losses: generator -> step, loss and more. rates: model -> what the learning-rate finder suggests and
+    its curve lr, loss, smoothed, where one was asked for.
     """
 
     params: Params
@@ -119,6 +126,7 @@ class Facts:
     audits: tuple[AuditedSet, ...]
     encoder: dict[str, Any]
     losses: dict[str, pd.DataFrame]
+    rates: dict[str, tuple[float, pd.DataFrame]]
 
     def entry(self, name: str) -> Scored:
         """The run or ensemble of that name."""

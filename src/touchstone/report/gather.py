@@ -11,7 +11,7 @@ from touchstone.arms import combine
 from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, class_indices, load
 from touchstone.params import Params
-from touchstone.probs import load_probs
+from touchstone.probs import load_diverged, load_probs
 from touchstone.report import audits
 from touchstone.report.facts import ArmSize, AuditedSet, Facts, Scored, Sheet
 from touchstone.report.worst import worst
@@ -42,6 +42,7 @@ def gather(root: Path, params: Params) -> Facts:
         audits=tuple(_audited(name, audit, data) for name in params.additions),
         encoder=audit["encoder"],
         losses={name: _losses(data / f"pools/{name}/losses.csv") for name in params.generators},
+        rates={name: found for name in params.models if (found := _rate(data, name))},
         unlabelled={name: _table(data / f"ensembles/{name}/predictions.csv") for name in params.ensembles},
     )
 
@@ -85,7 +86,8 @@ def _entries(root: Path, params: Params, classes: list[str]) -> tuple[Scored, ..
                 f"data/plots/confusion/{name}.csv: not of these predictions; run `dvc repro evaluate`"
             )
         mistakes, num_wrong = worst(probs, labels, count=params.report.worst, test=test, files=names, classes=classes)
-        entries.append(Scored(name, kind, model, arm, metrics[name], confusion, mistakes, num_wrong))
+        failed = load_diverged(root / "data/probs", [name])[name] if kind == "run" else {}
+        entries.append(Scored(name, kind, model, arm, metrics[name], confusion, mistakes, num_wrong, failed))
     return tuple(entries)
 
 
@@ -98,12 +100,18 @@ def _confusion(file: Path, classes: list[str]) -> np.ndarray:
 
 
 def _curve(file: Path) -> pd.DataFrame:
-    columns = ["step", "epoch", "train_loss", "val_loss", "val_accuracy"]
+    columns = ["step", "epoch", "train_loss", "lr", "val_loss", "val_accuracy"]
     table = _table(file)
     missing = [name for name in columns if name not in table]
     if missing:
         raise TouchstoneError(f"{file}: no column {missing[0]}; run `dvc repro train`")
     return table[columns].replace("", "nan").astype(float)
+
+
+def _rate(data: Path, model: str) -> tuple[float, pd.DataFrame] | None:
+    """What was found, and how; None where the learning rate is a number of params.yaml."""
+    found = _json(data / f"lr/{model}.json")["lr"]
+    return None if found is None else (found, _table(data / f"lr_curves/{model}.csv").astype(float))
 
 
 def _sheets(data: Path, params: Params, findings: dict[str, float]) -> tuple[Sheet, ...]:

@@ -22,6 +22,7 @@ def render(facts: Facts) -> str:
             sheets=[(sheet, pictures.sheet_uri(sheet, num_sheets=num_sheets)) for sheet in facts.sheets],
             audits=audits,
             pairs={found.name: pictures.gallery_uri(found.gallery) for found in facts.audits},
+            rates=charts.rates(facts),
             losses={name: charts.losses(table) for name, table in facts.losses.items()},
             thumbnails=pictures.thumbnails(facts),
             heat={entry.name: pictures.heat(entry.confusion) for entry in facts.entries},

@@ -55,7 +55,8 @@ def models(facts: Facts) -> Table:
         model = facts.params.model(name)
         start = [name, _net(model), _start(model), _size(model)]
         for phase in model.plan():
-            how = [_optimizer(phase), f"{phase.lr:g}", _schedule(phase), _online(phase), _selection(model, facts)]
+            rate = f"auto: {facts.rates[name][0]:g}" if phase.lr == "auto" else f"{phase.rate:g}"
+            how = [_optimizer(phase, model), rate, _schedule(phase), _online(phase), _selection(model, facts)]
             rows.append([*start, _trained(phase), _budget(phase), str(model.batch_size), *how])
             start = ["", "", "", ""]  # of further phases
     return Table("lllrlrrlrlll", header, rows)
@@ -77,28 +78,59 @@ def _trained(phase: Phase) -> str:
     return ", ".join(phase.trainable) + (", batch norms frozen" if phase.batch_norm == "frozen" else "")
 
 
-def _optimizer(phase: Phase) -> str:
-    return f"{phase.optimizer}, weight decay {phase.weight_decay:g}" if phase.weight_decay else phase.optimizer
+def _optimizer(phase: Phase, model: Model) -> str:
+    parts = [str(phase.optimizer)]
+    for name, value in (
+        ("weight decay", phase.weight_decay),
+        ("gradients at most of norm", phase.clip_norm),
+        ("gradients cut at", phase.clip_value),
+        ("label smoothing", phase.label_smoothing),
+    ):
+        parts += [f"{name} {value:g}"] if value else []
+    parts += [f"{_accumulation(phase)} batches an update"] if phase.accumulate != 1 else []
+    parts += ["classes balanced"] if phase.class_weights == "balanced" else []
+    parts += [model.precision] if model.precision != "fp32" else []
+    return ", ".join(parts)
+
+
+def _accumulation(phase: Phase) -> str:
+    if isinstance(phase.accumulate, int):
+        return str(phase.accumulate)
+    return ", ".join(f"{number} from epoch {epoch} on" for epoch, number in sorted(phase.accumulate.items()))
 
 
 def _online(phase: Phase) -> str:
     parts = [f"crop after padding {phase.crop_padding} px"] if phase.crop_padding else []
     parts += [f"resized crop from {phase.crop_scale:g}"] if phase.crop_scale < 1 else []
     parts += ["mirror"] if phase.hflip else []
-    for name, value in (("brightness", phase.jitter_brightness), ("contrast", phase.jitter_contrast)):
-        parts += [f"{name} ± {value:g}"] if value else []
+    for name, value in (
+        ("rotation", phase.rotate_deg),
+        ("brightness", phase.jitter_brightness),
+        ("contrast", phase.jitter_contrast),
+        ("saturation", phase.jitter_saturation),
+        ("hue", phase.jitter_hue),
+    ):
+        parts += [f"{name} ± {value:g}{'°' if name == 'rotation' else ''}"] if value else []
+    parts += [f"mixup {phase.mixup:g}"] if phase.mixup else []
+    parts += [f"cutmix {phase.cutmix:g}"] if phase.cutmix else []
     return ", ".join(parts) or "none"
 
 
 def _selection(model: Model, facts: Facts) -> str:
     parts: list[str] = [model.select if facts.findings["num_val"] else "last"]
     parts += [f"averaged weights {model.ema_decay:g}"] if model.ema_decay else []
+    parts += [f"mean of the weights of the last {percent(model.swa_share, 0)} %"] if model.swa_share else []
+    parts += [f"stops early after {model.patience}"] if model.patience else []
     parts += ["mean over mirror images"] if model.test_flips else []
     return ", ".join(parts)
 
 
 def _schedule(phase: Phase) -> str:
-    return f"step {phase.decay:g} / {phase.decay_epochs:g} epochs" if phase.schedule == "step" else phase.schedule
+    text = {
+        "step": f"step {phase.decay:g} / {phase.decay_epochs:g} epochs",
+        "plateau": f"plateau {phase.decay:g}, patience {phase.plateau_patience}",
+    }.get(phase.schedule, phase.schedule)
+    return f"{text}, warm-up {phase.warmup_epochs:g} epochs" if phase.warmup_epochs else text
 
 
 def _budget(phase: Phase) -> str:
@@ -118,7 +150,7 @@ def accuracies(facts: Facts) -> Table:
     for i, model in enumerate(facts.params.models):
         entries = [facts.entry(f"{model}-{arm}") for arm in names]
         rows.append([model, *(_accuracy(entry, facts) for entry in entries)])
-        verdicts |= {(i, j): entry.verdict for j, entry in enumerate(entries, 1) if entry.verdict}
+        verdicts |= {(i, j): entry.word for j, entry in enumerate(entries, 1) if entry.word}
     header = [f"{arm} (baseline)" if arm == facts.params.compare.baseline else arm for arm in names]
     return Table("l" + "r" * len(names), ["model", *header], rows, verdicts)
 
@@ -139,19 +171,31 @@ def scores(facts: Facts) -> Table:
         row = [entry.name, percent(entry.value("accuracy")), sd, percent(entry.value("val_accuracy"))]
         row += [percent(entry.value("macro_f1"))]
         row += [number(entry.value("nll")), number(entry.value("ece")), points(entry.value("gain")), interval(entry)]
-        rows.append([*row, entry.verdict or "–", str(entry.scores.get("baseline", "–"))])
-        if entry.verdict:
-            verdicts[i, 9] = entry.verdict
+        rows.append([*row, _verdict(entry), str(entry.scores.get("baseline", "–"))])
+        if entry.word:
+            verdicts[i, 9] = entry.word
     return Table("lrrrrrrrrll", header, rows, verdicts)
+
+
+def _verdict(entry: Scored) -> str:
+    if entry.verdict == "diverged" and "diverged" not in entry.scores:
+        return "diverged: its baseline"
+    failed = entry.scores.get("diverged")
+    return f"diverged: {failed}" if failed else entry.verdict or "–"
 
 
 def ensembles(facts: Facts) -> Table:
     """The rule and the members of each ensemble."""
     rows = [
-        [name, entry.rule, ", ".join(entry.members), entry.prefer or "–"]
+        [name, entry.rule, _members(facts.entry(name), entry.members), entry.prefer or "–"]
         for name, entry in facts.params.ensembles.items()
     ]
     return Table("llll", ["ensemble", "rule", "members", "preferred"], rows)
+
+
+def _members(entry: Scored, members: tuple[str, ...]) -> str:
+    left_out = f" (left out: {entry.scores['left_out']}, diverged)" if "left_out" in entry.scores else ""
+    return ", ".join(members) + left_out
 
 
 def class_accuracies(facts: Facts) -> Table:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from touchstone.params import Params
 from touchstone.report.facts import Facts, Scored
 
-VERDICTS = ("helps", "hurts", "inconclusive")
+VERDICTS = ("helps", "hurts", "inconclusive", "diverged")
 MINUS = "−"
 
 
@@ -49,7 +49,7 @@ def listing(items: Sequence[str]) -> str:
 
 def interval(entry: Scored) -> str:
     """`+1.69 to +4.33`, or an en dash where nothing is compared."""
-    if not entry.verdict:
+    if math.isnan(entry.value("gain")):
         return "–"
     return f"{points(entry.value('gain_low'))} to {points(entry.value('gain_high'))}"
 
@@ -77,7 +77,7 @@ def _clauses(entries: list[Scored], params: Params) -> list[Fragment]:
         chosen = [entry for entry in entries if entry.verdict == verdict]
         if not chosen:
             continue
-        before, after = (" is ", " for ") if verdict == "inconclusive" else (" ", " ")
+        before, after = {"inconclusive": (" is ", " for "), "diverged": (" ", " with ")}.get(verdict, (" ", " "))
         effects = [_effect(entry, params, first=not fragments and i == 0) for i, entry in enumerate(chosen)]
         fragments += [Fragment(f"{';' if fragments else ''}{before}"), Fragment(verdict, verdict)]
         fragments += [Fragment(after + listing(effects))]
@@ -85,6 +85,8 @@ def _clauses(entries: list[Scored], params: Params) -> list[Fragment]:
 
 
 def _effect(entry: Scored, params: Params, *, first: bool) -> str:
+    if entry.verdict == "diverged":
+        return f"{entry.model} ({entry.scores.get('diverged', 'its baseline')})"
     unit, kind = (" points", f"{confidence(params)} interval ") if first else ("", "")
     return f"{entry.model} ({points(entry.value('gain'))}{unit}, {kind}{interval(entry)})"
 
@@ -96,10 +98,26 @@ def beside(entry: Scored, facts: Facts) -> str:
     why = (
         "its best on validation" if facts.findings["num_val"] else f"its {which} one, as there are no validation images"
     )
+    if entry.verdict == "diverged":
+        return f"{entry.name}: training of its members diverged; there is nothing to compare."
     return (
         f"{entry.name} less its member {member} ({why}): {points(entry.value('gain'))} points, "
         f"{confidence(facts.params)} interval {interval(entry)}: {entry.verdict}."
     )
+
+
+def failures(facts: Facts) -> list[str]:
+    """A sentence for each run whose training diverged, then one for each ensemble that leaves members out."""
+    out = []
+    for entry in facts.entries:
+        if entry.diverged:
+            (first, message), *others = entry.diverged.items()
+            also = f"; so did {listing([f'seed {seed}' for seed, _ in others])}" if others else ""
+            out.append(f"{entry.name}, seed {first}: {message}{also}.")
+    for entry in facts.entries:
+        if "left_out" in entry.scores:
+            out.append(f"{entry.name} leaves out {entry.scores['left_out']}, whose training diverged.")
+    return out
 
 
 def basis(params: Params) -> str:
