@@ -24,6 +24,12 @@ def main(argv: list[str] | None = None) -> None:
     study.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="over the recipe's")
     study.set_defaults(command=_study)
 
+    sweep = commands.add_parser("sweep", help="run recipes/NAME for all values of its sweep.yaml, as DVC experiments")
+    sweep.add_argument("name", metavar="NAME")
+    sweep.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="over the recipe's")
+    sweep.add_argument("-j", "--jobs", type=int, default=1, help="experiments at a time; default: 1")
+    sweep.set_defaults(command=_sweep)
+
     train = commands.add_parser("train", help="run the train stages side by side, one GPU each where there are GPUs")
     train.add_argument("-j", "--jobs", type=int, default=2)
     train.set_defaults(command=_train)
@@ -53,6 +59,13 @@ def _study(arguments: argparse.Namespace) -> None:
 
     space = study(arguments.name, root=Path.cwd(), changes=arguments.set_param)
     print(f"kept in recipes/{arguments.name}; the whole report: {space / 'metrics/report.html'}")
+
+
+def _sweep(arguments: argparse.Namespace) -> None:
+    from touchstone.sweep import KEPT, sweep
+
+    space = sweep(arguments.name, root=Path.cwd(), changes=arguments.set_param, jobs=max(1, arguments.jobs))
+    print(f"kept in recipes/{arguments.name}/{KEPT}; `dvc exp show` in {space} has the experiments")
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -1,11 +1,20 @@
-"""Tables in README and docs that are quoted from a study's report, so that no figure is typed in.
+"""Tables in README and docs that are made from what a study kept, so that no figure is typed in.
 
-A quotation stands between `<!-- results from recipes/<name>/report.md -->` and `<!-- end -->`: what that report has
-between `<!-- results:start -->` and `<!-- results:end -->`. Likewise `audit`.
+Between `<!-- KIND from SOURCE -->` and `<!-- end -->` stands what SOURCE says now:
+  results, audit   of recipes/<name>/report.md: what it has between the comments `results:start` and `results:end`
+  published        of recipes/<name>/published.csv: run, validation, test, note, per cent; beside them what metrics.json
+                   in the same folder says
+  sweep            of recipes/<name>/experiments.csv: test accuracy, a row for the swept values, a column a run
 """
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+
+import pandas as pd
+
+from touchstone.errors import TouchstoneError
 
 QUOTE = re.compile(r"(<!-- (\w+) from (\S+) -->\n).*?(<!-- end -->)", re.S)
 
@@ -14,10 +23,9 @@ def quoted(text: str, root: Path) -> str:
     """`text` with every quotation as its source says now; a source that is not there yet leaves it as it is."""
 
     def fill(found: re.Match[str]) -> str:
-        part = re.compile(rf"<!-- {found[2]}:start -->\n(.*?)<!-- {found[2]}:end -->", re.S)
-        source = root / found[3]
-        there = part.search(source.read_text(encoding="utf-8")) if source.is_file() else None
-        return f"{found[1]}{there[1]}{found[4]}" if there else found[0]
+        kind, source = found[2], root / found[3]
+        table = MADE.get(kind, _part(kind))(source) if source.is_file() else ""
+        return f"{found[1]}{table}{found[4]}" if table else found[0]
 
     return QUOTE.sub(fill, text)
 
@@ -32,3 +40,63 @@ def update(root: Path) -> list[Path]:
             file.write_text(new, encoding="utf-8")
             changed.append(file)
     return changed
+
+
+def _part(kind: str) -> Callable[[Path], str]:
+    part = re.compile(rf"<!-- {kind}:start -->\n(.*?)<!-- {kind}:end -->", re.S)
+
+    def find(source: Path) -> str:
+        found = part.search(source.read_text(encoding="utf-8"))
+        return found[1] if found else ""
+
+    return find
+
+
+def published(source: Path) -> str:
+    """The published figures beside those of the kept metrics; a run that diverged says so. Empty without metrics."""
+    kept = source.parent / "metrics.json"
+    if not kept.is_file():
+        return ""
+    metrics = json.loads(kept.read_text(encoding="utf-8"))
+    table = pd.read_csv(source, dtype=str, keep_default_na=False)
+    unknown = [run for run in table["run"] if run not in metrics]
+    if unknown or table["run"].duplicated().any():
+        raise TouchstoneError(f"{source}: expected each run once, of those in {kept}; got {', '.join(table['run'])}")
+    rows = [["run", "published: val. %", "test %", "here: val. %", "test %", "note"]]
+    for row in table.itertuples():
+        found = metrics[row.run]
+        here = [_percent(found.get(key)) for key in ("val_accuracy", "accuracy")]
+        note = [str(row.note)] if row.note else []
+        note += [f"diverged: {found['diverged']}"] if "diverged" in found else []
+        rows.append([str(row.run), str(row.validation) or "–", str(row.test) or "–", *here, ", ".join(note)])
+    return _markdown(rows, "lrrrrl")
+
+
+def swept(source: Path) -> str:
+    """Test accuracy in per cent of every experiment and run."""
+    table = pd.read_csv(source, keep_default_na=False)
+    keys = list(table.columns[1 : list(table.columns).index("run")])
+    runs = list(dict.fromkeys(table["run"]))
+    rows = [[*(key.rsplit(".", 1)[-1] for key in keys), *runs]]
+    for _, part in table.groupby("experiment", sort=False):
+        cells = part.set_index("run")
+        rows.append([*map(str, part.iloc[0][keys]), *(_cell(cells.loc[run]) for run in runs)])
+    return _markdown(rows, "r" * len(rows[0]))
+
+
+MADE = {"published": published, "sweep": swept}
+
+
+def _cell(row: pd.Series) -> str:
+    text = _percent(float(row["accuracy"]))
+    text += f" ± {_percent(float(row['accuracy_sd']))}" if float(row["accuracy_sd"]) else ""
+    return f"{text}, diverged" if row["diverged"] else text
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.2f}"
+
+
+def _markdown(rows: list[list[str]], align: str) -> str:
+    marks = ["---:" if letter == "r" else ":---" for letter in align]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [rows[0], marks, *rows[1:]]) + "\n"

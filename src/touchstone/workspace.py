@@ -13,11 +13,12 @@ LINKED = ("data/external", "data/weights", ".touchstone/downloads")
 OWN = ("dvc.lock", "params.yaml", *PRODUCTS)  # what a copy has of its own
 
 
-def copy_project(root: Path, to: Path, *, settings: str) -> None:
+def copy_project(root: Path, to: Path, *, settings: str, scm: bool = False) -> None:
     """Bring `to` up to date with the project at `root`, with `settings` as its params.yaml.
 
     Git's files, tracked or new, are copied where they differ; images, weights and downloads are linked; DVC's cache
     is shared. The copy keeps its dvc.lock, outputs and resume states, so that running in it goes on where it stopped.
+    scm: it is to be a git repository of its own.
     """
     names = _files(root)
     for folder in ("src", "stages", "recipes"):
@@ -34,7 +35,18 @@ def copy_project(root: Path, to: Path, *, settings: str) -> None:
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             (to / name).symlink_to((root / name).resolve(), target_is_directory=True)
     cache = subprocess.run(["dvc", "cache", "dir"], cwd=root, capture_output=True, text=True, check=True)
-    (to / ".dvc/config.local").write_text(f"[core]\n    no_scm = true\n[cache]\n    dir = {cache.stdout.strip()}\n")
+    core = "" if scm else "[core]\n    no_scm = true\n"
+    (to / ".dvc/config.local").write_text(f"{core}[cache]\n    dir = {cache.stdout.strip()}\n")
+
+
+def recipe(name: str, root: Path) -> Path:
+    """The folder of a recipe. Raises TouchstoneError on an unknown one."""
+    known = sorted(path.parent.name for path in (root / "recipes").glob("*/params.yaml"))
+    if name not in known:
+        raise TouchstoneError(
+            f"recipes/{name}/params.yaml: no such file; recipes are {', '.join(known)}{nearest(name, known)}"
+        )
+    return root / "recipes" / name
 
 
 def study(name: str, *, root: Path, changes: list[str]) -> Path:
@@ -44,12 +56,7 @@ def study(name: str, *, root: Path, changes: list[str]) -> Path:
 
     Returns the folder of the copy. Raises TouchstoneError on an unknown recipe, on bad params and where a stage fails.
     """
-    folder = root / "recipes" / name
-    known = sorted(path.parent.name for path in (root / "recipes").glob("*/params.yaml"))
-    if name not in known:
-        raise TouchstoneError(
-            f"recipes/{name}/params.yaml: no such file; recipes are {', '.join(known)}{nearest(name, known)}"
-        )
+    folder = recipe(name, root)
     space = root / ".touchstone/studies" / name
     settings = yaml12.changed((folder / "params.yaml").read_text(encoding="utf-8"), changes)
     copy_project(root, space, settings=settings)
