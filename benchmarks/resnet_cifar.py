@@ -107,7 +107,6 @@ def touchstone(data: Path, num_steps: int, num_workers: int) -> float:
     """This pipeline's training."""
     import numpy as np
     import pandas as pd
-    import pytorch_lightning as pl
     import torch
     from torchvision import datasets
 
@@ -117,14 +116,6 @@ def touchstone(data: Path, num_steps: int, num_workers: int) -> float:
     from touchstone.sections import Arm, Machine
     from touchstone.training.seed import train_seed
     from touchstone.training.task import task
-
-    class Clock(pl.Callback):
-        def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-            if batch_idx == SKIPPED:
-                self.began = time.perf_counter()
-
-        def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-            self.ended = time.perf_counter()
 
     source = datasets.CIFAR10(str(data), train=True)
     names = np.array(source.classes)[source.targets]
@@ -140,10 +131,15 @@ def touchstone(data: Path, num_steps: int, num_workers: int) -> float:
         meta={"classes": source.classes, "image_size": 32},
         machine=Machine(accelerator="cpu", num_workers=num_workers),
     )
-    clock = Clock()
+    moments: dict[int, float] = {}
+
+    def on_step(step: int) -> None:
+        if step in (SKIPPED, num_steps):
+            moments[step] = time.perf_counter()
+
     with tempfile.TemporaryDirectory() as folder:
-        train_seed(job, seed=0, state_file=Path(folder) / "state.pt", callbacks=[clock])
-    return (num_steps - SKIPPED) * BATCH / (clock.ended - clock.began)
+        train_seed(job, seed=0, state_file=Path(folder) / "state.pt", on_step=on_step)
+    return (num_steps - SKIPPED) * BATCH / (moments[num_steps] - moments[SKIPPED])
 
 
 def measure(way: str, workers: int, arguments: argparse.Namespace) -> float:
