@@ -1,13 +1,15 @@
-"""A step of training: a loop written by hand, the engine torch and the engine lightning, side by side in one run.
+"""A step of training: the engines torch and lightning, each beside a loop written by hand.
 
     python benchmarks/loops.py                         # images of noise: speed does not hang on them
 
-LeNet at 32 px, batch 64, Adam, no augmentation; all three take the very same batches.
-  by hand     forward, cross-entropy, zero_grad, backward, step; nothing seeded, watched, kept or saved
+LeNet at 32 px, batch 64, Adam, no augmentation; all take the very same batches.
+  by hand     normalise, forward, cross-entropy, zero_grad, backward, step, with channels_last and the fused Adam;
+              nothing seeded, watched, kept or saved
   torch       touchstone's plain loop: besides seeds of each step, learning-rate schedule, watch for divergence, resume
   lightning   the same in Lightning's Trainer
-Every measurement is a process of its own; its first 50 steps are not counted. The ways take turns, `--rounds` times;
-medians count. Figures: docs/speed.md.
+A round is a process of its own in which an engine and the loop by hand take turns, 20 steps each, since a machine that
+is shared is quick now and slow then; its ratio is that of their median steps, the first 60 left out. Of `--rounds`
+rounds the median ratio counts. Figures: docs/speed.md.
 """
 
 import argparse
@@ -16,10 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-BATCH, SKIPPED = 64, 50
-WAYS = ("by hand", "torch", "lightning")
+BATCH, BLOCK, SKIPPED = 64, 20, 60
+ENGINES = ("torch", "lightning")
 
 
 def job(engine: str, *, steps: int, threads: int):
@@ -49,83 +52,94 @@ def job(engine: str, *, steps: int, threads: int):
     )
 
 
-def by_hand(steps: int, threads: int) -> float:
-    """Milliseconds a step of the loop that everyone writes."""
+def by_hand(one) -> Iterator[None]:
+    """The loop that everyone writes, a step at a time."""
     import torch
     from torch.nn import functional as F
 
-    from touchstone.loaders import to_float
     from touchstone.models import build
     from touchstone.training.seed import stream
 
-    one = job("torch", steps=steps, threads=threads)
     net = build("lenet", num_classes=10, in_channels=3, input_size=32, options={}).to(memory_format=torch.channels_last)
     mean, std = torch.tensor(one.mean)[:, None, None], torch.tensor(one.std)[:, None, None]
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
-    began = 0.0
-    for i, (inputs, labels) in enumerate(stream(one, one.spans[0], one.data, seed=0)):
-        if i == SKIPPED:
-            began = time.perf_counter()
-        loss = F.cross_entropy(net(to_float(inputs, mean, std)), labels)
+    for inputs, labels in stream(one, one.spans[0], one.data, seed=0):
+        pixels = inputs.permute(0, 3, 1, 2)  # channels_last
+        loss = F.cross_entropy(net((pixels.float() - mean) / std), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return 1000 * (time.perf_counter() - began) / (steps - SKIPPED)
+        yield
 
 
-def by_engine(engine: str, steps: int, threads: int) -> float:
-    """Milliseconds a step of one of touchstone's engines."""
+def side_by_side(engine: str, *, steps: int, threads: int) -> tuple[float, float]:
+    """Milliseconds a step: by hand, by the engine."""
+    import torch
+
+    import touchstone  # noqa: F401  # settings of threads, before torch
     from touchstone.training.seed import train_seed
 
-    moments: dict[int, float] = {}
+    torch.set_num_threads(threads)
+    one = job(engine, steps=steps, threads=threads)
+    found: dict[str, list[float]] = {"by hand": [], engine: []}
+    hand, last = by_hand(one), time.perf_counter()
+
+    def timed(way: str) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        found[way].append(1000 * (now - last))
+        last = now
 
     def on_step(step: int) -> None:
-        if step in (SKIPPED, steps):
-            moments[step] = time.perf_counter()
+        nonlocal last
+        timed(engine)
+        if step % BLOCK == 0:
+            for _ in range(BLOCK):
+                next(hand)
+                timed("by hand")
+            last = time.perf_counter()
 
     with tempfile.TemporaryDirectory() as folder:
-        one = job(engine, steps=steps, threads=threads)
         train_seed(one, seed=0, state_file=Path(folder) / "state.pt", on_step=on_step)
-    return 1000 * (moments[steps] - moments[SKIPPED]) / (steps - SKIPPED)
+    first, second = (statistics.median(times[SKIPPED:]) for times in found.values())
+    return first, second
 
 
-def measure(way: str, arguments: argparse.Namespace) -> float:
-    """One measurement in its own process."""
+def measure(engine: str, arguments: argparse.Namespace) -> tuple[float, float]:
+    """One round in its own process."""
     command = [sys.executable, __file__, "--steps", str(arguments.steps), "--threads", str(arguments.threads)]
-    done = subprocess.run([*command, "--one", way], capture_output=True, text=True)
+    done = subprocess.run([*command, "--one", engine], capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
-    return float(done.stdout.split()[-1])
+    first, second = done.stdout.split()[-2:]
+    return float(first), float(second)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=600, help="of either way, a multiple of 20")
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--one", metavar="WAY", help=argparse.SUPPRESS)
+    parser.add_argument("--one", metavar="ENGINE", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        import torch
-
-        import touchstone  # noqa: F401  # settings of threads, before torch
-
-        torch.set_num_threads(arguments.threads)
-        steps, threads = arguments.steps, arguments.threads
-        one = by_hand(steps, threads) if arguments.one == "by hand" else by_engine(arguments.one, steps, threads)
-        print(f"\n{one}")
+        print("\n", *side_by_side(arguments.one, steps=arguments.steps, threads=arguments.threads))
         return
-    found: dict[str, list[float]] = {way: [] for way in WAYS}
+    rounds: dict[str, list[tuple[float, float]]] = {engine: [] for engine in ENGINES}
     for _ in range(arguments.rounds):
-        for way, values in found.items():
-            values.append(measure(way, arguments))
-            print(f"{way}: {values[-1]:.2f} ms", file=sys.stderr)
-    print("| way | ms a step (median) | rounds | ratio to the loop by hand |\n|---|---:|---|---:|")
-    medians = {way: statistics.median(values) for way, values in found.items()}
-    for way, values in found.items():
-        rounds = ", ".join(f"{value:.2f}" for value in values)
-        print(f"| {way} | {medians[way]:.2f} | {rounds} | {medians[way] / medians['by hand']:.3f} |")
-    print(f"\nlightning / torch: {medians['lightning'] / medians['torch']:.3f}")
+        for engine, values in rounds.items():
+            values.append(measure(engine, arguments))
+            print("{}: by hand {:.2f} ms, {:.2f} ms".format(engine, *values[-1]), file=sys.stderr)
+    print(
+        "| engine | ms a step | by hand, beside it | ratio, median | ratios of the rounds |\n|---|---:|---:|---:|---|"
+    )
+    ratios = {engine: [second / first for first, second in values] for engine, values in rounds.items()}
+    for engine, values in rounds.items():
+        hand, own = (statistics.median(each) for each in zip(*values, strict=True))
+        each = ", ".join(f"{ratio:.3f}" for ratio in ratios[engine])
+        print(f"| {engine} | {own:.2f} | {hand:.2f} | {statistics.median(ratios[engine]):.3f} | {each} |")
+    plain, lightning = (statistics.median(ratios[engine]) for engine in ENGINES)
+    print(f"\nlightning / torch: {lightning / plain:.3f}")
 
 
 if __name__ == "__main__":

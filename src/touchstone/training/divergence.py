@@ -56,16 +56,17 @@ class Watch:
             return f"the training loss is more than {EXPLODED:g} times that of equal probabilities"
         needed = max(MIN_STEPS, self.collapse_epochs * self.steps_per_epoch)
         if self.collapse_epochs and self.num_classes > 1 and collapsed_steps >= round(needed):
-            return f"for {collapsed_steps} steps all images of a batch were predicted to be of one class"
+            return f"for {collapsed_steps} steps all images of an epoch's last batch were predicted to be of one class"
         return ""
 
     def is_deaf(self, *, loss: float, lowest: float, varied: bool, spread: float, batch_size: int) -> bool:
         """Whether the net did not answer to its input in an epoch.
 
-        No batch was predicted to be of more than one class, the loss was that of chance, and either logits were the
-        same for all images of a batch, or something had been learned before. loss, lowest: the epoch's, and the lowest
-        of an epoch before. spread: how much the logits of a batch differed at most, relative to the largest one. A net
-        that starts slowly is not deaf; of imbalanced images a sound net may predict one class, but its loss is lower.
+        Its loss was that of chance, its last batch was predicted to be of one class, and either logits were the same
+        for all images of that batch, or something had been learned before. loss, lowest: the epoch's, and the lowest of
+        an epoch before. varied: whether the batch was predicted to be of more than one class; spread: how much its
+        logits differed at most, relative to the largest one. A net that starts slowly is not deaf; of imbalanced images
+        a sound net may predict one class, but its loss is lower.
         """
         if varied or batch_size == 1 or loss < CHANCE * self.chance:
             return False

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,9 +26,8 @@ class Progress(steps.Progress):
     best: a copy of the selected weights so far and its (score, negative loss); unimproved: validations of the phase
     since then. finite: the weights of the last validation at which training was sound. history: a row a validation.
     loss_sum, loss_count: of the steps since the last look; row_*: of the looks since the last row; epoch_*: of those of
-    the epoch. varied: whether any batch of the epoch was predicted to be of more than one class, spread: how much the
-    logits of a batch differed at most; lowest: the lowest loss of an epoch. collapsed_steps: see `Watch.look`.
-    diverged: how training ended before its time.
+    the epoch; lowest: the lowest loss of an epoch. collapsed_steps: see `Watch.look`. diverged: how training ended
+    before its time.
     """
 
     best: Weights | None = None
@@ -43,8 +43,6 @@ class Progress(steps.Progress):
     row_count: int = 0
     epoch_sum: float = 0.0
     epoch_count: int = 0
-    varied: torch.Tensor = field(default_factory=lambda: torch.tensor(False))
-    spread: torch.Tensor = field(default_factory=lambda: torch.tensor(0.0))
     lowest: float = float("inf")
     collapsed_steps: int = 0
     diverged: dict[str, int | float | str] | None = None
@@ -71,7 +69,7 @@ class Keeper(steps.Steps):
             save_seconds=task.machine.save_seconds,
             title=f"{task.title} seed {seed}",
         )
-        self.task, self.loggers, self.batch_size = task, loggers, task.settings.batch_size
+        self.task, self.loggers = task, loggers
         self.steps_here = 0  # of this process
         self.progress = Progress()
 
@@ -83,14 +81,13 @@ class Keeper(steps.Steps):
         p = self.progress
         if p.step == span.first:
             p.unimproved = p.collapsed_steps = p.epoch_count = 0
-            p.epoch_sum, p.lowest, p.varied, p.spread = 0.0, float("inf"), torch.tensor(False), torch.tensor(0.0)
+            p.epoch_sum, p.lowest = 0.0, float("inf")
 
     def begin(self, trainee: Learner) -> None:  # type: ignore[override]
         super().begin(trainee)
         p = self.progress
         kind = torch.float32 if trainee.device.type == "mps" else torch.float64  # MPS has no float64
         p.loss_sum = p.loss_sum.to(trainee.device, kind)
-        p.varied, p.spread = p.varied.to(trainee.device), p.spread.to(trainee.device)
         if not p.finite:
             p.finite, p.finite_step = snapshot(trainee.classifier.judged), p.step
 
@@ -100,15 +97,11 @@ class Keeper(steps.Steps):
     def after_step(self, trainee: Learner, outputs: dict[str, torch.Tensor]) -> None:
         p = self.progress
         p.loss_sum += outputs["loss"]  # stays a tensor: no wait for the device
-        logits = outputs["logits"]
-        predicted = logits.argmax(1)
-        p.varied |= (predicted != predicted[0]).any()
-        p.spread = torch.maximum(p.spread, relative_spread(logits))
         p.loss_count += 1
         self.steps_here += 1
         is_eval, is_epoch = self.task.is_eval(p.step), self.task.is_epoch_end(p.step)
         if is_eval or is_epoch:
-            self._look(trainee, is_epoch)
+            self._look(trainee, outputs["logits"] if is_epoch else None)
         if p.diverged is not None:
             return
         if p.step == self.num_steps:
@@ -118,8 +111,8 @@ class Keeper(steps.Steps):
         if is_eval:
             self._record(trainee)
 
-    def _look(self, learner: Learner, is_epoch: bool) -> None:
-        """Judge the steps since the last look."""
+    def _look(self, learner: Learner, logits: torch.Tensor | None) -> None:
+        """Judge the steps since the last look. logits: of the last batch (B, K), at the end of an epoch."""
         p, total = self.progress, float(self.progress.loss_sum)
         loss = total / p.loss_count
         p.row_sum, p.row_count = p.row_sum + total, p.row_count + p.loss_count
@@ -127,20 +120,12 @@ class Keeper(steps.Steps):
         p.loss_sum.zero_()
         p.loss_count = 0
         of_epoch = None
-        if is_epoch:
+        if logits is not None:
             of_epoch = p.epoch_sum / p.epoch_count
-            deaf = self.watch.is_deaf(
-                loss=of_epoch,
-                lowest=p.lowest,
-                varied=bool(p.varied),
-                spread=float(p.spread),
-                batch_size=self.batch_size,
-            )
+            deaf = self.watch.is_deaf(loss=of_epoch, lowest=p.lowest, **answers(logits))
             p.collapsed_steps = p.collapsed_steps + p.epoch_count if deaf else 0
             p.lowest = min(p.lowest, of_epoch)
             p.epoch_sum, p.epoch_count = 0.0, 0
-            p.varied.zero_()
-            p.spread.zero_()
         reason = self.watch.look(loss=loss, epoch_loss=of_epoch, collapsed_steps=p.collapsed_steps)
         if reason:
             self._diverge(learner, loss, reason)
@@ -205,9 +190,15 @@ class Keeper(steps.Steps):
             p.step, self.is_over = self.span.stop, True
 
 
-def relative_spread(logits: torch.Tensor) -> torch.Tensor:
-    """How much the logits (B, K) of a class differ over a batch at most, relative to the largest logit."""
-    return (logits.amax(0) - logits.amin(0)).amax() / logits.abs().amax().clamp(min=1e-30)
+def answers(logits: torch.Tensor) -> dict[str, Any]:
+    """What `Watch.is_deaf` is told of a batch's logits (B, K)."""
+    predicted = logits.argmax(1)
+    apart, largest = (logits.amax(0) - logits.amin(0)).amax(), logits.abs().amax().clamp(min=1e-30)
+    return {
+        "varied": bool((predicted != predicted[0]).any()),
+        "spread": float(apart / largest),
+        "batch_size": len(logits),
+    }
 
 
 def snapshot(net: torch.nn.Module) -> Weights:
