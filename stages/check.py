@@ -5,7 +5,7 @@ from pathlib import Path
 
 from touchstone import params
 from touchstone.errors import TouchstoneError
-from touchstone.model_sections import Model
+from touchstone.model_sections import Finetune, Model
 from touchstone.models import check_settings
 from touchstone.precision import check_precision
 from touchstone.sources import load_source
@@ -25,6 +25,8 @@ def main() -> None:
     check_loggers(settings.machine.loggers)
     for name in settings.models:
         check_model(f"models.{name}", settings.model(name), settings)
+    for name in settings.finetunes:
+        check_finetune(f"finetunes.{name}", settings.finetune(name), settings)
     check_model("audit.encoder", settings.encoder(), settings)
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps({"params": "valid"}) + "\n")  # always the same: what follows is not re-run
@@ -41,6 +43,15 @@ def check_model(key: str, model: Model, settings: params.Params) -> None:
         from touchstone.plan import check_plan  # here: it needs torch, which most params do not
 
         check_plan(key, model, channels=settings.data.channels)
+
+
+def check_finetune(key: str, model: Finetune, settings: params.Params) -> None:
+    from touchstone.plan import check_plan, check_start  # here: it needs torch, which most params do not
+
+    check_model(key, model, settings)
+    check_plan(key, model, channels=settings.data.channels)
+    origin = settings.model(model.init_from.rsplit("-", 1)[0])
+    check_start(key, model, origin, channels=settings.data.channels)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from touchstone.stage import run
 def main() -> None:
     settings = params.load()
     with replaced(Path("data/nets")) as folder:
-        for name in settings.models:
+        for name in settings.trained:
             net = settings.model(name).net
-            check_net(f"models.{name}", net)
+            check_net(f"{'models' if name in settings.models else 'finetunes'}.{name}", net)
             note(folder / f"{name}.json", models.FOLDER, net, {"net": net})
         encoder = settings.encoder()  # whole: it takes from `train` but some of its keys
         check_net("audit.encoder", encoder.net)

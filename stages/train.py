@@ -1,4 +1,7 @@
-"""train@<model>-<arm>: every seed of a model on an arm -> data/runs/<model>-<arm>, data/curves/<model>-<arm>.csv."""
+"""train@<model>-<arm>, finetune@<model>-<arm>: every seed of a model on an arm -> data/runs/<model>-<arm>.
+
+Beside it: data/curves/<model>-<arm>.csv, data/rates/<model>-<arm>.csv. A finetune starts from another run.
+"""
 
 import json
 import sys
@@ -8,8 +11,8 @@ from typing import Any
 from touchstone import params
 from touchstone.arms import assemble
 from touchstone.imageset import content_hash, load, replaced
-from touchstone.origin import read_origin
 from touchstone.stage import run
+from touchstone.starts import begin
 from touchstone.training.run import curve, deliver, done, history_table, train
 from touchstone.training.store import fingerprint
 from touchstone.training.task import task
@@ -22,18 +25,16 @@ def main() -> dict[str, object]:
     model, arm = sys.argv[1:]
     name = f"{model}-{arm}"
     every = params.load()
-    rate = DATA / f"lr/{model}.json"
-    settings = every.model(model).with_lr(json.loads(rate.read_text())["lr"])
+    settings, beginning, own = begin(every, model, DATA)
     meta = json.loads((DATA / "prepared/meta.json").read_text())
     manifest = DATA / f"arms/{arm}.json"
     images = assemble(manifest, train=load(DATA / "prepared/train"), pools=DATA / "pools")
     val = load(DATA / "prepared/val")
-    notes = manifest, DATA / f"pretrained/{model}.json", DATA / f"nets/{model}.json", DATA / "prepared/meta.json", rate
-    more: Any = {"meta": meta, "machine": every.machine, "origin": read_origin(notes[1]), "features": FEATURES}
+    more: Any = {"meta": meta, "machine": every.machine, "features": FEATURES} | beginning
     job = task(name, settings=settings, data=images, val=val, **more)
     known = [
         settings.model_copy(update={"seeds": ()}).model_dump_json(),
-        *(path.read_text() for path in notes),
+        *(path.read_text() for path in (manifest, DATA / f"nets/{model}.json", DATA / "prepared/meta.json", *own)),
         *(content_hash(DATA / "prepared" / split) for split in ("train", "val")),
     ]
     kept: Any = {

@@ -1,6 +1,7 @@
 """The graph's promises, read from dvc.yaml and from the source."""
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ from touchstone import params, sections
 from touchstone.closure import imports
 
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+GRAPH = {name: stage.get("do", stage) for name, stage in GRAPH.items()}  # of a foreach, what it does for each
 
 
 BEFORE_PREDICT = ("transform", "nets", "pretrained", "encoder", "filters", "fit", "synthesize", "augment")
-BEFORE_PREDICT += ("find_lr", "train")
+BEFORE_PREDICT += ("find_lr", "train", "start", "finetune")
+SCRIPTS = {"finetune": "train", "predict_finetuned": "predict"}  # of stages that have none of their own
 
 
 def paths(stage: str, kind: str) -> set[str]:
@@ -38,6 +41,10 @@ def pattern(path: str) -> str:
     return re.sub(r"\$\{[^}]*\}", "*", path)
 
 
+def alike(made: str, dep: str) -> bool:
+    return fnmatch(made, dep) and made.count("/") == dep.count("/")
+
+
 def feeds(stage: str) -> set[str]:
     """The stages whose products `stage` depends on, directly."""
     deps = {pattern(dep) for dep in paths(stage, "deps")}
@@ -45,7 +52,7 @@ def feeds(stage: str) -> set[str]:
         other
         for other in GRAPH
         for made in map(pattern, products(other))
-        if any(made == dep or made.startswith(dep + "/") or dep.startswith(made + "/") for dep in deps)
+        if any(alike(made, dep) or made.startswith(dep + "/") or dep.startswith(made + "/") for dep in deps)
     }
 
 
@@ -63,7 +70,8 @@ def test_every_script_is_a_stage_and_every_stage_runs_a_script() -> None:
     scripts = {path.name for path in (ROOT / "stages").glob("*.py")}
     assert {script(stage).name for stage in GRAPH} == scripts
     for stage in GRAPH:
-        assert GRAPH[stage]["cmd"].startswith(f"PYTHONPATH=src python stages/{stage}.py"), "the code of this very copy"
+        own = SCRIPTS.get(stage, stage)
+        assert GRAPH[stage]["cmd"].startswith(f"PYTHONPATH=src python stages/{own}.py"), "the code of this very copy"
 
 
 @pytest.mark.parametrize("stage", GRAPH)
@@ -88,7 +96,7 @@ def test_the_test_split_reaches_nothing_before_predict() -> None:
         for stage in GRAPH
         if covers(test, paths(stage, "deps")) or any(d.startswith(test) for d in paths(stage, "deps"))
     }
-    assert readers == {"predict", "evaluate", "audit", "report"}
+    assert readers == {"predict", "predict_finetuned", "explain", "evaluate", "audit", "report"}
     for stage in BEFORE_PREDICT:
         assert not before(stage) & readers
     for stage in set(BEFORE_PREDICT) - {"nets"}:
@@ -129,7 +137,9 @@ def test_a_new_kind_of_generator_fits_nothing_anew() -> None:
 
 def test_selection_sees_validation_and_not_test() -> None:
     assert {"data/prepared/val/images.npy", "data/prepared/val/table.csv"} <= paths("train", "deps")
-    assert before("train") == {"check", "download", "prepare", *BEFORE_PREDICT} - {"train"}
+    early = {"check", "download", "prepare", *BEFORE_PREDICT}
+    assert before("train") == early - {"train", "start", "finetune"}
+    assert before("finetune") == early, "by their patterns, a finetune may start from another"
 
 
 def test_check_comes_before_everything() -> None:
@@ -156,13 +166,24 @@ def test_every_key_of_data_counts_somewhere() -> None:
 
 def test_pictures_for_people_re_run_nothing() -> None:
     """A contact sheet lies in its set: who reads the set depends on its files, not on the folder."""
-    for stage in (*BEFORE_PREDICT, "predict", "audit"):
+    for stage in (*BEFORE_PREDICT, "predict", "predict_finetuned", "explain", "audit"):
         folders = {f"data/prepared/{split}" for split in ("train", "val", "test", "unlabelled")}
         assert not folders & paths(stage, "deps"), stage
 
 
 def test_prediction_depends_on_the_code_of_its_net() -> None:
-    assert "data/nets/${item.model}.json" in paths("predict", "deps")
+    for stage in ("predict", "predict_finetuned"):
+        assert "data/nets/${item.model}.json" in paths(stage, "deps")
+
+
+def test_a_finetune_hangs_on_its_origin_by_a_note_and_on_its_own_settings() -> None:
+    assert paths("start", "deps") >= {"data/runs/${item.init_from}", "data/check.json"}
+    assert GRAPH["start"]["params"] == ["finetunes.${key}.init_from"], "its learning rate makes no new note"
+    assert not paths("finetune", "deps") & {"data/runs", "data/starts"}
+    assert "data/starts/${item.model}.json" in paths("finetune", "deps")
+    assert set(GRAPH["finetune"]["params"]) == {"finetunes.${item.model}", "train"}
+    for stage in ("train", "find_lr", "pretrained", "predict"):
+        assert not {key for key in GRAPH[stage]["params"] if key.startswith("finetunes")}, stage
 
 
 def test_training_hangs_on_its_own_small_files() -> None:

@@ -9,13 +9,15 @@ import torch
 from torchvision import models as torchvision_models
 
 from touchstone.errors import TouchstoneError
-from touchstone.models import build, check_net, check_settings, head_of, imagenet_weights, nets
+from touchstone.models import attends, build, check_net, check_settings, head_of, imagenet_weights, nets
 
 CASES = [(net, {}) for net in nets()] + [
     ("resnet", {"depth": 34}),
     ("resnet", {"depth": 50}),
     ("resnet_cifar", {"depth": 34}),
     ("mobilenet_v2", {"hidden": 512, "dropout": 0.3}),
+    ("resnet_graph_attention", {"at": "image", "patch": 4, "heads": 2}),
+    ("resnet_classic_attention", {"at": "layer2", "depth": 34}),
 ]
 NAMES = [" ".join([net, *(f"{k}={v}" for k, v in options.items())]) for net, options in CASES]
 
@@ -35,6 +37,8 @@ def module_of(net: str):
 def test_shapes_and_gradients(net: str, options: dict, channels: int) -> None:
     size = max(32, module_of(net).LEAST_PX)
     module = made(net, options, channels=channels, classes=7)
+    if attends(net):
+        torch.nn.init.normal_(module.attention.restore.weight)  # at zero, nothing before it would have a gradient yet
     out = module(torch.randn(4, channels, size, size))
     assert out.shape == (4, 7)
     torch.nn.functional.cross_entropy(out, torch.arange(4)).backward()

@@ -34,11 +34,13 @@ seed: 0
 transforms: {tilt: {rotate_deg: 10, hflip: true}}
 arms: {real: {add: []}, more: {add: [tilt]}}
 models: {lenet: {options: {width: 2}, lr: RATE}}
+finetunes: FINETUNES
 generators: {gan: {kind: dcgan, fit: {num_steps: 3}, sample: {per_class: 2, filter: {min_confidence: 0.5}}}}
 audit: {seed: 5, encoder: {net: lenet}}
 train: {num_steps: 20, batch_size: 4, eval_steps: 10, seeds: SEEDS}
 ensembles: {both: {rule: mean, members: [lenet-real, lenet-more]}}
 compare: {num_resamples: 200}
+explain: {images: 2}
 report: {worst: 3}
 machine: {accelerator: cpu}
 """
@@ -67,13 +69,16 @@ def workspace(
     seeds: str = "[0, 1]",
     diverged: str = "",
     lr: str = "0.01",
+    finetunes: str = "{}",
 ) -> Path:
     """What the stages leave on disk, made by the functions that they call, with predictions that are made up.
 
-    diverged: the run whose first seed did.
+    diverged: the run whose first seed did. Of finetunes the runs on `real` have attention.
     """
     data = root / "data"
-    (root / "params.yaml").write_text(PARAMS.replace("SEEDS", seeds).replace("RATE", lr))
+    (root / "params.yaml").write_text(
+        PARAMS.replace("SEEDS", seeds).replace("RATE", lr).replace("FINETUNES", finetunes)
+    )
     settings = params.load(root / "params.yaml")
     prepare(raw(val=val, unlabelled=unlabelled), data=settings.data, to=data / "prepared", sheet_size=4)
     train = load(data / "prepared/train")
@@ -83,7 +88,8 @@ def workspace(
     (data / "arms").mkdir()
     for name, arm in settings.arms.items():
         (data / f"arms/{name}.json").write_text(json.dumps(manifest(arm, pools=data / "pools")))
-    for name, ones in (("lenet-real", REAL), ("lenet-more", MORE)):
+    for name in settings.runs:
+        ones = REAL if name.endswith("-real") and name not in settings.runs_of("on") else MORE
         _predict(data, name, ones, num_seeds=len(settings.train.seeds))
         history = {"step": [10, 20], "epoch": [5, 10], "train_loss": [1.5, 0.01]}
         history |= {"val_loss": [1.0, 0.5], "val_accuracy": [0.5, 1.0]} if val else {"val_loss": "", "val_accuracy": ""}
@@ -93,6 +99,7 @@ def workspace(
         failed = {"0": "diverged after 1.5 epochs: <boom>"} if name == diverged else {}
         (data / f"probs/{name}/diverged.json").write_text(json.dumps(failed))
     _find_lr(data, lr)
+    _explain(data, [f"{name}-real" for name in settings.finetunes])
     _ensemble(data, settings)
     _evaluate(root, settings)
     _generate_and_audit(root)
@@ -120,6 +127,14 @@ def _generate_and_audit(root: Path) -> None:
     (root / "data/audit").mkdir()
     for name in ("tilt", "gan"):
         shutil.copy(root / "data/pools/tilt/sheet.png", root / f"data/audit/{name}.png")
+
+
+def _explain(data: Path, runs: list[str]) -> None:
+    (data / "explained").mkdir()
+    shares = {"patches": 4, "least": 0.2, "most": 0.375}
+    (data / "explained/attention.json").write_text(json.dumps(dict.fromkeys(runs, shares)))
+    for run in runs:
+        shutil.copy(data / "pools/tilt/sheet.png", data / f"explained/{run}.png")
 
 
 def _find_lr(data: Path, lr: str) -> None:
@@ -467,6 +482,23 @@ def test_runtime_notes(tmp_path: Path) -> None:
 
 def test_runtime_without_notes(tmp_path: Path) -> None:
     assert "No stage has left a note yet." in runtime.render(tmp_path / "none")
+
+
+def test_a_run_that_is_compared_with_another_is_told_and_its_attention_drawn(tmp_path: Path, facts: Facts) -> None:
+    found = facts_of(workspace(tmp_path, finetunes="{on: {net: lenet, init_from: lenet-real}}"))
+    page, twin = html.render(found), markdown.render(found)
+    [sentence] = words.run_sentences(found)
+    text = "".join(part.text for part in sentence)
+    assert re.match(r"on-real (helps|is inconclusive) against lenet-real \(\+50.00 points, 95 % interval ", text)
+    assert text[8:] in re.sub(r"<[^>]+>", "", page)
+    assert "against lenet-real" in twin
+    assert "Runs on the baseline arm are compared with the run that is named." in page
+    assert [row[2] for row in tables.models(found).rows] == ["random weights", "lenet-real"]
+    assert "0.80 to 1.50 times an even share" in page
+    assert page.count('id="attention"') == 1
+    assert "on-real" in page[page.index('id="attention"') :]
+    assert 'id="attention"' not in html.render(facts)
+    assert words.run_sentences(facts) == []
 
 
 def test_a_run_that_diverged_is_named_first_and_drawn_nowhere(tmp_path: Path) -> None:

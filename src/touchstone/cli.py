@@ -71,4 +71,6 @@ def _sweep(arguments: argparse.Namespace) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     from touchstone.parallel import train_runs, visible_gpus
 
-    train_runs(params.load().runs, jobs=max(1, arguments.jobs), gpus=visible_gpus())
+    settings = params.load()
+    runs = [run for name in settings.models for run in settings.runs_of(name)]  # finetunes come after them
+    train_runs(runs, jobs=max(1, arguments.jobs), gpus=visible_gpus())

@@ -42,16 +42,17 @@ def entries(
 ) -> list[Entry]:
     """Every declared run and ensemble, in the file's order; test and val: name -> Probs. diverged: `load_diverged`.
 
-    A run is compared with its model on the baseline arm; an ensemble with its best member on validation (without
-    a validation split: the preferred one, or the first), of those that it is made of.
+    A run is compared with its model on the baseline arm; on that arm with what compare.against names, and a finetune
+    otherwise with the run it started from. An ensemble is compared with its best member on validation (without a
+    validation split: the preferred one, or the first), of those that it is made of.
     """
     val_accuracy = {name: float(correct(p, val_labels).mean()) for name, p in val.items()} if len(val_labels) else {}
     out = []
-    for model in params.models:
+    for model in params.trained:
         for arm in params.arms:
-            name, base = f"{model}-{arm}", f"{model}-{params.compare.baseline}"
+            name, base = f"{model}-{arm}", params.baseline(model, arm)
             failed = f"{len(diverged[name])} of {_seeds(len(test[name]))}" if diverged[name] else ""
-            out.append(Entry(name, "run", test[name], "" if name == base else base, val_accuracy.get(name), failed))
+            out.append(Entry(name, "run", test[name], base, val_accuracy.get(name), failed))
     for name, ensemble in params.ensembles.items():
         out.append(
             _ensemble(name, ensemble, test[name], val_accuracy, [run for run, seeds in diverged.items() if seeds])

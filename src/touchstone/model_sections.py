@@ -168,6 +168,11 @@ class Model(Train):
         return self if found is None else self.model_copy(update={"lr": found})
 
     @property
+    def unfrozen(self) -> bool:
+        """Whether every phase trains the whole net."""
+        return all(phase.trainable == ("all",) and phase.batch_norm == "train" for phase in self.plan())
+
+    @property
     def test_px(self) -> int:
         """The side of the images that are predicted."""
         return self.test_input_size or self.input_size
@@ -176,3 +181,9 @@ class Model(Train):
     def pretrained(self) -> bool:
         """Whether it starts from weights of a file."""
         return self.weights not in ("none", "random")
+
+
+class Finetune(Model):
+    """A model that starts from the weights of another run, seed by seed, and with its normalisation."""
+
+    init_from: str  # a run, `<model>-<arm>`; what the net has beyond that run's net starts as it is drawn

@@ -14,7 +14,7 @@ from touchstone.errors import TouchstoneError, nearest
 from touchstone.generator_sections import Generator
 from touchstone.kinds import entry_of, kinds
 from touchstone.mistakes import explain
-from touchstone.model_sections import Model, Phase, Train
+from touchstone.model_sections import Finetune, Model, Phase, Train
 from touchstone.sections import (
     ENCODER_BY_ITSELF,
     ENCODER_HAS_ITS_OWN,
@@ -23,6 +23,7 @@ from touchstone.sections import (
     Compare,
     Data,
     Ensemble,
+    Explain,
     Machine,
     Report,
     Section,
@@ -44,17 +45,36 @@ class Params(Section):
     generators: dict[Name, dict[str, Any]]
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
     models: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+    finetunes: dict[Name, dict[str, Any]]
     train: Train
     ensembles: dict[Name, Ensemble]
     compare: Compare
     audit: Audit
+    explain: Explain
     report: Report
     machine: Machine
 
     @property
+    def trained(self) -> list[str]:
+        """The names of what is trained: those of models, then those of finetunes."""
+        return [*self.models, *self.finetunes]
+
+    @property
     def runs(self) -> list[str]:
         """The declared runs, `<model>-<arm>`, in the file's order."""
-        return [f"{model}-{arm}" for model in self.models for arm in self.arms]
+        return [run for name in self.trained for run in self.runs_of(name)]
+
+    def runs_of(self, name: str) -> list[str]:
+        """The declared runs of a model or finetune, one an arm."""
+        return [f"{name}-{arm}" for arm in self.arms]
+
+    def baseline(self, model: str, arm: str) -> str:
+        """The run that a model's run on an arm is compared with, "" for none."""
+        if arm != self.compare.baseline:
+            return f"{model}-{self.compare.baseline}"
+        if model in self.compare.against:
+            return self.compare.against[model]
+        return self.finetune(model).init_from if model in self.finetunes else ""
 
     @property
     def additions(self) -> list[str]:
@@ -67,8 +87,12 @@ class Params(Section):
         return entry_of(entry["kind"]).model_validate(entry)
 
     def model(self, name: str) -> Model:
-        """The model's entry over the defaults of `train`."""
-        return self._over_train(name, self.models[name])
+        """The entry of a model, or of a finetune, over the defaults of `train`."""
+        return self.finetune(name) if name in self.finetunes else self._model(name, self.models[name])
+
+    def finetune(self, name: str) -> Finetune:
+        """The entry of a finetune over the defaults of `train`."""
+        return Finetune.model_validate(self._over_train(name, self.finetunes[name]))
 
     def encoder(self) -> Model:
         """The classifier whose features the audit uses: the last weights, no validation image is looked at."""
@@ -76,13 +100,16 @@ class Params(Section):
         own = {name: Model.model_fields[name].default for name in ENCODER_HAS_ITS_OWN}
         own |= {"seeds": seeds, "select": "last", "eval_steps": 0, "on_divergence": "fail"}
         entry = {name: Model.model_fields[name].default for name in ENCODER_BY_ITSELF} | self.audit.encoder
-        return self._over_train("encoder", entry).model_copy(update=own)
+        return self._model("encoder", entry).model_copy(update=own)
 
-    def _over_train(self, name: str, entry: dict[str, Any]) -> Model:
+    def _model(self, name: str, entry: dict[str, Any]) -> Model:
+        return Model.model_validate(self._over_train(name, entry))
+
+    def _over_train(self, name: str, entry: dict[str, Any]) -> dict[str, Any]:
         settings = self.train.model_dump() | {"net": name, "input_size": self.data.image_size}
         if "epochs" in entry or "num_steps" in entry:  # an own budget replaces the default one
             settings |= {"epochs": 0, "num_steps": 0}
-        return Model.model_validate(settings | entry)
+        return settings | entry
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
@@ -100,7 +127,10 @@ def load(path: Path = Path("params.yaml")) -> Params:
     for name, transform in params.transforms.items():
         _check_colours(f"transforms.{name}", transform, params.data.channels)
     for name, entry in params.models.items():
-        _check_model(params, name, entry)
+        _check_model(params, f"models.{name}", name, entry)
+    for name, entry in params.finetunes.items():
+        _check_finetune(params, f"finetunes.{name}", name, entry)
+    _check_circles(params)
     _check(Model, "audit.encoder", params.encoder)
     _check_encoder(params)
     for name in params.generators:
@@ -116,9 +146,41 @@ def _check(section: type[Section], key: str, read: Callable[[], object]) -> None
         raise TouchstoneError(f"params.yaml: {explain(error, section, f'{key}.')}") from None
 
 
-def _check_model(params: Params, name: str, entry: dict[str, Any]) -> None:
-    key = f"models.{name}"
-    _check(Model, key, partial(params.model, name))
+def _check_finetune(params: Params, key: str, name: str, entry: dict[str, Any]) -> None:
+    if name in params.models:
+        raise TouchstoneError(f"params.yaml: {key}: a model has that name, too; rename one")
+    if "init_from" not in entry:
+        raise TouchstoneError(f"params.yaml: {key}.init_from: missing; name the run to start from, such as lenet-real")
+    for own in ("weights", "weights_sha256", "normalisation"):
+        if own in entry:
+            raise TouchstoneError(f"params.yaml: {key}.{own}: comes from the run in init_from; take it out")
+    _check_model(params, key, name, entry)
+    if any(phase.lr == "auto" for phase in params.model(name).plan()):
+        raise TouchstoneError(
+            f"params.yaml: {key}.lr: auto is found for models, from their own start; give it a number"
+        )
+    _one_of(f"{key}.init_from", params.finetune(name).init_from, params.runs)
+
+
+def _check_circles(params: Params) -> None:
+    """Raise TouchstoneError where following init_from comes back to where it began."""
+    before = {name: params.finetune(name).init_from.rsplit("-", 1)[0] for name in params.finetunes}
+    for name in before:
+        chain = [name]
+        while (origin := before.get(chain[-1])) is not None:
+            if origin == name:
+                raise TouchstoneError(
+                    f"params.yaml: finetunes.{name}.init_from: a circle, {' <- '.join([*chain, name])}; start one of "
+                    "them from a model"
+                )
+            if origin in chain:  # a circle that does not hold this one: told of where it is
+                break
+            chain.append(origin)
+
+
+def _check_model(params: Params, key: str, name: str, entry: dict[str, Any]) -> None:
+    kind = Finetune if name in params.finetunes else Model
+    _check(kind, key, partial(params.model, name))
     if "seeds" in entry:
         raise TouchstoneError(f"params.yaml: {key}.seeds: seeds are the same for all models; set train.seeds")
     model = params.model(name)
@@ -131,7 +193,7 @@ def _check_model(params: Params, name: str, entry: dict[str, Any]) -> None:
         _check_colours(f"{key}.phases.{number}" if model.phases else key, phase, params.data.channels)
     if model.weights_sha256 and not model.pretrained:
         raise TouchstoneError(f"params.yaml: {key}.weights_sha256: weights are {model.weights}, of no file")
-    if model.weights == "none":
+    if model.weights == "none" and not isinstance(model, Finetune):
         _check_unfrozen(key, model)
     elif model.pretrained and Path(model.weights).parent != WEIGHTS:
         raise TouchstoneError(
@@ -215,6 +277,11 @@ def _check_names(params: Params) -> None:
         if settings.schedule == "pretrain" and not (settings.real and settings.add):
             raise TouchstoneError(f"params.yaml: arms.{arm}.schedule: pretrain needs real images and additions")
     _one_of("compare.baseline", params.compare.baseline, params.arms)
+    for name, run in params.compare.against.items():
+        _one_of("compare.against", name, params.trained)
+        _one_of(f"compare.against.{name}", run, params.runs)
+        if run == f"{name}-{params.compare.baseline}":
+            raise TouchstoneError(f"params.yaml: compare.against.{name}: got {run!r}, itself; name another run")
     for name, ensemble in params.ensembles.items():
         for member in ensemble.members:
             _one_of(f"ensembles.{name}.members", member, params.runs)

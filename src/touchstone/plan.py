@@ -7,9 +7,10 @@ from torch import nn
 
 from touchstone.errors import TouchstoneError
 from touchstone.freezing import freeze
-from touchstone.model_sections import Model
+from touchstone.model_sections import Finetune, Model
 from touchstone.models import build, head_of, imagenet_weights
 from touchstone.origin import Origin, check_file
+from touchstone.starts import check_fit
 
 
 def check_plan(key: str, model: Model, *, channels: int) -> None:
@@ -24,8 +25,19 @@ def check_plan(key: str, model: Model, *, channels: int) -> None:
             freeze(net, phase, head=head)
             trained = trained or any(p.requires_grad for p in net.get_submodule(head).parameters())
         _check_test_size(net, model, channels)
+        if isinstance(model, Finetune):
+            return  # its head is another run's
         if not trained:
             raise TouchstoneError(f"trainable: no phase trains the head, {head}, which is drawn anew; add head to one")
+    except TouchstoneError as error:
+        raise TouchstoneError(f"{key}: {error}") from error
+
+
+def check_start(key: str, model: Finetune, origin: Model, *, channels: int) -> None:
+    """Raise TouchstoneError where the weights of `origin`, a model of the run to start from, do not fit the net."""
+    try:
+        tensors = outline(origin, channels=channels).state_dict()
+        check_fit(tensors, outline(model, channels=channels), run=model.init_from, net_name=model.net)
     except TouchstoneError as error:
         raise TouchstoneError(f"{key}: {error}") from error
 

@@ -119,8 +119,15 @@ class Compare(Section):
     """The paired comparison with the declared baseline arm."""
 
     baseline: str = "real"
+    against: dict[str, str] = Field(default={})  # a model: the run that its own on the baseline arm is compared with
     num_resamples: Annotated[int, Field(ge=100)] = 10_000
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
+class Explain(Section):
+    """What is shown of how nets come to their answers."""
+
+    images: Annotated[int, Field(ge=0, le=32)] = 8  # test images whose attention is drawn, the classes in turn; 0: none
 
 
 class Report(Section):

@@ -2,8 +2,8 @@
 
 Further keyword arguments of `build` are the net's options, set by `models.<name>.options` in params.yaml. Beside it
 stand LEAST_PX, the least input; HEAD, the name of the net's last module, which turns features into logits; and, where
-there are any, HEAD_OPTIONS, the options that change the head alone, and `imagenet(...)`, torchvision's name of the
-weights trained on ImageNet.
+there are any, HEAD_OPTIONS, the options that change the head alone, `imagenet(...)`, torchvision's name of the weights
+trained on ImageNet, and ATTENDS, that the net is an `attention.AttentiveResNet`.
 """
 
 import ast
@@ -40,12 +40,7 @@ def check_net(key: str, net: str) -> None:
 def check_settings(key: str, net: str, *, input_size: int, options: Iterable[str]) -> None:
     """Raise TouchstoneError where the net's file says that it cannot be built so. Reads the file, runs nothing."""
     check_net(key, net)
-    tree = ast.parse((FOLDER / f"{net}.py").read_text(encoding="utf-8"))
-    constants = {
-        node.targets[0].id: node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
+    tree, constants = _read(net)
     if "HEAD" not in constants:
         raise TouchstoneError(f"{net}: no HEAD in src/touchstone/models/{net}.py; name its last module there")
     if "LEAST_PX" in constants:
@@ -53,6 +48,21 @@ def check_settings(key: str, net: str, *, input_size: int, options: Iterable[str
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name == "build":
             _check_options(net, options, [argument.arg for argument in node.args.kwonlyargs])
+
+
+def attends(net: str) -> bool:
+    """Whether the net's file says, by ATTENDS, that it has a block of attention. Reads the file, runs nothing."""
+    return "ATTENDS" in _read(net)[1]
+
+
+def _read(net: str) -> tuple[ast.Module, dict[str, ast.expr]]:
+    """A net's source, and the values of its constants."""
+    tree = ast.parse((FOLDER / f"{net}.py").read_text(encoding="utf-8"))
+    return tree, {
+        node.targets[0].id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
 
 
 def _check_options(net: str, options: Iterable[str], arguments: Iterable[str]) -> None:

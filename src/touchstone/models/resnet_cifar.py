@@ -8,21 +8,16 @@ Cost: .56 GMACs an image of 32 px, four times `net`.
 """
 
 from torch import nn
-from torchvision import models
 
 from touchstone.models import check_option, check_size
+from touchstone.resnets import BLOCKS, small_resnet
 
 LEAST_PX = 8  # strided three times
 HEAD = "fc"
-DEPTHS = (18, 34)
 
 
 def build(*, num_classes: int, in_channels: int, input_size: int, depth: int = 18) -> nn.Module:
     """(B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
     check_size("resnet_cifar", input_size, least=LEAST_PX)
-    check_option("resnet_cifar", "depth", depth, DEPTHS)
-    net = {18: models.resnet18, 34: models.resnet34}[depth](num_classes=num_classes)
-    net.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
-    nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision draws the others
-    net.maxpool = nn.Identity()
-    return net
+    check_option("resnet_cifar", "depth", depth, BLOCKS)
+    return small_resnet(depth=depth, num_classes=num_classes, in_channels=in_channels)

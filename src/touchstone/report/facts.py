@@ -101,6 +101,16 @@ class AuditedSet:
         return np.nan if found is None else float(found)
 
 
+@dataclass(frozen=True)
+class Attention:
+    """A run's attention over some test images: the PNG, the number of patches, the least and the largest share."""
+
+    png: bytes
+    patches: int
+    least: float
+    most: float
+
+
 @dataclass(frozen=True, eq=False)
 class Facts:
     """Everything a report says.
@@ -109,7 +119,7 @@ class Facts:
     curves: run -> step, epoch, train_loss, lr, val_loss, val_accuracy (val columns NaN without a validation split).
     unlabelled: ensemble -> file, label, probability. audits: an addition set each; encoder: whose features they are
     measured in. losses: generator -> step, loss and more. rates: model -> what the learning-rate finder suggests and
-    its curve lr, loss, smoothed, where one was asked for.
+    its curve lr, loss, smoothed, where one was asked for. attention: of the runs whose net has any.
     """
 
     params: Params
@@ -127,6 +137,7 @@ class Facts:
     encoder: dict[str, Any]
     losses: dict[str, pd.DataFrame]
     rates: dict[str, tuple[float, pd.DataFrame]]
+    attention: dict[str, Attention]
 
     def entry(self, name: str) -> Scored:
         """The run or ensemble of that name."""

@@ -13,7 +13,7 @@ from touchstone.imageset import ImageSet, class_indices, load
 from touchstone.params import Params
 from touchstone.probs import load_diverged, load_probs
 from touchstone.report import audits
-from touchstone.report.facts import ArmSize, AuditedSet, Facts, Scored, Sheet
+from touchstone.report.facts import ArmSize, Attention, AuditedSet, Facts, Scored, Sheet
 from touchstone.report.worst import worst
 from touchstone.sections import Transform
 
@@ -43,6 +43,7 @@ def gather(root: Path, params: Params) -> Facts:
         encoder=audit["encoder"],
         losses={name: _losses(data / f"pools/{name}/losses.csv") for name in params.generators},
         rates={name: found for name in params.models if (found := _rate(data, name))},
+        attention=_attention(data / "explained"),
         unlabelled={name: _table(data / f"ensembles/{name}/predictions.csv") for name in params.ensembles},
     )
 
@@ -73,7 +74,7 @@ def _entries(root: Path, params: Params, classes: list[str]) -> tuple[Scored, ..
     files = _table(root / "data/prepared/files.csv")
     names = files.loc[files["split"] == "test", "file"].tolist()
     labels = class_indices(test.table["label"], classes)
-    kinds = [(f"{model}-{arm}", "run", model, arm) for model in params.models for arm in params.arms]
+    kinds = [(f"{model}-{arm}", "run", model, arm) for model in params.trained for arm in params.arms]
     kinds += [(name, "ensemble", "", "") for name in params.ensembles]
     entries = []
     for name, kind, model, arm in kinds:
@@ -112,6 +113,11 @@ def _rate(data: Path, model: str) -> tuple[float, pd.DataFrame] | None:
     """What was found, and how; None where the learning rate is a number of params.yaml."""
     found = _json(data / f"lr/{model}.json")["lr"]
     return None if found is None else (found, _table(data / f"lr_curves/{model}.csv").astype(float))
+
+
+def _attention(folder: Path) -> dict[str, Attention]:
+    found = _json(folder / "attention.json")
+    return {name: Attention(_bytes(folder / f"{name}.png"), **figures) for name, figures in found.items()}
 
 
 def _sheets(data: Path, params: Params, findings: dict[str, float]) -> tuple[Sheet, ...]:

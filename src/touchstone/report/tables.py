@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from touchstone.model_sections import Model, Phase
+from touchstone.model_sections import Finetune, Model, Phase
 from touchstone.report.facts import Facts, Scored
 from touchstone.report.words import confidence, count, interval, number, percent, points
 from touchstone.sections import Arm
@@ -51,7 +51,7 @@ def models(facts: Facts) -> Table:
     header = ["model", "net", "starts from", "input px", "trained", "budget", "batch"]
     header += ["optimizer", "learning rate", "schedule", "online augmentation", "selected by"]
     rows = []
-    for name in facts.params.models:
+    for name in facts.params.trained:
         model = facts.params.model(name)
         start = [name, _net(model), _start(model), _size(model)]
         for phase in model.plan():
@@ -64,10 +64,11 @@ def models(facts: Facts) -> Table:
 
 def _start(model: Model) -> str:
     """What a model starts from; whoever freezes random weights is told so in the report."""
+    if isinstance(model, Finetune):
+        return model.init_from
     if model.pretrained:
         return model.weights.rsplit("/", 1)[-1]
-    whole = all(phase.trainable == ("all",) and phase.batch_norm == "train" for phase in model.plan())
-    return "random weights" if whole else "random weights, frozen in part: a test of the mechanics"
+    return "random weights" if model.unfrozen else "random weights, frozen in part: a test of the mechanics"
 
 
 def _size(model: Model) -> str:
@@ -147,7 +148,7 @@ def accuracies(facts: Facts) -> Table:
     names = list(facts.params.arms)
     rows: list[list[str]] = []
     verdicts: dict[tuple[int, int], str] = {}
-    for i, model in enumerate(facts.params.models):
+    for i, model in enumerate(facts.params.trained):
         entries = [facts.entry(f"{model}-{arm}") for arm in names]
         rows.append([model, *(_accuracy(entry, facts) for entry in entries)])
         verdicts |= {(i, j): entry.word for j, entry in enumerate(entries, 1) if entry.word}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from touchstone.params import Params
-from touchstone.report.facts import Facts, Scored
+from touchstone.report.facts import Attention, Facts, Scored
 
 VERDICTS = ("helps", "hurts", "inconclusive", "diverged")
 MINUS = "−"
@@ -70,6 +70,39 @@ def arm_sentences(facts: Facts) -> list[list[Fragment]]:
     return out
 
 
+def run_sentences(facts: Facts) -> list[list[Fragment]]:
+    """One sentence for each run on the baseline arm that is compared with another run."""
+    out = []
+    for entry in facts.entries:
+        if entry.arm != facts.params.compare.baseline or not entry.verdict:
+            continue
+        other, word = str(entry.scores["baseline"]), entry.verdict
+        before = {"inconclusive": " is ", "diverged": " "}.get(word, " ")
+        how = ""
+        if word != "diverged":
+            share = confidence(facts.params)
+            how = f" ({points(entry.value('gain'))} points, {share} interval {interval(entry)})"
+        out.append(
+            [Fragment(entry.name, "name"), Fragment(before), Fragment(word, word), Fragment(f" against {other}{how}.")]
+        )
+    return out
+
+
+def verdicts(facts: Facts) -> list[list[Fragment]]:
+    """What is said of each arm, then of runs that are compared with other runs."""
+    return arm_sentences(facts) + run_sentences(facts)
+
+
+def attention(found: Attention) -> str:
+    """What a picture of attention shows."""
+    even = 1 / found.patches
+    return (
+        f"Above the test images, below how much each of {count(found.patches, 'patch', 'patches')} is attended to, the "
+        "mean over heads and over the patches that attend, of the first seed: from grey to orange "
+        f"{found.least / even:.2f} to {found.most / even:.2f} times an even share."
+    )
+
+
 def _clauses(entries: list[Scored], params: Params) -> list[Fragment]:
     """` helps a (+2 points, 95 % interval +1 to +3) and b (...); hurts c (...)`; the unit stands at the first."""
     fragments: list[Fragment] = []
@@ -123,12 +156,16 @@ def failures(facts: Facts) -> list[str]:
 def basis(params: Params) -> str:
     """What the verdicts compare, and in which unit."""
     others = [arm for arm in params.arms if arm != params.compare.baseline]
-    if not others:
+    runs = any(params.baseline(name, params.compare.baseline) for name in params.trained)
+    if not others and not runs:
         return f"Only the baseline arm, {params.compare.baseline}, was run: there is nothing to compare it with."
+    what = f"Each model is compared with itself, trained on the baseline arm {params.compare.baseline}. "
+    also = "Runs on the baseline arm are compared with the run that is named. "
+    subject, an = ("run", "A") if not others else ("arm", "An")
     return (
-        f"Each model is compared with itself, trained on the baseline arm {params.compare.baseline}. "
-        "Points are percentage points of test accuracy; a gain above 0 favours the arm. "
-        f"An arm helps or hurts where the whole {confidence(params)} interval lies on one side of 0."
+        f"{what if others else ''}{also if runs else ''}"
+        f"Points are percentage points of test accuracy; a gain above 0 favours the {subject}. "
+        f"{an} {subject} helps or hurts where the whole {confidence(params)} interval lies on one side of 0."
     )
 
 

@@ -61,7 +61,7 @@ def deliver(folder: Path, task: Task, trained: list[Trained], *, meta: dict[str,
         mean=task.mean,
         std=task.std,
         selected_step={str(t.seed): t.selected_step for t in trained},
-        diverged={str(t.seed): str(t.diverged) for t in trained if t.diverged is not None},
+        diverged=task.failed_starts | {str(t.seed): str(t.diverged) for t in trained if t.diverged is not None},
         meta=meta,
     )
     save_run(folder, card, {t.seed: t.weights for t in trained})

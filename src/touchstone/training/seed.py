@@ -20,6 +20,7 @@ from touchstone.models import build, head_of
 from touchstone.origin import start_from
 from touchstone.predict import BATCH, batches, device, logits, mean_of
 from touchstone.seeds import derive
+from touchstone.starts import check_fit, take_over
 from touchstone.training import loggers, plain
 from touchstone.training.classifier import Classifier
 from touchstone.training.divergence import Divergence
@@ -88,6 +89,9 @@ def new_learner(task: Task, seed: int) -> Learner:
     )
     if task.body is not None:
         start_from(net, task.body)
+    if seed in task.starts:
+        check_fit(task.starts[seed], net, run=task.title, net_name=settings.net)
+        take_over(net, task.starts[seed])
     classifier = Classifier(
         net, head=head_of(settings.net), mean=task.mean, std=task.std, test_flips=settings.test_flips
     )

@@ -16,6 +16,7 @@ from touchstone.origin import Origin, Tensors
 from touchstone.precision import check_precision
 from touchstone.predict import device
 from touchstone.sections import Machine
+from touchstone.starts import Start
 from touchstone.training.divergence import Watch
 from touchstone.training.loggers import check_loggers
 from touchstone.training.loss import chance
@@ -55,9 +56,10 @@ class Span:
 class Task:
     """A run.
 
-    mean, std: of each channel in grey levels. body: weights to start from, without a head. features: the folder where
-    what a frozen backbone sees is kept; None: nowhere, it is computed in each step. view, test_view: of images that are
-    trained on, and of those that are predicted.
+    mean, std: of each channel in grey levels. body: weights to start from, without a head. starts: of each seed, the
+    weights of another run to start from, with its head. failed_starts: of a seed, how that run's training ended before
+    its time. features: the folder where what a frozen backbone sees is kept; None: nowhere, it is computed in each
+    step. view, test_view: of images that are trained on, and of those that are predicted.
     """
 
     title: str
@@ -73,6 +75,8 @@ class Task:
     mean: list[float]
     std: list[float]
     body: Tensors | None
+    starts: dict[int, Tensors]
+    failed_starts: dict[str, str]
     machine: Machine
     features: Path | None
 
@@ -117,16 +121,23 @@ def task(
     machine: Machine,
     features: Path | None = None,
     origin: tuple[Origin, Tensors | None] = (Origin("none"), None),
+    start: tuple[Start, dict[int, Tensors]] | None = None,
 ) -> Task:
     """Labels, plan, normalisation and view of a run, worked out once.
 
-    meta: what preparation wrote to meta.json. features: see `Task`. origin: what to start from (`read_origin`).
+    meta: what preparation wrote to meta.json. features: see `Task`. origin: what to start from (`read_origin`); start:
+    the run to start from instead (`read_start`). Raises TouchstoneError where that lacks a seed.
     """
     classes = meta["classes"]
     _check_machine(settings, machine)
     _check_validation(title, settings, len(val))
     note, body = origin
     mean, std = (note.mean, note.std) if note.mean and note.std else statistics(data)
+    starts, failed = {}, {}
+    if start is not None:
+        mean, std, starts = start[0].mean, start[0].std, start[1]
+        failed = {seed: f"{start[0].run}, which it starts from: {how}" for seed, how in start[0].diverged.items()}
+        _check_seeds(title, settings, start[0])
     return Task(
         title=title,
         settings=settings,
@@ -141,9 +152,17 @@ def task(
         mean=mean,
         std=std,
         body=body,
+        starts=starts,
+        failed_starts=failed,
         machine=machine,
         features=features,
     )
+
+
+def _check_seeds(title: str, settings: Model, start: Start) -> None:
+    lacking = [str(seed) for seed in settings.seeds if str(seed) not in start.weights]
+    if lacking:
+        raise TouchstoneError(f"{title}: {start.run} has no seed {', '.join(lacking)} to start from; run `dvc repro`")
 
 
 def _check_machine(settings: Model, machine: Machine) -> None:
