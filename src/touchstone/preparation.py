@@ -44,9 +44,10 @@ class _Pixels:
 def prepare(raw: RawSet, *, data: Data, to: Path, sheet_size: int) -> dict[str, object]:
     """Decode, resize, split, look for copies, write. Returns the summary that findings/summary.json holds.
 
-    Raises TouchstoneError on undecodable images (`data.bad_images: fail`), on a class without training images, and
-    on an empty test split.
+    Raises TouchstoneError on images of several labels, on undecodable images (`data.bad_images: fail`), on a class
+    without training images, and on an empty test split.
     """
+    _check_one_label(raw)
     to.mkdir(parents=True, exist_ok=True)
     scratch = to / ".pixels.npy"
     try:
@@ -61,6 +62,15 @@ def prepare(raw: RawSet, *, data: Data, to: Path, sheet_size: int) -> dict[str, 
     finally:
         scratch.unlink(missing_ok=True)
     return summary
+
+
+def _check_one_label(raw: RawSet) -> None:
+    several = [image.file for image in raw.images if len(image.labels) > 1]
+    if several:
+        raise TouchstoneError(
+            f"{len(several)} images have several labels, {several[0]} for one; no stage trains on these yet: give each "
+            "image one"
+        )
 
 
 def _decode_all(raw: RawSet, *, data: Data, scratch: Path) -> _Pixels:

@@ -1,4 +1,4 @@
-"""Data sources, one file each: `data.source` in params.yaml is the file's name.
+"""Data sources, one file each: `data.source` in params.yaml is the file's name. `_<name>.py` is what several share.
 
 Each module has
 
@@ -29,11 +29,18 @@ class RawImage:
     id: str
     """sha256 (hex) of the file's bytes, or of the pixels where there is no file."""
     label: str
-    """The class name; "" when unlabelled."""
+    """The class name, or several joined by `|`; "" when unlabelled, or where none of the classes is there."""
     split: str
     """train, val, test or unlabelled; "" where the source has no official split."""
     file: str
     """A name for humans, posix, unique within the raw set."""
+    difficult: str = ""
+    """Classes, joined by `|`, of which only objects are there that are marked as difficult to see."""
+
+    @property
+    def labels(self) -> list[str]:
+        """The classes of the label, and those that are difficult."""
+        return [name for text in (self.label, self.difficult) for name in text.split("|") if name]
 
 
 class RawSet(Protocol):
@@ -62,7 +69,7 @@ class ArraySet:
 
 def load_source(name: str) -> ModuleType:
     """The module of the source `name`; `TouchstoneError` for a name without a file in this folder."""
-    known = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    known = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
     if name not in known:
         expected = ", ".join(known)
         raise TouchstoneError(f"data.source: got {name}, expected one of {expected}{nearest(name, known)}")

@@ -8,28 +8,20 @@ A single top folder around all this is looked through. Class names are the folde
 Pillow does not read, by their suffix, are listed and left out; hidden files are left out silently.
 """
 
-import hashlib
-import io
 import os
 import shutil
 import tempfile
-import threading
 import unicodedata
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-import numpy as np
-import pandas as pd
-from tqdm import tqdm
-
 from touchstone.archives import hidden, is_archive, members
-from touchstone.decode import decode, image_suffixes
+from touchstone.decode import image_suffixes
 from touchstone.errors import TouchstoneError
-from touchstone.sources import RawImage
+from touchstone.sources._packed import PackedSet, pack
 
 SPLITS = ("train", "val", "test")
 UNLABELLED = "unlabelled"
@@ -56,35 +48,13 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> N
         images = {name.removeprefix(root): read for name, read in images.items()}
         folders = {name.removeprefix(root) for name in folders if name + "/" != root}
         _check_layout(images, folders, path)
-        _pack(images, to, splits=_is_split(folders))
+        labels = {name: _label(name, splits=_is_split(folders)) for name in images}
+        pack(images, to, labels=labels, columns=("label", "split"))
 
 
-def read(*, raw: Path) -> "FolderSet":
-    """Open what `download` wrote."""
-    return FolderSet(raw)
-
-
-class FolderSet:
-    """A `RawSet` that reads image files from `files.zip`; an image's id is the sha256 of its file."""
-
-    def __init__(self, raw: Path) -> None:
-        # Strings, and nothing is a missing value: a class may be called 01 or NA.
-        table = pd.read_csv(raw / "manifest.csv", dtype=str, keep_default_na=False)
-        columns = (table[name] for name in ("sha256", "label", "split", "file"))
-        self.images = [RawImage(*row) for row in zip(*columns, strict=True)]
-        self.classes = sorted({image.label for image in self.images} - {""})
-        self._archive = raw / "files.zip"
-        self._opened = threading.local()  # a ZipFile for each thread, so that threads need not wait for one another
-
-    def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
-        """uint8 (H, W, channels) of `images[index]`; `BadImage` if it cannot be decoded."""
-        try:
-            if not hasattr(self._opened, "archive"):
-                self._opened.archive = zipfile.ZipFile(self._archive)
-            content = self._opened.archive.read(self.images[index].file)
-        except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
-            raise TouchstoneError(f"{self._archive}: damaged ({error}); make the raw data again") from error
-        return decode(io.BytesIO(content), channels=channels, max_pixels=max_pixels)
+def read(*, raw: Path) -> PackedSet:
+    """Open what `download` wrote; an image's id is the sha256 of its file."""
+    return PackedSet(raw)
 
 
 # --- what lies there ---
@@ -253,29 +223,6 @@ def _check_classes(counts: Counter[tuple[str, str]], path: Path, *, splits: bool
     for label, split in sorted(counts):
         if split in ("val", "test") and label not in learnt:
             raise _bad(path, f"the class {label} of {split} is not in train; add train/{label} or remove it")
-
-
-# --- what is written ---
-
-
-def _pack(images: Contents, to: Path, *, splits: bool) -> None:
-    rows = []
-    with zipfile.ZipFile(to / "files.zip", "w", zipfile.ZIP_STORED) as archive:
-        for name in tqdm(sorted(images), desc="pack", disable=None):  # None: no bar where stderr is no terminal
-            content = images[name]()
-            archive.writestr(_entry(name), content)
-            digest = hashlib.sha256(content).hexdigest()
-            rows.append((name, *_label(name, splits=splits), digest, len(content)))
-    table = pd.DataFrame(rows, columns=["file", "label", "split", "sha256", "bytes"])
-    table.to_csv(to / "manifest.csv", index=False, lineterminator="\n")
-
-
-def _entry(name: str) -> zipfile.ZipInfo:
-    """A header that depends on the name alone, on every system."""
-    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    entry.create_system = 3  # Unix
-    entry.external_attr = 0o100644 << 16
-    return entry
 
 
 def _bad(path: Path, text: str) -> TouchstoneError:
