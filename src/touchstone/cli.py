@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 from touchstone import params
@@ -33,6 +34,17 @@ def main(argv: list[str] | None = None) -> None:
     train = commands.add_parser("train", help="run the train stages side by side, one GPU each where there are GPUs")
     train.add_argument("-j", "--jobs", type=int, default=2)
     train.set_defaults(command=_train)
+
+    mosaics = commands.add_parser(
+        "mosaics", help="write pictures of 2x2 images, with all their labels, as VOC has them"
+    )
+    mosaics.add_argument("to", type=Path, metavar="DIR", help="a folder that is not there yet")
+    mosaics.add_argument("--source", default="cifar10", help="of single images, with a test split; default: cifar10")
+    mosaics.add_argument("--mirror", default="", help="as data.mirror")
+    for split, count in (("train", 2000), ("val", 500), ("test", 1000)):
+        mosaics.add_argument(f"--{split}", type=int, default=count, metavar="N", help=f"pictures; default: {count}")
+    mosaics.add_argument("--seed", type=int, default=0)
+    mosaics.set_defaults(command=_mosaics)
 
     arguments = parser.parse_args(argv)
     run(lambda: arguments.command(arguments))
@@ -74,3 +86,19 @@ def _train(arguments: argparse.Namespace) -> None:
     settings = params.load()
     runs = [run for name in settings.models for run in settings.runs_of(name)]  # finetunes come after them
     train_runs(runs, jobs=max(1, arguments.jobs), gpus=visible_gpus())
+
+
+def _mosaics(arguments: argparse.Namespace) -> None:
+    from touchstone.mosaics import write
+    from touchstone.sources import load_source
+
+    counts = {split: getattr(arguments, split) for split in ("train", "val", "test")}
+    if min(counts.values()) < 1:
+        raise TouchstoneError("--train, --val, --test: expected at least one picture each")
+    if arguments.to.exists() or not arguments.to.absolute().parent.is_dir():
+        raise TouchstoneError(f"{arguments.to}: expected a folder that is not there yet, in one that is")
+    source = load_source(arguments.source)
+    with tempfile.TemporaryDirectory() as folder:
+        source.download(to=Path(folder), path=Path(), mirror=arguments.mirror)
+        write(source.read(raw=Path(folder)), arguments.to, counts=counts, seed=arguments.seed)
+    print(f"{arguments.to}: {', '.join(f'{count} {split}' for split, count in counts.items())} pictures")
