@@ -40,7 +40,7 @@ def explain(name: str, chosen: ImageSet, folder: Path, settings: params.Params) 
     seen = list(batches(chosen, card.view))
     found = np.concatenate([maps(first, pixels) for pixels in seen])
     drawn(np.concatenate([pixels.numpy() for pixels in seen]), found).save(folder / f"{name}.png")
-    table(found, chosen.table["id"]).to_csv(folder / f"{name}.csv", index=False)
+    table(found, chosen.table["id"].tolist()).to_csv(folder / f"{name}.csv", index=False)
     return {"patches": found[0].size, "least": round(float(found.min()), 6), "most": round(float(found.max()), 6)}
 
 
