@@ -23,10 +23,9 @@ def main() -> None:
             f"data.path: {settings.data.path}: no such file or folder; put the images there or mend it"
         )
     check_loggers(settings.machine.loggers)
-    for name in settings.models:
-        check_model(f"models.{name}", settings.model(name), settings)
-    for name in settings.finetunes:
-        check_finetune(f"finetunes.{name}", settings.finetune(name), settings)
+    for name in settings.trained:
+        kind = "models" if name in settings.models else "finetunes"
+        check_model(f"{kind}.{name}", settings.model(name), settings)
     check_model("audit.encoder", settings.encoder(), settings)
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps({"params": "valid"}) + "\n")  # always the same: what follows is not re-run
@@ -39,19 +38,13 @@ def check_model(key: str, model: Model, settings: params.Params) -> None:
         check_precision(model.precision, device(settings.machine.accelerator))
     check_settings(key, model.net, input_size=model.input_size, options=model.options)
     frozen = any(phase.trainable != ("all",) for phase in model.plan())
-    if model.options or model.pretrained or model.test_input_size or frozen:
-        from touchstone.plan import check_plan  # here: it needs torch, which most params do not
+    if model.options or model.pretrained or model.test_input_size or frozen or isinstance(model, Finetune):
+        from touchstone.plan import check_plan, check_start  # here: it needs torch, which most params do not
 
         check_plan(key, model, channels=settings.data.channels)
-
-
-def check_finetune(key: str, model: Finetune, settings: params.Params) -> None:
-    from touchstone.plan import check_plan, check_start  # here: it needs torch, which most params do not
-
-    check_model(key, model, settings)
-    check_plan(key, model, channels=settings.data.channels)
-    origin = settings.model(model.init_from.rsplit("-", 1)[0])
-    check_start(key, model, origin, channels=settings.data.channels)
+        if isinstance(model, Finetune):
+            origin = settings.model(model.init_from.rsplit("-", 1)[0])
+            check_start(key, model, origin, channels=settings.data.channels)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """data/runs x test images -> data/explained/<run>.{png,csv}, attention.json: where the attention of nets lies."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from touchstone import params
@@ -36,7 +37,8 @@ def explain(name: str, chosen: ImageSet, folder: Path, settings: params.Params) 
 
     torch.set_num_threads(settings.train.num_threads)
     card = load_card(DATA / "runs" / name)
-    first = load_nets(DATA / "runs" / name, card, device=device(settings.machine.accelerator))[0]
+    card = replace(card, weights=dict([*card.weights.items()][:1]))
+    [first] = load_nets(DATA / "runs" / name, card, device=device(settings.machine.accelerator))
     seen = list(batches(chosen, card.view))
     found = np.concatenate([maps(first, pixels) for pixels in seen])
     drawn(np.concatenate([pixels.numpy() for pixels in seen]), found).save(folder / f"{name}.png")

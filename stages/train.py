@@ -34,7 +34,8 @@ def main() -> dict[str, object]:
     job = task(name, settings=settings, data=images, val=val, **more)
     known = [
         settings.model_copy(update={"seeds": ()}).model_dump_json(),
-        *(path.read_text() for path in (manifest, DATA / f"nets/{model}.json", DATA / "prepared/meta.json", *own)),
+        *own,
+        *(path.read_text() for path in (manifest, DATA / f"nets/{model}.json", DATA / "prepared/meta.json")),
         *(content_hash(DATA / "prepared" / split) for split in ("train", "val")),
     ]
     kept: Any = {
@@ -45,7 +46,7 @@ def main() -> dict[str, object]:
     with replaced(DATA / "runs" / name) as folder:
         deliver(folder, job, trained, meta=meta)
         history_table(trained).to_csv(folder / "history.csv", index=False)
-    drawn = curve(trained)
+    drawn = curve(trained, left_out=job.failed_starts)
     for kind, table in (("curves", drawn), ("rates", drawn[["step", "lr"]])):
         (DATA / kind).mkdir(exist_ok=True)
         table.to_csv(DATA / f"{kind}/{name}.csv", index=False)

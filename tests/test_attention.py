@@ -113,6 +113,16 @@ def test_memory_of_the_additive_form_is_no_more_and_grows_as_said() -> None:
     assert 3.9 < rest / (graph - of_a) < 4.1, "and all else 4 times"
 
 
+def test_without_gradients_a_batch_is_taken_in_parts(monkeypatch) -> None:
+    found, x = block("graph").float(), torch.randn(5, 3, 8, 8)
+    whole, sizes = found(x), []
+    monkeypatch.setattr("touchstone.attention.MAX_NUMBERS", 2 * 2 * 16**2)
+    found.embed.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    with torch.no_grad():
+        assert torch.allclose(found(x), whole, atol=1e-6)
+    assert sizes == [2, 2, 1]
+
+
 @pytest.mark.parametrize("kind", NETS)
 @pytest.mark.parametrize("at", ["image", "layer1", "layer3"])
 def test_a_new_block_changes_nothing_and_the_backbone_is_the_plain_one(kind: str, at: str) -> None:
@@ -170,7 +180,7 @@ def test_the_picture_is_brightest_where_attention_is(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        ({"patch": 4}, ["patch: got 4, larger than the map of 2x2"]),
+        ({"patch": 4}, ["patch: got 4, larger than the map of 2x2; one of 1, 2"]),
         ({"at": "layer2", "patch": 3}, ["patch: got 3, which does not divide the map of 8x8; one of 1, 2, 4, 8"]),
         ({"at": "layer5"}, ["option at: got 'layer5', expected one of image, layer1, layer2, layer3, layer4"]),
         ({"heads": 3}, ["heads: got 3, which does not divide width 128"]),

@@ -1,6 +1,7 @@
 """Starting from another run: whose weights are taken, what is refused, what is told."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from conftest import ROOT, image_set, project, run
 from test_params import load, message
 from touchstone.arms import combine
 from touchstone.errors import TouchstoneError
-from touchstone.model_sections import Model
+from touchstone.model_sections import Finetune, Model
 from touchstone.models import build
+from touchstone.plan import check_start
 from touchstone.runs import load_card
 from touchstone.sections import Arm, Machine
 from touchstone.starts import Start, check_fit, read_start, take_over
@@ -76,6 +78,19 @@ def test_the_block_alone_is_trained(origin: Path, tmp_path: Path) -> None:
     after = train(job(start, **settings), store=tmp_path, fingerprint="x")[0].weights
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert changed == {name for name in after if name.startswith("attention.")}, "batch norms stand still, too"
+
+
+def test_another_seed_trains_no_other_anew(origin: Path, tmp_path: Path, capsys) -> None:
+    start, tensors = read_start(origin / "note.json", runs=origin / "runs")
+    few = replace(start, weights={"0": start.weights["0"]})
+    first = train(job((few, {0: tensors[0]}), seeds=(0,)), store=tmp_path, fingerprint="x")
+    both = train(job((start, tensors)), store=tmp_path, fingerprint="x")
+    assert "seed 0: trained before" in capsys.readouterr().out
+    assert all(torch.equal(value, both[0].weights[name]) for name, value in first[0].weights.items())
+    other = replace(start, weights=start.weights | {"0": "f" * 64})
+    train(job((other, tensors)), store=tmp_path, fingerprint="x")
+    assert "seed 3: trained before" in (said := capsys.readouterr().out)
+    assert "seed 0: trained before" not in said, "what it starts from is another"
 
 
 def test_a_note_says_what_training_must_find(origin: Path, tmp_path: Path) -> None:
@@ -182,6 +197,16 @@ def test_what_the_check_stage_refuses(tmp_path: Path, entry: str, parts: list[st
     assert len(lines) == 1
     for part in parts:
         assert part in lines[0]
+
+
+def test_a_new_part_that_nothing_trains_is_refused() -> None:
+    origin = Model.model_validate({"net": "resnet_cifar", "input_size": 16, "num_steps": 1})
+    entry = {"net": "resnet_graph_attention", "input_size": 16, "num_steps": 1, "init_from": "r-real"}
+    check_start("x", Finetune.model_validate(entry | {"trainable": ("attention",)}), origin, channels=1)
+    with pytest.raises(
+        TouchstoneError, match=r"x: trainable: no phase trains attention\.embed\.bias, which r-real has not"
+    ):
+        check_start("x", Finetune.model_validate(entry | {"trainable": ("head",)}), origin, channels=1)
 
 
 def test_what_is_compared_with_what(tmp_path: Path) -> None:

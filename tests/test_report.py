@@ -501,6 +501,13 @@ def test_a_run_that_is_compared_with_another_is_told_and_its_attention_drawn(tmp
     assert words.run_sentences(facts) == []
 
 
+def test_where_the_other_run_diverged_it_is_that_one_that_is_named(tmp_path: Path) -> None:
+    found = facts_of(workspace(tmp_path, finetunes="{on: {net: lenet, init_from: lenet-real}}", diverged="lenet-real"))
+    [sentence] = words.run_sentences(found)
+    text = "".join(part.text for part in sentence)
+    assert text == "on-real and lenet-real are not compared: lenet-real diverged."
+
+
 def test_a_run_that_diverged_is_named_first_and_drawn_nowhere(tmp_path: Path) -> None:
     facts = facts_of(workspace(tmp_path, diverged="lenet-more"))
     page, twin = html.render(facts), markdown.render(facts)

@@ -98,6 +98,8 @@ def test_an_annotation_has_objects_and_no_parts() -> None:
         (b"", "not well-formed XML (no element found"),
         (b"<annotation><object><name>&x;</name></object></annotation>", "not well-formed XML (undefined entity"),
         (b"<annotation><object><pose/></object></annotation>", "an object has no name"),
+        (b'<?xml version="1.0" encoding="foo"?><annotation/>', "not well-formed XML"),
+        (b'<?xml version="1.0" encoding="big5"?><annotation/>', "not well-formed XML"),
         (b"<html></html>", "got <html>, expected <annotation>"),
         (b" " * (1 << 22) + b"<annotation/>", "at most 4,194,304"),
     ],
@@ -155,6 +157,17 @@ def test_other_layouts_are_refused(tmp_path: Path) -> None:
     (lists / "ImageSets/Main/cat_test.txt").write_text("five maybe\n")
     with pytest.raises(TouchstoneError, match=r"cat_test.txt, line 1: got 'five maybe', expected an id and 1, 0 or -1"):
         packed(lists, tmp_path / "raw")
+    for text, said in (
+        ("", "no list of class cat names five"),
+        ("five 1\nfive 0\n", "line 2: five has 0, and 1 before"),
+    ):
+        (lists / "ImageSets/Main/cat_test.txt").write_text(text)
+        with pytest.raises(TouchstoneError, match=said):
+            packed(lists, tmp_path / said)
+    (lists / "ImageSets/Main/cat_test.txt").write_text("five 1\n")
+    (lists / "JPEGImages/five.png").write_bytes((lists / "JPEGImages/five.jpg").read_bytes())
+    with pytest.raises(TouchstoneError, match=r"has five\.jpg and five\.png"):
+        packed(lists, tmp_path / "twice")
 
 
 def test_blood_cells(test_data: Path, tmp_path: Path) -> None:
@@ -169,5 +182,5 @@ def test_blood_cells(test_data: Path, tmp_path: Path) -> None:
 def test_training_on_several_labels_is_refused_plainly(tmp_path: Path) -> None:
     raw = packed(made(tmp_path / "data"), tmp_path / "raw")
     settings = params.load(ROOT / "params.yaml").data
-    with pytest.raises(TouchstoneError, match=r"2 images have several labels, five.jpg for one"):
+    with pytest.raises(TouchstoneError, match=r"3 images have no label or several, five.jpg for one"):
         prepare(raw, data=settings, to=tmp_path / "prepared", sheet_size=4)

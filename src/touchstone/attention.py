@@ -21,6 +21,7 @@ from touchstone.resnets import BLOCKS, small_resnet
 KINDS = ("graph", "classic")
 IMAGE, LAYERS = "image", ("layer1", "layer2", "layer3", "layer4")
 CHANNELS = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}  # of a layer's output
+MAX_NUMBERS = 2**26  # of A at once, where there are no gradients
 SLOPE = 0.2  # of σ = LeakyReLU, as in graph attention networks (Velickovic et al. 2017, arXiv 1710.10903)
 
 
@@ -90,6 +91,13 @@ class PatchAttention(nn.Module):
         return self.attend(self._by_head(self.queries(nodes)), self._by_head(self.keys(nodes)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            return self._added(x)
+        nodes = (x.shape[-2] // self.embed.stride[0]) * (x.shape[-1] // self.embed.stride[1])
+        few = max(1, MAX_NUMBERS // (self.heads * nodes**2))  # prediction's batches are larger than training's
+        return torch.cat([self._added(part) for part in x.split(few)])
+
+    def _added(self, x: torch.Tensor) -> torch.Tensor:
         h = self.nodes(x)  # (B, N, width)
         z = self.attention(h) @ self._by_head(self.values(h))  # (B, heads, N, width / heads)
         rows, columns = x.shape[-2] // self.embed.stride[0], x.shape[-1] // self.embed.stride[1]
@@ -106,11 +114,10 @@ def check_geometry(side_px: int, *, patch: int, heads: int, width: int) -> None:
     for name, value in (("patch", patch), ("heads", heads), ("width", width)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name}: got {value!r}, expected a whole number from 1 on")
-    if patch > side_px:
-        raise ValueError(f"patch: got {patch}, larger than the map of {side_px}x{side_px}; at most {side_px}")
     if side_px % patch:
         fitting = ", ".join(str(n) for n in range(1, side_px + 1) if side_px % n == 0)
-        raise ValueError(f"patch: got {patch}, which does not divide the map of {side_px}x{side_px}; one of {fitting}")
+        wrong = "larger than" if patch > side_px else "which does not divide"
+        raise ValueError(f"patch: got {patch}, {wrong} the map of {side_px}x{side_px}; one of {fitting}")
     if width % heads:
         raise ValueError(f"heads: got {heads}, which does not divide width {width}")
 

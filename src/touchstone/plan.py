@@ -34,10 +34,20 @@ def check_plan(key: str, model: Model, *, channels: int) -> None:
 
 
 def check_start(key: str, model: Finetune, origin: Model, *, channels: int) -> None:
-    """Raise TouchstoneError where the weights of `origin`, a model of the run to start from, do not fit the net."""
+    """Raise TouchstoneError where the weights of `origin`, a model of the run to start from, do not fit the net, or no
+    phase trains what the net has beyond them."""
     try:
-        tensors = outline(origin, channels=channels).state_dict()
-        check_fit(tensors, outline(model, channels=channels), run=model.init_from, net_name=model.net)
+        tensors, net = outline(origin, channels=channels).state_dict(), outline(model, channels=channels)
+        check_fit(tensors, net, run=model.init_from, net_name=model.net)
+        new = {name for name, _ in net.named_parameters() if name not in tensors}
+        for phase in model.plan():
+            freeze(net, phase, head=head_of(model.net))
+            new -= {name for name, p in net.named_parameters() if p.requires_grad}
+        if new:
+            raise TouchstoneError(
+                f"trainable: no phase trains {min(new)}, which {model.init_from} has not: it would stay as it was "
+                f"drawn; add {min(new).split('.')[0]} to one"
+            )
     except TouchstoneError as error:
         raise TouchstoneError(f"{key}: {error}") from error
 

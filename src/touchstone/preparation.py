@@ -65,11 +65,11 @@ def prepare(raw: RawSet, *, data: Data, to: Path, sheet_size: int) -> dict[str, 
 
 
 def _check_one_label(raw: RawSet) -> None:
-    several = [image.file for image in raw.images if len(image.labels) > 1]
-    if several:
+    others = [image.file for image in raw.images if image.split != "unlabelled" and len(image.labels) != 1]
+    if others:
         raise TouchstoneError(
-            f"{len(several)} images have several labels, {several[0]} for one; no stage trains on these yet: give each "
-            "image one"
+            f"{len(others)} images have no label or several, {others[0]} for one; no stage trains on these yet: give "
+            "each image one"
         )
 
 

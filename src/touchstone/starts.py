@@ -6,7 +6,7 @@ starts from it is trained again.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,23 +48,28 @@ class Start:
         except (OSError, ValueError, KeyError) as error:
             raise TouchstoneError(f"{file}: no readable run ({error}); run `dvc repro`") from error
 
+    def text(self) -> str:
+        """The note."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
     def write(self, file: Path) -> None:
         """Write the note."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        file.write_text(self.text(), encoding="utf-8")
 
 
-def begin(params: Params, name: str, data: Path) -> tuple[Model, dict[str, Any], list[Path]]:
+def begin(params: Params, name: str, data: Path) -> tuple[Model, dict[str, Any], list[str]]:
     """A model's or finetune's settings, its learning rate found; what `training.task.task` lets it start from; the
-    notes below `data` that both hang on.
+    texts below `data` that both hang on in every seed.
     """
     settings = params.model(name)
     if name in params.finetunes:
         note = data / f"starts/{name}.json"
-        return settings, {"start": read_start(note, runs=data / "runs")}, [note]
+        start, tensors = read_start(note, runs=data / "runs")
+        return settings, {"start": (start, tensors)}, [replace(start, weights={}, diverged={}).text()]
     note, rate = data / f"pretrained/{name}.json", data / f"lr/{name}.json"
     settings = settings.with_lr(json.loads(rate.read_text())["lr"])
-    return settings, {"origin": read_origin(note)}, [note, rate]
+    return settings, {"origin": read_origin(note)}, [note.read_text(), rate.read_text()]
 
 
 def read_start(note: Path, *, runs: Path) -> tuple[Start, dict[int, Tensors]]:

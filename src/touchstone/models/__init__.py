@@ -51,8 +51,9 @@ def check_settings(key: str, net: str, *, input_size: int, options: Iterable[str
 
 
 def attends(net: str) -> bool:
-    """Whether the net's file says, by ATTENDS, that it has a block of attention. Reads the file, runs nothing."""
-    return "ATTENDS" in _read(net)[1]
+    """Whether the net's file says ATTENDS = True: it has a block of attention. Reads the file, runs nothing."""
+    constants = _read(net)[1]
+    return "ATTENDS" in constants and ast.literal_eval(constants["ATTENDS"]) is True
 
 
 def _read(net: str) -> tuple[ast.Module, dict[str, ast.expr]]:

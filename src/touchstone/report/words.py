@@ -77,11 +77,19 @@ def run_sentences(facts: Facts) -> list[list[Fragment]]:
         if entry.arm != facts.params.compare.baseline or not entry.verdict:
             continue
         other, word = str(entry.scores["baseline"]), entry.verdict
-        before = {"inconclusive": " is ", "diverged": " "}.get(word, " ")
-        how = ""
-        if word != "diverged":
-            share = confidence(facts.params)
-            how = f" ({points(entry.value('gain'))} points, {share} interval {interval(entry)})"
+        if word == "diverged":
+            which = entry.name if "diverged" in entry.scores else other
+            out.append(
+                [
+                    Fragment(entry.name, "name"),
+                    Fragment(f" and {other} are not compared: {which} "),
+                    Fragment(word, word),
+                    Fragment("."),
+                ]
+            )
+            continue
+        before = " is " if word == "inconclusive" else " "
+        how = f" ({points(entry.value('gain'))} points, {confidence(facts.params)} interval {interval(entry)})"
         out.append(
             [Fragment(entry.name, "name"), Fragment(before), Fragment(word, word), Fragment(f" against {other}{how}.")]
         )

@@ -27,7 +27,7 @@ def things(xml: bytes, *, file: str) -> list[Thing]:
     reader = _Reader(file)
     try:
         reader.parser.Parse(xml, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the latter of encodings that it has not
         raise TouchstoneError(f"{file}: not well-formed XML ({error}); mend it or take it out") from error
     if reader.root != "annotation":
         raise TouchstoneError(f"{file}: got <{reader.root}>, expected <annotation>, as PASCAL VOC has it")
@@ -52,15 +52,18 @@ class _Reader:
     def _start(self, name: str, _: object) -> None:
         self.root = self.root or name
         self._path.append(name)
-        if self._path[1:] == ["object"]:
+        if self._in_object():
             self._texts = {}
 
     def _text(self, text: str) -> None:
-        if self._path[1:2] == ["object"] and len(self._path) == 3:
+        if len(self._path) == 3 and self._path[1] == "object":
             self._texts[self._path[2]] = self._texts.get(self._path[2], "") + text
 
+    def _in_object(self) -> bool:
+        return len(self._path) == 2 and self._path[1] == "object"
+
     def _end(self, _: str) -> None:
-        if self._path[1:] == ["object"]:
+        if self._in_object():
             name = self._texts.get("name", "").strip()
             if not name:
                 raise TouchstoneError(f"{self.file}: an object has no name; give it one or take it out")

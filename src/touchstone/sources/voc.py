@@ -83,9 +83,10 @@ def _list(root: Path, name: str) -> list[str]:
 
 def _images(root: Path, splits: dict[str, str]) -> dict[str, Path]:
     """id -> its image file."""
-    there = {
-        file.stem: file for file in sorted((root / "JPEGImages").iterdir()) if file.suffix.lower() in image_suffixes()
-    }
+    there: dict[str, Path] = {}
+    for file in sorted((root / "JPEGImages").iterdir()):
+        if file.suffix.lower() in image_suffixes() and there.setdefault(file.stem, file) != file:
+            raise _bad(root, f"JPEGImages has {there[file.stem].name} and {file.name}: an id is of one image")
     missing = [name for name in splits if name not in there]
     if missing:
         more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -110,7 +111,7 @@ def _annotated(root: Path, images: dict[str, Path]) -> dict[str, Labels]:
         file = root / f"Annotations/{name}.xml"
         if not file.is_file():
             raise _bad(root, f"Annotations/{name}.xml: no such file, but the lists name {name}")
-        objects = things(file.read_bytes(), file=str(file))
+        objects = things(_bytes(file), file=str(file))
         for thing in objects:
             _check_class(thing.name, str(file), known)
         there = {thing.name for thing in objects if not thing.difficult}
@@ -125,14 +126,26 @@ def _listed(root: Path, images: dict[str, Path]) -> dict[str, Labels]:
     labels: dict[str, Labels] = {name: (set(), set()) for name in images}
     for label, files in lists.items():
         _check_class(label, str(files[0]), lists)
-        for file in files:
-            for number, line in enumerate(_text(file).splitlines(), 1):
-                cells = line.split()
-                if cells and (len(cells) != 2 or cells[1] not in ("1", "0", "-1")):
-                    raise TouchstoneError(f"{file}, line {number}: got {line!r}, expected an id and 1, 0 or -1")
-                if cells and cells[0] in labels and cells[1] != "-1":
-                    labels[cells[0]][int(cells[1] == "0")].add(label)
+        marks = _marks(files)
+        for name in labels:
+            if name not in marks:
+                raise _bad(root, f"ImageSets/Main: no list of class {label} names {name}, which a split has")
+            if marks[name] != "-1":
+                labels[name][int(marks[name] == "0")].add(label)
     return labels
+
+
+def _marks(files: list[Path]) -> dict[str, str]:
+    """id -> 1, 0 or -1, of a class's lists."""
+    marks: dict[str, str] = {}
+    for file in files:
+        for number, line in enumerate(_text(file).splitlines(), 1):
+            cells = line.split()
+            if cells and (len(cells) != 2 or cells[1] not in ("1", "0", "-1")):
+                raise TouchstoneError(f"{file}, line {number}: got {line!r}, expected an id and 1, 0 or -1")
+            if cells and marks.setdefault(cells[0], cells[1]) != cells[1]:
+                raise TouchstoneError(f"{file}, line {number}: {cells[0]} has {cells[1]}, and {marks[cells[0]]} before")
+    return marks
 
 
 def _check_class(label: str, file: str, known: dict[str, list[Path]]) -> None:

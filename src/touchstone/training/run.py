@@ -1,6 +1,7 @@
 """Training one run: every seed of one model on one arm."""
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,17 @@ def train(task: Task, *, store: Path, fingerprint: str) -> list[Trained]:
     """
     folder = opened(store, fingerprint, asked=_asked(task))
     torch.set_num_threads(task.settings.num_threads)
-    return [_seed(task, seed, folder / f"seed-{seed}") for seed in task.settings.seeds]
+    return [_seed(task, seed, folder / _name(task, seed)) for seed in task.settings.seeds]
 
 
 def done(task: Task, *, store: Path, fingerprint: str) -> None:
     """Note, once a run's outputs are written, that the store has served its purpose."""
     delivered(folder_of(store, fingerprint), _asked(task))
+
+
+def _name(task: Task, seed: int) -> str:
+    """Of a seed's folder: what it starts from belongs to it alone, so that a new seed trains no other anew."""
+    return f"seed-{seed}" if task.start is None else f"seed-{seed}-{task.start.weights[str(seed)][:16]}"
 
 
 def _asked(task: Task) -> str:
@@ -72,13 +78,14 @@ def history_table(trained: list[Trained]) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(t.history).assign(seed=t.seed) for t in trained], ignore_index=True)
 
 
-def curve(trained: list[Trained]) -> pd.DataFrame:
+def curve(trained: list[Trained], *, left_out: Collection[str] = ()) -> pd.DataFrame:
     """The history's mean over the seeds, a row a validation, as `dvc plots` draws it.
 
-    Where a seed stopped early the mean goes on over the others; seeds that diverged are left out, unless all did.
+    Where a seed stopped early the mean goes on over the others; seeds that diverged, and those `left_out`, are left
+    out, unless all are.
     """
     table = (
-        history_table([t for t in trained if t.diverged is None] or trained)
+        history_table([t for t in trained if t.diverged is None and str(t.seed) not in left_out] or trained)
         .drop(columns="seed")
         .groupby("step", as_index=False)
         .mean()

@@ -56,10 +56,10 @@ class Span:
 class Task:
     """A run.
 
-    mean, std: of each channel in grey levels. body: weights to start from, without a head. starts: of each seed, the
-    weights of another run to start from, with its head. failed_starts: of a seed, how that run's training ended before
-    its time. features: the folder where what a frozen backbone sees is kept; None: nowhere, it is computed in each
-    step. view, test_view: of images that are trained on, and of those that are predicted.
+    mean, std: of each channel in grey levels. body: weights to start from, without a head. start: another run to start
+    from, starts: of each seed, that run's weights with their head. features: the folder where what a frozen backbone
+    sees is kept; None: nowhere, it is computed in each step. view, test_view: of images that are trained on, and of
+    those that are predicted.
     """
 
     title: str
@@ -75,10 +75,17 @@ class Task:
     mean: list[float]
     std: list[float]
     body: Tensors | None
+    start: Start | None
     starts: dict[int, Tensors]
-    failed_starts: dict[str, str]
     machine: Machine
     features: Path | None
+
+    @property
+    def failed_starts(self) -> dict[str, str]:
+        """Of a seed, how training of the run that it starts from ended before its time."""
+        if self.start is None:
+            return {}
+        return {seed: f"{self.start.run}, which it starts from: {how}" for seed, how in self.start.diverged.items()}
 
     @property
     def num_steps(self) -> int:
@@ -132,12 +139,11 @@ def task(
     _check_machine(settings, machine)
     _check_validation(title, settings, len(val))
     note, body = origin
-    mean, std = (note.mean, note.std) if note.mean and note.std else statistics(data)
-    starts, failed = {}, {}
-    if start is not None:
-        mean, std, starts = start[0].mean, start[0].std, start[1]
-        failed = {seed: f"{start[0].run}, which it starts from: {how}" for seed, how in start[0].diverged.items()}
-        _check_seeds(title, settings, start[0])
+    run, starts = start or (None, {})
+    if run is not None:
+        _check_seeds(title, settings, run)
+    known = run or note
+    mean, std = (known.mean, known.std) if known.mean and known.std else statistics(data)
     return Task(
         title=title,
         settings=settings,
@@ -152,8 +158,8 @@ def task(
         mean=mean,
         std=std,
         body=body,
+        start=run,
         starts=starts,
-        failed_starts=failed,
         machine=machine,
         features=features,
     )
