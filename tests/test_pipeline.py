@@ -128,7 +128,16 @@ def test_one_number_changed_reruns_what_depends_on_it(space: Path) -> None:
     done = run("dvc", "exp", "run", "-S", "models.simple.lr=10", "--name", "high-lr", cwd=space)
     ran = stages_run(done.stdout)
     expected = {f"{stage}@simple-{arm}" for stage in ("train", "predict") for arm in ("real", "fixed")}
-    assert ran == expected | {"check", "nets", "pretrained", "find_lr@simple", "ensemble", "evaluate", "report"}
+    assert ran == expected | {
+        "check",
+        "nets",
+        "pretrained",
+        "find_lr@simple",
+        "ensemble",
+        "evaluate",
+        "explain",
+        "report",
+    }
     diff = run("dvc", "metrics", "diff", "--md", "--no-path", cwd=space).stdout
     assert re.search(r"\| simple-real\.accuracy +\| [\d.]+ +\| [\d.]+ +\| -?[\d.]+ +\|", diff)
     assert "| lenet-real." not in diff
@@ -170,7 +179,7 @@ def test_a_new_model_file_runs_only_its_own(space: Path) -> None:
     run("git", "add", "src", cwd=space)  # experiments take along what git knows
     ran = stages_run(run("dvc", "exp", "run", "-S", "+models.mine={input_size: 16}", cwd=space).stdout)
     own = {f"{stage}@mine-{arm}" for stage in ("train", "predict") for arm in ("real", "fixed")} | {"find_lr@mine"}
-    assert ran == own | {"check", "nets", "pretrained", "ensemble", "evaluate", "report"}
+    assert ran == own | {"check", "nets", "pretrained", "ensemble", "evaluate", "explain", "report"}
 
 
 def test_training_hangs_on_the_hash_of_its_own_weights(space: Path) -> None:
