@@ -22,7 +22,7 @@ def main() -> None:
     torch.set_num_threads(every.train.num_threads)
     card = load_card(DATA / "encoder")
     encoder = load_nets(DATA / "encoder", card, device=device(every.machine.accelerator))[0]
-    eye = Eye(encoder, view=card.view, classes=card.classes)
+    eye = Eye(encoder, view=card.view, meta={"classes": card.classes, "multi_label": card.multi_label})
     train, test = eye.focus(load(DATA / "prepared/train")), eye.see(load(DATA / "prepared/test"))
     known = real(train, test, settings=every.audit)
     hashes = {"encoder": {"sha256": card.weights[str(every.audit.seed)], "test_accuracy": rounded(test.agreement)}}

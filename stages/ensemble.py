@@ -8,25 +8,39 @@ import pandas as pd
 
 from touchstone import params
 from touchstone.ensembles import combine, decider, sound
-from touchstone.imageset import replaced
+from touchstone.imageset import read_table, replaced
+from touchstone.labels import encode
 from touchstone.probs import load_diverged, load_probs, predictions
 from touchstone.stage import run
+from touchstone.thresholds import choose
+
+PREPARED, PROBS = Path("data/prepared"), Path("data/probs")
 
 
 def main() -> None:
-    files = pd.read_csv("data/prepared/files.csv", dtype=str, keep_default_na=False)
+    files = pd.read_csv(PREPARED / "files.csv", dtype=str, keep_default_na=False)
     names = files.loc[files["split"] == "unlabelled", "file"].tolist()
-    classes = json.loads(Path("data/prepared/meta.json").read_text())["classes"]
+    meta = json.loads((PREPARED / "meta.json").read_text())
+    labels = encode(read_table(PREPARED / "val"), meta)
+    settings = params.load()
     with replaced(Path("data/ensembles")) as folder:
-        for name, ensemble in params.load().ensembles.items():
+        for name, ensemble in settings.ensembles.items():
             (folder / name).mkdir()
-            diverged = [run for run, seeds in load_diverged(Path("data/probs"), ensemble.members).items() if seeds]
+            diverged = [run for run, seeds in load_diverged(PROBS, ensemble.members).items() if seeds]
             chosen = sound(ensemble.members, diverged)
-            for split in ("val", "test", "unlabelled"):
-                members = load_probs(Path("data/probs"), chosen, split)
-                probs = combine(ensemble.rule, members, prefer=decider(chosen, ensemble.prefer))
-                np.save(folder / name / f"{split}.npy", probs)
-            predictions(probs, names, classes).to_csv(folder / name / "predictions.csv", index=False)
+            members = {split: load_probs(PROBS, chosen, split) for split in ("val", "test", "unlabelled")}
+            votes, own = None, None
+            if labels.ndim == 2:
+                votes = {run: choose(p, labels, rule=ensemble.thresholds) for run, p in members["val"].items()}
+            probs = {}
+            for split, found in members.items():
+                prefer = decider(chosen, ensemble.prefer)
+                probs[split] = combine(ensemble.rule, found, prefer=prefer, thresholds=votes)
+                np.save(folder / name / f"{split}.npy", probs[split])
+            if labels.ndim == 2:
+                own = choose(probs["val"], labels, rule=settings.thresholds(name))
+            table = predictions(probs["unlabelled"], names, meta["classes"], own)
+            table.to_csv(folder / name / "predictions.csv", index=False)
 
 
 if __name__ == "__main__":

@@ -1,38 +1,35 @@
-"""Probs x labels -> metrics/metrics.json, data/plots/{confusion,classes}/<name>.csv."""
+"""Probs x labels -> metrics/metrics.json, data/plots/{confusion,classes,precision_recall}/<name>.csv."""
 
 import json
 from pathlib import Path
 
-import pandas as pd
-
 from touchstone import params
-from touchstone.evaluation import class_table, confusion_table, entries, evaluate
-from touchstone.imageset import class_indices, replaced
+from touchstone.evaluation import entries, evaluate, plots
+from touchstone.imageset import read_table, replaced
+from touchstone.labels import encode
+from touchstone.measures import measure
 from touchstone.probs import load_all, load_diverged
 from touchstone.stage import run
 
-PREPARED = Path("data/prepared")
+DATA, PREPARED = Path("data"), Path("data/prepared")
 
 
 def main() -> None:
     settings = params.load()
-    classes = json.loads((PREPARED / "meta.json").read_text())["classes"]
-    labels = {
-        split: class_indices(
-            pd.read_csv(PREPARED / split / "table.csv", dtype=str, keep_default_na=False)["label"], classes
-        )
-        for split in ("val", "test")
-    }
-    val, test = (load_all(Path("data"), settings, split) for split in ("val", "test"))
-    diverged = load_diverged(Path("data/probs"), settings.runs)
-    every = entries(settings, test, val, labels["val"], diverged)
-    with replaced(Path("data/plots")) as folder:
-        for kind, table in (("confusion", confusion_table), ("classes", class_table)):
+    meta = json.loads((PREPARED / "meta.json").read_text())
+    labels = {split: encode(read_table(PREPARED / split), meta) for split in ("val", "test")}
+    val, test = (load_all(DATA, settings, split) for split in ("val", "test"))
+    diverged = load_diverged(DATA / "probs", settings.runs)
+    judge = measure(labels["test"], settings.compare, seed=settings.seed)
+    every = entries(settings, test, val, labels["val"], diverged, measure=judge)
+    with replaced(DATA / "plots") as folder:
+        for kind in ("confusion", "classes", "precision_recall"):
             (folder / kind).mkdir()
-            for entry in every:
-                table(entry, labels["test"], classes).to_csv(folder / kind / f"{entry.name}.csv", index=False)
+        for entry in every:
+            for kind, table in plots(entry, labels["test"], meta["classes"], settings.compare).items():
+                table.to_csv(folder / kind / f"{entry.name}.csv", index=False)
     Path("metrics").mkdir(exist_ok=True)
-    text = json.dumps(evaluate(every, labels["test"], settings), indent=2, sort_keys=True)
+    text = json.dumps(evaluate(every, judge), indent=2, sort_keys=True)
     Path("metrics/metrics.json").write_text(text + "\n")
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,8 @@ def main() -> None:
     with replaced(Path("data/probs") / name) as folder:
         for split in ("val", "test", "unlabelled"):
             images = load(Path("data/prepared") / split)
-            probs = [probabilities(net, images, view=card.view, num_classes=len(card.classes)) for net in nets]
+            kind: Any = {"num_classes": len(card.classes), "multi_label": card.multi_label}
+            probs = [probabilities(net, images, view=card.view, **kind) for net in nets]
             np.save(folder / f"{split}.npy", np.stack(probs))
         (folder / "diverged.json").write_text(json.dumps(card.diverged, indent=2) + "\n")
 

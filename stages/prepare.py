@@ -15,7 +15,7 @@ TO = Path("data/prepared")
 def main() -> dict[str, object]:
     settings = params.load()
     raw = load_source(settings.data.source).read(raw=Path("data/raw"))
-    summary = prepare(raw, data=settings.data, to=TO, sheet_size=settings.report.sheet)
+    summary = prepare(raw, data=settings.data, several=settings.multi_label, to=TO, sheet_size=settings.report.sheet)
     print(pd.read_csv(TO / "findings/counts.csv", dtype=str, keep_default_na=False).to_string(index=False))
     print(*(f"{key}: {value}" for key, value in summary.items()), sep="\n")
     return summary

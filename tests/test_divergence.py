@@ -1,6 +1,7 @@
 """Training that leads nowhere is stopped by name; the last finite weights stay; other seeds go on."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +104,7 @@ def test_predictions_fallen_to_one_class_are_divergence_and_slow_starts_are_not(
 
 
 def test_the_watch_by_numbers() -> None:
-    watch = Watch(num_classes=10, chance=2.0, collapse_epochs=2, steps_per_epoch=300)
+    watch = Watch(equal=math.log(10), alike="to be of one class", chance=2.0, collapse_epochs=2, steps_per_epoch=300)
     assert watch.look(loss=99.0, epoch_loss=46.0, collapsed_steps=0) == ""
     assert watch.look(loss=99.0, epoch_loss=None, collapsed_steps=0) == "", "within an epoch a spike may pass"
     assert "20 times" in watch.look(loss=2.0, epoch_loss=46.1, collapsed_steps=0)

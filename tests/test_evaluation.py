@@ -3,7 +3,10 @@ import pytest
 
 from conftest import ROOT
 from touchstone import params, yaml12
-from touchstone.evaluation import class_table, confusion_table, entries, evaluate
+from touchstone.evaluation import class_table, confusion_table
+from touchstone.evaluation import entries as every_entry
+from touchstone.evaluation import evaluate as evaluated
+from touchstone.measures import measure
 from touchstone.params import Params
 
 CLASSES = ["cat", "dog", "fox"]
@@ -33,6 +36,17 @@ TEST = {"one-real": probs(0.4, 0), "one-repeat": probs(0.95, 1), "two-real": pro
 TEST["vote"] = TEST["two-real"]
 NONE: dict[str, dict[str, str]] = {name: {} for name in TEST if name != "vote"}
 VAL = {name: value[:, :12] for name, value in TEST.items()} | {"two-real": probs(0.0, 0)[:, :12]}
+
+
+JUDGE = measure(LABELS, settings().compare, seed=settings().seed)
+
+
+def entries(*given):
+    return every_entry(*given, measure=JUDGE)
+
+
+def evaluate(every, *_):
+    return evaluated(every, JUDGE)
 
 
 def test_runs_are_compared_with_their_model_on_the_baseline_arm() -> None:

@@ -21,6 +21,7 @@ class Raw:
 
     rows: list[tuple[str, str, np.ndarray | None]]
     ids: dict[int, str] = field(default_factory=dict)
+    multi_label = False
 
     @property
     def classes(self) -> list[str]:

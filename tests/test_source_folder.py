@@ -364,3 +364,64 @@ def test_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, met
     monkeypatch.setattr(Path, method, refuse)
     with pytest.raises(TouchstoneError, match=r"dog.*cannot be read \(Permission denied\); change its permissions"):
         folder.download(to=tmp_path / "raw", path=path, mirror="")
+
+
+def table(tmp_path: Path, text: str, *names: str) -> Path:
+    root = lay(tmp_path / "in", names or ("1.png", "deep/2.png", "3.png", "unlabelled/4.png"))
+    (root / "labels.csv").write_text(text, encoding="utf-8")
+    return root
+
+
+def test_a_table_of_labels_joins_several_an_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "file,label,split\n1.png,dog|cat,train\ndeep/2.png,,test\n3.png,cat,\n"
+    path = table(tmp_path, text, "1.png", "deep/2.png", "3.png", "unlabelled/4.png", "stray.png")
+    raw = folder.read(raw=download(tmp_path, path))
+    assert {(image.file, image.label, image.split) for image in raw.images} == {
+        ("1.png", "cat|dog", "train"),
+        ("deep/2.png", "", "test"),
+        ("3.png", "cat", ""),
+        ("unlabelled/4.png", "", "unlabelled"),
+    }
+    assert raw.multi_label
+    assert raw.classes == ["cat", "dog"]
+    assert "left out 1 images that labels.csv does not list: stray.png" in capsys.readouterr().out
+
+
+def test_a_table_of_single_labels_is_as_class_folders(tmp_path: Path) -> None:
+    path = table(tmp_path, "file,label\n1.png,a\ndeep/2.png,b\n3.png,a\n")
+    raw = folder.read(raw=download(tmp_path, path))
+    assert not raw.multi_label
+    assert [image.label for image in raw.images] == ["a", "a", "b", ""]
+
+
+def test_an_archive_and_a_wrapped_folder_of_a_table_give_the_same_bytes(tmp_path: Path) -> None:
+    path = table(tmp_path, "file,label\n1.png,a|b\ndeep/2.png,b\n3.png,\n")
+    shutil.copytree(path, tmp_path / "outer/top")
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", path)
+    raws = [download(tmp_path, each) for each in (path, tmp_path / "outer", Path(archive))]
+    for file in ("files.zip", "manifest.csv"):
+        assert len({(raw / file).read_bytes() for raw in raws}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name,label\n", "got the header 'name,label', expected file,label or file,label,split"),
+        ("", "got the header ''"),
+        ("file,label\n1.png\n", "line 2: got 1 cells, expected 2: file,label"),
+        ("file,label\n1.pgn,a\n", "line 2: no image '1.pgn' beside labels.csv; did you mean 1.png?"),
+        ("file,label\n1.png,a\n1.png,b\n", "line 3: 1.png is listed twice; join its classes by |"),
+        ("file,label\n1.png,a| b\n", "line 2: got the label 'a| b', expected class names without blanks"),
+        ("file,label\n1.png,a|a\n", "each once, joined by |"),
+        ("file,label\n1.png,a|\n", "got the label 'a|'"),
+        ("file,label,split\n1.png,a,dev\n", "line 2: got the split 'dev', expected train, val, test, unlabelled"),
+        ("file,label,split\n1.png,a,unlabelled\n", "an unlabelled image has the label 'a'"),
+        ("file,label\n1.png,\n", "no image has a label"),
+        ("file,label\n1.png,a\n3.png,a\n", "every image is a; nothing can be told apart"),
+        ('file,label\n"1.png,a\n', "not a CSV file in UTF-8"),
+    ],
+)
+def test_a_table_that_cannot_be_meant_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+    message = refused_path(tmp_path, table(tmp_path, text))
+    assert said in message
+    assert "\n" not in message

@@ -1,17 +1,28 @@
 """PASCAL VOC's layout: labels from annotations or class lists, official splits, and what is refused."""
 
+import hashlib
+import json
+import shutil
+import tarfile
+import threading
 from collections import Counter
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from conftest import ROOT
-from touchstone import params
+from touchstone import params, split_table
 from touchstone.errors import TouchstoneError
+from touchstone.imageset import load
+from touchstone.labels import encode
 from touchstone.preparation import prepare
-from touchstone.sources import voc
+from touchstone.sections import MultiLabel
+from touchstone.sources import voc, voc2007, voc2012
 from touchstone.sources._annotations import Thing, things
 
 OBJECT = "<object><name>{}</name><difficult>{}</difficult><part><name>head</name></part></object>"
@@ -179,8 +190,113 @@ def test_blood_cells(test_data: Path, tmp_path: Path) -> None:
     assert (lacking["RBC"], lacking["WBC"]) == (3, 4)
 
 
-def test_training_on_several_labels_is_refused_plainly(tmp_path: Path) -> None:
-    raw = packed(made(tmp_path / "data"), tmp_path / "raw")
+def prepared(root: Path, **changes) -> tuple[dict[str, object], Path]:
+    """The summary of preparing the images above, and where they lie."""
     settings = params.load(ROOT / "params.yaml").data
-    with pytest.raises(TouchstoneError, match=r"3 images have no label or several, five.jpg for one"):
-        prepare(raw, data=settings, to=tmp_path / "prepared", sheet_size=4)
+    settings = settings.model_copy(update={"val_fraction": 0.0, "train_size": 0, "channels": 3})
+    to = root / f"prepared {changes}"
+    raw = packed(made(root / f"data {changes}"), root / f"raw {changes}")
+    return prepare(raw, data=settings, several=MultiLabel(**changes), to=to, sheet_size=4), to
+
+
+def labels(folder: Path) -> dict[str, list[float]]:
+    """File stem -> its labels cat, dog as numbers."""
+    meta = json.loads((folder / "meta.json").read_text())
+    files = pd.read_csv(folder / "files.csv", keep_default_na=False)
+    out = {}
+    for split in ("train", "val", "test"):
+        names = files.loc[files["split"] == split, "file"]
+        numbers = encode(load(folder / split).table, meta).tolist()
+        out |= dict(zip((name.removesuffix(".jpg") for name in names), numbers, strict=True))
+    return out
+
+
+@pytest.mark.parametrize(("difficult", "one"), [("ignore", [0, 1]), ("count", [1, 1]), ("mark", [np.nan, 1])])
+def test_difficult_objects_are_ignored_counted_or_marked(tmp_path: Path, difficult: str, one: list[float]) -> None:
+    # As it has no label of its own, the only validation image would be one without any to score.
+    LISTS["val"], LISTS["train"] = [], ["one", "two", "three"]
+    try:
+        summary, to = prepared(tmp_path, difficult=difficult)
+    finally:
+        LISTS["val"], LISTS["train"] = ["three"], ["one", "two"]
+    assert json.loads((to / "meta.json").read_text())["multi_label"] is True
+    found = labels(to)
+    assert np.array_equal(found.pop("one"), one, equal_nan=True)
+    assert found == {"two": [1, 0], "three": [0, 0], "four": [0, 1], "five": [1, 1]}
+    assert summary["num_without_label_train"] == 1
+    counts = pd.read_csv(to / "findings/counts.csv").set_index("class")
+    assert counts.loc["cat"].tolist() == [1 + (difficult == "count"), 0, 1]
+
+
+def test_images_without_a_label_are_kept_or_dropped(tmp_path: Path) -> None:
+    with pytest.raises(TouchstoneError, match="no image of the val split has a label"):
+        prepared(tmp_path)
+    summary, to = prepared(tmp_path, without_label="drop")
+    assert summary["num_without_label_dropped"] == 1
+    assert "three" not in labels(to)
+    assert "no label" in (to / "findings/left_out.csv").read_text()
+
+
+def test_training_images_are_capped_by_their_ids_alone(tmp_path: Path) -> None:
+    """In turn over label sets would begin with those that come first in the alphabet."""
+    table = pd.DataFrame({"id": [f"{i:02}" for i in range(8)], "label": ["z", "a|b", "a|c", "z", "z", "a", "b", "c"]})
+    table = table.assign(split="train", left_out="", file=table["id"])
+    split_table.cap_training(table, 4, multi_label=True)
+    assert table["left_out"].tolist() == [""] * 4 + ["over data.train_size"] * 4
+
+
+def archived(folder: Path, name: str, year: str, *, ids: tuple[str, ...], lists: dict[str, list[str]]) -> str:
+    """An archive in the form of the official ones, and its md5."""
+    whole = made(folder / f"{name}-all")
+    root = folder / f"{name}-root/VOCdevkit/VOC{year}"
+    for part in ("JPEGImages", "Annotations", "ImageSets/Main", "SegmentationClass"):
+        (root / part).mkdir(parents=True)
+    for image in ids:
+        shutil.copy(whole / f"JPEGImages/{image}.jpg", root / "JPEGImages")
+        shutil.copy(whole / f"Annotations/{image}.xml", root / "Annotations")
+    (root / "SegmentationClass/one.png").write_bytes(b"of no use here")
+    for split, listed in lists.items():
+        (root / f"ImageSets/Main/{split}.txt").write_text("\n".join(listed) + "\n")
+    (folder / "archives").mkdir(exist_ok=True)
+    with tarfile.open(folder / f"archives/{name}", "w") as tar:
+        tar.add(folder / f"{name}-root/VOCdevkit", arcname="VOCdevkit")
+    return hashlib.md5((folder / f"archives/{name}").read_bytes()).hexdigest()
+
+
+def test_official_archives_are_checked_and_their_lists_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = {"train": ["one", "two"], "val": ["three"], "trainval": ["one", "two", "three"]}
+    made_of = {
+        "VOCtrainval_06-Nov-2007.tar": (("one", "two", "three"), first),
+        "VOCtest_06-Nov-2007.tar": (("five",), {"test": ["five"]}),
+    }
+    sums = {n: archived(tmp_path, n, "2007", ids=ids, lists=lists) for n, (ids, lists) in made_of.items()}
+    folder = tmp_path / "archives"
+    (tmp_path / "wrong").mkdir()
+    with pytest.raises(TouchstoneError, match=f"got md5 {sums['VOCtrainval_06-Nov-2007.tar']}, expected c52e2795"):
+        voc2007.download(to=tmp_path / "wrong", path=Path(), mirror=str(folder))
+    assert not list((tmp_path / "wrong").iterdir())
+    monkeypatch.setattr(voc2007, "ARCHIVES", {f"voc2007/{name}": md5 for name, md5 in sums.items()})
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        for name, mirror in (("a", str(folder)), ("b", f"http://127.0.0.1:{server.server_port}")):
+            (tmp_path / name).mkdir()
+            voc2007.download(to=tmp_path / name, path=Path(), mirror=mirror)
+        server.shutdown()
+    assert (tmp_path / "a/files.zip").read_bytes() == (tmp_path / "b/files.zip").read_bytes()
+    splits = {image.file: image.split for image in voc2007.read(raw=tmp_path / "a").images}
+    assert splits == {"one.jpg": "train", "two.jpg": "train", "three.jpg": "val", "five.jpg": "test"}
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == [], "nothing is left lying about"
+
+
+def test_of_2012_the_val_list_is_the_test_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "VOCtrainval_11-May-2012.tar"
+    lists = {"train": ["one", "two"], "val": ["five"], "trainval": ["one", "two", "five"]}
+    md5 = archived(tmp_path, name, "2012", ids=("one", "two", "five"), lists=lists)
+    monkeypatch.setattr(voc2012, "ARCHIVES", {f"voc2012/{name}": md5})
+    for to, mirror in (("a", tmp_path / "archives"), ("b", tmp_path / f"{name}-root")):
+        (tmp_path / to).mkdir()
+        voc2012.download(to=tmp_path / to, path=Path(), mirror=str(mirror))
+    splits = {image.file: image.split for image in voc2012.read(raw=tmp_path / "a").images}
+    assert splits == {"one.jpg": "train", "two.jpg": "train", "five.jpg": "test"}
+    assert (tmp_path / "a/manifest.csv").read_bytes() == (tmp_path / "b/manifest.csv").read_bytes(), "unpacked as well"

@@ -9,6 +9,7 @@ import pandas as pd
 
 from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, content_hash, load, valid_sizes
+from touchstone.labels import JOINT
 from touchstone.sections import Arm
 
 
@@ -22,7 +23,8 @@ def manifest(arm: Arm, *, pools: Path) -> dict[str, object]:
 class TrainingSet:
     """Images of several sets, in one order, without a copy.
 
-    parts: the ImageSets' pixels, each uint8 (N_k, H, W, C), or what a backbone sees in them, float32 (N_k, D).
+    parts: the ImageSets' pixels, each uint8 (N_k, H, W, C), or what a backbone sees in them, float32 (N_k, D) or, of
+    five crops, (N_k, 5, D).
     part_sizes: the valid (height, width) of each part's images, int64 (N_k, 2), or None where all of it is valid.
     part, row: int64 (N,), where image i lies.
     table: N rows, the real images first. num_real: how many those are. pretrain_share: of the steps of training that
@@ -43,11 +45,11 @@ class TrainingSet:
     def gather(self, index: np.ndarray) -> np.ndarray:
         """uint8 (B, H, W, C), the images of `index` (B,); sets of smaller storage lie at the top left.
 
-        float32 (B, D) where the parts are features.
+        float32 (B, D) or (B, 5, D) where the parts are features.
         """
         if len(self.parts) == 1:
             return np.asarray(self.parts[0][self.row[index]])
-        if self.parts[0].ndim == 2:
+        if self.parts[0].dtype != np.uint8:
             return np.stack([self.parts[k][i] for k, i in zip(self.part[index], self.row[index], strict=True)])
         height, width = (max(part.shape[side] for part in self.parts) for side in (1, 2))
         out = np.zeros((len(index), height, width, self.parts[0].shape[3]), np.uint8)
@@ -101,11 +103,21 @@ def _sized(images: ImageSet, padded: bool) -> pd.DataFrame:
 
 
 def _choose(arm: Arm, *, train: ImageSet, additions: list[ImageSet], name: str) -> list[np.ndarray]:
-    """Rows of each addition set: of each class the first of every set, then the second, up to the arm's limits."""
+    """Rows of each addition set: of each class the first of every set, then the second, up to the arm's limits.
+
+    Images of several labels are of one group, whose limit is the ratio.
+    """
+    several = any(JOINT in label or not label for label in train.table["label"])
+    if several and arm.per_class:
+        raise TouchstoneError(f"arms.{name}.per_class: images have several labels; limit additions by ratio instead")
+
+    def group(images: ImageSet) -> pd.Series:
+        return images.table["label"] * 0 if several else images.table["label"]
+
     order = pd.concat(
         [
             pd.DataFrame(
-                {"label": a.table["label"], "set": k, "row": range(len(a)), "rank": a.table.groupby("label").cumcount()}
+                {"label": group(a), "set": k, "row": range(len(a)), "rank": group(a).groupby(group(a)).cumcount()}
             )
             for k, a in enumerate(additions)
         ]
@@ -115,7 +127,7 @@ def _choose(arm: Arm, *, train: ImageSet, additions: list[ImageSet], name: str) 
     position = order.groupby("label").cumcount()
     limit = pd.Series(np.inf, order.index)
     if arm.ratio:
-        wanted = (train.table["label"].value_counts() * arm.ratio).round()
+        wanted = (group(train).value_counts() * arm.ratio).round()
         _check_enough(wanted, order["label"].value_counts(), arm, name)
         limit = order["label"].map(wanted).fillna(0)
     if arm.per_class:
@@ -127,7 +139,8 @@ def _choose(arm: Arm, *, train: ImageSet, additions: list[ImageSet], name: str) 
 def _check_enough(wanted: pd.Series, there: pd.Series, arm: Arm, name: str) -> None:
     for label, count in wanted.items():
         if count > there.get(label, 0):
+            of_class = f" of class {label}" if label else ""
             raise TouchstoneError(
-                f"arms.{name}.ratio: {arm.ratio} asks for {count:.0f} additions of class {label}, "
+                f"arms.{name}.ratio: {arm.ratio} asks for {count:.0f} additions{of_class}, "
                 f"there are {there.get(label, 0)} in {', '.join(arm.add) or 'add'}; lower it or add a set"
             )

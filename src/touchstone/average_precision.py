@@ -3,10 +3,9 @@
 Images of equal score are one step of the curve: no order among them is made up.
 """
 
-import numpy as np
+from collections.abc import Iterator
 
-NUM_THRESHOLDS = 20
-LEAST_THRESHOLD = 0.5
+import numpy as np
 
 
 def average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -15,7 +14,7 @@ def average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndar
     scores: (N,). positive: bool (N,). weights: (..., N), how often each image counts, such as in resamples; all once by
     default. Returns float64 (...); NaN where no positive image counts.
     """
-    precision, recall = _curve(scores, positive, weights)
+    precision, recall = precision_recall_steps(scores, positive, weights)
     return _sum(precision, recall)
 
 
@@ -25,9 +24,26 @@ def interpolated_precision(scores: np.ndarray, positive: np.ndarray, weights: np
     Everingham et al., "The PASCAL visual object classes challenge: a retrospective", 2015, doi
     10.1007/s11263-014-0733-5. Arguments and result as those of `average_precision`, which is never more.
     """
-    precision, recall = _curve(scores, positive, weights)
+    precision, recall = precision_recall_steps(scores, positive, weights)
     envelope = np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
     return _sum(envelope, recall)
+
+
+def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The mean of the AP over the classes with a positive image; NaN where there is none.
+
+    scores: (N, K). labels: (N, K), 1 positive, 0 not, NaN where an image does not count for a class.
+    """
+    found = [average_precision(score, positive) for score, positive in each_class(scores, labels)]
+    there = [float(value) for value in found if not np.isnan(value)]
+    return float(np.mean(there)) if there else float("nan")
+
+
+def each_class(scores: np.ndarray, labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(N, K) and (N, K) -> of each class the scores (n,) and bool (n,) of the images that count for it."""
+    for score, label in zip(scores.T, labels.T, strict=True):
+        counts = ~np.isnan(label)
+        yield score[counts], label[counts] == 1
 
 
 def constant_precision(positive: np.ndarray) -> float:
@@ -35,16 +51,17 @@ def constant_precision(positive: np.ndarray) -> float:
     return float(positive.mean()) if positive.any() else float("nan")
 
 
-def tail_accuracy(scores: np.ndarray, positive: np.ndarray, *, num_thresholds: int = NUM_THRESHOLDS) -> float:
+def tail_accuracy(scores: np.ndarray, positive: np.ndarray, *, num_thresholds: int = 20, lowest: float = 0.5) -> float:
     """The mean, over `num_thresholds` thresholds t, of the share that is positive among the images scored t or above.
 
-    t runs evenly from .5 to the highest score, which is among them, so that no share is of no image. NaN where no image
-    is scored .5 or above. scores: probabilities (N,); positive: bool (N,). After the VOC study's tail accuracy.
+    t runs evenly from `lowest` to the highest score, which is among them, so that no share is of no image. NaN where no
+    image is scored `lowest` or above. scores: probabilities (N,); positive: bool (N,). After the VOC study's
+    tail accuracy.
     """
     highest = float(scores.max()) if len(scores) else 0.0
-    if highest < LEAST_THRESHOLD:
+    if highest < lowest or not len(scores):
         return float("nan")
-    thresholds = np.linspace(LEAST_THRESHOLD, highest, num_thresholds)
+    thresholds = np.linspace(lowest, highest, num_thresholds)
     order = np.argsort(scores)
     ranked, hits = scores[order].astype(np.float64), positive[order].astype(np.float64)
     first = np.minimum(np.searchsorted(ranked, thresholds, side="left"), len(ranked) - 1)
@@ -52,7 +69,9 @@ def tail_accuracy(scores: np.ndarray, positive: np.ndarray, *, num_thresholds: i
     return float((right[first] / (len(ranked) - first)).mean())
 
 
-def _curve(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def precision_recall_steps(
+    scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Precision and recall (..., steps), from the highest score down, a step a different score."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from touchstone import models
+from touchstone import crops, models
 from touchstone.closure import digest, imports
 from touchstone.loaders import View, to_float
 from touchstone.predict import BATCH, blocks
@@ -54,7 +54,8 @@ class Backbone:
         self.key = total.hexdigest()
 
     def see(self, pixels: np.ndarray, sizes: np.ndarray | None, *, folder: Path, mirrored: bool = False) -> np.ndarray:
-        """uint8 (N, H, W, C), their valid sizes (N, 2) or None -> float32 (N, D), memory-mapped from `folder`.
+        """uint8 (N, H, W, C), their valid sizes (N, 2) or None -> float32 (N, D), memory-mapped from `folder`; of five
+        crops (N, 5, D).
 
         mirrored: what it sees in the mirror images. Several processes may use one folder.
         """
@@ -85,7 +86,7 @@ class Backbone:
         start = 0
         for features in self._run(blocks(pixels, sizes, self.view), mirrored):
             if out is None:
-                shape = (len(pixels), features.shape[1])
+                shape = (len(pixels), *features.shape[1:])
                 out = np.lib.format.open_memmap(name, mode="w+", dtype=np.float32, shape=shape)
             out[start : start + len(features)] = features
             start += len(features)
@@ -102,7 +103,8 @@ class Backbone:
             for batch in batches:
                 x = to_float(batch.to(self.mean.device), self.mean, self.std)
                 self.net(x.flip(3) if mirrored else x)
-                yield found.pop().float().cpu().numpy()
+                features = found.pop().float().cpu()
+                yield (features.unflatten(0, (len(batch), -1)) if crops.count(batch) > 1 else features).numpy()
         hook.remove()
 
 

@@ -57,7 +57,7 @@ def _predict(arguments: argparse.Namespace) -> None:
         raise TouchstoneError(f"-o {arguments.output}: expected a file in a folder that exists")
     settings = params.load()
     name = arguments.model or next(iter([*settings.ensembles, *settings.runs]))
-    table, bad = predict_folder(arguments.folder, load_decider(name, params=settings, runs=Path("data/runs")))
+    table, bad = predict_folder(arguments.folder, load_decider(name, params=settings, data=Path("data")))
     for file, reason in bad.items():
         print(f"not readable: {file}: {reason}", file=sys.stderr)
     new = arguments.output.with_name(f".{arguments.output.name}.new")

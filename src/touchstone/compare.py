@@ -1,16 +1,21 @@
 """Probs x Probs x labels -> verdict: a paired comparison with its interval."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from touchstone.average_precision import average_precision
 from touchstone.seeds import generator
+
+RESAMPLES = 250  # at a time
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gain in accuracy of a run over its baseline, its interval, and what that says."""
+    """The gain of a run over its baseline, its interval, and what that says."""
 
     gain: float
     low: float
@@ -41,15 +46,62 @@ def paired_bootstrap(
     if run.shape != baseline.shape:
         raise ValueError(f"run: got {run.shape}, expected the baseline's {baseline.shape}")
     difference = run.astype(np.int64) - baseline  # (seeds, N) of -1, 0, 1
-    num_seeds, num_items = difference.shape
+    num_items = difference.shape[1]
     rng = generator(seed, "bootstrap")
     patterns, counts = np.unique(difference, axis=1, return_counts=True)  # (seeds, P), (P,)
     drawn_items = rng.multinomial(num_items, counts / num_items, num_resamples)  # (R, P)
+    by_seed = drawn_items @ patterns.T / num_items  # (R, seeds)
+    return _concluded(by_seed, float(difference.mean()), num_items=num_items, confidence=confidence, rng=rng)
+
+
+def resampled_map(probs: np.ndarray, labels: np.ndarray, *, num_resamples: int, seed: int) -> np.ndarray:
+    """Mean AP in resamples of the items: float32 (seeds, N, K), labels (N, K) -> float64 (num_resamples, seeds).
+
+    The same `seed` gives the same resamples to all runs, which pairs them. Classes without a positive item in a
+    resample are left out of its mean; without any it is NaN.
+    """
+    num_items = len(labels)
+    starts = range(0, num_resamples, RESAMPLES)
+
+    def some(start: int) -> np.ndarray:
+        rng = generator(seed, "bootstrap items", start)
+        size = min(RESAMPLES, num_resamples - start)
+        return _mean_ap(rng.multinomial(num_items, np.full(num_items, 1 / num_items), size), probs, labels)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.concatenate(list(pool.map(some, starts)))
+
+
+def _mean_ap(counts: np.ndarray, probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """counts: how often each item was drawn, (R, N) -> (R, seeds)."""
+    total = np.zeros((len(counts), len(probs)))
+    there = np.zeros((len(counts), 1))
+    for k in range(labels.shape[1]):
+        known, positive = ~np.isnan(labels[:, k]), labels[:, k] == 1
+        drawn = counts[:, known]
+        found = np.stack([average_precision(p[known, k], positive[known], drawn) for p in probs], 1)  # (R, seeds)
+        total += np.nan_to_num(found)
+        there += ~np.isnan(found[:, :1])  # the same of all seeds: positives decide
+    return np.divide(total, there, out=np.full(total.shape, np.nan), where=there > 0)
+
+
+def around(by_seed: np.ndarray, value: float, *, num_items: int, confidence: float, seed: int) -> Verdict:
+    """The interval of a value, such as a gain, whose resamples over items are known of each seed (`paired_bootstrap`).
+
+    by_seed: float64 (R, seeds); rows that are NaN are left out. value: of all items, the mean over the seeds.
+    """
+    rows = by_seed[~np.isnan(by_seed).any(1)]
+    return _concluded(rows, value, num_items=num_items, confidence=confidence, rng=generator(seed, "bootstrap seeds"))
+
+
+def _concluded(
+    by_seed: np.ndarray, gain: float, *, num_items: int, confidence: float, rng: np.random.Generator
+) -> Verdict:
+    """Draw seeds beside the items that were drawn, widen what few seeds say, and take the quantiles."""
+    num_resamples, num_seeds = by_seed.shape
     drawn_seeds = max(1, num_seeds - 1)
     weights = rng.multinomial(drawn_seeds, np.full(num_seeds, 1 / num_seeds), num_resamples)  # (R, seeds)
-    by_seed = drawn_items @ patterns.T / num_items  # (R, seeds)
     gains = (by_seed * weights).sum(1) / drawn_seeds
-    gain = float(difference.mean())
     item_variance = float(by_seed.mean(1).var())
     seed_variance = max(0.0, float(gains.var()) - item_variance)
     gains = gain + (gains - gain) * _widening(seed_variance, item_variance, num_seeds, num_items, confidence)

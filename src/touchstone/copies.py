@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from touchstone.labels import JOINT
 from touchstone.resize import scale
 
 SIDE = 8  # px, of the thumbnails that near copies are sought in
@@ -57,7 +58,8 @@ def _drop_exact(table: pd.DataFrame, images: np.ndarray) -> int:
 def _near(table: pd.DataFrame, small: np.ndarray, held_out: str, kept: str) -> pd.DataFrame:
     """A row a pair, the least likely first."""
     query, known = rows_of(table, held_out), rows_of(table, kept)
-    a_class = len(known) / max(1, table["label"][known].nunique())
+    labels = table["label"][known].str.split(JOINT).explode()
+    a_class = len(labels) / max(1, labels.nunique())
     pairs = near_copies(small[query], small[known], close=int(np.clip(a_class / 10, *CLOSE)))
     found, rows = query[pairs.held_out], known[pairs.train]
     return pd.DataFrame(

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from touchstone.errors import TouchstoneError
+from touchstone.thresholds import decided
 
 
 def sound(members: Sequence[str], diverged: Collection[str]) -> list[str]:
@@ -17,10 +18,13 @@ def decider(members: Sequence[str], prefer: str) -> str:
     return prefer if prefer in members else members[0]
 
 
-def combine(rule: str, members: dict[str, np.ndarray], *, prefer: str) -> np.ndarray:
+def combine(
+    rule: str, members: dict[str, np.ndarray], *, prefer: str, thresholds: dict[str, np.ndarray] | None = None
+) -> np.ndarray:
     """float32 (seeds, N, classes) of each member -> the ensemble's, rule "majority" or "mean".
 
-    Raises TouchstoneError where the members' shapes differ.
+    thresholds: each member's (classes,), where an image may have several labels: these are voted on one by one. Raises
+    TouchstoneError where the members' shapes differ.
     """
     shapes = {name: probs.shape for name, probs in members.items()}
     if len(set(shapes.values())) != 1:
@@ -28,7 +32,22 @@ def combine(rule: str, members: dict[str, np.ndarray], *, prefer: str) -> np.nda
     stack = np.stack(list(members.values()))  # (members, seeds, N, classes)
     if rule == "mean":
         return stack.mean(0, dtype=np.float64).astype(np.float32)
+    if thresholds is not None:
+        votes = np.stack([decided(probs, thresholds[name]) for name, probs in members.items()])
+        return majority_of_each(votes, decided(members[prefer], thresholds[prefer]))
     return majority(stack, members[prefer])
+
+
+def majority_of_each(votes: np.ndarray, preferred: np.ndarray) -> np.ndarray:
+    """Majority vote on each label by itself; the preferred member decides where votes are even.
+
+    votes: bool (members, seeds, N, classes), preferred: bool (seeds, N, classes). The result is above .5 where the
+    decision is for a label; as in `majority` it is the share of the votes with one more for the decision, and half a
+    vote for either side, so that the log likelihood is finite.
+    """
+    count = votes.sum(0)  # (seeds, N, classes)
+    decision = np.where(2 * count == len(votes), preferred, 2 * count > len(votes))
+    return ((count + decision + 0.5) / (len(votes) + 2)).astype(np.float32)
 
 
 def majority(stack: np.ndarray, preferred: np.ndarray) -> np.ndarray:

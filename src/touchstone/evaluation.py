@@ -1,15 +1,17 @@
 """All runs and ensembles, scored and compared with their baselines."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
-from touchstone.compare import paired_bootstrap
+from touchstone import label_scores
 from touchstone.ensembles import decider, sound
+from touchstone.measures import Measure
 from touchstone.params import Params
-from touchstone.scores import correct, per_class_accuracy, score
-from touchstone.sections import Ensemble
+from touchstone.scores import per_class_accuracy
+from touchstone.sections import Compare, Ensemble
+from touchstone.thresholds import choose
 
 DIGITS = 5  # decimals in metrics files: below that is noise, and rounding keeps diffs clean
 
@@ -19,18 +21,19 @@ class Entry:
     """A run or an ensemble to be evaluated.
 
     probs: float32 (seeds, N, classes) on test. baseline: the entry it is compared with, "" for none. kind: run or
-    ensemble. val_accuracy: on validation, mean over the seeds; None without a validation split. diverged: of how many
-    seeds training diverged; of an ensemble, of which members, where it leaves less than two; "" of none. left_out:
-    members that are.
+    ensemble. val: the measure on validation, mean over the seeds; None without a validation split. diverged: of how
+    many seeds training diverged; of an ensemble, of which members, where it leaves less than two; "" of none.
+    left_out: members that are. thresholds: (K,), where an image may have several labels.
     """
 
     name: str
     kind: str
     probs: np.ndarray = field(repr=False)
     baseline: str
-    val_accuracy: float | None = None
+    val: float | None = None
     diverged: str = ""
     left_out: tuple[str, ...] = ()
+    thresholds: np.ndarray | None = field(default=None, repr=False)
 
 
 def entries(
@@ -39,6 +42,8 @@ def entries(
     val: dict[str, np.ndarray],
     val_labels: np.ndarray,
     diverged: dict[str, dict[str, str]],
+    *,
+    measure: Measure,
 ) -> list[Entry]:
     """Every declared run and ensemble, in the file's order; test and val: name -> Probs. diverged: `load_diverged`.
 
@@ -46,33 +51,34 @@ def entries(
     otherwise with the run it started from. An ensemble is compared with its best member on validation (without a
     validation split: the preferred one, or the first), of those that it is made of.
     """
-    val_accuracy = {name: float(correct(p, val_labels).mean()) for name, p in val.items()} if len(val_labels) else {}
+    on_val = {name: measure.value(p, val_labels) for name, p in val.items()} if len(val_labels) else {}
     out = []
     for model in params.trained:
         for arm in params.arms:
             name, base = f"{model}-{arm}", params.baseline(model, arm)
             failed = f"{len(diverged[name])} of {_seeds(len(test[name]))}" if diverged[name] else ""
-            out.append(Entry(name, "run", test[name], base, val_accuracy.get(name), failed))
+            out.append(Entry(name, "run", test[name], base, on_val.get(name), failed))
     for name, ensemble in params.ensembles.items():
-        out.append(
-            _ensemble(name, ensemble, test[name], val_accuracy, [run for run, seeds in diverged.items() if seeds])
-        )
-    return out
+        out.append(_ensemble(name, ensemble, test[name], on_val, [run for run, seeds in diverged.items() if seeds]))
+    if val_labels.ndim == 1:
+        return out
+    return [
+        replace(entry, thresholds=choose(val[entry.name], val_labels, rule=params.thresholds(entry.name)))
+        for entry in out
+    ]
 
 
-def _ensemble(
-    name: str, ensemble: Ensemble, probs: np.ndarray, val_accuracy: dict[str, float], diverged: list[str]
-) -> Entry:
+def _ensemble(name: str, ensemble: Ensemble, probs: np.ndarray, on_val: dict[str, float], diverged: list[str]) -> Entry:
     members = sound(ensemble.members, diverged)
-    best = max(members, key=val_accuracy.__getitem__) if val_accuracy else decider(members, ensemble.prefer)
+    best = max(members, key=on_val.__getitem__) if on_val else decider(members, ensemble.prefer)
     left_out = tuple(member for member in ensemble.members if member not in members)
     failed = "every member" if members[0] in diverged else ""
     if len(members) == 1:
         failed = f"every member but {members[0]}"
-    return Entry(name, "ensemble", probs, best, val_accuracy.get(name), failed, left_out)
+    return Entry(name, "ensemble", probs, best, on_val.get(name), failed, left_out)
 
 
-def evaluate(all_entries: list[Entry], labels: np.ndarray, params: Params) -> dict[str, dict[str, float | str]]:
+def evaluate(all_entries: list[Entry], measure: Measure) -> dict[str, dict[str, float | str]]:
     """The metrics file: entry -> scores, and gain, gain_low, gain_high, verdict, baseline where it has a baseline.
 
     Where training of either diverged there is no gain, and the verdict is `diverged`: an average over the seeds that
@@ -81,35 +87,39 @@ def evaluate(all_entries: list[Entry], labels: np.ndarray, params: Params) -> di
     by_name = {entry.name: entry for entry in all_entries}
     metrics: dict[str, dict[str, float | str]] = {}
     for entry in all_entries:
-        row: dict[str, float | str] = {**score(entry.probs, labels)}
-        if entry.val_accuracy is not None:
-            row["val_accuracy"] = entry.val_accuracy
+        row: dict[str, float | str] = {**measure.scores(entry.probs, entry.thresholds)}
+        if entry.val is not None:
+            row[f"val_{measure.key}"] = entry.val
         row |= {"diverged": entry.diverged} if entry.diverged else {}
         row |= {"left_out": ", ".join(entry.left_out)} if entry.left_out else {}
         if entry.baseline:
-            row |= {"baseline": entry.baseline} | _compared(entry, by_name[entry.baseline], labels, params)
+            row |= {"baseline": entry.baseline} | _compared(entry, by_name[entry.baseline], measure)
         metrics[entry.name] = {
             key: round(value, DIGITS) if isinstance(value, float) else value for key, value in sorted(row.items())
         }
     return metrics
 
 
-def _compared(entry: Entry, baseline: Entry, labels: np.ndarray, params: Params) -> dict[str, float | str]:
+def _compared(entry: Entry, baseline: Entry, measure: Measure) -> dict[str, float | str]:
     """verdict and, where both were trained to the end, gain, gain_low, gain_high."""
     if entry.diverged or baseline.diverged:
         return {"verdict": "diverged"}
-    found = paired_bootstrap(
-        correct(entry.probs, labels),
-        correct(baseline.probs, labels),
-        num_resamples=params.compare.num_resamples,
-        confidence=params.compare.confidence,
-        seed=params.seed,
-    )
+    found = measure.compared(entry.probs, baseline.probs)
     return {"gain": found.gain, "gain_low": found.low, "gain_high": found.high, "verdict": found.word}
 
 
 def _seeds(count: int) -> str:
     return "1 seed" if count == 1 else f"{count} seeds"
+
+
+def plots(entry: Entry, labels: np.ndarray, classes: list[str], compare: Compare) -> dict[str, pd.DataFrame]:
+    """Tables that `dvc plots` and the report draw: classes, and confusion or, of several labels, precision_recall."""
+    if labels.ndim == 1:
+        return {"confusion": confusion_table(entry, labels, classes), "classes": class_table(entry, labels, classes)}
+    assert entry.thresholds is not None
+    table = label_scores.per_class(entry.probs, labels, entry.thresholds, compare).round(DIGITS)
+    curves = label_scores.precision_recall(entry.probs, labels, classes).round(DIGITS)
+    return {"classes": table.assign(**{"class": classes}), "precision_recall": curves}
 
 
 def confusion_table(entry: Entry, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:

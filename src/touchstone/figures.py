@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from touchstone.imageset import ImageSet, load, replaced, write
+from touchstone.labels import names
 
 TILE = 64  # px, the side of a tile
 GAP = 4  # px
@@ -27,14 +28,25 @@ def contact_sheet(images: ImageSet, *, max_images: int) -> Image.Image:
 
 
 def spread(labels: Sequence[str], count: int) -> list[int]:
-    """At most `count` row numbers: the first of each class, then the second of each, grouped by class."""
-    rank: dict[str, int] = {}
-    order = []
+    """At most `count` row numbers: the first of each class, then the second of each, grouped by class.
+
+    labels: a class each, or several joined by `|`; an image is shown for one of them, those without any last.
+    """
+    rows: dict[str, list[int]] = {}
     for row, label in enumerate(labels):
-        rank[label] = rank.get(label, -1) + 1
-        order.append((rank[label], label, row))
-    chosen = sorted(order)[:count]
-    return [row for _, _, row in sorted(chosen, key=lambda item: (item[1], item[0]))]
+        for name in names(label) or [""]:
+            rows.setdefault(name, []).append(row)
+    waiting = {name: iter(rows[name]) for name in sorted(rows, key=lambda name: (name == "", name))}
+    place = {name: number for number, name in enumerate(waiting)}
+    chosen: dict[int, int] = {}  # row -> the place of the class that it is shown for
+    while waiting and len(chosen) < count:
+        for name in list(waiting):
+            found = next((row for row in waiting[name] if row not in chosen), None)
+            if found is None:
+                del waiting[name]
+            elif len(chosen) < count:
+                chosen[found] = place[name]
+    return sorted(chosen, key=lambda row: (chosen[row], row))
 
 
 def valid_area(images: ImageSet, row: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from touchstone.errors import TouchstoneError
 from touchstone.generative import Generative
 from touchstone.generator_sections import Fit
 from touchstone.imageset import class_indices, valid_sizes
+from touchstone.labels import is_multi_label
 from touchstone.loaders import Batches, View
 from touchstone.online import Online
 from touchstone.sections import Machine
@@ -59,20 +60,25 @@ def fit(
     *,
     settings: Fit,
     data: TrainingSet,
-    classes: list[str],
-    image_size: int,
+    meta: dict[str, Any],
     machine: Machine,
     state_file: Path,
     title: str,
 ) -> Fitted:
     """Fit `module` for the budget of `settings` on `data`, from its start or from `state_file`.
 
-    Raises TouchstoneError on a class without training images, where a loss is not finite or explodes, and where the
-    samples of a class have become alike (collapse).
+    meta: what preparation wrote to meta.json. Raises TouchstoneError where images may have several labels, on a class
+    without training images, where a loss is not finite or explodes, and where the samples of a class have become alike
+    (collapse).
     """
-    labels = class_indices(data.table["label"], classes)
-    _check_classes(labels, classes, title)
-    view = View(image_size, image_size)
+    if is_multi_label(meta):
+        raise TouchstoneError(
+            f"generators.{title}: makes images of one class each, and here an image may have several; take it out of "
+            "generators and arms (transforms keep all labels)"
+        )
+    labels = class_indices(data.table["label"], meta["classes"])
+    _check_classes(labels, meta["classes"], title)
+    view = View(meta["image_size"], meta["image_size"])
     num_steps = settings.steps(len(data), settings.batch_size)
     fitter = Fitter(
         settings=settings,

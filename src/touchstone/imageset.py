@@ -66,7 +66,7 @@ def load(folder: Path) -> ImageSet:
     """Memory-map an ImageSet. Raises TouchstoneError where it is missing, damaged or inconsistent."""
     try:
         images = _open(folder / "images.npy")
-        table = pd.read_csv(folder / "table.csv", dtype=str, keep_default_na=False)
+        table = read_table(folder)
     except (OSError, ValueError) as error:
         raise TouchstoneError(
             f"{folder}: no readable image set ({error}); run `dvc repro` or `dvc checkout`"
@@ -78,6 +78,11 @@ def load(folder: Path) -> ImageSet:
             f"{', '.join(missing) or 'none'}; run `dvc checkout` to restore it"
         )
     return ImageSet(images, table)
+
+
+def read_table(folder: Path) -> pd.DataFrame:
+    """The table of an ImageSet on disk, every cell as text: a class may be called 01 or NA."""
+    return pd.read_csv(folder / "table.csv", dtype=str, keep_default_na=False)
 
 
 def _open(path: Path) -> np.ndarray:

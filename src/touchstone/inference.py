@@ -6,55 +6,74 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from touchstone.decode import decode, image_suffixes
 from touchstone.ensembles import combine, decider, sound
 from touchstone.errors import BadImage, TouchstoneError, nearest
+from touchstone.imageset import read_table
+from touchstone.labels import encode
 from touchstone.params import Params
-from touchstone.predict import BATCH, device
-from touchstone.probs import predictions
-from touchstone.resize import centre_square, resize
+from touchstone.predict import BATCH, blocks, device, logits, of_logits
+from touchstone.probs import load_probs, predictions
+from touchstone.resize import resize
 from touchstone.runs import Card, Predictor, load_card, load_nets
+from touchstone.thresholds import choose
 
 
 @dataclass(frozen=True)
 class Decider:
-    """Runs and the rule that joins them: members maps a run's name to its card and the nets of its seeds."""
+    """Runs and the rule that joins them: members maps a run's name to its card and the nets of its seeds.
+
+    thresholds: where an image may have several labels, those of each member, and of the whole under "".
+    """
 
     members: dict[str, tuple[Card, list[Predictor]]]
     rule: str
     prefer: str
+    thresholds: dict[str, np.ndarray] | None = None
 
     @property
     def classes(self) -> list[str]:
         return next(iter(self.members.values()))[0].classes
 
     def decide(self, images: list[np.ndarray]) -> np.ndarray:
-        """Prepared squares, each uint8 (S, S, C) -> float32 (seeds, B, classes)."""
+        """Prepared images, each uint8 (h, w, C) -> float32 (seeds, B, classes)."""
         probs = {name: _probs(card, nets, images) for name, (card, nets) in self.members.items()}
         if not self.rule:  # a run
             return next(iter(probs.values()))
-        return combine(self.rule, probs, prefer=self.prefer)
+        return combine(self.rule, probs, prefer=self.prefer, thresholds=self.thresholds)
 
 
-def load_decider(name: str, *, params: Params, runs: Path) -> Decider:
-    """The run or ensemble `name`; raises TouchstoneError where params declare neither or its weights are missing."""
+def load_decider(name: str, *, params: Params, data: Path) -> Decider:
+    """The run or ensemble `name`, from the folder of all stages' outputs.
+
+    Raises TouchstoneError where params declare neither or its weights are missing.
+    """
     known = [*params.ensembles, *params.runs]
     if name not in known:
         raise TouchstoneError(f"--model: got {name!r}, expected one of {', '.join(known)}{nearest(name, known)}")
     ensemble = params.ensembles.get(name)
     names = list(ensemble.members) if ensemble else [name]
     where = device(params.machine.accelerator)
+    runs = data / "runs"
     cards = {member: load_card(runs / member) for member in names}
     chosen = sound(names, [member for member, card in cards.items() if card.diverged])
     members = {m: (cards[m], load_nets(runs / m, cards[m], device=where)) for m in chosen}
-    return Decider(members, ensemble.rule if ensemble else "", decider(chosen, ensemble.prefer if ensemble else ""))
+    rule, prefer = (ensemble.rule, ensemble.prefer) if ensemble else ("", "")
+    thresholds = None
+    if cards[chosen[0]].multi_label:
+        labels = encode(read_table(data / "prepared/val"), {"classes": cards[chosen[0]].classes, "multi_label": True})
+        of_members = load_probs(data / "probs", chosen, "val")
+        votes = ensemble.thresholds if ensemble else params.compare.thresholds
+        thresholds = {member: choose(probs, labels, rule=votes) for member, probs in of_members.items()}
+        [whole] = load_probs(data / ("ensembles" if ensemble else "probs"), [name], "val").values()
+        thresholds[""] = choose(whole, labels, rule=params.thresholds(name))
+    return Decider(members, rule, decider(chosen, prefer), thresholds)
 
 
 def predict_folder(folder: Path, decider: Decider) -> tuple[pd.DataFrame, dict[str, str]]:
-    """file, label, probability of every image below `folder`, in file order; and file -> reason of the unreadable ones.
+    """The `predictions` of every image below `folder`, in file order; and file -> reason of the unreadable ones.
 
     Raises TouchstoneError where the folder is missing or holds no image.
     """
@@ -73,7 +92,8 @@ def predict_folder(folder: Path, decider: Decider) -> tuple[pd.DataFrame, dict[s
         raise TouchstoneError(
             f"{folder}: none of its {len(files)} images can be read; the first: {next(iter(bad.items()))}"
         )
-    return predictions(np.concatenate(probs, 1), names, decider.classes), bad
+    limits = None if decider.thresholds is None else decider.thresholds[""]
+    return predictions(np.concatenate(probs, 1), names, decider.classes, limits), bad
 
 
 def _files(folder: Path) -> list[str]:
@@ -91,19 +111,22 @@ def _decoded(folder: Path, files: list[str], decider: Decider, bad: dict[str, st
     for name in files:
         try:
             with open(folder / name, "rb") as file:
-                yield name, _square(decode(file, channels=card.channels, max_pixels=card.max_pixels), card)
+                image = decode(file, channels=card.channels, max_pixels=card.max_pixels)
+            yield name, resize(image, size_px=card.image_size, mode=card.resize)
         except (BadImage, OSError) as error:
             bad[name] = str(error)
 
 
 def _probs(card: Card, nets: list[Predictor], images: list[np.ndarray]) -> np.ndarray:
-    pixels = card.view.resized(np.stack(images))
-    with torch.no_grad():
-        where = next(nets[0].parameters()).device
-        out = [torch.softmax(net.eval()(pixels.to(where)).float(), 1).cpu().numpy() for net in nets]
-    return np.stack(out)
+    padded, sizes = _stored(images)
+    shown = list(blocks(padded, sizes if card.resize == "shortest_edge" else None, card.view))
+    return np.stack([of_logits(logits(net, shown), multi_label=card.multi_label) for net in nets])
 
 
-def _square(image: np.ndarray, card: Card) -> np.ndarray:
-    out = resize(image, size_px=card.image_size, mode=card.resize)
-    return centre_square(out) if card.resize == "shortest_edge" else out
+def _stored(images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """As preparation stores them: uint8 (B, H, W, C), each image at the top left, and their sizes (B, 2)."""
+    sizes = np.array([image.shape[:2] for image in images])
+    out = np.zeros((len(images), *sizes.max(0), images[0].shape[2]), np.uint8)
+    for row, image in zip(out, images, strict=True):
+        row[: image.shape[0], : image.shape[1]] = image
+    return out, sizes

@@ -5,6 +5,7 @@ Position p of a stream is image `order(epoch)[p % N]` of epoch `p // N`, and wha
 function of (seed, epoch, image): the stream can start anywhere, and loader workers change nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from touchstone import crops
 from touchstone.arms import TrainingSet
 from touchstone.imageset import valid_sizes
 from touchstone.online import Online
@@ -21,15 +23,41 @@ from touchstone.seeds import generator
 STATISTICS_BYTES = 2**23  # of pixels looked at together; counting takes eight times as much
 
 
+Change = Callable[[np.ndarray, slice], np.ndarray]
+
+
 @dataclass(frozen=True)
 class View:
     """How stored images become the net's input, before normalisation.
 
-    size_px: the side of a square image in the store's pixels. input_px: the side that the net takes.
+    size_px: the side of a square image in the store's pixels. input_px: the side that the net takes. crop_px: the side
+    of five crops in the store's pixels, which are seen in the place of the square at the centre; 0: they are not.
     """
 
     size_px: int
     input_px: int
+    crop_px: int = 0
+
+    @property
+    def num_crops(self) -> int:
+        return crops.FIVE if self.crop_px else 1
+
+    def seen(self, pixels: np.ndarray, sizes: np.ndarray | None, change: Change | None = None) -> torch.Tensor:
+        """uint8 (B, H, W, C), valid sizes (B, 2) or None -> uint8 (B, P, P, C), with five crops (B, 5, P, P, C).
+
+        change: what happens to pictures uint8 (n, h, w, C) of one size, `rows` of the batch: squares, or, before they
+        are cropped, whole images.
+        """
+        if not self.crop_px:
+            squares = self.squares(pixels, sizes)
+            return self.resized(squares if change is None else change(squares, slice(None)))
+        cut = []
+        for i, image in enumerate(pixels):
+            height, width = image.shape[:2] if sizes is None else sizes[i]
+            valid = image[None, :height, :width]
+            cut.append(crops.five((valid if change is None else change(valid, slice(i, i + 1)))[0], self.crop_px))
+        shown = self.resized(np.concatenate(cut)) if cut else torch.zeros(0, *(self.input_px,) * 2, pixels.shape[3])
+        return shown.unflatten(0, (len(cut), crops.FIVE))
 
     def squares(self, pixels: np.ndarray, sizes: np.ndarray | None) -> np.ndarray:
         """uint8 (B, H, W, C), valid sizes (B, 2) or None -> uint8 (B, size_px, size_px, C), cut from the centre."""
@@ -49,7 +77,11 @@ class View:
 
 
 def to_float(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """uint8 (B, H, W, C) -> normalised float32 (B, C, H, W), channels_last. mean, std: (C, 1, 1), in grey levels."""
+    """uint8 (B, H, W, C) -> normalised float32 (B, C, H, W), channels_last. mean, std: (C, 1, 1), in grey levels.
+
+    Of five crops (B, 5, H, W, C) each is an image of its own: (B * 5, C, H, W).
+    """
+    pixels = crops.flat(pixels)
     count, height, width, channels = pixels.shape
     rows = pixels.float().view(count * height, width * channels)  # a channel's statistics recur along a row of pixels:
     rows.sub_(mean.flatten().repeat(width)).div_(std.flatten().repeat(width))  # long rows are quicker than (C, 1, 1)
@@ -73,9 +105,10 @@ def statistics(data: TrainingSet) -> tuple[list[float], list[float]]:
 
 
 class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """The batches `start` .. `stop` - 1 of a stream of `num_steps`: (uint8 (B, P, P, C), int64 (B,)) each, B constant.
+    """The batches `start` .. `stop` - 1 of a stream of `num_steps`: uint8 (B, P, P, C) and labels each, B constant.
 
-    Where `data` holds features (see backbone.py) in the place of images: (float32 (B, D), int64 (B,)).
+    With five crops uint8 (B, 5, P, P, C); where `data` holds features (see backbone.py) in the place of images float32
+    (B, D), or (B, 5, D). labels: int64 (N,) or float32 (N, K), see labels.py.
     """
 
     def __init__(
@@ -103,12 +136,14 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __getitem__(self, item: int) -> tuple[torch.Tensor, torch.Tensor]:
         index, drawn = self._drawn(self.start + item)
         found, labels = self.data.gather(index), torch.from_numpy(self.labels[index])
-        if found.ndim == 2:
+        if found.dtype != np.uint8:
             return torch.from_numpy(np.require(found, requirements=["C", "W"])), labels
-        squares = self.view.squares(found, None if self.sizes is None else self.sizes[index])
-        if self.online:
-            squares = self.online.apply(squares, drawn, input_px=self.view.input_px)
-        return self.view.resized(squares), labels
+
+        def change(pictures: np.ndarray, rows: slice) -> np.ndarray:
+            return self.online.apply(pictures, drawn[rows], input_px=self.view.input_px)
+
+        sizes = None if self.sizes is None else self.sizes[index]
+        return self.view.seen(found, sizes, change if self.online else None), labels
 
     def _drawn(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Images (B,) and what is drawn for them, in a step: of all images, or of the additions or the real ones."""

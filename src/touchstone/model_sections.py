@@ -119,7 +119,7 @@ class Train(Phase):
     swa_lr: Positive = 0.01  # ... while the learning rate stays at this ...
     swa_anneal_epochs: NotNegative = 5.0  # ... which it reaches over so many passes
     eval_steps: Annotated[int, Field(ge=0)] = 0  # validate every so many steps; 0: every epoch
-    select: Literal["val_loss", "val_accuracy", "last"] = "val_accuracy"
+    select: Literal["val_loss", "val_accuracy", "val_map", "last"] = "val_accuracy"  # val_map: of several labels
     patience: Annotated[int, Field(ge=0)] = 0  # a phase ends after so many validations without a better one; 0: never
     collapse_epochs: Annotated[int, Field(ge=0)] = 2  # all predictions one class for so long is divergence; 0: is not
     on_divergence: Literal["report", "fail"] = "report"  # report: the other seeds and runs go on
@@ -144,6 +144,8 @@ class Model(Train):
     net: str
     input_size: Annotated[int, Field(ge=4, le=2048)]  # px; default: data.image_size
     test_input_size: Annotated[int, Field(ge=0, le=2048)] = 0  # px of what is predicted; 0: input_size
+    crops: Literal["centre", "five"] = "centre"  # five: corners and centre; the one that answers most strongly counts
+    crop_size: Annotated[int, Field(ge=0, le=2048)] = 0  # px of the prepared image, of five crops; 0: input_size
     options: dict[str, Option] = Field(default={})  # keyword arguments of the net's build()
     weights: str = "none"  # to start from: none, random, imagenet, or a file in data/weights
     weights_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""  # that the file must have; '': any
@@ -176,6 +178,11 @@ class Model(Train):
     def test_px(self) -> int:
         """The side of the images that are predicted."""
         return self.test_input_size or self.input_size
+
+    @property
+    def crop_px(self) -> int:
+        """The side of the five crops in the prepared image's pixels; 0 where they are not asked for."""
+        return (self.crop_size or self.input_size) if self.crops == "five" else 0
 
     @property
     def pretrained(self) -> bool:

@@ -50,7 +50,10 @@ class Online:
         return _drawn(seed, epoch, count, self.crop_padding)
 
     def apply(self, squares: np.ndarray, drawn: np.ndarray, *, input_px: int) -> np.ndarray:
-        """uint8 (B, S, S, C), drawn (B, 12) -> uint8 (B, P, P, C); P: input_px after resized crops, else S."""
+        """uint8 (B, S, S, C), drawn (B, 12) -> uint8 (B, P, P, C); P: input_px after resized crops, else S.
+
+        Without crops images need not be square.
+        """
         if self.rotate_deg:
             squares = self._rotated(squares, drawn)
         crops = self._resized_crops(squares, drawn, input_px) if self.crop_scale < 1 else self._crops(squares, drawn)
@@ -60,10 +63,10 @@ class Online:
         return self._jittered(crops, drawn) if self._colours else crops
 
     def _rotated(self, squares: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        side = squares.shape[1]
+        height, width = squares.shape[1:3]
         angles = (2 * drawn[:, ANGLE] - 1) * self.rotate_deg
         pairs = zip(squares, angles.tolist(), strict=True)
-        return np.stack([warp(image, inverse_map(side, side, rotate_deg=angle)) for image, angle in pairs])
+        return np.stack([warp(image, inverse_map(height, width, rotate_deg=angle)) for image, angle in pairs])
 
     def _crops(self, squares: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         count, side, p = len(squares), squares.shape[1], self.crop_padding

@@ -1,12 +1,13 @@
 """Weights x ImageSet -> Probs: float32 (seeds, N, classes), rows in table order."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from touchstone.crops import FIVE
 from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, valid_sizes
 from touchstone.loaders import View
@@ -28,35 +29,55 @@ def logits(forward: torch.nn.Module, batches: Iterable[torch.Tensor]) -> torch.T
     return torch.cat(out)
 
 
-def with_flips(net: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """(B, C, H, W) -> (B, K): the logarithm of the mean of the probabilities of each image and its mirror image."""
-    return mean_of(net(x), net(x.flip(3)))
+def with_flips(judge: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, *, multi_label: bool) -> torch.Tensor:
+    """(B, C, H, W) -> (B, K): `mean_of` the logits of each image and of its mirror image."""
+    return mean_of(judge(x), judge(x.flip(3)), multi_label=multi_label)
 
 
-def mean_of(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Logits (B, K) twice -> the logarithm of the mean of their probabilities, which are logits again."""
+def mean_of(one: torch.Tensor, other: torch.Tensor, *, multi_label: bool) -> torch.Tensor:
+    """Logits (B, K) twice -> the logits of the mean of their probabilities."""
+    if multi_label:
+        there, absent = (
+            torch.logsumexp(torch.stack([F.logsigmoid(sign * one), F.logsigmoid(sign * other)]), 0) for sign in (1, -1)
+        )
+        return there - absent
     both = torch.stack([F.log_softmax(one, 1), F.log_softmax(other, 1)])
     return torch.logsumexp(both, 0) - math.log(2)
 
 
-def probabilities(forward: torch.nn.Module, images: ImageSet, *, view: View, num_classes: int) -> np.ndarray:
-    """float32 (N, classes), rows sum to 1; (0, classes) for no images. forward: uint8 (B, S, S, C) -> logits."""
+def probabilities(
+    forward: torch.nn.Module, images: ImageSet, *, view: View, num_classes: int, multi_label: bool = False
+) -> np.ndarray:
+    """float32 (N, classes); (0, classes) for no images. forward: a batch -> logits (B, classes).
+
+    Rows sum to 1; with several labels an image each class has a probability of its own.
+    """
     if not len(images):
         return np.zeros((0, num_classes), np.float32)
-    return torch.softmax(logits(forward, batches(images, view)), 1).numpy()
+    return of_logits(logits(forward, batches(images, view)), multi_label=multi_label)
+
+
+def of_logits(found: torch.Tensor, *, multi_label: bool) -> np.ndarray:
+    """Logits (N, classes) -> probabilities float32 (N, classes)."""
+    return (torch.sigmoid(found) if multi_label else torch.softmax(found, 1)).cpu().numpy()
 
 
 def batches(images: ImageSet, view: View) -> Iterator[torch.Tensor]:
-    """uint8 (B, S, S, C), in order."""
+    """uint8 (B, S, S, C), or (B, 5, S, S, C) with five crops, in order."""
     return blocks(images.images, valid_sizes(images.table), view)
 
 
 def blocks(pixels: np.ndarray, sizes: np.ndarray | None, view: View) -> Iterator[torch.Tensor]:
-    """uint8 (N, H, W, C), valid sizes (N, 2) or None -> uint8 (B, S, S, C), in order."""
-    for start in range(0, len(pixels), BATCH):
-        rows = slice(start, start + BATCH)
-        squares = view.squares(np.asarray(pixels[rows]), None if sizes is None else sizes[rows])
-        yield view.resized(squares)
+    """uint8 (N, H, W, C), valid sizes (N, 2) or None -> what `view` shows of them, batch by batch, in order."""
+    size = batch_size(view)
+    for start in range(0, len(pixels), size):
+        rows = slice(start, start + size)
+        yield view.seen(np.asarray(pixels[rows]), None if sizes is None else sizes[rows])
+
+
+def batch_size(view: View) -> int:
+    """Images that are predicted together: with five crops fewer, so that no more memory is taken."""
+    return BATCH // FIVE if view.crop_px else BATCH
 
 
 def device(accelerator: str, *, count: int = 1) -> str:

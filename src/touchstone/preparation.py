@@ -12,23 +12,22 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from touchstone import splits
+from touchstone import split_table
 from touchstone.copies import drop_copies, rows_of
 from touchstone.errors import BadImage, TouchstoneError
 from touchstone.figures import save_with_sheet
 from touchstone.imageset import ImageSet, replaced
 from touchstone.resize import edges, resize
-from touchstone.sections import Data
+from touchstone.sections import Data, MultiLabel
 from touchstone.sources import RawSet
 
-SPLITS = ("train", "val", "test", "unlabelled")
 BLOCK = 64  # images a task
+AS_IT_IS = MultiLabel()
 MAX_ASPECT = 4  # of images that keep theirs: the storage of all is as large as the largest
 
 
@@ -41,36 +40,26 @@ class _Pixels:
     bad: dict[int, str]
 
 
-def prepare(raw: RawSet, *, data: Data, to: Path, sheet_size: int) -> dict[str, object]:
+def prepare(raw: RawSet, *, data: Data, several: MultiLabel = AS_IT_IS, to: Path, sheet_size: int) -> dict[str, object]:
     """Decode, resize, split, look for copies, write. Returns the summary that findings/summary.json holds.
 
-    Raises TouchstoneError on images of several labels, on undecodable images (`data.bad_images: fail`), on a class
-    without training images, and on an empty test split.
+    several: what is done with images of several labels, or none. Raises TouchstoneError on undecodable images
+    (`data.bad_images: fail`), on a class without training images, and on an empty test split.
     """
-    _check_one_label(raw)
     to.mkdir(parents=True, exist_ok=True)
     scratch = to / ".pixels.npy"
     try:
         pixels = _decode_all(raw, data=data, scratch=scratch)
         _check_bad(raw, pixels.bad, data.bad_images)
-        table = _split_table(raw, pixels, data)
+        table = split_table.split_table(raw, pixels.bad, data, several)
         near, repeated = drop_copies(table, pixels.images, pixels.sizes, drop_near=data.near_duplicates == "drop")
-        _cap_training(table, data.train_size)
-        _check_splits(table, raw.classes, data)
-        summary = _summary(table, near, repeated)
+        split_table.cap_training(table, data.train_size, multi_label=raw.multi_label)
+        split_table.check_splits(table, raw.classes, data)
+        summary = split_table.summary(table, near, repeated, multi_label=raw.multi_label)
         _write(to, raw, pixels, table, near, summary, data=data, sheet_size=sheet_size)
     finally:
         scratch.unlink(missing_ok=True)
     return summary
-
-
-def _check_one_label(raw: RawSet) -> None:
-    others = [image.file for image in raw.images if image.split != "unlabelled" and len(image.labels) != 1]
-    if others:
-        raise TouchstoneError(
-            f"{len(others)} images have no label or several, {others[0]} for one; no stage trains on these yet: give "
-            "each image one"
-        )
 
 
 def _decode_all(raw: RawSet, *, data: Data, scratch: Path) -> _Pixels:
@@ -137,70 +126,6 @@ def _check_bad(raw: RawSet, bad: dict[int, str], policy: str) -> None:
     print(f"left out {len(lines)} images that cannot be read:", *lines, sep="\n  ")
 
 
-def _split_table(raw: RawSet, pixels: _Pixels, data: Data) -> pd.DataFrame:
-    """One row a raw image, in raw order: id, label, file, split, left_out (the reason, or "")."""
-    official = {image.split for image in raw.images}
-    own_val = "val" in official
-    if own_val and data.fold:
-        raise TouchstoneError(f"data.fold: got {data.fold!r}, but the source has a validation split of its own; set ''")
-    rules: dict[str, Any] = {
-        "has_test": "test" in official,
-        "test_fraction": data.test_fraction,
-        "val_fraction": 0.0 if own_val else data.val_fraction,
-        "fold": "" if own_val else data.fold,
-        "seed": data.split_seed,
-    }
-    rows = [
-        {
-            "id": image.id,
-            "label": image.label,
-            "file": image.file,
-            "split": splits.assign(image.id, image.split, **rules),
-            "left_out": f"bad image: {pixels.bad[i]}" if i in pixels.bad else "",
-        }
-        for i, image in enumerate(raw.images)
-    ]
-    return pd.DataFrame(rows, columns=["id", "label", "file", "split", "left_out"])
-
-
-def _cap_training(table: pd.DataFrame, size: int) -> None:
-    rows = rows_of(table, "train")
-    kept = splits.cap(table["id"][rows].tolist(), table["label"][rows].tolist(), size)
-    over = np.setdiff1d(np.arange(len(rows)), kept)
-    table.loc[rows[over], "left_out"] = "over data.train_size"
-
-
-def _check_splits(table: pd.DataFrame, classes: list[str], data: Data) -> None:
-    kept = table[table["left_out"] == ""]
-    for name in classes:
-        if not ((kept["split"] == "train") & (kept["label"] == name)).any():
-            raise TouchstoneError(
-                f"class {name!r} has no training image left at data.test_fraction {data.test_fraction}, "
-                f"data.val_fraction {data.val_fraction}, data.train_size {data.train_size}; add images or change these"
-            )
-    if not (kept["split"] == "test").any():
-        raise TouchstoneError("the test split is empty; raise data.test_fraction, or add images or a test folder")
-    if (data.val_fraction or data.fold) and not (kept["split"] == "val").any():
-        raise TouchstoneError(
-            f"the validation split is empty at data.val_fraction {data.val_fraction}, data.fold {data.fold!r}; "
-            "raise the fraction, or set 0 for no selection"
-        )
-
-
-def _summary(table: pd.DataFrame, near: pd.DataFrame, repeated: int) -> dict[str, object]:
-    kept = table[table["left_out"] == ""]
-    reasons = table["left_out"]
-    return {
-        **{f"num_{split}": int((kept["split"] == split).sum()) for split in SPLITS},
-        "num_bad_images": int(reasons.str.startswith("bad image").sum()),
-        "num_exact_copies_dropped": int(reasons.str.startswith("exact copy").sum()),
-        "num_repeats_within_splits": repeated,
-        "num_near_copies_dropped": int(reasons.str.startswith("near copy").sum()),
-        "num_near_copies": len(near),
-        "num_over_train_size": int((reasons == "over data.train_size").sum()),
-    }
-
-
 def _write(
     to: Path,
     raw: RawSet,
@@ -214,9 +139,9 @@ def _write(
 ) -> None:
     padded = data.resize == "shortest_edge"
     names = []
-    for split in SPLITS:
+    for split in split_table.SPLITS:
         rows = rows_of(table, split)
-        whole = ImageSet(pixels.images, _image_table(table, pixels.sizes if padded else None))
+        whole = ImageSet(pixels.images, split_table.image_table(table, pixels.sizes if padded else None))
         save_with_sheet(to / split, whole, rows=rows, sheet_size=sheet_size)
         files = table.loc[rows, ["file", "label"]]
         names.append(
@@ -228,29 +153,15 @@ def _write(
         "image_size": data.image_size,
         "resize": data.resize,
         "max_pixels": data.max_pixels,
-    }
+    } | ({"multi_label": True} if raw.multi_label else {})
     _write_text(to / "meta.json", json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
     _write_text(to / "files.csv", _csv(pd.concat(names)))
     with replaced(to / "findings") as folder:
-        _write_text(folder / "counts.csv", _csv(_counts(table, raw.classes)))
+        _write_text(folder / "counts.csv", _csv(split_table.counts(table, raw.classes)))
         left_out = table[(table["left_out"] != "") & (table["left_out"] != "over data.train_size")]
         _write_text(folder / "left_out.csv", _csv(left_out[["file", "label", "split", "left_out"]].sort_values("file")))
         _write_text(folder / "near_copies.csv", _csv(near))
         _write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
-
-
-def _image_table(table: pd.DataFrame, sizes: np.ndarray | None) -> pd.DataFrame:
-    out = pd.DataFrame({"id": table["id"], "label": table["label"], "source_id": table["id"], "origin": "real"})
-    if sizes is not None:
-        out["height"], out["width"] = sizes[:, 0], sizes[:, 1]
-    return out
-
-
-def _counts(table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """Images a class and split, classes in order; the unlabelled ones have no class."""
-    kept = table[table["left_out"] == ""]
-    counts = pd.crosstab(kept["label"], kept["split"]).reindex(index=classes, columns=SPLITS[:3], fill_value=0)
-    return counts.rename_axis(None, axis=1).rename_axis("class").reset_index()
 
 
 def _csv(frame: pd.DataFrame) -> str:

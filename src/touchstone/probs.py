@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from touchstone.errors import TouchstoneError
+from touchstone.labels import join
 from touchstone.params import Params
+from touchstone.thresholds import decided
 
 
 def load_probs(folder: Path, names: Iterable[str], split: str) -> dict[str, np.ndarray]:
@@ -43,9 +45,20 @@ def load_all(data: Path, params: Params, split: str) -> dict[str, np.ndarray]:
     return load_probs(data / "probs", params.runs, split) | load_probs(data / "ensembles", params.ensembles, split)
 
 
-def predictions(probs: np.ndarray, files: list[str], classes: list[str]) -> pd.DataFrame:
-    """file, label, probability, sorted by file: the mean over the seeds of (seeds, N, classes) decides."""
+def predictions(
+    probs: np.ndarray, files: list[str], classes: list[str], thresholds: np.ndarray | None = None
+) -> pd.DataFrame:
+    """file, label, probability, sorted by file: the mean over the seeds of (seeds, N, classes) decides.
+
+    With thresholds (classes,) an image may have several labels, joined by `|`, or none; in the place of one probability
+    there is a column `p(<class>)` for each class.
+    """
     mean = probs.mean(0, dtype=np.float64)  # (N, classes)
+    if thresholds is not None:
+        labels = [join([classes[k] for k in np.flatnonzero(row)]) for row in decided(mean, thresholds)]
+        every = pd.DataFrame(mean.round(4), columns=[f"p({name})" for name in classes])
+        table = pd.concat([pd.DataFrame({"file": files, "label": labels}), every], axis=1)
+        return table.sort_values("file").reset_index(drop=True)
     best = mean.argmax(1) if len(mean) else np.zeros(0, np.int64)
     table = pd.DataFrame({"file": files, "label": [classes[i] for i in best]})
     table["probability"] = mean[np.arange(len(best)), best].round(4)

@@ -5,7 +5,7 @@ Weights carry no metadata, so that equal weights are equal bytes.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from touchstone import crops
 from touchstone.errors import TouchstoneError
 from touchstone.loaders import View, to_float
 from touchstone.model_sections import Model
@@ -27,7 +28,9 @@ class Card:
 
     mean, std: of each channel in grey levels (0..255). input_size: px that the net is built for and was trained at;
     test_input_size: px at which it predicts. test_flips: the mean over mirror images, too, is predicted. weights: seed
-    -> sha256 of its file. diverged: seed -> how its training ended before its time.
+    -> sha256 of its file. diverged: seed -> how its training ended before its time. multi_label: whether an image may
+    have several classes. crop_size: px of the stored image, of five crops that are seen; 0: its centre is. Fields of a
+    default value are not written where they have it.
     """
 
     net: str
@@ -45,6 +48,8 @@ class Card:
     weights: dict[str, str]
     selected_step: dict[str, int]
     diverged: dict[str, str]
+    multi_label: bool = False
+    crop_size: int = 0
 
     @classmethod
     def of(
@@ -69,16 +74,17 @@ class Card:
             weights={},
             selected_step=selected_step,
             diverged=diverged,
+            crop_size=model.crop_px,
             **meta,
         )
 
     @property
     def view(self) -> View:
-        return View(size_px=self.image_size, input_px=self.test_input_size)
+        return View(size_px=self.image_size, input_px=self.test_input_size, crop_px=self.crop_size)
 
 
 class Predictor(nn.Module):
-    """One seed's net behind its normalisation: uint8 (B, S, S, C) -> logits (B, classes)."""
+    """One seed's net behind its normalisation: uint8 (B, S, S, C), or five crops of each -> logits (B, classes)."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -86,12 +92,16 @@ class Predictor(nn.Module):
     def __init__(self, net: nn.Module, card: Card) -> None:
         super().__init__()
         self.net, self.test_flips = net.to(memory_format=torch.channels_last), card.test_flips
+        self.multi_label = card.multi_label
         self.register_buffer("mean", torch.tensor(card.mean)[:, None, None])
         self.register_buffer("std", torch.tensor(card.std)[:, None, None])
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        def judge(x: torch.Tensor) -> torch.Tensor:
+            return crops.most(self.net(x), crops.count(pixels))
+
         x = to_float(pixels, self.mean, self.std)
-        return with_flips(self.net, x) if self.test_flips else self.net(x)
+        return with_flips(judge, x, multi_label=self.multi_label) if self.test_flips else judge(x)
 
 
 def save_run(folder: Path, card: Card, weights: dict[int, dict[str, torch.Tensor]]) -> None:
@@ -101,7 +111,9 @@ def save_run(folder: Path, card: Card, weights: dict[int, dict[str, torch.Tensor
         file = folder / f"seed-{seed}.safetensors"
         safetensors.torch.save_file(tensors, file)
         hashes[str(seed)] = hashlib.sha256(file.read_bytes()).hexdigest()
-    text = json.dumps(asdict(card) | {"weights": hashes}, indent=2, ensure_ascii=False)
+    values = {field.name: getattr(card, field.name) for field in fields(card)}
+    told = {field.name: values[field.name] for field in fields(card) if values[field.name] != field.default}
+    text = json.dumps(told | {"weights": hashes}, indent=2, ensure_ascii=False)
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Rule = Literal["f1", "half"]  # of thresholds: best F1 on validation images; half: .5
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -24,6 +25,8 @@ ENCODER_HAS_ITS_OWN = (
     "on_divergence",
     "test_flips",
     "test_input_size",
+    "crops",
+    "crop_size",
 )
 
 # What it takes from its own entry alone: these decide how well images are told apart, and so what filters let through.
@@ -81,6 +84,13 @@ class Data(Section):
     split_seed: Annotated[int, Field(ge=0)]
 
 
+class MultiLabel(Section):
+    """What is done with images of several labels, or none. Of data that have one an image nothing here counts."""
+
+    difficult: Literal["ignore", "count", "mark"] = "mark"  # objects marked so: as if not there, as others, or apart
+    without_label: Literal["keep", "drop"] = "keep"  # images of which no class is there
+
+
 class Transform(Section):
     """One fixed geometric and photometric transform; `{}` is the identity, a plain copy."""
 
@@ -113,15 +123,19 @@ class Ensemble(Section):
     rule: Literal["majority", "mean"]
     members: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(each_once)]
     prefer: str = ""  # majority: decides where the vote is tied
+    thresholds: Rule = "f1"  # several labels an image: those that members vote for, or that the mean is held to
 
 
 class Compare(Section):
-    """The paired comparison with the declared baseline arm."""
+    """How runs are scored, and compared with the declared baseline arm."""
 
     baseline: str = "real"
     against: dict[str, str] = Field(default={})  # a model: the run that its own on the baseline arm is compared with
     num_resamples: Annotated[int, Field(ge=100)] = 10_000
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    thresholds: Rule = "f1"  # several labels an image: from which probability on a run predicts each
+    tail_thresholds: Annotated[int, Field(ge=2)] = 20  # several labels an image: of tail accuracy ...
+    tail_from: Fraction = 0.5  # ... from here to a class's highest score
 
 
 class Explain(Section):

@@ -5,6 +5,7 @@ happen to be.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from torch import nn
 
 from touchstone.audit.quality import Features
 from touchstone.errors import TouchstoneError
-from touchstone.imageset import ImageSet, class_indices, valid_sizes
+from touchstone.imageset import ImageSet, valid_sizes
+from touchstone.labels import encode
 from touchstone.loaders import View
 from touchstone.predict import batches
 from touchstone.runs import Predictor
@@ -22,8 +24,8 @@ from touchstone.runs import Predictor
 class Seen:
     """Images as the audit sees them.
 
-    images: uint8 (N, S, S, C), squares. ids: N names. features: (N, D) with labels. agreement: the share that the
-    classifier puts in the class that the table names; NaN without images.
+    images: uint8 (N, S, S, C), squares. ids: N names. features: (N, D) with labels; of several labels an image they are
+    all in one group. agreement: the share of labels that the classifier gives as the table does; NaN without images.
     """
 
     images: np.ndarray
@@ -33,10 +35,10 @@ class Seen:
 
 
 class Eye:
-    """An encoder and how it is fed. `unit` is what features are divided by."""
+    """An encoder and how it is fed. meta: what preparation wrote. `unit` is what features are divided by."""
 
-    def __init__(self, encoder: Predictor, *, view: View, classes: list[str]) -> None:
-        self.encoder, self.view, self.classes, self.unit = encoder, view, classes, 1.0
+    def __init__(self, encoder: Predictor, *, view: View, meta: dict[str, Any]) -> None:
+        self.encoder, self.view, self.meta, self.unit = encoder, view, meta, 1.0
 
     def focus(self, images: ImageSet) -> Seen:
         """See images first, and take the root mean square of their features as the unit from now on."""
@@ -47,18 +49,20 @@ class Eye:
 
     def see(self, images: ImageSet) -> Seen:
         """Run the encoder over images. Raises TouchstoneError where its net ends in no linear layer."""
-        labels = class_indices(images.table["label"], self.classes)
-        values, predicted = _run(images, self.encoder, self.view)
+        labels = encode(images.table, self.meta)
+        values, logits = _run(images, self.encoder, self.view)
+        agreed = logits.argmax(1) == labels if labels.ndim == 1 else ((logits > 0) == (labels == 1))[~np.isnan(labels)]
+        groups = labels if labels.ndim == 1 else np.zeros(len(labels), np.int64)
         return Seen(
             images=self.view.squares(images.images, valid_sizes(images.table)),
             ids=images.table["id"].tolist(),
-            features=Features(values / np.float32(self.unit), labels),
-            agreement=float((predicted == labels).mean()) if len(labels) else float("nan"),
+            features=Features(values / np.float32(self.unit), groups),
+            agreement=float(agreed.mean()) if len(labels) else float("nan"),
         )
 
 
 def _run(images: ImageSet, encoder: Predictor, view: View) -> tuple[np.ndarray, np.ndarray]:
-    """Features float32 (N, D): the input of the net's last linear layer; and the predicted classes int64 (N,)."""
+    """Features float32 (N, D): the input of the net's last linear layer; and its logits float32 (N, K)."""
     last = next((layer for layer in reversed(list(encoder.net.modules())) if isinstance(layer, nn.Linear)), None)
     if last is None:
         raise TouchstoneError("audit.encoder: the net has no linear layer whose input could serve; choose another net")
@@ -70,5 +74,5 @@ def _run(images: ImageSet, encoder: Predictor, view: View) -> tuple[np.ndarray, 
         logits = [encoder(pixels.to(device)).cpu() for pixels in batches(images, view)]
     hook.remove()
     if not found:
-        return np.zeros((0, last.in_features), np.float32), np.zeros(0, np.int64)
-    return torch.cat(found).numpy(), torch.cat(logits).argmax(1).numpy()
+        return np.zeros((0, last.in_features), np.float32), np.zeros((0, last.out_features), np.float32)
+    return torch.cat(found).numpy(), torch.cat(logits).numpy()

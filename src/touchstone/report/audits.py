@@ -5,7 +5,7 @@ from typing import Any
 
 from touchstone.generator_sections import Generator
 from touchstone.report.facts import AuditedSet, Facts
-from touchstone.report.tables import Table
+from touchstone.report.table import Table
 from touchstone.report.words import count, number, percent
 
 

@@ -50,9 +50,10 @@ def curves(facts: Facts, model: str) -> list[Chart]:
         ("train_loss", "Training loss"),
         ("val_loss", "Validation loss"),
         ("val_accuracy", "Validation accuracy"),
+        ("val_map", "Validation mean average precision"),
         ("lr", "Learning rate"),
     ):
-        series = {arm: table[["step", column]].dropna().to_numpy() for arm, table in tables.items()}
+        series = {arm: t[["step", column]].dropna().to_numpy() for arm, t in tables.items() if column in t}
         series = {arm: xy[np.isfinite(xy).all(1)] for arm, xy in series.items()}
         series = {arm: xy for arm, xy in series.items() if len(xy)}
         if series:
@@ -76,13 +77,18 @@ def rates(facts: Facts) -> dict[str, Chart]:
     }
 
 
-def chart(title: str, series: dict[str, np.ndarray], *, log_x: bool = False) -> Chart:
-    """series: name -> float (points, 2). Positive values that span a factor above 20 are drawn to a log scale."""
+def chart(title: str, series: dict[str, np.ndarray], *, log_x: bool = False, shares_of: str = "") -> Chart:
+    """series: name -> float (points, 2). Positive values that span a factor above 20 are drawn to a log scale.
+
+    shares_of: the name of the x axis of a chart of which both axes run from 0 to 1.
+    """
     if log_x:
         series = {name: np.column_stack([np.log10(xy[:, 0]), xy[:, 1]]) for name, xy in series.items()}
     every = np.concatenate(list(series.values()))
     (x_low, low), (x_high, high) = every.min(0), every.max(0)
     x_low = x_low if log_x else 0.0
+    if shares_of:
+        x_high, low, high = 1.0, 0.0, 1.0
     log = low > 0 and high / low > 20
     if log:
         low, high = math.log10(low), math.log10(high)
@@ -104,13 +110,13 @@ def chart(title: str, series: dict[str, np.ndarray], *, log_x: bool = False) -> 
         lines.append((name, _path(WIDTH * (thin[:, 0] - x_low) / (x_high - x_low), y), float(xy[-1, 1])))
     x_ticks = [(WIDTH * (x - x_low) / (x_high - x_low), text) for x, text in _x_ticks(x_low, x_high, log_x)]
     y_ticks = [(float(y), text) for y, text in zip(place(np.array(y_values)), y_texts, strict=True)]
-    axis = "the learning rate, log scale" if log_x else Chart.axis
+    axis = shares_of or ("the learning rate, log scale" if log_x else Chart.axis)
     return Chart(title + (", log scale" if log else ""), lines, x_ticks, y_ticks, axis)
 
 
 def _x_ticks(low: float, high: float, log: bool) -> list[tuple[float, str]]:
     if not log:
-        return [(value, f"{value:,.0f}") for value in nice_ticks(low, high)]
+        return [(value, f"{value:g}" if high <= 1 else f"{value:,.0f}") for value in nice_ticks(low, high)]
     return [(float(d), f"1e{d}") for d in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)]
 
 

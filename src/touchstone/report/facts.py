@@ -25,12 +25,45 @@ class Mistake:
 
 
 @dataclass(frozen=True, eq=False)
+class Shown:
+    """A test image and a class's score on it. there: whether the image has the class. pixels: uint8 (h, w, C)."""
+
+    row: int
+    file: str
+    score: float
+    there: bool
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A class and the test images with its highest scores, best first, and its lowest, lowest first."""
+
+    name: str
+    top: tuple[Shown, ...]
+    bottom: tuple[Shown, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Several:
+    """What there is of a run where images may have several labels.
+
+    classes: a row a class, see `label_scores.per_class`. curves: class, recall, precision. ranked: a class each.
+    """
+
+    classes: pd.DataFrame
+    curves: pd.DataFrame
+    ranked: tuple[Ranked, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Scored:
     """A run or an ensemble with what was found about it.
 
     model, arm: "" for an ensemble. scores: its entry of metrics.json. confusion: int64 (classes, classes), rows true,
     columns predicted, counted over all seeds. mistakes: the worst ones, most confident first; num_wrong: how many
-    there are in all. diverged: seed -> how its training ended before its time.
+    there are in all. diverged: seed -> how its training ended before its time. several: where images may have several
+    labels, in the place of confusion and mistakes, which are empty then.
     """
 
     name: str
@@ -42,6 +75,7 @@ class Scored:
     mistakes: tuple[Mistake, ...]
     num_wrong: int
     diverged: dict[str, str]
+    several: Several | None = None
 
     @property
     def verdict(self) -> str:
@@ -119,7 +153,8 @@ class Facts:
     curves: run -> step, epoch, train_loss, lr, val_loss, val_accuracy (val columns NaN without a validation split).
     unlabelled: ensemble -> file, label, probability. audits: an addition set each; encoder: whose features they are
     measured in. losses: generator -> step, loss and more. rates: model -> what the learning-rate finder suggests and
-    its curve lr, loss, smoothed, where one was asked for. attention: of the runs whose net has any.
+    its curve lr, loss, smoothed, where one was asked for. attention: of the runs whose net has any. together: int64
+    (classes, classes), training images that have both, where an image may have several labels; else (0, 0).
     """
 
     params: Params
@@ -138,10 +173,25 @@ class Facts:
     losses: dict[str, pd.DataFrame]
     rates: dict[str, tuple[float, pd.DataFrame]]
     attention: dict[str, Attention]
+    together: np.ndarray
 
     def entry(self, name: str) -> Scored:
         """The run or ensemble of that name."""
         return next(entry for entry in self.entries if entry.name == name)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return bool(len(self.together))
+
+    @property
+    def measure(self) -> str:
+        """What runs are judged by: its key in metrics.json."""
+        return "map" if self.multi_label else "accuracy"
+
+    @property
+    def measure_name(self) -> str:
+        return "mean average precision" if self.multi_label else "accuracy"
 
     @property
     def num_seeds(self) -> int:

@@ -10,10 +10,13 @@ import pandas as pd
 from touchstone.arms import combine
 from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, class_indices, load
+from touchstone.labels import encode, is_multi_label
 from touchstone.params import Params
 from touchstone.probs import load_diverged, load_probs
 from touchstone.report import audits
-from touchstone.report.facts import ArmSize, Attention, AuditedSet, Facts, Scored, Sheet
+from touchstone.report.facts import ArmSize, Attention, AuditedSet, Facts, Scored, Several, Sheet
+from touchstone.report.ranked import ranked
+from touchstone.report.several import co_occurrence
 from touchstone.report.worst import worst
 from touchstone.sections import Transform
 
@@ -24,7 +27,8 @@ def gather(root: Path, params: Params) -> Facts:
     Raises TouchstoneError where a file is missing, damaged or does not name what `params` declares.
     """
     data, prepared = root / "data", root / "data/prepared"
-    classes = _json(prepared / "meta.json")["classes"]
+    meta = _json(prepared / "meta.json")
+    classes = meta["classes"]
     train = load(prepared / "train")
     findings = _json(prepared / "findings/summary.json")
     audit = _json(root / "metrics/audit.json")
@@ -36,7 +40,7 @@ def gather(root: Path, params: Params) -> Facts:
         left_out=_table(prepared / "findings/left_out.csv"),
         near_copies=_table(prepared / "findings/near_copies.csv"),
         arms=tuple(_arm_size(name, params, train, data / "pools") for name in params.arms),
-        entries=_entries(root, params, classes),
+        entries=_entries(root, params, meta),
         curves={name: _curve(data / f"curves/{name}.csv") for name in params.runs},
         sheets=_sheets(data, params, findings),
         audits=tuple(_audited(name, audit, data) for name in params.additions),
@@ -44,6 +48,7 @@ def gather(root: Path, params: Params) -> Facts:
         losses={name: _losses(data / f"pools/{name}/losses.csv") for name in params.generators},
         rates={name: found for name in params.models if (found := _rate(data, name))},
         attention=_attention(data / "explained"),
+        together=co_occurrence(encode(train.table, meta)) if is_multi_label(meta) else np.zeros((0, 0), np.int64),
         unlabelled={name: _table(data / f"ensembles/{name}/predictions.csv") for name in params.ensembles},
     )
 
@@ -68,12 +73,13 @@ def _arm_size(name: str, params: Params, train: ImageSet, pools: Path) -> ArmSiz
     return ArmSize(name, num_real, len(images) - num_real)
 
 
-def _entries(root: Path, params: Params, classes: list[str]) -> tuple[Scored, ...]:
+def _entries(root: Path, params: Params, meta: dict[str, Any]) -> tuple[Scored, ...]:
+    classes = meta["classes"]
     metrics = _json(root / "metrics/metrics.json")
     test = load(root / "data/prepared/test")
     files = _table(root / "data/prepared/files.csv")
     names = files.loc[files["split"] == "test", "file"].tolist()
-    labels = class_indices(test.table["label"], classes)
+    labels = encode(test.table, meta)
     kinds = [(f"{model}-{arm}", "run", model, arm) for model in params.trained for arm in params.arms]
     kinds += [(name, "ensemble", "", "") for name in params.ensembles]
     entries = []
@@ -81,15 +87,32 @@ def _entries(root: Path, params: Params, classes: list[str]) -> tuple[Scored, ..
         if name not in metrics:
             raise TouchstoneError(f"metrics/metrics.json: no entry for {name}; run `dvc repro evaluate`")
         probs = load_probs(root / "data" / ("probs" if kind == "run" else "ensembles"), [name], "test")[name]
+        failed = load_diverged(root / "data/probs", [name])[name] if kind == "run" else {}
+        if is_multi_label(meta):
+            several = Several(
+                _labels(root / f"data/plots/classes/{name}.csv", classes),
+                _table(root / f"data/plots/precision_recall/{name}.csv"),
+                ranked(probs, labels, test=test, files=names, classes=classes),
+            )
+            none = np.zeros((0, 0), np.int64)
+            entries.append(Scored(name, kind, model, arm, metrics[name], none, (), 0, failed, several))
+            continue
         confusion = _confusion(root / f"data/plots/confusion/{name}.csv", classes)
         if confusion.sum() != probs.shape[0] * len(labels):
             raise TouchstoneError(
                 f"data/plots/confusion/{name}.csv: not of these predictions; run `dvc repro evaluate`"
             )
         mistakes, num_wrong = worst(probs, labels, count=params.report.worst, test=test, files=names, classes=classes)
-        failed = load_diverged(root / "data/probs", [name])[name] if kind == "run" else {}
         entries.append(Scored(name, kind, model, arm, metrics[name], confusion, mistakes, num_wrong, failed))
     return tuple(entries)
+
+
+def _labels(file: Path, classes: list[str]) -> pd.DataFrame:
+    """What `label_scores.per_class` found; an empty cell is NaN."""
+    table = _table(file)
+    if table.get("class", pd.Series()).tolist() != classes:
+        raise TouchstoneError(f"{file}: not of these classes; run `dvc repro evaluate`")
+    return table.drop(columns="class").replace("", "nan").astype(float)
 
 
 def _confusion(file: Path, classes: list[str]) -> np.ndarray:
@@ -106,6 +129,7 @@ def _curve(file: Path) -> pd.DataFrame:
     missing = [name for name in columns if name not in table]
     if missing:
         raise TouchstoneError(f"{file}: no column {missing[0]}; run `dvc repro train`")
+    columns += ["val_map"] if "val_map" in table else []
     return table[columns].replace("", "nan").astype(float)
 
 

@@ -2,7 +2,7 @@
 
 import yaml
 
-from touchstone.report import audits, charts, environment, pictures, tables, words
+from touchstone.report import audits, charts, environment, pictures, several, tables, words
 from touchstone.report.facts import Facts
 
 FOLD_ROWS = 20  # longer tables of classes start folded
@@ -26,7 +26,9 @@ def render(facts: Facts) -> str:
             attention={name: pictures.gallery_uri(found.png) for name, found in facts.attention.items()},
             losses={name: charts.losses(table) for name, table in facts.losses.items()},
             thumbnails=pictures.thumbnails(facts),
-            heat={entry.name: pictures.heat(entry.confusion) for entry in facts.entries},
+            heat={} if facts.multi_label else {e.name: pictures.heat(e.confusion) for e in facts.entries},
+            several=several,
+            precision_recall={m: several.curves(facts, m) for m in facts.params.trained if facts.multi_label},
             curves={model: charts.curves(facts, model) for model in facts.params.trained},
             forest=charts.forest(facts),
             parameters=parameters(facts),

@@ -2,9 +2,9 @@
 
 import re
 
-from touchstone.report import audits, environment, tables, words
+from touchstone.report import audits, environment, several, tables, words
 from touchstone.report.facts import Facts
-from touchstone.report.tables import Table
+from touchstone.report.table import Table
 
 WORST = 5  # mistakes of each run
 
@@ -19,7 +19,8 @@ def render(facts: Facts) -> str:
         words=words,
         tables=tables,
         audits=audits,
-        worst=tables.mistakes(facts, each=WORST),
+        several=several,
+        worst=several.ends(facts) if facts.multi_label else tables.mistakes(facts, each=WORST),
         num=WORST,
     )
 

@@ -44,9 +44,12 @@ def gallery_uri(png: bytes) -> str:
 
 
 def thumbnails(facts: Facts) -> dict[int, str]:
-    """Row of the test split -> picture, of every image that some run or ensemble gets badly wrong."""
-    shown = {m.row: m.pixels for entry in facts.entries for m in entry.mistakes}
-    side = 96 if sum(len(entry.mistakes) for entry in facts.entries) <= 400 else 64  # px
+    """Row of the test split -> picture, of every image that some run or ensemble gets badly wrong; of several labels an
+    image, of those that a class is seen in most or least."""
+    ranked = [found for e in facts.entries if e.several for found in e.several.ranked]
+    listed = [m for entry in facts.entries for m in entry.mistakes] + [s for r in ranked for s in (*r.top, *r.bottom)]
+    shown = {item.row: item.pixels for item in listed}
+    side = 96 if (len(shown) if ranked else len(listed)) <= 400 else 64  # px
     return {row: data_uri(compact(thumbnail(shown[row], side))) for row in sorted(shown)}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.report import environment
-from touchstone.report.tables import Table
+from touchstone.report.table import Table
 
 
 def render(folder: Path) -> str:

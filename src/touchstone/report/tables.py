@@ -1,30 +1,23 @@
 """Facts -> tables of text, which the HTML and the Markdown print alike."""
 
-from dataclasses import dataclass, field
-
 import pandas as pd
 
 from touchstone.model_sections import Finetune, Model, Phase
+from touchstone.report import several
 from touchstone.report.facts import Facts, Scored
+from touchstone.report.table import Table
 from touchstone.report.words import confidence, count, interval, number, percent, points
 from touchstone.sections import Arm
 
 
-@dataclass(frozen=True)
-class Table:
-    """align: l or r for each column. verdicts: (row, column) -> the word that colours a cell or stands beside it."""
-
-    align: str
-    header: list[str]
-    rows: list[list[str]]
-    verdicts: dict[tuple[int, int], str] = field(default_factory=dict)
-
-
 def class_counts(facts: Facts) -> Table:
-    """Images of each class and split, and their sums."""
+    """Images of each class and split, and their sums; of several labels an image, also how many images that are."""
     splits = ["train", "val", "test"]
     rows = [[name, *(f"{n:,}" for n in numbers)] for name, *numbers in facts.counts[["class", *splits]].to_numpy()]
-    rows.append(["all", *(f"{n:,}" for n in facts.counts[splits].sum())])
+    rows.append(["all labels" if facts.multi_label else "all", *(f"{n:,}" for n in facts.counts[splits].sum())])
+    if facts.multi_label:
+        for name, key in (("images", "num"), ("of these without a label", "num_without_label")):
+            rows.append([name, *(f"{facts.findings[f'{key}_{split}']:,}" for split in splits)])
     return Table("lrrr", ["class", *splits], rows)
 
 
@@ -72,7 +65,8 @@ def _start(model: Model) -> str:
 
 
 def _size(model: Model) -> str:
-    return f"{model.input_size}, test {model.test_px}" if model.test_input_size else str(model.input_size)
+    size = f"{model.input_size}, test {model.test_px}" if model.test_input_size else str(model.input_size)
+    return f"{size}, five crops of {model.crop_px}" if model.crop_px else size
 
 
 def _trained(phase: Phase) -> str:
@@ -144,7 +138,7 @@ def _net(model: Model) -> str:
 
 
 def accuracies(facts: Facts) -> Table:
-    """Model x arm: test accuracy in per cent, mean ± sd over the seeds."""
+    """Model x arm: test accuracy, or mean average precision, in per cent, mean ± sd over the seeds."""
     names = list(facts.params.arms)
     rows: list[list[str]] = []
     verdicts: dict[tuple[int, int], str] = {}
@@ -157,25 +151,33 @@ def accuracies(facts: Facts) -> Table:
 
 
 def _accuracy(entry: Scored, facts: Facts) -> str:
-    sd = f" ± {percent(entry.value('accuracy_sd'))}" if facts.num_seeds > 1 else ""
-    return percent(entry.value("accuracy")) + sd
+    sd = f" ± {percent(entry.value(f'{facts.measure}_sd'))}" if facts.num_seeds > 1 else ""
+    return percent(entry.value(facts.measure)) + sd
 
 
 def scores(facts: Facts) -> Table:
     """Every run and ensemble: its scores, and its gain over its baseline."""
-    header = ["run or ensemble", "accuracy %", "sd", "val %", "macro F1 %", "NLL", "ECE", "gain, points"]
-    header += [f"{confidence(facts.params)} interval", "verdict", "against"]
+    header, cells = several.scores(facts) if facts.multi_label else _scores(facts)
     rows: list[list[str]] = []
     verdicts: dict[tuple[int, int], str] = {}
-    for i, entry in enumerate(facts.entries):
-        sd = percent(entry.value("accuracy_sd")) if facts.num_seeds > 1 else "–"
-        row = [entry.name, percent(entry.value("accuracy")), sd, percent(entry.value("val_accuracy"))]
-        row += [percent(entry.value("macro_f1"))]
-        row += [number(entry.value("nll")), number(entry.value("ece")), points(entry.value("gain")), interval(entry)]
-        rows.append([*row, _verdict(entry), str(entry.scores.get("baseline", "–"))])
+    for i, (entry, row) in enumerate(zip(facts.entries, cells, strict=True)):
+        compared = [points(entry.value("gain")), interval(entry), _verdict(entry)]
+        rows.append([entry.name, *row, *compared, str(entry.scores.get("baseline", "–"))])
         if entry.word:
-            verdicts[i, 9] = entry.word
-    return Table("lrrrrrrrrll", header, rows, verdicts)
+            verdicts[i, len(header) + 3] = entry.word
+    names = ["run or ensemble", *header, "gain, points", f"{confidence(facts.params)} interval", "verdict", "against"]
+    return Table("l" + "r" * (len(header) + 2) + "ll", names, rows, verdicts)
+
+
+def _scores(facts: Facts) -> tuple[list[str], list[list[str]]]:
+    """Header and cells of the table of all scores, without its comparisons."""
+    rows = []
+    for entry in facts.entries:
+        sd = percent(entry.value("accuracy_sd")) if facts.num_seeds > 1 else "–"
+        row = [percent(entry.value("accuracy")), sd, percent(entry.value("val_accuracy"))]
+        row += [percent(entry.value("macro_f1"))]
+        rows.append([*row, number(entry.value("nll")), number(entry.value("ece"))])
+    return ["accuracy %", "sd", "val %", "macro F1 %", "NLL", "ECE"], rows
 
 
 def _verdict(entry: Scored) -> str:

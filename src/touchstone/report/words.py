@@ -161,8 +161,9 @@ def failures(facts: Facts) -> list[str]:
     return out
 
 
-def basis(params: Params) -> str:
+def basis(facts: Facts) -> str:
     """What the verdicts compare, and in which unit."""
+    params = facts.params
     others = [arm for arm in params.arms if arm != params.compare.baseline]
     runs = any(params.baseline(name, params.compare.baseline) for name in params.trained)
     if not others and not runs:
@@ -172,9 +173,13 @@ def basis(params: Params) -> str:
     subject, an = ("run", "A") if not others else ("arm", "An")
     return (
         f"{what if others else ''}{also if runs else ''}"
-        f"Points are percentage points of test accuracy; a gain above 0 favours the {subject}. "
+        f"Points are percentage points of {_measured(facts)}; a gain above 0 favours the {subject}. "
         f"{an} {subject} helps or hurts where the whole {confidence(params)} interval lies on one side of 0."
     )
+
+
+def _measured(facts: Facts) -> str:
+    return "test accuracy" if not facts.multi_label else "mean average precision on the test images"
 
 
 def caveat(params: Params) -> str:
@@ -194,9 +199,10 @@ def caveat(params: Params) -> str:
 def audit_basis(facts: Facts) -> str:
     """What the audit compares, and how."""
     net, right = facts.params.audit.encoder["net"], percent(float(facts.encoder["test_accuracy"]), 1)
+    mix, of_what = ("", "the labels of ") if facts.multi_label else (" and an equal mix of classes", "")
     return (
-        "Every addition set is held against real test images, at equal numbers and an equal mix of classes, in the "
-        f"features of a classifier of the training images ({net}, {right} % of the test images right). In brackets the "
-        "floor: what real training images reach in a set's place, or, for copies, real test images. "
+        f"Every addition set is held against real test images, at equal numbers{mix}, in the "
+        f"features of a classifier of the training images ({net}, {right} % of {of_what}the test images right). In "
+        "brackets the floor: what real training images reach in a set's place, or, for copies, real test images. "
         "No other result depends on it."
     )

@@ -47,6 +47,8 @@ class RawSet(Protocol):
     classes: list[str]
     """In the data set's own order; sorted for folders."""
     images: list[RawImage]
+    multi_label: bool
+    """Whether an image may have several labels, or none."""
 
     def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
         """uint8 (H, W, channels) of `images[index]`, from any thread; `BadImage` if that cannot be had."""
@@ -59,6 +61,7 @@ class ArraySet:
     classes: list[str]
     images: list[RawImage]
     array: np.ndarray
+    multi_label = False
 
     def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
         height, width = self.array.shape[1:3]

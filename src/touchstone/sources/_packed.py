@@ -50,6 +50,8 @@ class PackedSet:
         wanted = [name for name in ("sha256", "label", "split", "file", "difficult") if name in table]
         self.images = [RawImage(*row) for row in table[wanted].itertuples(index=False, name=None)]
         self.classes = sorted({name for image in self.images for name in image.labels})
+        one = all(len(image.labels) == 1 for image in self.images if image.split != "unlabelled")
+        self.multi_label = "difficult" in table or not one
         self._archive = raw / "files.zip"
         self._opened = threading.local()  # a ZipFile for each thread, so that threads need not wait for one another
 

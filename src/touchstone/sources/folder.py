@@ -3,6 +3,8 @@
     <class>/*                         no official split; deeper folders inside a class are fine
     train|val|test/<class>/*          the split is given
     unlabelled/**                     beside either: images without a class
+    labels.csv                        instead of class folders: file,label or file,label,split, several classes of an
+                                      image joined by |; images lie beside it or deeper, in unlabelled/ without a row
 
 A single top folder around all this is looked through. Class names are the folders' names in NFC, sorted. Files that
 Pillow does not read, by their suffix, are listed and left out; hidden files are left out silently.
@@ -21,6 +23,7 @@ from typing import BinaryIO, TypeVar
 from touchstone.archives import hidden, is_archive, members
 from touchstone.decode import image_suffixes
 from touchstone.errors import TouchstoneError
+from touchstone.sources._label_table import NAME, parse
 from touchstone.sources._packed import PackedSet, pack
 
 SPLITS = ("train", "val", "test")
@@ -44,11 +47,15 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> N
         contents = _normalised(contents, path)
         folders = set(_normalised(dict.fromkeys(folders), path))
         images = _only_images(contents, path)
-        root = _wrapper(images, folders)
+        root = _wrapper(images, folders) if NAME not in contents else ""
         images = {name.removeprefix(root): read for name, read in images.items()}
         folders = {name.removeprefix(root) for name in folders if name + "/" != root}
-        _check_layout(images, folders, path)
-        labels = {name: _label(name, splits=_is_split(folders)) for name in images}
+        if root + NAME in contents:
+            labels = _listed(contents[root + NAME](), images, path)
+        else:
+            _check_layout(images, folders, path)
+            labels = {name: _label(name, splits=_is_split(folders)) for name in images}
+        images = {name: images[name] for name in labels}
         pack(images, to, labels=labels, columns=("label", "split"))
 
 
@@ -111,7 +118,7 @@ def _find_in_archive(path: Path, to: Path, spool: BinaryIO) -> tuple[Contents, s
     max_bytes = min(MAX_BYTES, shutil.disk_usage(to).free // 2)
     for name, content in members(path, max_files=MAX_FILES, max_bytes=max_bytes):
         contents[name] = partial(_read_slice, spool, spool.tell(), len(content))
-        if _is_image(name):
+        if _is_image(name) or name.rpartition("/")[2] == NAME:
             spool.write(content)
     return contents, {str(parent) for name in contents for parent in _parents(name)}
 
@@ -141,7 +148,7 @@ def _normalised(named: dict[str, T], path: Path) -> dict[str, T]:
 
 def _only_images(contents: Contents, path: Path) -> Contents:
     """The files that Pillow reads, by suffix; the others are said in one printed line, except DVC's own."""
-    left_out = sorted(name for name in contents if not _is_image(name) and not name.endswith(".dvc"))
+    left_out = sorted(name for name in contents if not _is_image(name) and not name.endswith((".dvc", NAME)))
     if left_out:
         more = ", ..." if len(left_out) > 3 else ""
         print(f"{path}: left out {len(left_out)} that are not images: {', '.join(left_out[:3])}{more}")
@@ -173,6 +180,20 @@ def _label(name: str, *, splits: bool) -> tuple[str, str]:
     if top == UNLABELLED:
         return "", UNLABELLED
     return (rest.split("/")[0], top) if splits else (top, "")
+
+
+def _listed(content: bytes, images: Contents, path: Path) -> dict[str, tuple[str, str]]:
+    """(label, split) of each image that the table lists, or that is unlabelled; others are said in a printed line."""
+    labels = parse(content, images, file=f"data.path: {path}: {NAME}")
+    labels |= {name: ("", UNLABELLED) for name in images if name not in labels and name.startswith(f"{UNLABELLED}/")}
+    left_out = sorted(images.keys() - labels.keys())
+    if left_out:
+        more = ", ..." if len(left_out) > 3 else ""
+        print(f"{path}: left out {len(left_out)} images that {NAME} does not list: {', '.join(left_out[:3])}{more}")
+    classes = {name for label, _ in labels.values() for name in label.split("|") if name}
+    if len(classes) < 2 and all(label in classes for label, split in labels.values() if split != UNLABELLED):
+        raise _bad(path, f"{NAME}: every image is {classes.pop()}; nothing can be told apart: add other images")
+    return labels
 
 
 def _check_layout(images: Iterable[str], folders: set[str], path: Path) -> None:

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from touchstone import crops
 from touchstone.freezing import train_mode
 from touchstone.loaders import to_float
 from touchstone.predict import with_flips
@@ -14,7 +15,7 @@ class Classifier(nn.Module):
 
     head: the name of the net's last module. mean, std: of each channel in grey levels. averaged: a copy of the net
     whose weights are a mean of the net's, `judges_mean`: whether they are those that are validated and kept.
-    test_flips: judge by the mean over mirror images.
+    test_flips: judge by the mean over mirror images. multi_label: logits are of a class each, not of one among them.
     """
 
     mean: torch.Tensor
@@ -28,12 +29,13 @@ class Classifier(nn.Module):
         mean: list[float],
         std: list[float],
         test_flips: bool = False,
+        multi_label: bool = False,
     ) -> None:
         super().__init__()
         self.net = net.to(memory_format=torch.channels_last)
         self.averaged: AveragedModel | None = None
         self.judges_mean = False
-        self.head, self.test_flips = head, test_flips
+        self.head, self.test_flips, self.multi_label = head, test_flips, multi_label
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
@@ -56,13 +58,22 @@ class Classifier(nn.Module):
         return self
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """uint8 (B, H, W, C), or features float32 (B, D) -> logits (B, K)."""
-        net = self.net if self.training else self.judged
+        """uint8 (B, H, W, C), or features float32 (B, D) -> logits (B, K).
+
+        Of five crops, uint8 (B, 5, H, W, C) or float32 (B, 5, D), each class has the highest logit.
+        """
+        net, num_crops = self.net if self.training else self.judged, crops.count(batch)
         if batch.is_floating_point():
-            return net.get_submodule(self.head)(batch)
+            return crops.most(net.get_submodule(self.head)(crops.flat(batch)), num_crops)
+
+        def judge(x: torch.Tensor) -> torch.Tensor:
+            return crops.most(net(x), num_crops)
+
         x = self.normalised(batch)
-        return with_flips(net, x) if self.test_flips and not self.training else net(x)
+        if self.test_flips and not self.training:
+            return with_flips(judge, x, multi_label=self.multi_label)
+        return judge(x)
 
     def normalised(self, batch: torch.Tensor) -> torch.Tensor:
-        """uint8 (B, H, W, C) -> float32 (B, C, H, W)."""
+        """uint8 (B, H, W, C) -> float32 (B, C, H, W); of five crops (B * 5, C, H, W)."""
         return to_float(batch, self.mean, self.std)

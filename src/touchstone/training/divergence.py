@@ -35,11 +35,13 @@ class Divergence:
 class Watch:
     """Judges a training by its loss, and by whether the net answers to its input.
 
-    chance: the lowest loss of one answer for all (`loss.chance`). collapse_epochs: so long must a net be deaf; 0: that
-    is no divergence.
+    equal: the loss of equal probabilities. alike: how predictions that are all the same are told, "" where that says
+    nothing. chance: the lowest loss of one answer for all (`Objective.chance`). collapse_epochs: so long must a net be
+    deaf; 0: that is no divergence.
     """
 
-    num_classes: int
+    equal: float
+    alike: str
     chance: float
     collapse_epochs: int
     steps_per_epoch: float
@@ -52,21 +54,21 @@ class Watch:
         """
         if not math.isfinite(loss):
             return "the training loss is not finite"
-        if epoch_loss is not None and epoch_loss > EXPLODED * math.log(max(2, self.num_classes)):
+        if epoch_loss is not None and epoch_loss > EXPLODED * self.equal:
             return f"the training loss is more than {EXPLODED:g} times that of equal probabilities"
         needed = max(MIN_STEPS, self.collapse_epochs * self.steps_per_epoch)
-        if self.collapse_epochs and self.num_classes > 1 and collapsed_steps >= round(needed):
-            return f"for {collapsed_steps} steps all images of an epoch's last batch were predicted to be of one class"
+        if self.collapse_epochs and self.alike and collapsed_steps >= round(needed):
+            return f"for {collapsed_steps} steps all images of an epoch's last batch were predicted {self.alike}"
         return ""
 
     def is_deaf(self, *, loss: float, lowest: float, varied: bool, spread: float, batch_size: int) -> bool:
         """Whether the net did not answer to its input in an epoch.
 
-        Its loss was that of chance, its last batch was predicted to be of one class, and either logits were the same
-        for all images of that batch, or something had been learned before. loss, lowest: the epoch's, and the lowest of
-        an epoch before. varied: whether the batch was predicted to be of more than one class; spread: how much its
-        logits differed at most, relative to the largest one. A net that starts slowly is not deaf; of imbalanced images
-        a sound net may predict one class, but its loss is lower.
+        Its loss was that of chance, the images of its last batch were all predicted alike, and either logits were the
+        same for all of them, or something had been learned before. loss, lowest: the epoch's, and the lowest of an
+        epoch before. varied: whether predictions of the batch differed; spread: how much its logits differed at most,
+        relative to the largest one. A net that starts slowly is not deaf; of imbalanced images a sound net may predict
+        one class, but its loss is lower.
         """
         if varied or batch_size == 1 or loss < CHANCE * self.chance:
             return False

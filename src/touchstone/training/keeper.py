@@ -51,13 +51,13 @@ class Progress(steps.Progress):
 class Keeper(steps.Steps):
     """Keeps one seed's progress.
 
-    validate: of a span, classifier -> (loss, accuracy), where there are validation images. log: takes step and row.
+    validate: of a span, classifier -> its measures, where there are validation images. log: takes step and row.
     """
 
     progress: Progress
     span: Span
     watch: Watch
-    validate: Callable[[Classifier], tuple[float, float]] | None = None
+    validate: Callable[[Classifier], Row] | None = None
 
     def __init__(
         self, task: Task, *, seed: int, state_file: Path, loggers: Sequence[Callable[[int, Row], None]] = ()
@@ -73,7 +73,7 @@ class Keeper(steps.Steps):
         self.steps_here = 0  # of this process
         self.progress = Progress()
 
-    def enter(self, span: Span, validate: Callable[[Classifier], tuple[float, float]] | None) -> None:
+    def enter(self, span: Span, validate: Callable[[Classifier], Row] | None) -> None:
         """Watch over a span from now on."""
         self.span, self.validate, self.is_over = span, validate, False
         self.watch = self.task.watch(span)
@@ -122,13 +122,23 @@ class Keeper(steps.Steps):
         of_epoch = None
         if logits is not None:
             of_epoch = p.epoch_sum / p.epoch_count
-            deaf = self.watch.is_deaf(loss=of_epoch, lowest=p.lowest, **answers(logits))
+            deaf = self.watch.is_deaf(loss=of_epoch, lowest=p.lowest, **self._answers(logits))
             p.collapsed_steps = p.collapsed_steps + p.epoch_count if deaf else 0
             p.lowest = min(p.lowest, of_epoch)
             p.epoch_sum, p.epoch_count = 0.0, 0
         reason = self.watch.look(loss=loss, epoch_loss=of_epoch, collapsed_steps=p.collapsed_steps)
         if reason:
             self._diverge(learner, loss, reason)
+
+    def _answers(self, logits: torch.Tensor) -> dict[str, Any]:
+        """What `Watch.is_deaf` is told of a batch's logits (B, K)."""
+        predicted = self.task.objective.decided(logits)
+        apart, largest = (logits.amax(0) - logits.amin(0)).amax(), logits.abs().amax().clamp(min=1e-30)
+        return {
+            "varied": bool((predicted != predicted[0]).any()),
+            "spread": float(apart / largest),
+            "batch_size": len(logits),
+        }
 
     def _diverge(self, learner: Learner, loss: float, reason: str) -> None:
         """End the run with the weights of the last validation at which it was sound, or with its first ones.
@@ -156,8 +166,9 @@ class Keeper(steps.Steps):
         loss = p.row_sum / p.row_count
         row = {"step": p.step, "epoch": p.step / self.task.steps_per_epoch, "train_loss": loss, "lr": learner.lr}
         if self.validate is not None:
-            row["val_loss"], row["val_accuracy"] = self.validate(learner.classifier)
-            self.bar.set_postfix(loss=f"{loss:.3f}", val=f"{row['val_accuracy']:.3f}", refresh=False)
+            row |= self.validate(learner.classifier)
+            shown = row.get(self.task.settings.select, row["val_accuracy"])
+            self.bar.set_postfix(loss=f"{loss:.3f}", val=f"{shown:.3f}", refresh=False)
         if not learner.is_sound() or not math.isfinite(row.get("val_loss", 0.0)):
             self._diverge(learner, loss, "what the net answers is not finite")
             return
@@ -174,31 +185,20 @@ class Keeper(steps.Steps):
             log(int(row["step"]), row)
 
     def _keep_best(self, row: Row) -> None:
-        """The first of the best by the selected measure; equal accuracy is decided by the lower loss.
+        """The first of the best by the selected measure; equal ones are decided by the lower loss.
 
         With `patience`, too many validations without a better one end the phase.
         """
         p, settings, loss = self.progress, self.task.settings, -row["val_loss"]
         if settings.select == "last":
             return
-        score = (row["val_accuracy"], loss) if settings.select == "val_accuracy" else (loss, loss)
+        score = (loss if settings.select == "val_loss" else row[settings.select], loss)
         p.unimproved += 1
         if p.best is None or score > p.best_score:
             p.best, p.best_score, p.best_step, p.unimproved = p.finite, score, p.step, 0
         if settings.patience and p.unimproved >= settings.patience and p.step < self.span.stop:
             print(f"\n{self.title}: {p.unimproved} validations without a better one: stopped early at step {p.step}")
             p.step, self.is_over = self.span.stop, True
-
-
-def answers(logits: torch.Tensor) -> dict[str, Any]:
-    """What `Watch.is_deaf` is told of a batch's logits (B, K)."""
-    predicted = logits.argmax(1)
-    apart, largest = (logits.amax(0) - logits.amin(0)).amax(), logits.abs().amax().clamp(min=1e-30)
-    return {
-        "varied": bool((predicted != predicted[0]).any()),
-        "spread": float(apart / largest),
-        "batch_size": len(logits),
-    }
 
 
 def snapshot(net: torch.nn.Module) -> Weights:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import numpy as np
 import torch
 
 from touchstone import averaging
@@ -16,12 +15,13 @@ from touchstone.model_sections import Model
 from touchstone.training import schedules
 from touchstone.training.accumulation import blocks
 from touchstone.training.classifier import Classifier
-from touchstone.training.loss import cross_entropy, mixing, weights_of
+from touchstone.training.loss import mixing
+from touchstone.training.objective import Objective
 from touchstone.training.optimizers import optimizer
 from touchstone.training.task import Span
 
 State = dict[str, Any]
-Batch = tuple[torch.Tensor, torch.Tensor]  # uint8 (B, H, W, C) or features float32 (B, D); int64 (B,)
+Batch = tuple[torch.Tensor, torch.Tensor]  # of the stream, see `loaders.Batches`
 Backward = Callable[[torch.Tensor], Any]
 Update = Callable[[], Any]
 
@@ -29,15 +29,16 @@ Update = Callable[[], Any]
 class Learner:
     """Trains a classifier, span by span, a batch at a time.
 
-    labels: int64 (N,) of the training images. num_classes: K. steps_per_epoch: batches a pass takes, maybe a fraction.
+    objective: with the labels of the training images. num_classes: K. steps_per_epoch: batches a pass takes, maybe a
+    fraction.
     again: batches of one pass over the training images, for the batch norms of averaged weights.
     """
 
     def __init__(
-        self, classifier: Classifier, settings: Model, *, labels: np.ndarray, num_classes: int, steps_per_epoch: float
+        self, classifier: Classifier, settings: Model, *, objective: Objective, num_classes: int, steps_per_epoch: float
     ) -> None:
         self.classifier, self.settings = classifier, settings
-        self.labels, self.num_classes, self.steps_per_epoch = labels, num_classes, steps_per_epoch
+        self.objective, self.num_classes, self.steps_per_epoch = objective, num_classes, steps_per_epoch
         self.again: Callable[[], Iterable[torch.Tensor]] = tuple
         self.lr = 0.0  # of the last update
         self._resume: State | None = None
@@ -64,13 +65,13 @@ class Learner:
         phase, self.span = span.phase, span
         self.classifier.to(device)
         freeze(self.classifier.net, phase, head=self.classifier.head)
-        weights = weights_of(phase, self.labels, self.num_classes)
+        weights = self.objective.weights(phase)
         self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32, device=device)
         self.mix = mixing(phase, self.num_classes)
         self.parameters = [p for p in self.classifier.net.parameters() if p.requires_grad]
         num_steps = span.stop - span.first
-        size = self.settings.batch_size
-        self.blocks = blocks(phase, num_steps=num_steps, batch_size=size, num_images=len(self.labels)).tolist()
+        size, count = self.settings.batch_size, len(self.objective.labels)
+        self.blocks = blocks(phase, num_steps=num_steps, batch_size=size, num_images=count).tolist()
         self.sizes = _filled(self.blocks)
         self._pending, self.step = 0, step
         self.optimizer = optimizer(self.parameters, phase)
@@ -163,7 +164,7 @@ class Learner:
                 logits = self.classifier.net(mixed)
         logits = logits.float()
         smoothing = self.span.phase.label_smoothing
-        return cross_entropy(logits, labels, weights=self.weights, smoothing=smoothing), logits
+        return self.objective.loss(logits, labels, weights=self.weights, smoothing=smoothing), logits
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.settings.precision == "fp32":

@@ -53,7 +53,9 @@ def cross_entropy(
 
 
 def mixing(phase: Phase, num_classes: int) -> Mixing | None:
-    """float (B, C, H, W), int64 (B,) -> mixed images, shares of the classes (B, K); None where the phase mixes none.
+    """float (B, C, H, W), int64 (B,) or float (B, K) -> mixed images, shares of the classes (B, K).
+
+    None where the phase mixes none.
 
     Each batch with itself, shifted by one image, by one share that is drawn from torch's global generator. mixup: Zhang
     et al. 2017, arXiv 1710.09412; cutmix: Yun et al. 2019, arXiv 1905.04899; with both, either at random.

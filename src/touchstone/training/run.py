@@ -74,7 +74,8 @@ def deliver(folder: Path, task: Task, trained: list[Trained], *, meta: dict[str,
 
 
 def history_table(trained: list[Trained]) -> pd.DataFrame:
-    """seed, step, epoch, train_loss, lr and, with a validation split, val_loss, val_accuracy; a row a validation."""
+    """seed, step, epoch, train_loss, lr and, with a validation split, its measures: val_loss, val_accuracy and, with
+    several labels an image, val_map; a row a validation."""
     return pd.concat([pd.DataFrame(t.history).assign(seed=t.seed) for t in trained], ignore_index=True)
 
 

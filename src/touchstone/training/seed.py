@@ -18,7 +18,7 @@ from touchstone.imageset import valid_sizes
 from touchstone.loaders import Batches, View
 from touchstone.models import build, head_of
 from touchstone.origin import start_from
-from touchstone.predict import BATCH, batches, device, logits, mean_of
+from touchstone.predict import batch_size, batches, device, logits, mean_of
 from touchstone.seeds import derive
 from touchstone.starts import check_fit, take_over
 from touchstone.training import loggers, plain
@@ -93,12 +93,17 @@ def new_learner(task: Task, seed: int) -> Learner:
         check_fit(task.starts[seed], net, run=task.title, net_name=settings.net)
         take_over(net, task.starts[seed])
     classifier = Classifier(
-        net, head=head_of(settings.net), mean=task.mean, std=task.std, test_flips=settings.test_flips
+        net,
+        head=head_of(settings.net),
+        mean=task.mean,
+        std=task.std,
+        test_flips=settings.test_flips,
+        multi_label=task.multi_label,
     )
     return Learner(
         classifier,
         settings,
-        labels=task.labels,
+        objective=task.objective,
         num_classes=len(task.classes),
         steps_per_epoch=task.steps_per_epoch,
     )
@@ -152,7 +157,7 @@ def _last_pass(task: Task) -> int:
     return max(0, task.num_steps - math.ceil(task.steps_per_epoch))
 
 
-Validator = Callable[[Classifier], tuple[float, float]]
+Validator = Callable[[Classifier], dict[str, float]]
 
 
 def _inputs(task: Task, span: Span, classifier: Classifier) -> tuple[TrainingSet, Validator | None]:
@@ -188,16 +193,17 @@ def _validator(task: Task, seen: list[np.ndarray]) -> Validator:
     """seen: features of the validation images, and of their mirror images where those count; none: images are used."""
     labels = torch.tensor(task.val_labels)
 
-    def validate(classifier: Classifier) -> tuple[float, float]:
-        inputs = [_rows(features) for features in seen] or [batches(task.val, task.test_view)]
+    def validate(classifier: Classifier) -> dict[str, float]:
+        inputs = [_rows(features, batch_size(task.test_view)) for features in seen] or [
+            batches(task.val, task.test_view)
+        ]
         found = [logits(classifier, each) for each in inputs]
-        out = mean_of(*found) if len(found) == 2 else found[0]
-        loss = float(torch.nn.functional.cross_entropy(out, labels))
-        return loss, float((out.argmax(1) == labels).double().mean())
+        out = mean_of(*found, multi_label=task.multi_label) if len(found) == 2 else found[0]
+        return task.objective.validated(out, labels)
 
     return validate
 
 
-def _rows(features: np.ndarray) -> Iterator[torch.Tensor]:
-    for start in range(0, len(features), BATCH):
-        yield torch.from_numpy(np.array(features[start : start + BATCH]))
+def _rows(features: np.ndarray, size: int) -> Iterator[torch.Tensor]:
+    for start in range(0, len(features), size):
+        yield torch.from_numpy(np.array(features[start : start + size]))

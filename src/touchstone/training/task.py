@@ -8,7 +8,8 @@ import numpy as np
 
 from touchstone.arms import TrainingSet
 from touchstone.errors import TouchstoneError
-from touchstone.imageset import ImageSet, class_indices
+from touchstone.imageset import ImageSet
+from touchstone.labels import encode
 from touchstone.loaders import View, statistics
 from touchstone.model_sections import Model, Phase
 from touchstone.online import Online
@@ -19,7 +20,7 @@ from touchstone.sections import Machine
 from touchstone.starts import Start
 from touchstone.training.divergence import Watch
 from touchstone.training.loggers import check_loggers
-from touchstone.training.loss import chance
+from touchstone.training.objective import Objective, objective
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Task:
     settings: Model
     spans: tuple[Span, ...]
     data: TrainingSet
-    labels: np.ndarray  # int64 (N,)
+    objective: Objective  # with the labels of the training images
     val: ImageSet
     val_labels: np.ndarray
     classes: list[str]
@@ -86,6 +87,15 @@ class Task:
         if self.start is None:
             return {}
         return {seed: f"{self.start.run}, which it starts from: {how}" for seed, how in self.start.diverged.items()}
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Of the training images: int64 (N,), or float32 (N, K) with several labels an image."""
+        return self.objective.labels
+
+    @property
+    def multi_label(self) -> bool:
+        return self.labels.ndim == 2
 
     @property
     def num_steps(self) -> int:
@@ -111,8 +121,9 @@ class Task:
     def watch(self, span: Span) -> Watch:
         """What judges whether training in a span has diverged."""
         return Watch(
-            num_classes=len(self.classes),
-            chance=chance(span.phase, self.labels, len(self.classes)),
+            equal=self.objective.equal,
+            alike=self.objective.alike,
+            chance=self.objective.chance(span.phase),
             collapse_epochs=self.settings.collapse_epochs,
             steps_per_epoch=self.steps_per_epoch,
         )
@@ -133,9 +144,12 @@ def task(
     """Labels, plan, normalisation and view of a run, worked out once.
 
     meta: what preparation wrote to meta.json. features: see `Task`. origin: what to start from (`read_origin`); start:
-    the run to start from instead (`read_start`). Raises TouchstoneError where that lacks a seed.
+    the run to start from instead (`read_start`). Raises TouchstoneError where that lacks a seed, and where the settings
+    are not for labels of this kind.
     """
     classes = meta["classes"]
+    aim = objective(encode(data.table, meta), len(classes))
+    _check_kind(title, settings, aim)
     _check_machine(settings, machine)
     _check_validation(title, settings, len(val))
     note, body = origin
@@ -149,12 +163,12 @@ def task(
         settings=settings,
         spans=_spans(settings, len(data)),
         data=data,
-        labels=class_indices(data.table["label"], classes),
+        objective=aim,
         val=val,
-        val_labels=class_indices(val.table["label"], classes),
+        val_labels=encode(val.table, meta),
         classes=classes,
-        view=View(size_px=meta["image_size"], input_px=settings.input_size),
-        test_view=View(size_px=meta["image_size"], input_px=settings.test_px),
+        view=View(size_px=meta["image_size"], input_px=settings.input_size, crop_px=settings.crop_px),
+        test_view=View(size_px=meta["image_size"], input_px=settings.test_px, crop_px=settings.crop_px),
         mean=mean,
         std=std,
         body=body,
@@ -163,6 +177,19 @@ def task(
         machine=machine,
         features=features,
     )
+
+
+def _check_kind(title: str, settings: Model, aim: Objective) -> None:
+    if settings.select not in (*aim.measures, "last"):
+        raise TouchstoneError(
+            f"{title}: select: {settings.select} is for images of several labels, and here each has one; set "
+            "val_accuracy"
+        )
+    if settings.crop_px and aim.labels.ndim == 1:
+        raise TouchstoneError(
+            f"{title}: crops: {settings.crops} takes the crop that answers most strongly, label by label, and here "
+            "each image has one; set centre"
+        )
 
 
 def _check_seeds(title: str, settings: Model, start: Start) -> None:

@@ -1,0 +1,37 @@
+"""Five crops of an image, of which the one that answers most strongly counts.
+
+Crops lie beside one another on an axis of their own: uint8 (B, 5, P, P, C), or features float32 (B, 5, D).
+"""
+
+import numpy as np
+import torch
+
+FIVE = 5
+
+
+def five(image: np.ndarray, side: int) -> np.ndarray:
+    """uint8 (h, w, C) -> uint8 (5, side, side, C): the four corners and the centre.
+
+    Raises ValueError where the image is smaller.
+    """
+    height, width = image.shape[:2]
+    if min(height, width) < side:
+        raise ValueError(f"image: got {width} x {height} px, expected at least {side} on each side")
+    bottom, right = height - side, width - side
+    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+    return np.stack([image[top : top + side, left : left + side] for top, left in corners])
+
+
+def most(logits: torch.Tensor, num_crops: int) -> torch.Tensor:
+    """(B * num_crops, K) -> (B, K): of each class the highest over an image's crops."""
+    return logits.unflatten(0, (-1, num_crops)).amax(1) if num_crops > 1 else logits
+
+
+def count(batch: torch.Tensor) -> int:
+    """How many crops an image of a batch has: pixels (B, [5,] P, P, C), features (B, [5,] D)."""
+    return batch.shape[1] if batch.ndim in (3, 5) else 1
+
+
+def flat(batch: torch.Tensor) -> torch.Tensor:
+    """The batch with its crops as images of their own, crop by crop."""
+    return batch.flatten(0, 1) if batch.ndim in (3, 5) else batch
