@@ -54,6 +54,7 @@ def run_fit(
     save_seconds: float = 20.0,
     classes: str = "ab",
     images: ImageSet = IMAGES,
+    meta: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Fitted:
     settings = FITS[kind].model_copy(update=changes)
@@ -62,7 +63,7 @@ def run_fit(
         build(kind, settings, num_classes=len(classes), channels=1, image_size=8),
         settings=settings,
         data=combine(Arm(), train=images, additions=[], name="t"),
-        meta={"classes": list(classes), "image_size": 8},
+        meta={"classes": list(classes), "image_size": 8} | (meta or {}),
         machine=Machine(accelerator="cpu", save_seconds=save_seconds),
         state_file=folder / "state.pt",
         title=kind,
@@ -177,3 +178,10 @@ def test_diversity() -> None:
     half = (64 + same // 2).astype(np.uint8)
     assert diversity(half, real) == pytest.approx(0.5, abs=0.05)
     assert np.isnan(diversity(same[:1, :3], {0: real[0][:1]}))
+
+
+def test_several_labels_an_image_are_refused_with_a_reason(tmp_path: Path) -> None:
+    with pytest.raises(
+        TouchstoneError, match=r"generators\.dcgan: makes images of one class each, and here an image may"
+    ):
+        run_fit("dcgan", tmp_path, meta={"multi_label": True})

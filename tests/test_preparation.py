@@ -159,12 +159,14 @@ def test_train_size_and_official_splits(tmp_path: Path) -> None:
     assert load(tmp_path / "p/train").table["label"].value_counts().to_dict() == {"a": 6, "b": 5}
 
 
-def test_an_image_far_longer_than_wide_is_not_kept_beside_others(tmp_path: Path) -> None:
-    rows = [*many(40), ("", "a", picture(99, 10, 200))]
-    with pytest.raises(TouchstoneError, match=r"a/40\.png: 200 x 10 px, more than 4 times as long as wide"):
-        prepared(tmp_path, Raw(rows), resize="shortest_edge")
-    prepared(tmp_path, Raw(rows), resize="shortest_edge", bad_images="skip")
-    assert load(tmp_path / "p/train").images.shape[1:3] == (16, 16)
+def test_of_an_image_far_longer_than_wide_the_middle_is_kept(tmp_path: Path) -> None:
+    """All are stored in the size of the largest: one panorama would pad all others."""
+    long = picture(99, 16, 200)
+    prepared(tmp_path, Raw([*many(40), ("train", "a", long)]), resize="shortest_edge", val_fraction=0.0)
+    images = load(tmp_path / "p/train")
+    assert images.images.shape[1:3] == (16, 32)
+    [row] = np.flatnonzero(images.sizes()[:, 1] == 32)
+    assert np.array_equal(images.images[row], long[:, 84:116])
 
 
 def test_a_fold_beside_an_official_validation_split_is_refused(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def _check_model(params: "Params", key: str, name: str, entry: dict[str, Any]) -
         raise TouchstoneError(f"params.yaml: {key}.weights_sha256: weights are {model.weights}, of no file")
     if model.weights == "none" and not isinstance(model, Finetune):
         _check_unfrozen(key, model)
-    elif model.pretrained and Path(model.weights).parent != WEIGHTS:
+    elif model.pretrained and model.weights != "imagenet" and Path(model.weights).parent != WEIGHTS:
         raise TouchstoneError(
             f"params.yaml: {key}.weights: got {model.weights!r}, expected none, random, imagenet or a file in "
             f"{WEIGHTS}, where DVC sees it change"

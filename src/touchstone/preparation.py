@@ -28,7 +28,6 @@ from touchstone.sources import RawSet
 
 BLOCK = 64  # images a task
 AS_IT_IS = MultiLabel()
-MAX_ASPECT = 4  # of images that keep theirs: the storage of all is as large as the largest
 
 
 @dataclass
@@ -86,10 +85,6 @@ def _decode_one(raw: RawSet, i: int, data: Data, pixels: _Pixels) -> None:
     except BadImage as error:
         pixels.bad[i] = str(error)
         return
-    height, width = source.shape[:2]
-    if max(height, width) > MAX_ASPECT * min(height, width) and data.resize == "shortest_edge":
-        pixels.bad[i] = f"{width} x {height} px, more than {MAX_ASPECT} times as long as wide: one would pad all others"
-        return
     image = resize(source, size_px=data.image_size, mode=data.resize)
     height, width = image.shape[:2]
     pixels.images[i, :height, :width] = image
@@ -106,9 +101,7 @@ def _storage(raw: RawSet, data: Data) -> tuple[int, int, int]:
             h, w = raw.pixels(i, channels=data.channels, max_pixels=data.max_pixels).shape[:2]
         except BadImage:
             continue  # reported when it is decoded for good
-        if max(h, w) > MAX_ASPECT * min(h, w):
-            continue
-        h, w = edges(h, w, data.image_size, max(h, w) / min(h, w))
+        h, w = edges(h, w, data.image_size)
         height, width = max(height, h), max(width, w)
     return height, width, data.channels
 

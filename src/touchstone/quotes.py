@@ -4,12 +4,13 @@ Between `<!-- KIND from SOURCE -->` and `<!-- end -->` stands what SOURCE says n
   results, audit   of recipes/<name>/report.md: what it has between the comments `results:start` and `results:end`
   published        of recipes/<name>/published.csv: run, validation, test, note, per cent; beside them what metrics.json
                    in the same folder says
-  sweep            of recipes/<name>/experiments.csv: test accuracy, a row for the swept values, a column a run
+  sweep            of recipes/<name>/experiments.csv: test accuracy (or mean average precision), a row for the swept
+                   values, a column a run
 """
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 import pandas as pd
@@ -65,7 +66,7 @@ def published(source: Path) -> str:
     rows = [["run", "published: val. %", "test %", "here: val. %", "test %", "note"]]
     for row in table.itertuples():
         found = metrics[row.run]
-        here = [_percent(found.get(key)) for key in ("val_accuracy", "accuracy")]
+        here = [_percent(found.get(key)) for key in (f"val_{measure(found)}", measure(found))]
         note = [str(row.note)] if row.note else []
         note += [f"diverged: {found['diverged']}"] if "diverged" in found else []
         rows.append([str(row.run), str(row.validation) or "–", str(row.test) or "–", *here, ", ".join(note)])
@@ -73,7 +74,7 @@ def published(source: Path) -> str:
 
 
 def swept(source: Path) -> str:
-    """Test accuracy in per cent of every experiment and run."""
+    """Test accuracy, or mean average precision, in per cent of every experiment and run."""
     table = pd.read_csv(source, keep_default_na=False)
     keys = list(table.columns[1 : list(table.columns).index("run")])
     runs = list(dict.fromkeys(table["run"]))
@@ -87,9 +88,15 @@ def swept(source: Path) -> str:
 MADE = {"published": published, "sweep": swept}
 
 
+def measure(found: Container[str]) -> str:
+    """What runs are judged by, seen from what there is of one: accuracy, or map of several labels an image."""
+    return "map" if "map" in found else "accuracy"
+
+
 def _cell(row: pd.Series) -> str:
-    text = _percent(float(row["accuracy"]))
-    text += f" ± {_percent(float(row['accuracy_sd']))}" if float(row["accuracy_sd"]) else ""
+    key = measure(row.index)
+    text = _percent(float(row[key]))
+    text += f" ± {_percent(float(row[f'{key}_sd']))}" if float(row[f"{key}_sd"]) else ""
     return f"{text}, diverged" if row["diverged"] else text
 
 

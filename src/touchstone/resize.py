@@ -4,13 +4,15 @@ import cv2
 import numpy as np
 
 MODES = ("squash", "crop", "pad", "shortest_edge")
+LONGEST = 2  # times the shorter side, of images that keep their aspect: all are stored in the size of the largest
 
 
 def resize(pixels: np.ndarray, *, size_px: int, mode: str) -> np.ndarray:
     """uint8 (h, w, C) -> uint8 (H, W, C).
 
     squash: H = W = size_px, the aspect is lost. crop: the largest centred square, then as squash. pad: the whole
-    image, centred on black. shortest_edge: the shorter side becomes size_px, the aspect is kept.
+    image, centred on black. shortest_edge: the shorter side becomes size_px, the aspect is kept; of a longer side than
+    twice the shorter one the middle is taken.
     """
     height, width = pixels.shape[:2]
     if mode == "squash":
@@ -18,7 +20,8 @@ def resize(pixels: np.ndarray, *, size_px: int, mode: str) -> np.ndarray:
     if mode == "crop":
         return scale(centre_square(pixels), size_px, size_px)
     if mode == "shortest_edge":
-        return scale(pixels, *edges(height, width, size_px, max(height, width) / min(height, width)))
+        shown = _middle(pixels, LONGEST * min(height, width))
+        return scale(shown, *edges(height, width, size_px))
     if mode == "pad":
         return _pad(pixels, size_px)
     raise ValueError(f"mode: got {mode!r}, expected one of {', '.join(MODES)}")
@@ -41,8 +44,16 @@ def centre_square(pixels: np.ndarray) -> np.ndarray:
     return pixels[top : top + side, left : left + side]
 
 
-def edges(height: int, width: int, size_px: int, aspect: float) -> tuple[int, int]:
-    """(height, width) in px of an image whose shorter side becomes size_px; `aspect` is longer over shorter."""
+def _middle(pixels: np.ndarray, longest: int) -> np.ndarray:
+    """Its sides cut to at most `longest` px, evenly at both ends."""
+    height, width = (min(side, longest) for side in pixels.shape[:2])
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
+
+
+def edges(height: int, width: int, size_px: int) -> tuple[int, int]:
+    """(height, width) in px of an image whose shorter side becomes size_px, by `shortest_edge`."""
+    aspect = min(LONGEST, max(height, width) / min(height, width))
     longer = max(size_px, round(size_px * aspect))
     return (size_px, longer) if height <= width else (longer, size_px)
 

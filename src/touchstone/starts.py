@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from touchstone.errors import TouchstoneError, nearest
 from touchstone.model_sections import Model
-from touchstone.origin import read_origin
+from touchstone.origin import Tensors, read_origin
 from touchstone.params import Params
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
-Tensors = dict[str, "torch.Tensor"]
 SHOWN = 3  # names of a mismatch
 
 

@@ -21,7 +21,7 @@ IDENTITY = {
 }
 FILE = "params.yaml"
 KEPT = "experiments.csv"
-COLUMNS = ("accuracy", "accuracy_sd", "gain", "gain_low", "gain_high", "verdict", "diverged")
+COMPARED = ("gain", "gain_low", "gain_high", "verdict", "diverged")
 
 
 def sweep(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
@@ -62,9 +62,11 @@ def sweep(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
 
 
 def table(space: Path, values: dict[str, list[Any]]) -> pd.DataFrame:
-    """experiment, the swept parameters, run and COLUMNS: a row an experiment and a run or ensemble."""
+    """experiment, the swept parameters, run, accuracy (or map, of several labels an image), its sd and COMPARED: a row
+    an experiment and a run or ensemble."""
     shown = json.loads(_dvc(space, "exp", "show", "--json").stdout)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    columns: tuple[str, ...] = ()
     for experiment in [found for commit in shown for found in commit["experiments"] or ()]:
         data = experiment["revs"][0]["data"]
         known, metrics = (
@@ -74,10 +76,11 @@ def table(space: Path, values: dict[str, list[Any]]) -> pd.DataFrame:
             continue  # it failed
         swept = {key: _at(known, key) for key in values}
         for run, scores in metrics.items():
-            name = experiment["revs"][0]["name"]
-            rows.append({"experiment": name, **swept, "run": run, **{key: scores.get(key, "") for key in COLUMNS}})
+            name, key = experiment["revs"][0]["name"], quotes.measure(scores)
+            columns = (key, f"{key}_sd", *COMPARED)
+            rows.append({"experiment": name, **swept, "run": run, **{key: scores.get(key, "") for key in columns}})
     rows.sort(key=lambda row: int(row["experiment"].split("-")[0][1:]))  # in the order of sweep.yaml
-    return pd.DataFrame(rows, columns=["experiment", *values, "run", *COLUMNS])
+    return pd.DataFrame(rows, columns=["experiment", *values, "run", *columns])
 
 
 def _values(file: Path) -> dict[str, list[Any]]:
