@@ -39,11 +39,11 @@ train: setup  ## the train stages side by side: make train JOBS=4
 study: setup  ## run recipes/NAME and keep its metrics and report there: make study NAME=scenes8
 	touchstone study $(NAME)
 
-test: setup  ## the tests, without the slow ones
-	pytest
+test: setup  ## the tests, without the slow ones, two files at a time
+	pytest -n $(JOBS) --dist loadfile
 
 test-slow: setup  ## the slow tests too
-	pytest -m ''
+	pytest -m '' -n $(JOBS) --dist loadfile
 
 lint: setup  ## ruff and mypy
 	ruff check .

@@ -39,7 +39,7 @@ def explain(name: str, chosen: ImageSet, folder: Path, settings: params.Params) 
     card = load_card(DATA / "runs" / name)
     card = replace(card, weights=dict([*card.weights.items()][:1]))
     [first] = load_nets(DATA / "runs" / name, card, device=device(settings.machine.accelerator))
-    seen = list(batches(chosen, card.view))
+    seen = [pixels[:, -1] if card.crop_size else pixels for pixels in batches(chosen, card.view)]  # of five, the centre
     found = np.concatenate([maps(first, pixels) for pixels in seen])
     drawn(np.concatenate([pixels.numpy() for pixels in seen]), found).save(folder / f"{name}.png")
     table(found, chosen.table["id"].tolist()).to_csv(folder / f"{name}.csv", index=False)

@@ -11,6 +11,7 @@ from typing import Any
 from touchstone import params
 from touchstone.arms import assemble
 from touchstone.imageset import content_hash, load, replaced
+from touchstone.labels import is_multi_label
 from touchstone.stage import run
 from touchstone.starts import begin
 from touchstone.training.run import curve, deliver, done, history_table, train
@@ -28,7 +29,8 @@ def main() -> dict[str, object]:
     settings, beginning, own = begin(every, model, DATA)
     meta = json.loads((DATA / "prepared/meta.json").read_text())
     manifest = DATA / f"arms/{arm}.json"
-    images = assemble(manifest, train=load(DATA / "prepared/train"), pools=DATA / "pools")
+    parts: Any = {"pools": DATA / "pools", "multi_label": is_multi_label(meta)}
+    images = assemble(manifest, train=load(DATA / "prepared/train"), **parts)
     val = load(DATA / "prepared/val")
     more: Any = {"meta": meta, "machine": every.machine, "features": FEATURES} | beginning
     job = task(name, settings=settings, data=images, val=val, **more)

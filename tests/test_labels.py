@@ -173,9 +173,9 @@ def test_what_is_validated() -> None:
 def test_additions_of_several_labels_are_limited_together() -> None:
     train, added = (image_set(["a|b", "b", "", "a|c"], seed=s, prefix=p) for s, p in ((0, "r"), (1, "n")))
     for ratio, wanted in ((0.5, 2), (1.0, 4)):
-        data = combine(Arm(add=("n",), ratio=ratio), train=train, additions=[added], name="x")
+        data = combine(Arm(add=("n",), ratio=ratio), train=train, additions=[added], name="x", multi_label=True)
         assert len(data) - data.num_real == wanted
     with pytest.raises(TouchstoneError, match=r"arms\.x\.ratio: 1\.5 asks for 6 additions, there are 4 in n"):
-        combine(Arm(add=("n",), ratio=1.5), train=train, additions=[added], name="x")
+        combine(Arm(add=("n",), ratio=1.5), train=train, additions=[added], name="x", multi_label=True)
     with pytest.raises(TouchstoneError, match=r"arms\.x\.per_class: images have several labels"):
-        combine(Arm(add=("n",), per_class=1), train=train, additions=[added], name="x")
+        combine(Arm(add=("n",), per_class=1), train=train, additions=[added], name="x", multi_label=True)

@@ -173,3 +173,13 @@ def test_statistics_are_those_of_all_pixels(monkeypatch: pytest.MonkeyPatch) -> 
     assert np.allclose(std, SET.images.std((0, 1, 2)), atol=1e-3)
     black = ImageSet(np.zeros((2, 4, 4, 1), np.uint8), pd.DataFrame(SET.table[:2]))
     assert statistics(training_set(black)) == ([0.0], [1.0])
+
+
+def test_padding_is_no_part_of_the_statistics() -> None:
+    pixels = np.zeros((2, 8, 8, 1), np.uint8)
+    pixels[0, :4], pixels[1, :, :6] = 100, 50
+    table = image_set(["a", "b"]).table.assign(height=[4, 8], width=[8, 6])
+    mean, std = statistics(training_set(ImageSet(pixels, table)))
+    inside = [100.0] * 32 + [50.0] * 48
+    assert mean == [pytest.approx(np.mean(inside), abs=1e-4)]
+    assert std == [pytest.approx(np.std(inside), abs=1e-4)]

@@ -64,6 +64,10 @@ def test_a_class_without_positive_images_is_in_no_mean() -> None:
     assert table["n_positive"].tolist() == np.nansum(labels, 0).astype(int).tolist()
     assert table["n_test"].tolist() == [75, 80, 80, 80]
     assert set(label_scores.precision_recall(probs, labels, list("abcd"))["class"]) == set("abc")
+    assert np.isnan(table.loc[3, "tail_accuracy"])
+    assert label_scores.score(probs, labels, np.full(4, 0.5), COMPARE)["tail_accuracy"] == pytest.approx(
+        table.loc[:2, "tail_accuracy"].mean(), rel=0.05
+    )
     none = label_scores.score(probs, np.zeros_like(labels), np.full(4, 0.5), COMPARE)
     assert "map" not in none
     assert none["micro_f1"] == 0
@@ -152,7 +156,6 @@ def test_labels_are_voted_on_one_by_one() -> None:
     for prefer, expected in (("a", [True, False, True]), ("d", [False, True, False])):
         out = combine("majority", members, prefer=prefer, thresholds=limits)
         assert decided(out, np.full(3, 0.5))[0, 0].tolist() == expected, "2 against 2: the preferred member decides"
-        assert out.dtype == np.float32
         assert out.min() > 0
         assert out.max() < 1
     three = {name: members[name] for name in "abc"}

@@ -112,12 +112,19 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
         ("models.simple.batch_norm=frozen", ["models.simple", "batch_norm frozen, and no weights"]),
         ("models.simple.crops=ten", ["models.simple.crops", "'ten'", "'centre' or 'five'"]),
         ("models.simple.crop_size=8", ["models.simple.crop_size: is of five crops; set crops to five"]),
-        ("models.simple.crops=five", ["models.simple.crop_size: crops of 32 px are larger than the images", "is 16"]),
+        (
+            "models.simple.crops=five",
+            ["models.simple.input_size: got five crops of 32 px, data.image_size is 16", "larger than the images"],
+        ),
         (
             "models.simple={input_size: 16, crops: five, crop_padding: 1}",
             ["models.simple.crop_padding: is not for five crops", "set crops to centre"],
         ),
-        ("models.simple={input_size: 16, crops: five, mixup: 0.2}", ["models.simple.mixup: is not for five crops"]),
+        ("models.simple={input_size: 16, crops: five, cutmix: 1.0}", ["models.simple.cutmix: is not for five crops"]),
+        (
+            "models.simple={crops: five, crop_size: 16}",
+            ["models.simple.crop_size: got five crops of 16", "all the same"],
+        ),
         ("audit.encoder.crops=five", ["audit.encoder", "crops is not for the encoder"]),
         (
             "multi_label.difficult=marked",

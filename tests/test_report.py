@@ -15,6 +15,7 @@ from touchstone.errors import TouchstoneError
 from touchstone.evaluation import class_table, confusion_table, entries, evaluate
 from touchstone.figures import save_with_sheet
 from touchstone.imageset import class_indices, load
+from touchstone.measures import measure
 from touchstone.preparation import prepare
 from touchstone.probs import load_all, load_diverged, predictions
 from touchstone.report import charts, html, markdown, runtime, tables, words, write
@@ -31,6 +32,7 @@ data:
    resize: squash, bad_images: fail, max_pixels: 1000000, near_duplicates: report, train_size: 0, test_fraction: 0.5,
    fold: '', split_seed: 0}
 seed: 0
+multi_label: {}
 transforms: {tilt: {rotate_deg: 10, hflip: true}}
 arms: {real: {add: []}, more: {add: [tilt]}}
 models: {lenet: {options: {width: 2}, lr: RATE}}
@@ -170,12 +172,13 @@ def _evaluate(root: Path, settings: params.Params) -> None:
     data = root / "data"
     labels = {s: class_indices(load(data / "prepared" / s).table["label"], CLASSES) for s in ("val", "test")}
     val, test = (load_all(data, settings, split) for split in ("val", "test"))
-    every = entries(settings, test, val, labels["val"], load_diverged(data / "probs", settings.runs))
+    judge = measure(labels["test"], settings.compare, seed=settings.seed)
+    every = entries(settings, test, val, labels["val"], load_diverged(data / "probs", settings.runs), measure=judge)
     for kind, table in (("confusion", confusion_table), ("classes", class_table)):
         (data / "plots" / kind).mkdir(parents=True)
         for entry in every:
             table(entry, labels["test"], CLASSES).to_csv(data / f"plots/{kind}/{entry.name}.csv", index=False)
-    write(root / "metrics/metrics.json", json.dumps(evaluate(every, labels["test"], settings)))
+    write(root / "metrics/metrics.json", json.dumps(evaluate(every, judge)))
 
 
 def facts_of(root: Path) -> Facts:
@@ -451,7 +454,7 @@ def test_many_classes_make_a_shaded_matrix_without_numbers(facts: Facts) -> None
 
 def test_a_lone_baseline_has_nothing_to_compare(facts: Facts) -> None:
     settings = params.Params.model_validate(facts.params.model_dump() | {"arms": {"real": {}}, "ensembles": {}})
-    assert words.basis(settings).startswith("Only the baseline arm, real, was run")
+    assert words.basis(replace(facts, params=settings)).startswith("Only the baseline arm, real, was run")
 
 
 @pytest.mark.parametrize("name", ["metrics/metrics.json", "data/curves/lenet-more.csv", "data/pools/tilt/sheet.png"])

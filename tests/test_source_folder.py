@@ -411,9 +411,11 @@ def test_an_archive_and_a_wrapped_folder_of_a_table_give_the_same_bytes(tmp_path
         ("file,label\n1.png\n", "line 2: got 1 cells, expected 2: file,label"),
         ("file,label\n1.pgn,a\n", "line 2: no image '1.pgn' beside labels.csv; did you mean 1.png?"),
         ("file,label\n1.png,a\n1.png,b\n", "line 3: 1.png is listed twice; join its classes by |"),
-        ("file,label\n1.png,a| b\n", "line 2: got the label 'a| b', expected class names without blanks"),
-        ("file,label\n1.png,a|a\n", "each once, joined by |"),
-        ("file,label\n1.png,a|\n", "got the label 'a|'"),
+        ("file,label\n1.png,a| b\n", "line 2: got the class name ' b', expected one without | and control characters"),
+        ("file,label\n1.png,a|a\n", "got the label 'a|a', expected each class once, joined by |"),
+        ("file,label\n1.png,a|\n", "line 2: got the class name ''"),
+        ('file,label\n1.png,"a\nb"\n', r"line 2: got the class name 'a\nb'"),
+        ("file,label\nunlabelled/4.png,a\n", "unlabelled/4.png lies in unlabelled and has the label 'a'"),
         ("file,label,split\n1.png,a,dev\n", "line 2: got the split 'dev', expected train, val, test, unlabelled"),
         ("file,label,split\n1.png,a,unlabelled\n", "an unlabelled image has the label 'a'"),
         ("file,label\n1.png,\n", "no image has a label"),
@@ -425,3 +427,22 @@ def test_a_table_that_cannot_be_meant_is_one_line(tmp_path: Path, text: str, sai
     message = refused_path(tmp_path, table(tmp_path, text))
     assert said in message
     assert "\n" not in message
+
+
+def test_names_in_a_table_are_normalised_and_folders_of_splits_count(tmp_path: Path) -> None:
+    accent = unicodedata.normalize("NFD", "\u00e9")
+    path = table(
+        tmp_path, f"file,label\ntrain/{accent}.png,\u00e9|b\ntest/2.png,{accent}\n", "train/\u00e9.png", "test/2.png"
+    )
+    raw = folder.read(raw=download(tmp_path, path))
+    assert {(image.file, image.label, image.split) for image in raw.images} == {
+        ("train/\u00e9.png", "b|\u00e9", "train"),
+        ("test/2.png", "\u00e9", "test"),
+    }
+
+
+def test_a_table_beside_flat_images_is_found_in_an_archive_of_their_folder(tmp_path: Path) -> None:
+    table(tmp_path / "outer", "file,label\n1.png,a|b\n2.png,b\n", "1.png", "2.png")
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "outer")
+    for path in (tmp_path / "outer", Path(archive)):
+        assert [image.label for image in folder.read(raw=download(tmp_path, path)).images] == ["a|b", "b"]

@@ -137,7 +137,7 @@ def spoil(root: Path, file: str, text: str | None) -> None:
         ("ImageSets/Main/test.txt", "five one", ["one is listed in train and in test"]),
         ("ImageSets/Main/trainval.txt", "five", ["five is listed in test and in trainval"]),
         ("Annotations/two.xml", None, ["Annotations/two.xml: no such file, but the lists name two"]),
-        ("Annotations/two.xml", annotation(("a|b", 0)), ["the class name 'a|b' holds |"]),
+        ("Annotations/two.xml", annotation(("a|b", 0)), ["got the class name 'a|b', expected one without |"]),
         ("Annotations/two.xml", "<annotation>", ["two.xml: not well-formed XML"]),
         ("ImageSets/Main/dog_train.txt", "one 1", ["unknown class 'cat', expected one of dog"]),
     ],
@@ -300,3 +300,10 @@ def test_of_2012_the_val_list_is_the_test_split(tmp_path: Path, monkeypatch: pyt
     splits = {image.file: image.split for image in voc2012.read(raw=tmp_path / "a").images}
     assert splits == {"one.jpg": "train", "two.jpg": "train", "five.jpg": "test"}
     assert (tmp_path / "a/manifest.csv").read_bytes() == (tmp_path / "b/manifest.csv").read_bytes(), "unpacked as well"
+
+
+def test_lists_of_a_users_own_are_no_class_lists(tmp_path: Path) -> None:
+    root = made(tmp_path / "data")
+    (root / "ImageSets/Main/my_train.txt").write_text("one\ntwo\n")
+    (root / "ImageSets/Main/train.txt").write_text("\ufeffone\ntwo\n", encoding="utf-8")
+    assert packed(root, tmp_path / "raw").classes == ["cat", "dog"]

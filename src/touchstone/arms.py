@@ -9,7 +9,6 @@ import pandas as pd
 
 from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, content_hash, load, valid_sizes
-from touchstone.labels import JOINT
 from touchstone.sections import Arm
 
 
@@ -59,8 +58,8 @@ class TrainingSet:
         return out
 
 
-def assemble(path: Path, *, train: ImageSet, pools: Path) -> TrainingSet:
-    """The training set that the manifest at `path` describes.
+def assemble(path: Path, *, train: ImageSet, pools: Path, multi_label: bool = False) -> TrainingSet:
+    """The training set that the manifest at `path` describes. multi_label: whether images may have several labels.
 
     Raises TouchstoneError where an addition set below `pools` is not the one that the manifest was made from, or
     where an arm asks for more additions than there are.
@@ -74,12 +73,21 @@ def assemble(path: Path, *, train: ImageSet, pools: Path) -> TrainingSet:
     for name, sha256 in hashes.items():
         if content_hash(pools / name) != sha256:
             raise TouchstoneError(f"{pools / name}: not the addition set that {path} names; run `dvc repro augment`")
-    return combine(arm, train=train, additions=[load(pools / name) for name in arm.add], name=path.stem)
+    additions = [load(pools / name) for name in arm.add]
+    return combine(arm, train=train, additions=additions, name=path.stem, multi_label=multi_label)
 
 
-def combine(arm: Arm, *, train: ImageSet, additions: list[ImageSet], name: str) -> TrainingSet:
-    """The real images (if the arm has them), then the chosen additions, set by set."""
-    chosen = _choose(arm, train=train, additions=additions, name=name)
+def combine(
+    arm: Arm, *, train: ImageSet, additions: list[ImageSet], name: str, multi_label: bool = False
+) -> TrainingSet:
+    """The real images (if the arm has them), then the chosen additions, set by set.
+
+    Raises TouchstoneError where the arm asks for more additions than there are, or, of images of several labels, for
+    some of each class.
+    """
+    if multi_label and arm.per_class:
+        raise TouchstoneError(f"arms.{name}.per_class: images have several labels; limit additions by ratio instead")
+    chosen = _choose(arm, train=train, additions=additions, name=name, multi_label=multi_label)
     sets = [(train, np.arange(len(train)))] if arm.real else []
     sets += [(addition, rows) for addition, rows in zip(additions, chosen, strict=True) if len(rows)]
     padded = any("height" in images.table for images, _ in sets)
@@ -102,17 +110,14 @@ def _sized(images: ImageSet, padded: bool) -> pd.DataFrame:
     return images.table.assign(height=height, width=width)
 
 
-def _choose(arm: Arm, *, train: ImageSet, additions: list[ImageSet], name: str) -> list[np.ndarray]:
+def _choose(arm: Arm, *, train: ImageSet, additions: list[ImageSet], name: str, multi_label: bool) -> list[np.ndarray]:
     """Rows of each addition set: of each class the first of every set, then the second, up to the arm's limits.
 
     Images of several labels are of one group, whose limit is the ratio.
     """
-    several = any(JOINT in label or not label for label in train.table["label"])
-    if several and arm.per_class:
-        raise TouchstoneError(f"arms.{name}.per_class: images have several labels; limit additions by ratio instead")
 
     def group(images: ImageSet) -> pd.Series:
-        return images.table["label"] * 0 if several else images.table["label"]
+        return images.table["label"] * 0 if multi_label else images.table["label"]
 
     order = pd.concat(
         [

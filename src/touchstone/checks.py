@@ -104,19 +104,25 @@ def _check_crops(key: str, model: Model, data: Data) -> None:
         if model.crop_size:
             raise TouchstoneError(f"params.yaml: {key}.crop_size: is of five crops; set crops to five, or take it out")
         return
-    if model.crop_px > data.image_size:
-        raise TouchstoneError(
-            f"params.yaml: {key}.crop_size: crops of {model.crop_px} px are larger than the images, data.image_size is "
-            f"{data.image_size}; lower crop_size"
-        )
     for number, phase in enumerate(model.plan()):
-        other = "crop_padding" if phase.crop_padding else "crop_scale" if phase.crop_scale < 1 else ""
-        if other or phase.mixes:
+        others = ("crop_padding", phase.crop_padding), ("crop_scale", phase.crop_scale < 1)
+        other = next((name for name, on in (*others, ("mixup", phase.mixup), ("cutmix", phase.cutmix)) if on), "")
+        if other:
             where = f"{key}.phases.{number}" if model.phases else key
             raise TouchstoneError(
-                f"params.yaml: {where}.{other or 'mixup'}: is not for five crops of an image; take it out, or set "
-                "crops to centre"
+                f"params.yaml: {where}.{other}: is not for five crops of an image; take it out, or set crops to centre"
             )
+    side, whole = model.crop_px, data.image_size
+    name = "crop_size" if model.crop_size else "input_size"
+    if side > whole or (side == whole and data.resize != "shortest_edge"):
+        raise TouchstoneError(
+            f"params.yaml: {key}.{name}: got five crops of {side} px, data.image_size is {whole}: they would be "
+            f"{'larger than the images' if side > whole else 'all the same'}; set crop_size below it"
+        )
+    if data.resize == "pad":
+        raise TouchstoneError(
+            f"params.yaml: {key}.crops: five crops would show the bars of data.resize: pad; set it to shortest_edge"
+        )
 
 
 def _check_whole_run(key: str, model: Model) -> None:

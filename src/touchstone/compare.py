@@ -10,7 +10,7 @@ from scipy import stats
 from touchstone.average_precision import average_precision
 from touchstone.seeds import generator
 
-RESAMPLES = 250  # at a time
+RESAMPLES, COUNTS, WORKERS = 250, 2**22, 4  # resamples at a time, at most; counts of items in them; at once
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,15 @@ def resampled_map(probs: np.ndarray, labels: np.ndarray, *, num_resamples: int, 
     resample are left out of its mean; without any it is NaN.
     """
     num_items = len(labels)
-    starts = range(0, num_resamples, RESAMPLES)
+    at_once = max(1, min(RESAMPLES, COUNTS // num_items))
+    starts = range(0, num_resamples, at_once)
 
     def some(start: int) -> np.ndarray:
         rng = generator(seed, "bootstrap items", start)
-        size = min(RESAMPLES, num_resamples - start)
+        size = min(at_once, num_resamples - start)
         return _mean_ap(rng.multinomial(num_items, np.full(num_items, 1 / num_items), size), probs, labels)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
         return np.concatenate(list(pool.map(some, starts)))
 
 

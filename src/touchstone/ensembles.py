@@ -21,7 +21,7 @@ def decider(members: Sequence[str], prefer: str) -> str:
 def combine(
     rule: str, members: dict[str, np.ndarray], *, prefer: str, thresholds: dict[str, np.ndarray] | None = None
 ) -> np.ndarray:
-    """float32 (seeds, N, classes) of each member -> the ensemble's, rule "majority" or "mean".
+    """(seeds, N, classes) of each member -> the ensemble's, rule "majority" or "mean".
 
     thresholds: each member's (classes,), where an image may have several labels: these are voted on one by one. Raises
     TouchstoneError where the members' shapes differ.
@@ -31,7 +31,7 @@ def combine(
         raise TouchstoneError(f"members of an ensemble differ in shape: {shapes}; run `dvc repro`")
     stack = np.stack(list(members.values()))  # (members, seeds, N, classes)
     if rule == "mean":
-        return stack.mean(0, dtype=np.float64).astype(np.float32)
+        return stack.mean(0, dtype=np.float64).astype(stack.dtype)
     if thresholds is not None:
         votes = np.stack([decided(probs, thresholds[name]) for name, probs in members.items()])
         return majority_of_each(votes, decided(members[prefer], thresholds[prefer]))
@@ -47,7 +47,7 @@ def majority_of_each(votes: np.ndarray, preferred: np.ndarray) -> np.ndarray:
     """
     count = votes.sum(0)  # (seeds, N, classes)
     decision = np.where(2 * count == len(votes), preferred, 2 * count > len(votes))
-    return ((count + decision + 0.5) / (len(votes) + 2)).astype(np.float32)
+    return (count + decision + 0.5) / (len(votes) + 2)
 
 
 def majority(stack: np.ndarray, preferred: np.ndarray) -> np.ndarray:

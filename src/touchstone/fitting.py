@@ -71,13 +71,7 @@ def fit(
     without training images, where a loss is not finite or explodes, and where the samples of a class have become alike
     (collapse).
     """
-    if is_multi_label(meta):
-        raise TouchstoneError(
-            f"generators.{title}: makes images of one class each, and here an image may have several; take it out of "
-            "generators and arms (transforms keep all labels)"
-        )
-    labels = class_indices(data.table["label"], meta["classes"])
-    _check_classes(labels, meta["classes"], title)
+    labels = _labels(data, meta, title)
     view = View(meta["image_size"], meta["image_size"])
     num_steps = settings.steps(len(data), settings.batch_size)
     fitter = Fitter(
@@ -214,7 +208,15 @@ def _some_of_each_class(data: TrainingSet, labels: np.ndarray, view: View) -> di
     return found
 
 
-def _check_classes(labels: np.ndarray, classes: list[str], title: str) -> None:
-    for i, name in enumerate(classes):
+def _labels(data: TrainingSet, meta: dict[str, Any], title: str) -> np.ndarray:
+    """int64 (N,); raises TouchstoneError on several labels an image and on a class without images."""
+    if is_multi_label(meta):
+        raise TouchstoneError(
+            f"generators.{title}: makes images of one class each, and here an image may have several; take it out of "
+            "generators and arms (transforms keep all labels)"
+        )
+    labels = class_indices(data.table["label"], meta["classes"])
+    for i, name in enumerate(meta["classes"]):
         if not (labels == i).any():
             raise TouchstoneError(f"{title}: class {name} has no training images; a generator learns from them")
+    return labels

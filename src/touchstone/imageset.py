@@ -66,11 +66,11 @@ def load(folder: Path) -> ImageSet:
     """Memory-map an ImageSet. Raises TouchstoneError where it is missing, damaged or inconsistent."""
     try:
         images = _open(folder / "images.npy")
-        table = read_table(folder)
     except (OSError, ValueError) as error:
         raise TouchstoneError(
             f"{folder}: no readable image set ({error}); run `dvc repro` or `dvc checkout`"
         ) from error
+    table = read_table(folder)
     missing = [name for name in COLUMNS if name not in table]
     if missing or len(images) != len(table):
         raise TouchstoneError(
@@ -81,8 +81,14 @@ def load(folder: Path) -> ImageSet:
 
 
 def read_table(folder: Path) -> pd.DataFrame:
-    """The table of an ImageSet on disk, every cell as text: a class may be called 01 or NA."""
-    return pd.read_csv(folder / "table.csv", dtype=str, keep_default_na=False)
+    """The table of an ImageSet on disk, every cell as text: a class may be called 01 or NA.
+
+    Raises TouchstoneError where it is missing or damaged.
+    """
+    try:
+        return pd.read_csv(folder / "table.csv", dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise TouchstoneError(f"{folder}: no readable table ({error}); run `dvc repro` or `dvc checkout`") from error
 
 
 def _open(path: Path) -> np.ndarray:

@@ -1,5 +1,5 @@
 """Probs x labels -> metrics, where an image may have several labels or none. Means over classes leave out those without
-a positive test image: nothing can be said of how they are ranked.
+a positive test image: nothing can be said of how they are ranked. What is counted over labels takes them all.
 """
 
 from typing import Any
@@ -62,7 +62,7 @@ def per_class(probs: np.ndarray, labels: np.ndarray, thresholds: np.ndarray, set
     for k in range(labels.shape[1]):
         [[_, positive]] = each_class(probs[0][:, k : k + 1], labels[:, k : k + 1])
         scores = probs[:, ~np.isnan(labels[:, k]), k]
-        predicted = scores >= np.float32(thresholds[k])
+        predicted = decided(scores, thresholds[k])
         there = bool(positive.any())
         how: dict[str, Any] = {"num_thresholds": settings.tail_thresholds, "lowest": settings.tail_from}
         rows.append(
@@ -71,7 +71,7 @@ def per_class(probs: np.ndarray, labels: np.ndarray, thresholds: np.ndarray, set
                 "ap": np.mean([average_precision(s, positive) for s in scores]),
                 "ap_voc": np.mean([interpolated_precision(s, positive) for s in scores]),
                 "ap_constant": constant_precision(positive),
-                "tail_accuracy": _mean([tail_accuracy(s, positive, **how) for s in scores]),
+                "tail_accuracy": _mean([tail_accuracy(s, positive, **how) for s in scores]) if there else np.nan,
                 "accuracy": (predicted == positive).mean() if len(positive) else np.nan,
                 "f1": f1(predicted, positive).mean() if there else np.nan,
                 "threshold": thresholds[k],

@@ -89,12 +89,20 @@ def to_float(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> tor
 
 
 def statistics(data: TrainingSet) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel over all stored pixels, in grey levels, exact in integers."""
+    """Mean and standard deviation of each channel over all pixels of images, in grey levels, exact in integers.
+
+    Padding, where images are stored in the size of the largest, does not count.
+    """
+    sizes = valid_sizes(data.table)
     block = max(1, STATISTICS_BYTES // max(1, data.parts[0][0].nbytes))
     total = squares = np.zeros(data.parts[0].shape[3], np.int64)  # (C,)
     count = 0
     for start in range(0, len(data), block):
-        pixels = data.gather(np.arange(start, min(start + block, len(data))))
+        rows = np.arange(start, min(start + block, len(data)))
+        pixels = data.gather(rows)
+        if sizes is not None:
+            pairs = zip(pixels, sizes[rows], strict=True)
+            pixels = np.concatenate([image[:h, :w].reshape(-1, image.shape[2]) for image, (h, w) in pairs])
         levels = np.stack([np.bincount(pixels[..., c].ravel(), minlength=256) for c in range(pixels.shape[-1])])
         total = total + levels @ np.arange(256)
         squares = squares + levels @ np.arange(256) ** 2

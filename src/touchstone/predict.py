@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from touchstone.crops import FIVE
+from touchstone import crops
 from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, valid_sizes
 from touchstone.loaders import View
@@ -34,6 +34,16 @@ def with_flips(judge: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, *
     return mean_of(judge(x), judge(x.flip(3)), multi_label=multi_label)
 
 
+def answers(net: torch.nn.Module, x: torch.Tensor, *, num_crops: int, flips: bool, multi_label: bool) -> torch.Tensor:
+    """(B * num_crops, C, H, W) -> logits (B, K): of each class the highest over an image's crops; with `flips` of the
+    mean over mirror images."""
+
+    def judge(x: torch.Tensor) -> torch.Tensor:
+        return crops.most(net(x), num_crops)
+
+    return with_flips(judge, x, multi_label=multi_label) if flips else judge(x)
+
+
 def mean_of(one: torch.Tensor, other: torch.Tensor, *, multi_label: bool) -> torch.Tensor:
     """Logits (B, K) twice -> the logits of the mean of their probabilities."""
     if multi_label:
@@ -48,18 +58,18 @@ def mean_of(one: torch.Tensor, other: torch.Tensor, *, multi_label: bool) -> tor
 def probabilities(
     forward: torch.nn.Module, images: ImageSet, *, view: View, num_classes: int, multi_label: bool = False
 ) -> np.ndarray:
-    """float32 (N, classes); (0, classes) for no images. forward: a batch -> logits (B, classes).
+    """(N, classes); (0, classes) for no images. forward: a batch -> logits (B, classes).
 
-    Rows sum to 1; with several labels an image each class has a probability of its own.
+    float32, rows sum to 1; with several labels an image float64, each class has a probability of its own.
     """
     if not len(images):
-        return np.zeros((0, num_classes), np.float32)
+        return np.zeros((0, num_classes), np.float64 if multi_label else np.float32)
     return of_logits(logits(forward, batches(images, view)), multi_label=multi_label)
 
 
 def of_logits(found: torch.Tensor, *, multi_label: bool) -> np.ndarray:
-    """Logits (N, classes) -> probabilities float32 (N, classes)."""
-    return (torch.sigmoid(found) if multi_label else torch.softmax(found, 1)).cpu().numpy()
+    """Logits (N, classes) -> probabilities (N, classes): float32, or float64, in which sure ones are still apart."""
+    return (torch.sigmoid(found.double()) if multi_label else torch.softmax(found, 1)).cpu().numpy()
 
 
 def batches(images: ImageSet, view: View) -> Iterator[torch.Tensor]:
@@ -77,7 +87,7 @@ def blocks(pixels: np.ndarray, sizes: np.ndarray | None, view: View) -> Iterator
 
 def batch_size(view: View) -> int:
     """Images that are predicted together: with five crops fewer, so that no more memory is taken."""
-    return BATCH // FIVE if view.crop_px else BATCH
+    return BATCH // crops.FIVE if view.crop_px else BATCH
 
 
 def device(accelerator: str, *, count: int = 1) -> str:

@@ -53,7 +53,7 @@ def prepare(raw: RawSet, *, data: Data, several: MultiLabel = AS_IT_IS, to: Path
         table = split_table.split_table(raw, pixels.bad, data, several)
         near, repeated = drop_copies(table, pixels.images, pixels.sizes, drop_near=data.near_duplicates == "drop")
         split_table.cap_training(table, data.train_size, multi_label=raw.multi_label)
-        split_table.check_splits(table, raw.classes, data)
+        split_table.check_splits(table, raw.classes, data, marked=any(i.difficult for i in raw.images))
         summary = split_table.summary(table, near, repeated, multi_label=raw.multi_label)
         _write(to, raw, pixels, table, near, summary, data=data, sheet_size=sheet_size)
     finally:

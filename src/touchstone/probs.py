@@ -1,4 +1,4 @@
-"""Probs on disk: float32 .npy (seeds, N, classes), rows in table order; and predictions for people."""
+"""Probs on disk: .npy (seeds, N, classes), float32, or float64 of several labels; predictions for people."""
 
 import json
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from touchstone.thresholds import decided
 
 
 def load_probs(folder: Path, names: Iterable[str], split: str) -> dict[str, np.ndarray]:
-    """name -> float32 (seeds, N, classes) of `folder/<name>/<split>.npy`; TouchstoneError where one is missing."""
+    """name -> (seeds, N, classes) of `folder/<name>/<split>.npy`; TouchstoneError where one is missing."""
     out = {}
     for name in names:
         file = folder / name / f"{split}.npy"

@@ -20,8 +20,10 @@ def resize(pixels: np.ndarray, *, size_px: int, mode: str) -> np.ndarray:
     if mode == "crop":
         return scale(centre_square(pixels), size_px, size_px)
     if mode == "shortest_edge":
-        shown = _middle(pixels, LONGEST * min(height, width))
-        return scale(shown, *edges(height, width, size_px))
+        shown = _middle(pixels, 2 * LONGEST * min(height, width))  # a line of pixels would be scaled without end
+        longer = round(size_px * max(shown.shape[:2]) / min(height, width))
+        sides = (size_px, longer) if height <= width else (longer, size_px)
+        return _middle(scale(shown, *sides), LONGEST * size_px)
     if mode == "pad":
         return _pad(pixels, size_px)
     raise ValueError(f"mode: got {mode!r}, expected one of {', '.join(MODES)}")

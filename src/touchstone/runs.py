@@ -19,7 +19,7 @@ from touchstone.errors import TouchstoneError
 from touchstone.loaders import View, to_float
 from touchstone.model_sections import Model
 from touchstone.models import Option, build
-from touchstone.predict import with_flips
+from touchstone.predict import answers
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,8 @@ class Predictor(nn.Module):
         self.register_buffer("std", torch.tensor(card.std)[:, None, None])
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        def judge(x: torch.Tensor) -> torch.Tensor:
-            return crops.most(self.net(x), crops.count(pixels))
-
-        x = to_float(pixels, self.mean, self.std)
-        return with_flips(judge, x, multi_label=self.multi_label) if self.test_flips else judge(x)
+        x, num_crops = to_float(pixels, self.mean, self.std), crops.count(pixels)
+        return answers(self.net, x, num_crops=num_crops, flips=self.test_flips, multi_label=self.multi_label)
 
 
 def save_run(folder: Path, card: Card, weights: dict[int, dict[str, torch.Tensor]]) -> None:

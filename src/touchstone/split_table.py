@@ -65,8 +65,11 @@ def cap_training(table: pd.DataFrame, size: int, *, multi_label: bool) -> None:
     table.loc[rows[over], "left_out"] = "over data.train_size"
 
 
-def check_splits(table: pd.DataFrame, classes: list[str], data: Data) -> None:
-    """Raise TouchstoneError on a class without training images, and on a split that is empty and must not be."""
+def check_splits(table: pd.DataFrame, classes: list[str], data: Data, *, marked: bool) -> None:
+    """Raise TouchstoneError on a class without training images, and on a split that is empty and must not be.
+
+    marked: whether objects are marked as difficult.
+    """
     kept = table[table["left_out"] == ""]
     learnt = set(_each_label(kept[kept["split"] == "train"]))
     for name in classes:
@@ -74,6 +77,7 @@ def check_splits(table: pd.DataFrame, classes: list[str], data: Data) -> None:
             raise TouchstoneError(
                 f"class {name!r} has no training image left at data.test_fraction {data.test_fraction}, "
                 f"data.val_fraction {data.val_fraction}, data.train_size {data.train_size}; add images or change these"
+                + (" (objects marked as difficult count with multi_label.difficult: count)" if marked else "")
             )
     for split in ("val", "test"):
         rows = kept[kept["split"] == split]

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from touchstone.errors import TouchstoneError
+
 HALF = 0.5
 GRID = np.arange(1, 100) / 100  # thresholds that are tried
 
@@ -10,8 +12,12 @@ def choose(probs: np.ndarray, labels: np.ndarray, *, rule: str) -> np.ndarray:
     """float64 (K,): rule half: .5 each; f1: those of the highest F1 on these images, the mean over the seeds.
 
     probs: (seeds, N, K), labels: (N, K), NaN where an image does not count. Of equal ones the nearest to .5. A class
-    without positive images has .5: nothing is known of it.
+    without positive images has .5: nothing is known of it. Raises TouchstoneError where probs are of other images.
     """
+    if probs.shape[1:] != labels.shape:
+        raise TouchstoneError(
+            f"predictions of {probs.shape[1:]}, labels of {labels.shape} images, classes; run `dvc repro`"
+        )
     num_classes = probs.shape[2]
     out = np.full(num_classes, HALF)
     if rule == "half" or not len(labels):
@@ -19,7 +25,7 @@ def choose(probs: np.ndarray, labels: np.ndarray, *, rule: str) -> np.ndarray:
     for k in range(num_classes):
         counts, positive = ~np.isnan(labels[:, k]), labels[:, k] == 1
         if positive.any():
-            scores = np.array([f1(probs[:, counts, k] >= t, positive[counts]).mean() for t in GRID])
+            scores = np.array([f1(decided(probs[:, counts, k], t), positive[counts]).mean() for t in GRID])
             best = np.flatnonzero(scores >= scores.max() - 1e-12)
             out[k] = GRID[best[np.argmin(np.abs(GRID[best] - HALF))]]
     return out
@@ -33,5 +39,5 @@ def f1(predicted: np.ndarray, positive: np.ndarray) -> np.ndarray:
 
 
 def decided(probs: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """bool (..., K): which labels are predicted."""
-    return probs >= thresholds.astype(np.float32)
+    """bool (..., K): which labels are predicted. thresholds: (K,), or one."""
+    return probs >= thresholds

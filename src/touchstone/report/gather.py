@@ -39,7 +39,7 @@ def gather(root: Path, params: Params) -> Facts:
         findings=findings,
         left_out=_table(prepared / "findings/left_out.csv"),
         near_copies=_table(prepared / "findings/near_copies.csv"),
-        arms=tuple(_arm_size(name, params, train, data / "pools") for name in params.arms),
+        arms=tuple(_arm_size(name, params, train, data / "pools", meta) for name in params.arms),
         entries=_entries(root, params, meta),
         curves={name: _curve(data / f"curves/{name}.csv") for name in params.runs},
         sheets=_sheets(data, params, findings),
@@ -66,9 +66,10 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def _arm_size(name: str, params: Params, train: ImageSet, pools: Path) -> ArmSize:
+def _arm_size(name: str, params: Params, train: ImageSet, pools: Path, meta: dict[str, Any]) -> ArmSize:
     arm = params.arms[name]
-    images = combine(arm, train=train, additions=[load(pools / addition) for addition in arm.add], name=name)
+    additions = [load(pools / addition) for addition in arm.add]
+    images = combine(arm, train=train, additions=additions, name=name, multi_label=is_multi_label(meta))
     num_real = len(train) if arm.real else 0
     return ArmSize(name, num_real, len(images) - num_real)
 

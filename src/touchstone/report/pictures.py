@@ -49,7 +49,7 @@ def thumbnails(facts: Facts) -> dict[int, str]:
     ranked = [found for e in facts.entries if e.several for found in e.several.ranked]
     listed = [m for entry in facts.entries for m in entry.mistakes] + [s for r in ranked for s in (*r.top, *r.bottom)]
     shown = {item.row: item.pixels for item in listed}
-    side = 96 if (len(shown) if ranked else len(listed)) <= 400 else 64  # px
+    side = 96 if len(listed) <= 400 else 64 if len(listed) <= 2000 else 40  # px
     return {row: data_uri(compact(thumbnail(shown[row], side))) for row in sorted(shown)}
 
 

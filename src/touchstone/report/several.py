@@ -19,7 +19,7 @@ KINDS = {
 
 def scores(facts: Facts) -> tuple[list[str], list[list[str]]]:
     """Header and cells of the table of all scores, without its comparisons."""
-    header = ["mean AP %", "sd", f"{facts.params.compare.confidence * 100:g} % interval", "constant %", "VOC's AP %"]
+    header = ["mean AP %", "sd", "its interval", "constant %", "VOC's AP %"]
     header += ["val %", "tail accuracy %", "accuracy %", "micro F1 %", "macro F1 %", "NLL", "ECE"]
     return header, [_scores(entry, facts) for entry in facts.entries]
 
@@ -124,7 +124,7 @@ def ends(facts: Facts) -> Table:
 def _first(end: tuple[Shown, ...]) -> str:
     if not end:
         return "–"
-    return f"{end[0].file} {number(end[0].score)} ({'has it' if end[0].there else 'has it not'})"
+    return f"{end[0].file} {number(end[0].score)} ({'has it' if end[0].there else 'lacks it'})"
 
 
 def right(entry: Scored) -> str:

@@ -2,9 +2,11 @@
 
 import csv
 import io
+import unicodedata
 from collections.abc import Collection
 
 from touchstone.errors import TouchstoneError, nearest
+from touchstone.sources._names import class_name
 
 NAME = "labels.csv"
 HEADERS = (["file", "label"], ["file", "label", "split"])
@@ -15,7 +17,7 @@ def parse(content: bytes, images: Collection[str], *, file: str) -> dict[str, tu
     """Image -> (label, split); an empty label says that none of the classes is there.
 
     images: names relative to the table's folder. Raises TouchstoneError on another header, a row of another length, an
-    image that is not there or is listed twice, a class name with blanks at its ends or twice in one label, an unknown
+    image that is not there or is listed twice, a name that no class can have, a class twice in one label, an unknown
     split, a label on an unlabelled image, and where no image has a label.
     """
     try:
@@ -24,7 +26,10 @@ def parse(content: bytes, images: Collection[str], *, file: str) -> dict[str, tu
         raise TouchstoneError(f"{file}: not a CSV file in UTF-8 ({error}); save it as one") from error
     header = rows[0] if rows else []
     if header not in HEADERS:
-        raise TouchstoneError(f"{file}: got the header {','.join(header)!r}, expected file,label or file,label,split")
+        raise TouchstoneError(
+            f"{file}: got the header {','.join(header)!r}, expected file,label or file,label,split; or take the file "
+            "away to go by class folders"
+        )
     found: dict[str, tuple[str, str]] = {}
     for number, row in enumerate(rows[1:], 2):
         if not row:
@@ -33,6 +38,7 @@ def parse(content: bytes, images: Collection[str], *, file: str) -> dict[str, tu
         if len(row) != len(header):
             raise TouchstoneError(f"{where}: got {len(row)} cells, expected {len(header)}: {','.join(header)}")
         name, label, split = [*row, ""][:3]
+        name = unicodedata.normalize("NFC", name)  # as those of images are
         if name not in images:
             raise TouchstoneError(f"{where}: no image {name!r} beside {NAME}{nearest(name, list(images))}")
         if name in found:
@@ -45,12 +51,9 @@ def parse(content: bytes, images: Collection[str], *, file: str) -> dict[str, tu
 
 def _label(label: str, split: str, where: str) -> str:
     """Its classes sorted, so that equal sets are equal texts."""
-    classes = label.split("|") if label else []
-    if any(not name or name != name.strip() for name in classes) or len(set(classes)) < len(classes):
-        raise TouchstoneError(
-            f"{where}: got the label {label!r}, expected class names without blanks at their ends, each once, joined "
-            "by |"
-        )
+    classes = [class_name(name, where=where) for name in label.split("|")] if label else []
+    if len(set(classes)) < len(classes):
+        raise TouchstoneError(f"{where}: got the label {label!r}, expected each class once, joined by |")
     if split not in SPLITS:
         raise TouchstoneError(f"{where}: got the split {split!r}, expected train, val, test, unlabelled or nothing")
     if label and split == "unlabelled":

@@ -18,6 +18,7 @@ from pathlib import Path
 from touchstone.decode import image_suffixes
 from touchstone.errors import TouchstoneError, nearest
 from touchstone.sources._annotations import things
+from touchstone.sources._names import class_name
 from touchstone.sources._packed import pack
 
 SPLITS = ("train", "val", "test")
@@ -96,8 +97,9 @@ def _class_lists(root: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for file in sorted((root / "ImageSets/Main").glob("*_*.txt")):
         match = re.fullmatch(r"(.+)_(train|val|trainval|test)", file.stem)
-        if match:
-            found.setdefault(match[1], []).append(file)
+        lines = (line.split() for line in _text(file).splitlines()) if match else ()
+        if match and any(len(cells) > 1 for cells in lines):  # others are lists of ids, of a user's own
+            found.setdefault(class_name(match[1], where=str(file)), []).append(file)
     return found
 
 
@@ -109,10 +111,9 @@ def _annotated(root: Path, images: dict[str, Path]) -> dict[str, Labels]:
         if not file.is_file():
             raise _bad(root, f"Annotations/{name}.xml: no such file, but the lists name {name}")
         objects = things(_bytes(file), file=str(file))
-        for thing in objects:
-            _check_class(thing.name, str(file), known)
-        there = {thing.name for thing in objects if not thing.difficult}
-        labels[name] = there, {thing.name for thing in objects} - there
+        named = {thing.name: _known_class(thing.name, str(file), known) for thing in objects}
+        there = {named[thing.name] for thing in objects if not thing.difficult}
+        labels[name] = there, set(named.values()) - there
     return labels
 
 
@@ -122,7 +123,6 @@ def _listed(root: Path, images: dict[str, Path]) -> dict[str, Labels]:
         raise _bad(root, "neither Annotations nor ImageSets/Main/<class>_<list>.txt: no labels")
     labels: dict[str, Labels] = {name: (set(), set()) for name in images}
     for label, files in lists.items():
-        _check_class(label, str(files[0]), lists)
         marks = _marks(files)
         for name in labels:
             if name not in marks:
@@ -145,13 +145,13 @@ def _marks(files: list[Path]) -> dict[str, str]:
     return marks
 
 
-def _check_class(label: str, file: str, known: dict[str, list[Path]]) -> None:
-    if "|" in label or label != label.strip():
-        raise TouchstoneError(f"{file}: the class name {label!r} holds | or begins or ends with a blank; rename it")
+def _known_class(label: str, file: str, known: dict[str, list[Path]]) -> str:
+    label = class_name(label, where=file)
     if known and label not in known:
         raise TouchstoneError(
             f"{file}: unknown class {label!r}, expected one of {', '.join(known)}{nearest(label, list(known))}"
         )
+    return label
 
 
 def _bytes(file: Path) -> bytes:
@@ -163,7 +163,7 @@ def _bytes(file: Path) -> bytes:
 
 def _text(file: Path) -> str:
     try:
-        return _bytes(file).decode("utf-8")
+        return _bytes(file).decode("utf-8-sig")  # some editors begin a file with a mark
     except UnicodeDecodeError as error:
         raise TouchstoneError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
 

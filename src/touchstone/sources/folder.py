@@ -47,7 +47,7 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> N
         contents = _normalised(contents, path)
         folders = set(_normalised(dict.fromkeys(folders), path))
         images = _only_images(contents, path)
-        root = _wrapper(images, folders) if NAME not in contents else ""
+        root = _wrapper(images, folders, contents)
         images = {name.removeprefix(root): read for name, read in images.items()}
         folders = {name.removeprefix(root) for name in folders if name + "/" != root}
         if root + NAME in contents:
@@ -162,11 +162,14 @@ def _is_image(name: str) -> bool:
 # --- the layout ---
 
 
-def _wrapper(images: Iterable[str], folders: set[str]) -> str:
-    """`top/` if one folder holds everything and folders in turn, else ""."""
+def _wrapper(images: Iterable[str], folders: set[str], contents: Contents) -> str:
+    """`top/` if one folder holds everything and, in turn, folders or a table of labels; else ""."""
+    if NAME in contents:
+        return ""
     tops = {name.split("/")[0] for name in (*images, *folders)}
     top = tops.pop() if len(tops) == 1 else ""
-    wraps = top not in (*SPLITS, UNLABELLED) and any(name.startswith(top + "/") for name in folders)
+    inside = f"{top}/{NAME}" in contents or any(name.startswith(top + "/") for name in folders)
+    wraps = top not in (*SPLITS, UNLABELLED) and inside
     return f"{top}/" if top and wraps else ""
 
 
@@ -183,8 +186,19 @@ def _label(name: str, *, splits: bool) -> tuple[str, str]:
 
 
 def _listed(content: bytes, images: Contents, path: Path) -> dict[str, tuple[str, str]]:
-    """(label, split) of each image that the table lists, or that is unlabelled; others are said in a printed line."""
+    """(label, split) of each image that the table lists, or that is unlabelled; others are said in a printed line.
+
+    Where the table gives an image no split, a folder of a split's name does.
+    """
     labels = parse(content, images, file=f"data.path: {path}: {NAME}")
+    for name, (label, split) in labels.items():
+        top = name.partition("/")[0] if "/" in name else ""
+        if not split and top in (*SPLITS, UNLABELLED):
+            labels[name] = label, top
+            if label and top == UNLABELLED:
+                raise _bad(
+                    path, f"{NAME}: {name} lies in {UNLABELLED} and has the label {label!r}; move it or take it out"
+                )
     labels |= {name: ("", UNLABELLED) for name in images if name not in labels and name.startswith(f"{UNLABELLED}/")}
     left_out = sorted(images.keys() - labels.keys())
     if left_out:

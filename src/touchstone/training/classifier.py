@@ -7,7 +7,7 @@ from torch.optim.swa_utils import AveragedModel
 from touchstone import crops
 from touchstone.freezing import train_mode
 from touchstone.loaders import to_float
-from touchstone.predict import with_flips
+from touchstone.predict import answers
 
 
 class Classifier(nn.Module):
@@ -65,14 +65,9 @@ class Classifier(nn.Module):
         net, num_crops = self.net if self.training else self.judged, crops.count(batch)
         if batch.is_floating_point():
             return crops.most(net.get_submodule(self.head)(crops.flat(batch)), num_crops)
-
-        def judge(x: torch.Tensor) -> torch.Tensor:
-            return crops.most(net(x), num_crops)
-
+        flips = self.test_flips and not self.training
         x = self.normalised(batch)
-        if self.test_flips and not self.training:
-            return with_flips(judge, x, multi_label=self.multi_label)
-        return judge(x)
+        return answers(net, x, num_crops=num_crops, flips=flips, multi_label=self.multi_label)
 
     def normalised(self, batch: torch.Tensor) -> torch.Tensor:
         """uint8 (B, H, W, C) -> float32 (B, C, H, W); of five crops (B * 5, C, H, W)."""

@@ -149,15 +149,14 @@ def task(
     """
     classes = meta["classes"]
     aim = objective(encode(data.table, meta), len(classes))
-    _check_kind(title, settings, aim)
-    _check_machine(settings, machine)
-    _check_validation(title, settings, len(val))
+    _check(title, settings, aim, machine, len(val))
     note, body = origin
     run, starts = start or (None, {})
     if run is not None:
         _check_seeds(title, settings, run)
     known = run or note
     mean, std = (known.mean, known.std) if known.mean and known.std else statistics(data)
+    seen = {"size_px": meta["image_size"], "crop_px": settings.crop_px}
     return Task(
         title=title,
         settings=settings,
@@ -167,8 +166,8 @@ def task(
         val=val,
         val_labels=encode(val.table, meta),
         classes=classes,
-        view=View(size_px=meta["image_size"], input_px=settings.input_size, crop_px=settings.crop_px),
-        test_view=View(size_px=meta["image_size"], input_px=settings.test_px, crop_px=settings.crop_px),
+        view=View(input_px=settings.input_size, **seen),
+        test_view=View(input_px=settings.test_px, **seen),
         mean=mean,
         std=std,
         body=body,
@@ -177,6 +176,14 @@ def task(
         machine=machine,
         features=features,
     )
+
+
+def _check(title: str, settings: Model, aim: Objective, machine: Machine, num_val: int) -> None:
+    """What cannot be done is an error before any work."""
+    _check_kind(title, settings, aim)
+    check_precision(settings.precision, device(machine.accelerator))
+    check_loggers(machine.loggers)
+    _check_validation(title, settings, num_val)
 
 
 def _check_kind(title: str, settings: Model, aim: Objective) -> None:
@@ -196,12 +203,6 @@ def _check_seeds(title: str, settings: Model, start: Start) -> None:
     lacking = [str(seed) for seed in settings.seeds if str(seed) not in start.weights]
     if lacking:
         raise TouchstoneError(f"{title}: {start.run} has no seed {', '.join(lacking)} to start from; run `dvc repro`")
-
-
-def _check_machine(settings: Model, machine: Machine) -> None:
-    """What is not there is an error before any work."""
-    check_precision(settings.precision, device(machine.accelerator))
-    check_loggers(machine.loggers)
 
 
 def _check_validation(title: str, settings: Model, num_images: int) -> None:
