@@ -1,4 +1,4 @@
-"""The command `touchstone`: predict a folder, run a study, train side by side. Run from the project's root."""
+"""The command `touchstone`: predict a folder, run a study, check outputs. Run from the project's root."""
 
 import argparse
 import sys
@@ -34,6 +34,9 @@ def main(argv: list[str] | None = None) -> None:
     train = commands.add_parser("train", help="run the train stages side by side, one GPU each where there are GPUs")
     train.add_argument("-j", "--jobs", type=int, default=2)
     train.set_defaults(command=_train)
+
+    verify = commands.add_parser("verify", help="hash all outputs again and name what is not as dvc.lock says")
+    verify.set_defaults(command=_verify)
 
     mosaics = commands.add_parser(
         "mosaics", help="write pictures of 2x2 images, with all their labels, as VOC has them"
@@ -86,6 +89,22 @@ def _train(arguments: argparse.Namespace) -> None:
     settings = params.load()
     runs = [run for name in settings.models for run in settings.runs_of(name)]  # finetunes come after them
     train_runs(runs, jobs=max(1, arguments.jobs), gpus=visible_gpus())
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    from touchstone.verify import verify
+    from touchstone.workspace import cache_of
+
+    found = verify(Path.cwd(), cache_of(Path.cwd()))
+    for fault in found.faults:
+        print(f"{fault.how}: {fault.path.relative_to(Path.cwd())} (of {fault.stage})")
+    what = f"{found.num_outs} outs, {found.num_files:,} files, {found.num_bytes / 1e6:,.1f} MB"
+    if found.faults:
+        raise TouchstoneError(
+            f"{len(found.faults)} faults in {what}; `dvc pull --force` brings back what a remote has; a stage makes "
+            "its outs again once they and their entries in DVC's cache are deleted"
+        )
+    print(f"{what}: all as dvc.lock says")
 
 
 def _mosaics(arguments: argparse.Namespace) -> None:

@@ -34,9 +34,16 @@ def copy_project(root: Path, to: Path, *, settings: str, scm: bool = False) -> N
             shutil.rmtree(to / name, ignore_errors=True)
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             (to / name).symlink_to((root / name).resolve(), target_is_directory=True)
-    cache = subprocess.run(["dvc", "cache", "dir"], cwd=root, capture_output=True, text=True, check=True)
     core = "" if scm else "[core]\n    no_scm = true\n"
-    (to / ".dvc/config.local").write_text(f"{core}[cache]\n    dir = {cache.stdout.strip()}\n")
+    (to / ".dvc/config.local").write_text(f"{core}[cache]\n    dir = {cache_of(root)}\n")
+
+
+def cache_of(root: Path) -> Path:
+    """The folder of DVC's cache. Raises TouchstoneError where `root` is no DVC repository."""
+    done = subprocess.run(["dvc", "cache", "dir"], cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise TouchstoneError(f"{root}: {' '.join(done.stderr.split())}; run from the folder that holds dvc.yaml")
+    return Path(done.stdout.strip())
 
 
 def recipe(name: str, root: Path) -> Path:
