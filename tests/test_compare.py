@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from touchstone.compare import Verdict, paired_bootstrap
+from touchstone.compare import Comparison, holm, mcnemar, paired_bootstrap
 
 SLOW = [pytest.param(5, 0.008, marks=pytest.mark.slow), pytest.param(10, 0.008, marks=pytest.mark.slow)]
 SEEDS_AND_SD = [(2, 0.007), (3, 0.008), *SLOW]
@@ -13,28 +13,27 @@ def answers(rates: list[float], n: int, seed: int) -> np.ndarray:
     return np.stack([rng.random(n) < rate for rate in rates])
 
 
-def compare(run: np.ndarray, baseline: np.ndarray, **changes) -> Verdict:
+def compare(run: np.ndarray, baseline: np.ndarray, **changes) -> Comparison:
     return paired_bootstrap(run, baseline, **({"num_resamples": 4000, "confidence": 0.95, "seed": 0} | changes))
 
 
-def test_it_equals_a_plain_loop_over_seeds_and_items_widened_by_t() -> None:
-    run, baseline = answers([0.8, 0.75, 0.82], 400, 0), answers([0.7, 0.72, 0.71], 400, 1)
+@pytest.mark.parametrize("rates", [[0.8, 0.75, 0.82], [0.8, 0.7, 0.9], [0.78, 0.78, 0.78]])
+def test_it_is_a_plain_loop_with_the_variance_of_mean_squares(rates: list[float]) -> None:
+    run, baseline = answers(rates, 400, 0), answers([0.7, 0.72, 0.71], 400, 1)
+    d = run.astype(float) - baseline  # (3, 400)
     rng = np.random.default_rng(9)
-    gains, of_items = [], []
-    for _ in range(10000):
-        items = rng.integers(0, 400, 400)
-        seeds = rng.integers(0, 3, 2)  # one less than there are
-        gains.append(run[np.ix_(seeds, items)].mean() - baseline[np.ix_(seeds, items)].mean())
-        of_items.append(run[:, items].mean() - baseline[:, items].mean())
-    gain = run.mean() - baseline.mean()
-    items, total = np.var(of_items), np.var(gains)
-    freedom = total**2 / ((total - items) ** 2 / 2 + items**2 / 399)
-    wider = stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975)
+    gains = np.array([d[np.ix_(rng.integers(0, 3, 3), rng.integers(0, 400, 400))].mean() for _ in range(10000)])
+    seeds, items, gain = d.mean(1), d.mean(0), d.mean()
+    both = d - seeds[:, None] - items + gain
+    of_seeds, of_items = 400 * seeds.var(ddof=1), 3 * items.var(ddof=1)
+    variance = (of_items + max(0, of_seeds - (both**2).sum() / (2 * 399))) / 1200
+    freedom = max(2, variance**2 / ((of_seeds / 1200) ** 2 / 2 + (of_items / 1200) ** 2 / 399))
+    wider = stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975) * np.sqrt(variance) / gains.std()
     expected = gain + (np.quantile(gains, [0.025, 0.975]) - gain) * wider
     found = compare(run, baseline, num_resamples=10000)
-    assert found.gain == pytest.approx(gain)
-    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.01)
-    assert 1.05 < wider < 2.2
+    assert found.value == pytest.approx(gain)
+    assert (found.low, found.high) == pytest.approx(tuple(expected), rel=0.06)
+    assert found.freedom == pytest.approx(freedom, rel=0.06)
 
 
 def test_seeds_that_agree_do_not_widen_the_interval() -> None:
@@ -64,18 +63,20 @@ def test_the_verdict_follows_the_interval() -> None:
     assert compare(better, same).word == "helps"
     assert compare(same, better).word == "hurts"
     assert compare(same, same).word == "inconclusive"
-    assert compare(same, same) == Verdict(0.0, 0.0, 0.0)
+    none = compare(same, same)
+    assert (none.value, none.low, none.high, none.p_value, none.chance, none.detectable) == (0, 0, 0, 1, 0.5, 0)
 
 
 def test_one_seed_and_wider_confidence() -> None:
     run, baseline = answers([0.8], 300, 4), answers([0.78], 300, 5)
     narrow, wide = compare(run, baseline, confidence=0.8), compare(run, baseline, confidence=0.99)
-    assert wide.low < narrow.low < narrow.gain < narrow.high < wide.high
+    assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
 
 
 def test_the_same_seed_gives_the_same_interval_and_shapes_must_agree() -> None:
     run, baseline = answers([0.8, 0.7], 90, 6), answers([0.7, 0.7], 90, 7)
-    assert compare(run, baseline) == compare(run, baseline)
+    one, two = compare(run, baseline), compare(run, baseline)
+    assert (one.ends, one.p_value) == (two.ends, two.p_value)
     with pytest.raises(ValueError, match=r"got \(1, 90\), expected the baseline's \(2, 90\)"):
         compare(run[:1], baseline)
 
@@ -86,3 +87,59 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
     unsteady = answers([0.0, 0.1, 0.2], 400, 8)
     width = lambda found: found.high - found.low  # noqa: E731
     assert width(compare(unsteady, baseline)) > 2 * width(compare(steady, baseline))
+
+
+def test_one_level_is_scipys_bootstrap() -> None:
+    run, baseline = answers([0.8], 500, 1), answers([0.75], 500, 2)
+    found = compare(run, baseline, num_resamples=20000)
+    difference = run[0].astype(float) - baseline[0]
+    theirs = stats.bootstrap(
+        (difference,), np.mean, n_resamples=20000, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.004)
+
+
+@pytest.mark.parametrize("rates", [[0.8, 0.82, 0.81], [0.74, 0.8, 0.77], [0.85, 0.85, 0.86], [0.95] * 3, [0.8]])
+def test_the_p_value_is_where_the_interval_meets_zero(rates: list[float]) -> None:
+    run, baseline = answers(rates, 400, 3), answers([0.77] * len(rates), 400, 4)
+    found = compare(run, baseline, num_resamples=10000)
+    assert (found.p_value < 0.05) == (found.word != "inconclusive")
+    if 0.001 < found.p_value < 1:
+        low, high = found.interval(1 - found.p_value)
+        assert min(abs(low), abs(high)) < 0.002
+    assert rates != [0.95] * 3 or found.p_value < 0.03
+    assert (found.chance > 0.5) == (found.value > 0)
+
+
+def test_of_one_seed_the_p_value_is_about_that_of_the_t_test_and_of_mcnemar() -> None:
+    run, baseline = answers([0.8], 2000, 5), answers([0.775], 2000, 6)
+    found = compare(run, baseline, num_resamples=20000)
+    assert found.p_value == pytest.approx(stats.ttest_rel(run[0] * 1.0, baseline[0] * 1.0).pvalue, abs=0.01)
+    assert found.p_value == pytest.approx(mcnemar(run[0], baseline[0]), abs=0.015)
+
+
+def test_what_is_detectable_is_seen_four_times_in_five() -> None:
+    """One seed, 500 items, answers that are independent: gains as large as what the first study says it can see."""
+    rng = np.random.default_rng(7)
+    wanted = compare(rng.random((1, 500)) < 0.75, rng.random((1, 500)) < 0.75, num_resamples=2000).detectable
+    seen = 0
+    for study in range(300):
+        run, baseline = rng.random((1, 500)) < 0.75 + wanted, rng.random((1, 500)) < 0.75
+        seen += compare(run, baseline, num_resamples=500, seed=study).word == "helps"
+    assert seen / 300 == pytest.approx(0.8, abs=0.09)
+
+
+def test_holm_and_mcnemar_are_those_of_statsmodels() -> None:
+    from statsmodels.stats.contingency_tables import mcnemar as theirs
+    from statsmodels.stats.multitest import multipletests
+
+    rng = np.random.default_rng(8)
+    for size in (1, 2, 5, 9):
+        p_values = (rng.random(size) ** 3).round(2).tolist()
+        assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())
+    for _ in range(20):
+        run, baseline = rng.random(60) < 0.7, rng.random(60) < 0.6
+        counts = [[int(((run == a) & (baseline == b)).sum()) for b in (True, False)] for a in (True, False)]
+        assert mcnemar(run, baseline) == pytest.approx(float(theirs(counts, exact=True).pvalue))
+    assert mcnemar(run, run) == 1
+    assert holm([]) == []

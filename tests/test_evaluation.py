@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from conftest import ROOT
 from touchstone import params, yaml12
+from touchstone.compare import Comparison, holm, mcnemar
 from touchstone.evaluation import class_table, confusion_table
 from touchstone.evaluation import entries as every_entry
 from touchstone.evaluation import evaluate as evaluated
@@ -26,9 +28,9 @@ def settings() -> Params:
 
 
 def probs(rate: float, seed: int, labels: np.ndarray = LABELS) -> np.ndarray:
-    """(2, N, 3): right at this rate."""
+    """(3, N, 3): right at this rate."""
     rng = np.random.default_rng(seed)
-    decided = np.where(rng.random((2, len(labels))) < rate, labels, (labels + 1) % 3)
+    decided = np.where(rng.random((3, len(labels))) < rate, labels, (labels + 1) % 3)
     return np.where(np.eye(3)[decided] > 0, 0.8, 0.1).astype(np.float32)
 
 
@@ -74,6 +76,10 @@ def test_metrics_are_flat_sorted_rounded_and_the_verdict_follows_the_interval() 
     assert row["verdict"] == "helps"
     assert row["gain"] == pytest.approx(row["accuracy"] - metrics["one-real"]["accuracy"], abs=1e-5)
     assert row["gain_low"] < row["gain"] < row["gain_high"]
+    assert row["gain_p"] < 0.05
+    assert row["gain_chance"] == 1
+    assert row["gain_detectable"] > 0
+    assert "gain_p_holm" not in row, "repeat is a check, and no arm of a family"
     assert all(value == round(value, 5) for value in row.values() if isinstance(value, float))
     assert "gain" not in metrics["one-real"]
     expected = np.mean(VAL["one-repeat"].argmax(2) == LABELS[:12])
@@ -83,7 +89,7 @@ def test_metrics_are_flat_sorted_rounded_and_the_verdict_follows_the_interval() 
 def test_class_accuracies_are_the_confusion_diagonal() -> None:
     entry = entries(settings(), TEST, VAL, LABELS[:12], NONE)[2]
     table = confusion_table(entry, LABELS, CLASSES)
-    assert len(table) == 2 * 60
+    assert len(table) == 3 * 60
     matrix = table.groupby(["actual", "predicted"]).size().unstack(fill_value=0)
     diagonal = [matrix.loc[name, name] / matrix.loc[name].sum() for name in CLASSES]
     found = class_table(entry, LABELS, CLASSES)
@@ -99,7 +105,7 @@ def scored(**diverged: str) -> dict[str, dict[str, float | str]]:
 
 def test_a_run_that_diverged_has_no_gain_and_its_ensemble_leaves_it_out() -> None:
     sound, metrics = scored(), scored(one_repeat="boom")
-    assert metrics["one-repeat"]["diverged"] == "1 of 2 seeds"
+    assert metrics["one-repeat"]["diverged"] == "1 of 3 seeds"
     assert metrics["one-repeat"]["verdict"] == "diverged"
     assert not {"gain", "gain_low", "gain_high"} & metrics["one-repeat"].keys()
     assert metrics["one-repeat"]["accuracy"] == sound["one-repeat"]["accuracy"], "of all seeds, not of survivors"
@@ -111,7 +117,7 @@ def test_a_run_that_diverged_has_no_gain_and_its_ensemble_leaves_it_out() -> Non
 def test_where_the_baseline_diverged_nothing_can_be_compared_with_it() -> None:
     """An ensemble of one member left is none."""
     metrics = scored(one_real="boom")
-    assert metrics["one-real"]["diverged"] == "1 of 2 seeds"
+    assert metrics["one-real"]["diverged"] == "1 of 3 seeds"
     assert "verdict" not in metrics["one-real"]
     assert metrics["one-repeat"]["verdict"] == "diverged"
     assert "diverged" not in metrics["one-repeat"]
@@ -126,3 +132,58 @@ def test_an_ensemble_whose_members_all_diverged_has_diverged() -> None:
     assert metrics["vote"]["diverged"] == "every member"
     assert metrics["vote"]["verdict"] == "diverged"
     assert "left_out" not in metrics["vote"]
+
+
+ARMS = ("real", "repeat", "good", "fair", "same")
+
+
+def several(**rates: float) -> dict[str, dict[str, float | str]]:
+    """The metrics of one model on several arms."""
+    arms = ", ".join(f"{arm}: {{add: [{'flip' if arm not in ('real', 'repeat') else 'repeat'}]}}" for arm in ARMS[1:])
+    values = [
+        "transforms={repeat: {}, flip: {hflip: true}}",
+        f"arms={{real: {{add: []}}, {arms}}}",
+        "models={one: {net: lenet}}",
+        "ensembles={}",
+        "compare={baseline: real, num_resamples: 2000, confidence: 0.95}",
+    ]
+    params_ = Params.model_validate(params._tuples(yaml12.parse(yaml12.changed(TEXT, values))))
+    test = {f"one-{arm}": probs(rates.get(arm, 0.6), i) for i, arm in enumerate(ARMS)}
+    return evaluate(entries(params_, test, {}, LABELS[:0], {name: {} for name in test}))
+
+
+def test_the_arms_of_a_model_are_judged_together_and_over_plain_copies_apart() -> None:
+    metrics = several(good=0.95, repeat=0.62)
+    family = [metrics[f"one-{arm}"] for arm in ("good", "fair", "same")]
+    assert [row["gain_p_holm"] for row in family] == pytest.approx(holm([row["gain_p"] for row in family]), abs=1e-4)
+    assert metrics["one-good"]["verdict"] == "helps"
+    for row in family:
+        assert row["control"] == "one-repeat"
+        gain = row["accuracy"] - metrics["one-repeat"]["accuracy"]
+        assert row["control_gain"] == pytest.approx(gain, abs=2e-5)
+        assert row["control_gain_low"] < row["control_gain"] < row["control_gain_high"]
+    assert not {"control", "gain_p_holm"} & metrics["one-repeat"].keys()
+
+
+def test_a_gain_that_is_one_of_many_looked_at_does_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own interval leaves 0 out; adjusted for three arms its p-value is above 5 %."""
+
+    def found(p: float) -> Comparison:
+        sd = 0.1 / stats.norm.isf(p / 2)
+        return Comparison(0.1, 0.1 + sd * stats.norm.ppf(np.arange(1, 10000) / 10000), float("inf"), 0.95)
+
+    for p, word in ((0.03, "inconclusive"), (0.015, "helps")):
+        monkeypatch.setattr(JUDGE, "compared", lambda run, baseline, p=p: found(p))
+        row = several()["one-good"]
+        assert row["gain_low"] > 0
+        assert row["gain_p"] == pytest.approx(p, abs=1e-3)
+        assert row["gain_p_holm"] == pytest.approx(3 * p, abs=3e-3)
+        assert row["verdict"] == word
+
+
+def test_one_seed_has_an_exact_test_beside() -> None:
+    one = {name: value[:1] for name, value in TEST.items()}
+    metrics = evaluate(entries(settings(), one, {}, LABELS[:0], NONE))
+    right = [one[name][0].argmax(1) == LABELS for name in ("one-repeat", "one-real")]
+    assert metrics["one-repeat"]["exact_p"] == pytest.approx(mcnemar(*right), abs=1e-5)
+    assert "exact_p" not in scored()["one-repeat"]

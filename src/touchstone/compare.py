@@ -1,45 +1,101 @@
-"""Probs x Probs x labels -> verdict: a paired comparison with its interval."""
+"""Probs x Probs x labels -> verdict: a paired comparison with its interval, its p-value and what it could have seen."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
 
-from touchstone.average_precision import average_precision
 from touchstone.seeds import generator
 
-RESAMPLES, COUNTS, WORKERS = 250, 2**22, 4  # resamples at a time, at most; counts of items in them; at once
+POWER = 0.8  # with which the smallest detectable gain would be seen
+HALVINGS, LEAST = 20, 1e-4  # of the search for a p-value; where it begins: at 0 an interval has no width
+HELPS, HURTS, INCONCLUSIVE = "helps", "hurts", "inconclusive"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The gain of a run over its baseline, its interval, and what that says."""
+class Comparison:
+    """A value of all seeds and test items, such as a gain in accuracy, and what it is in resamples of both.
 
-    gain: float
-    low: float
-    high: float
+    value: the mean over the seeds. resamples: float64 (R,), sorted. freedom: degrees of freedom with which their spread
+    is known (Satterthwaite 1946). confidence: of the interval.
+    """
+
+    value: float
+    resamples: np.ndarray
+    freedom: float
+    confidence: float
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """The quantiles of the resamples, spread about the value by t / z: few seeds know their own variance badly."""
+        upper = (1 + confidence) / 2
+        widening = 1.0 if np.isinf(self.freedom) else stats.t.ppf(upper, self.freedom) / stats.norm.ppf(upper)
+        low, high = np.quantile(self.resamples, [1 - upper, upper])
+        return tuple(float(self.value + (end - self.value) * widening) for end in (low, high))  # type: ignore[return-value]
+
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """Of the interval at the confidence asked for."""
+        return self.interval(self.confidence)
+
+    @property
+    def low(self) -> float:
+        return self.ends[0]
+
+    @property
+    def high(self) -> float:
+        return self.ends[1]
+
+    @cached_property
+    def p_value(self) -> float:
+        """Two-sided: one less the highest confidence at which the interval leaves 0 out, found by halving.
+
+        Not below 1 / (R + 1), which is what so many resamples can tell.
+        """
+        low, high = LEAST, 1 - 1 / (len(self.resamples) + 1)
+        if not self._leaves_out_zero(low):
+            return 1.0
+        if self._leaves_out_zero(high):
+            return 1 - high
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._leaves_out_zero(middle) else (low, middle)
+        return 1 - low
+
+    @property
+    def chance(self) -> float:
+        """The share of the resamples above 0, those at 0 by half: the probability of improvement."""
+        return float((self.resamples > 0).mean() + (self.resamples == 0).mean() / 2)
+
+    @property
+    def detectable(self) -> float:
+        """The smallest true gain that such a comparison would see with a power of 80 %: (t_upper + t_power) sd."""
+        known = stats.norm if np.isinf(self.freedom) else stats.t(self.freedom)
+        return float((known.ppf((1 + self.confidence) / 2) + known.ppf(POWER)) * self.resamples.std())
 
     @property
     def word(self) -> str:
         """helps where the interval lies above 0, hurts where it lies below, inconclusive otherwise."""
-        if self.low > 0:
-            return "helps"
-        return "hurts" if self.high < 0 else "inconclusive"
+        low, high = self.ends
+        return HELPS if low > 0 else HURTS if high < 0 else INCONCLUSIVE
+
+    def _leaves_out_zero(self, confidence: float) -> bool:
+        low, high = self.interval(confidence)
+        return low > 0 or high < 0
 
 
 def paired_bootstrap(
     run: np.ndarray, baseline: np.ndarray, *, num_resamples: int, confidence: float, seed: int
-) -> Verdict:
-    """Two-level paired percentile bootstrap of the gain in accuracy: over seeds, then over test items.
+) -> Comparison:
+    """Two-level paired bootstrap of the gain in accuracy: over seeds, and over test items.
 
-    run, baseline: bool (seeds, N), whether each seed is right on each item; seeds and items are paired. Of S > 1
-    seeds each resample draws S - 1 with replacement, which makes the variance over few seeds unbiased (Rao & Wu
-    1988, "Resampling inference with complex survey data"). Few seeds also know their own variance badly: the resamples
-    are spread about the gain by t / z, with the degrees of freedom of Satterthwaite (1946), between S - 1 where the
-    seeds decide and N - 1 where the items do. With one seed only items are drawn, and the interval says nothing about
-    other seeds. Items with the same pattern of differences are drawn together, as multinomial counts: exact, and quick.
+    run, baseline: bool (seeds, N), whether each seed is right on each item; seeds and items are paired. Drawing both
+    counts what a seed and an item have of their own together up to three times (Owen 2007, "The pigeonhole bootstrap",
+    arXiv 0712.1111), and few seeds know their variance badly: the resamples are spread about the gain to the unbiased
+    variance of seeds crossed with items, and by t / z at the degrees of freedom of Satterthwaite (1946). With one seed
+    only items are drawn, and the interval says nothing about other seeds. Items with the same pattern of differences
+    are drawn together, as multinomial counts: exact, and quick.
 
     Raises ValueError where the shapes differ.
     """
@@ -51,72 +107,65 @@ def paired_bootstrap(
     patterns, counts = np.unique(difference, axis=1, return_counts=True)  # (seeds, P), (P,)
     drawn_items = rng.multinomial(num_items, counts / num_items, num_resamples)  # (R, P)
     by_seed = drawn_items @ patterns.T / num_items  # (R, seeds)
-    return _concluded(by_seed, float(difference.mean()), num_items=num_items, confidence=confidence, rng=rng)
+    return _over_seeds(by_seed, difference.mean(1), num_items=num_items, confidence=confidence, rng=rng)
 
 
-def resampled_map(probs: np.ndarray, labels: np.ndarray, *, num_resamples: int, seed: int) -> np.ndarray:
-    """Mean AP in resamples of the items: float32 (seeds, N, K), labels (N, K) -> float64 (num_resamples, seeds).
+def around(by_seed: np.ndarray, values: np.ndarray, *, num_items: int, confidence: float, seed: int) -> Comparison:
+    """The same of any value, such as a gain in mean average precision, whose resamples over items are known by seed.
 
-    The same `seed` gives the same resamples to all runs, which pairs them. Classes without a positive item in a
-    resample are left out of its mean; without any it is NaN.
-    """
-    num_items = len(labels)
-    at_once = max(1, min(RESAMPLES, COUNTS // num_items))
-    starts = range(0, num_resamples, at_once)
-
-    def some(start: int) -> np.ndarray:
-        rng = generator(seed, "bootstrap items", start)
-        size = min(at_once, num_resamples - start)
-        return _mean_ap(rng.multinomial(num_items, np.full(num_items, 1 / num_items), size), probs, labels)
-
-    with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
-        return np.concatenate(list(pool.map(some, starts)))
-
-
-def _mean_ap(counts: np.ndarray, probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """counts: how often each item was drawn, (R, N) -> (R, seeds)."""
-    total = np.zeros((len(counts), len(probs)))
-    there = np.zeros((len(counts), 1))
-    for k in range(labels.shape[1]):
-        known, positive = ~np.isnan(labels[:, k]), labels[:, k] == 1
-        drawn = counts[:, known]
-        found = np.stack([average_precision(p[known, k], positive[known], drawn) for p in probs], 1)  # (R, seeds)
-        total += np.nan_to_num(found)
-        there += ~np.isnan(found[:, :1])  # the same of all seeds: positives decide
-    return np.divide(total, there, out=np.full(total.shape, np.nan), where=there > 0)
-
-
-def around(by_seed: np.ndarray, value: float, *, num_items: int, confidence: float, seed: int) -> Verdict:
-    """The interval of a value, such as a gain, whose resamples over items are known of each seed (`paired_bootstrap`).
-
-    by_seed: float64 (R, seeds); rows that are NaN are left out. value: of all items, the mean over the seeds.
+    by_seed: float64 (R, seeds), see resampling.py; rows that are NaN are left out. values: (seeds,), of all items.
     """
     rows = by_seed[~np.isnan(by_seed).any(1)]
-    return _concluded(rows, value, num_items=num_items, confidence=confidence, rng=generator(seed, "bootstrap seeds"))
+    return _over_seeds(rows, values, num_items=num_items, confidence=confidence, rng=generator(seed, "bootstrap seeds"))
 
 
-def _concluded(
-    by_seed: np.ndarray, gain: float, *, num_items: int, confidence: float, rng: np.random.Generator
-) -> Verdict:
-    """Draw seeds beside the items that were drawn, widen what few seeds say, and take the quantiles."""
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values of one family of comparisons, adjusted by Holm (1979): their family-wise error rate is controlled."""
+    order = np.argsort(p_values, kind="stable")
+    steps = np.array(p_values)[order] * (len(p_values) - np.arange(len(p_values)))
+    out = np.empty(len(p_values))
+    out[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return out.tolist()
+
+
+def mcnemar(run: np.ndarray, baseline: np.ndarray) -> float:
+    """The exact McNemar test (1947) of one seed's answers, bool (N,) each: its two-sided p-value; 1 without a pair that
+    differs."""
+    better, worse = int((run & ~baseline).sum()), int((~run & baseline).sum())
+    return float(stats.binomtest(better, better + worse).pvalue) if better + worse else 1.0
+
+
+def _over_seeds(
+    by_seed: np.ndarray, values: np.ndarray, *, num_items: int, confidence: float, rng: np.random.Generator
+) -> Comparison:
+    """Draw seeds beside the items that were drawn; by_seed: (R, seeds), values: (seeds,)."""
     num_resamples, num_seeds = by_seed.shape
-    drawn_seeds = max(1, num_seeds - 1)
-    weights = rng.multinomial(drawn_seeds, np.full(num_seeds, 1 / num_seeds), num_resamples)  # (R, seeds)
-    gains = (by_seed * weights).sum(1) / drawn_seeds
-    item_variance = float(by_seed.mean(1).var())
-    seed_variance = max(0.0, float(gains.var()) - item_variance)
-    gains = gain + (gains - gain) * _widening(seed_variance, item_variance, num_seeds, num_items, confidence)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(gains, [tail, 1 - tail])
-    return Verdict(gain=gain, low=float(low), high=float(high))
+    value = float(values.mean())
+    weights = rng.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), num_resamples)  # (R, seeds)
+    drawn = (by_seed * weights).sum(1) / num_seeds
+    variance, freedom = _crossed(by_seed, values, num_items)
+    spread = float(drawn.std())
+    scale = np.sqrt(variance) / spread if spread else 0.0
+    return Comparison(value, np.sort(value + (drawn - value) * scale), freedom, confidence)
 
 
-def _widening(seed_variance: float, item_variance: float, num_seeds: int, num_items: int, confidence: float) -> float:
-    """t / z at Satterthwaite's degrees of freedom of the sum of the two variances; 1 where there is only one seed."""
-    total = seed_variance + item_variance
-    if num_seeds == 1 or total == 0:
-        return 1.0
-    share = seed_variance / total
-    freedom = 1 / (share**2 / (num_seeds - 1) + (1 - share) ** 2 / max(1, num_items - 1))
-    upper = (1 + confidence) / 2
-    return float(stats.t.ppf(upper, freedom) / stats.norm.ppf(upper))
+def _crossed(by_seed: np.ndarray, values: np.ndarray, num_items: int) -> tuple[float, float]:
+    """The variance of a mean over S seeds crossed with N items, and its degrees of freedom.
+
+    Items alone, all seeds together: b. A seed's value varies by what is its own and by chance in which items it gets
+    right, c, which is in b already: (s^2 - c)+ / S is added, with c = (a - b) S / (S - 1) from the mean variance a of
+    one seed's resamples. In terms of mean squares this is (MS_items + (MS_seeds - MS_both)+) / (S N). The freedom is
+    Satterthwaite's of b (N - 1) and s^2 / S (S - 1), at least S - 1, and 1 of two seeds, of which his rule expects too
+    much; infinite of one seed.
+    """
+    num_seeds = len(values)
+    b = float(by_seed.mean(1).var())
+    if num_seeds == 1:
+        return b, float("inf")
+    a, s2 = float(by_seed.var(0).mean()), float(values.var(ddof=1))
+    c = (a - b) * num_seeds / (num_seeds - 1)
+    variance = b + max(0.0, s2 - c) / num_seeds
+    if num_seeds == 2:
+        return variance, 1.0
+    below = (s2 / num_seeds) ** 2 / (num_seeds - 1) + b**2 / max(1, num_items - 1)
+    return variance, max(num_seeds - 1.0, variance**2 / below) if below else float("inf")

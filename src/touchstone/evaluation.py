@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from touchstone import label_scores
+from touchstone.compare import INCONCLUSIVE, holm
 from touchstone.ensembles import decider, sound
 from touchstone.measures import Measure
 from touchstone.params import Params
 from touchstone.scores import per_class_accuracy
-from touchstone.sections import Compare, Ensemble
+from touchstone.sections import Compare, Ensemble, Transform
 from touchstone.thresholds import choose
 
 DIGITS = 5  # decimals in metrics files: below that is noise, and rounding keeps diffs clean
@@ -23,7 +24,8 @@ class Entry:
     probs: float32 (seeds, N, classes) on test. baseline: the entry it is compared with, "" for none. kind: run or
     ensemble. val: the measure on validation, mean over the seeds; None without a validation split. diverged: of how
     many seeds training diverged; of an ensemble, of which members, where it leaves less than two; "" of none.
-    left_out: members that are. thresholds: (K,), where an image may have several labels.
+    left_out: members that are. thresholds: (K,), where an image may have several labels. family: whose comparisons are
+    judged together, "" for one by itself. control: a run on plain copies, the gain over which is told apart.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Entry:
     diverged: str = ""
     left_out: tuple[str, ...] = ()
     thresholds: np.ndarray | None = field(default=None, repr=False)
+    family: str = ""
+    control: str = ""
 
 
 def entries(
@@ -52,12 +56,17 @@ def entries(
     validation split: the preferred one, or the first), of those that it is made of.
     """
     on_val = {name: measure.value(p, val_labels) for name, p in val.items()} if len(val_labels) else {}
+    copies = copy_arm(params)
     out = []
     for model in params.trained:
         for arm in params.arms:
             name, base = f"{model}-{arm}", params.baseline(model, arm)
             failed = f"{len(diverged[name])} of {_seeds(len(test[name]))}" if diverged[name] else ""
-            out.append(Entry(name, "run", test[name], base, on_val.get(name), failed))
+            entry = Entry(name, "run", test[name], base, on_val.get(name), failed)
+            if arm not in (params.compare.baseline, copies):
+                control = f"{model}-{copies}" if copies else ""
+                entry = replace(entry, family=model, control=control)
+            out.append(entry)
     for name, ensemble in params.ensembles.items():
         out.append(_ensemble(name, ensemble, test[name], on_val, [run for run, seeds in diverged.items() if seeds]))
     if val_labels.ndim == 1:
@@ -66,6 +75,15 @@ def entries(
         replace(entry, thresholds=choose(val[entry.name], val_labels, rule=params.thresholds(entry.name)))
         for entry in out
     ]
+
+
+def copy_arm(params: Params) -> str:
+    """The arm that adds plain copies to the real images: a control that must not help; "" where there is none."""
+    for name, arm in params.arms.items():
+        plain = all(params.transforms.get(addition) == Transform() for addition in arm.add)
+        if arm.real and arm.add and plain and name != params.compare.baseline:
+            return name
+    return ""
 
 
 def _ensemble(name: str, ensemble: Ensemble, probs: np.ndarray, on_val: dict[str, float], diverged: list[str]) -> Entry:
@@ -79,12 +97,13 @@ def _ensemble(name: str, ensemble: Ensemble, probs: np.ndarray, on_val: dict[str
 
 
 def evaluate(all_entries: list[Entry], measure: Measure) -> dict[str, dict[str, float | str]]:
-    """The metrics file: entry -> scores, and gain, gain_low, gain_high, verdict, baseline where it has a baseline.
+    """The metrics file: entry -> scores and, where it has a baseline, what comparing them says (see `_compared`).
 
     Where training of either diverged there is no gain, and the verdict is `diverged`: an average over the seeds that
     survived would be of other seeds than the baseline's.
     """
     by_name = {entry.name: entry for entry in all_entries}
+    verdicts = _verdicts(all_entries, by_name, measure)
     metrics: dict[str, dict[str, float | str]] = {}
     for entry in all_entries:
         row: dict[str, float | str] = {**measure.scores(entry.probs, entry.thresholds)}
@@ -93,19 +112,48 @@ def evaluate(all_entries: list[Entry], measure: Measure) -> dict[str, dict[str, 
         row |= {"diverged": entry.diverged} if entry.diverged else {}
         row |= {"left_out": ", ".join(entry.left_out)} if entry.left_out else {}
         if entry.baseline:
-            row |= {"baseline": entry.baseline} | _compared(entry, by_name[entry.baseline], measure)
+            row |= {"baseline": entry.baseline} | verdicts[entry.name]
         metrics[entry.name] = {
             key: round(value, DIGITS) if isinstance(value, float) else value for key, value in sorted(row.items())
         }
     return metrics
 
 
-def _compared(entry: Entry, baseline: Entry, measure: Measure) -> dict[str, float | str]:
-    """verdict and, where both were trained to the end, gain, gain_low, gain_high."""
+def _verdicts(
+    all_entries: list[Entry], by_name: dict[str, Entry], measure: Measure
+) -> dict[str, dict[str, float | str]]:
+    """Of each entry with a baseline what comparing them says.
+
+    The arms of a model are judged together: each helps or hurts where its p-value, adjusted by Holm for all of them,
+    says so, too.
+    """
+    rows = {entry.name: _compared(entry, by_name, measure) for entry in all_entries if entry.baseline}
+    for family in dict.fromkeys(entry.family for entry in all_entries if entry.family):
+        members = [e.name for e in all_entries if e.family == family and "gain_p" in rows.get(e.name, {})]
+        for name, p in zip(members, holm([float(rows[name]["gain_p"]) for name in members]), strict=True):
+            rows[name]["gain_p_holm"] = p
+            if p > 1 - measure.confidence:
+                rows[name]["verdict"] = INCONCLUSIVE
+    return rows
+
+
+def _compared(entry: Entry, by_name: dict[str, Entry], measure: Measure) -> dict[str, float | str]:
+    """verdict and, where both were trained to the end: gain with its interval gain_low, gain_high, its p-value gain_p,
+    gain_chance (probability of improvement), gain_detectable; exact_p, where there is one; control and its gain."""
+    baseline = by_name[entry.baseline]
     if entry.diverged or baseline.diverged:
         return {"verdict": "diverged"}
     found = measure.compared(entry.probs, baseline.probs)
-    return {"gain": found.gain, "gain_low": found.low, "gain_high": found.high, "verdict": found.word}
+    row: dict[str, float | str] = {"gain": found.value, "gain_low": found.low, "gain_high": found.high}
+    row |= {"gain_p": found.p_value, "gain_chance": found.chance, "gain_detectable": found.detectable}
+    row |= {"verdict": found.word}
+    exact = measure.exact_p(entry.probs, baseline.probs)
+    row |= {} if exact is None else {"exact_p": exact}
+    if entry.control and not by_name[entry.control].diverged:
+        over = measure.compared(entry.probs, by_name[entry.control].probs)
+        row |= {"control": entry.control, "control_gain": over.value}
+        row |= {"control_gain_low": over.low, "control_gain_high": over.high}
+    return row
 
 
 def _seeds(count: int) -> str:

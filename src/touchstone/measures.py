@@ -7,15 +7,17 @@ import numpy as np
 
 from touchstone import label_scores, scores
 from touchstone.average_precision import mean_average_precision
-from touchstone.compare import Verdict, around, paired_bootstrap, resampled_map
+from touchstone.compare import Comparison, around, mcnemar, paired_bootstrap
+from touchstone.resampling import resampled
 from touchstone.sections import Compare
 
 
 class Measure(Protocol):
-    """key: its name in metrics files. labels: of the test images."""
+    """key: its name in metrics files. labels: of the test images. confidence: of intervals."""
 
     key: str
     labels: np.ndarray
+    confidence: float
 
     def value(self, probs: np.ndarray, labels: np.ndarray) -> float:
         """The mean over the seeds, of any images; what selection looks at."""
@@ -23,8 +25,11 @@ class Measure(Protocol):
     def scores(self, probs: np.ndarray, thresholds: np.ndarray | None) -> dict[str, float]:
         """All scores on the test images. thresholds: (K,), where an image may have several labels."""
 
-    def compared(self, run: np.ndarray, baseline: np.ndarray) -> Verdict:
+    def compared(self, run: np.ndarray, baseline: np.ndarray) -> Comparison:
         """The gain of a run over its baseline, paired by seeds and test images."""
+
+    def exact_p(self, run: np.ndarray, baseline: np.ndarray) -> float | None:
+        """The p-value of an exact test, where there is one."""
 
 
 class Accuracy:
@@ -33,7 +38,7 @@ class Accuracy:
     key = "accuracy"
 
     def __init__(self, labels: np.ndarray, compare: Compare, *, seed: int) -> None:
-        self.labels = labels
+        self.labels, self.confidence = labels, compare.confidence
         self._how: dict[str, Any] = {
             "num_resamples": compare.num_resamples,
             "confidence": compare.confidence,
@@ -46,8 +51,13 @@ class Accuracy:
     def scores(self, probs: np.ndarray, thresholds: np.ndarray | None) -> dict[str, float]:
         return scores.score(probs, self.labels)
 
-    def compared(self, run: np.ndarray, baseline: np.ndarray) -> Verdict:
+    def compared(self, run: np.ndarray, baseline: np.ndarray) -> Comparison:
         return paired_bootstrap(*(scores.correct(probs, self.labels) for probs in (run, baseline)), **self._how)
+
+    def exact_p(self, run: np.ndarray, baseline: np.ndarray) -> float | None:
+        """McNemar's, of one seed each."""
+        one, other = (scores.correct(probs, self.labels) for probs in (run, baseline))
+        return mcnemar(one[0], other[0]) if len(one) == len(other) == 1 else None
 
 
 class MeanAP:
@@ -57,34 +67,43 @@ class MeanAP:
 
     def __init__(self, labels: np.ndarray, compare: Compare, *, seed: int) -> None:
         self.labels, self.compare, self.seed = labels, compare, seed
+        self.confidence = compare.confidence
         self._known: dict[bytes, np.ndarray] = {}
 
     def value(self, probs: np.ndarray, labels: np.ndarray) -> float:
-        return float(np.mean([mean_average_precision(p, labels) for p in probs]))
+        return float(_each_seed(probs, labels).mean())
 
     def scores(self, probs: np.ndarray, thresholds: np.ndarray | None) -> dict[str, float]:
         """With map_low and map_high, the ends of the interval of the mean AP itself."""
         if thresholds is None:
             raise ValueError("thresholds: got None, expected one a class")
+        own = self._around(self._resampled(probs), _each_seed(probs, self.labels))
         found = label_scores.score(probs, self.labels, thresholds, self.compare)
-        around = self._verdict(self._resampled(probs), found["map"])
-        return found | {"map_low": around.low, "map_high": around.high}
+        return found | {"map_low": own.low, "map_high": own.high}
 
-    def compared(self, run: np.ndarray, baseline: np.ndarray) -> Verdict:
-        gain = self.value(run, self.labels) - self.value(baseline, self.labels)
-        return self._verdict(self._resampled(run) - self._resampled(baseline), gain)
+    def compared(self, run: np.ndarray, baseline: np.ndarray) -> Comparison:
+        gains = _each_seed(run, self.labels) - _each_seed(baseline, self.labels)
+        return self._around(self._resampled(run) - self._resampled(baseline), gains)
 
-    def _verdict(self, by_seed: np.ndarray, value: float) -> Verdict:
+    def exact_p(self, run: np.ndarray, baseline: np.ndarray) -> float | None:
+        return None
+
+    def _around(self, by_seed: np.ndarray, values: np.ndarray) -> Comparison:
         how: dict[str, Any] = {"confidence": self.compare.confidence, "seed": self.seed}
-        return around(by_seed, value, num_items=len(self.labels), **how)
+        return around(by_seed, values, num_items=len(self.labels), **how)
 
     def _resampled(self, probs: np.ndarray) -> np.ndarray:
         """(R, seeds); a run is compared with several others, its resamples are counted once."""
         key = hashlib.sha256(probs.tobytes()).digest()
         if key not in self._known:
             how: dict[str, Any] = {"num_resamples": self.compare.num_resamples, "seed": self.seed}
-            self._known[key] = resampled_map(probs, self.labels, **how)
+            self._known[key] = resampled("map", probs, self.labels, **how)
         return self._known[key]
+
+
+def _each_seed(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean AP of (seeds, N, K), float64 (seeds,)."""
+    return np.array([mean_average_precision(p, labels) for p in probs])
 
 
 def measure(labels: np.ndarray, compare: Compare, *, seed: int) -> Measure:

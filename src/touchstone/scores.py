@@ -21,7 +21,7 @@ def score(probs: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "macro_f1": _mean(
             f1_score(labels, p.argmax(1), labels=np.unique(labels), average="macro", zero_division=0) for p in probs
         ),
-        "nll": _mean(log_loss(labels, _proper(p), labels=classes) for p in probs),
+        "nll": _mean(log_loss(labels, proper(p), labels=classes) for p in probs),
         "ece": _mean(expected_calibration_error(p, labels) for p in probs),
         "n_test": len(labels),
     }
@@ -49,7 +49,7 @@ def expected_calibration_error(probs: np.ndarray, labels: np.ndarray) -> float:
     return float(value)
 
 
-def _proper(probs: np.ndarray) -> np.ndarray:
+def proper(probs: np.ndarray) -> np.ndarray:
     """float64 rows that sum to 1 to the last bit that log_loss checks."""
     wide = probs.astype(np.float64)
     return wide / wide.sum(1, keepdims=True)

@@ -1,5 +1,7 @@
 """Facts -> tables of text, which the HTML and the Markdown print alike."""
 
+import math
+
 import pandas as pd
 
 from touchstone.model_sections import Finetune, Model, Phase
@@ -178,6 +180,25 @@ def _scores(facts: Facts) -> tuple[list[str], list[list[str]]]:
         row += [percent(entry.value("macro_f1"))]
         rows.append([*row, number(entry.value("nll")), number(entry.value("ece"))])
     return ["accuracy %", "sd", "val %", "macro F1 %", "NLL", "ECE"], rows
+
+
+def comparisons(facts: Facts) -> Table:
+    """Every gain: its p-values, its chance, what could have been seen, and the gain over plain copies."""
+    compared = [entry for entry in facts.entries if not math.isnan(entry.value("gain"))]
+    exact = any("exact_p" in entry.scores for entry in compared)
+    over = next((str(entry.scores["control"]) for entry in compared if "control" in entry.scores), "")
+    header = ["run or ensemble", "gain, points", "p", "p by Holm"] + (["McNemar's p"] if exact else [])
+    header += ["chance of a gain %", "detectable gain"]
+    header += [f"over {over.rsplit('-', 1)[1]}", f"{confidence(facts.params)} interval"] if over else []
+    rows = []
+    for entry in compared:
+        row = [entry.name, points(entry.value("gain")), number(entry.value("gain_p"), 4)]
+        row += [number(entry.value("gain_p_holm"), 4)] + ([number(entry.value("exact_p"), 4)] if exact else [])
+        row += [percent(entry.value("gain_chance"), 1), percent(entry.value("gain_detectable"))]
+        row += [points(entry.value("control_gain")), interval(entry, "control_gain")] if over else []
+        rows.append([*row, _verdict(entry)])
+    verdicts = {(i, len(header)): entry.word for i, entry in enumerate(compared) if entry.word}
+    return Table("l" + "r" * (len(header) - 1) + "l", [*header, "verdict"], rows, verdicts)
 
 
 def _verdict(entry: Scored) -> str:

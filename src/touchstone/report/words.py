@@ -47,11 +47,11 @@ def listing(items: Sequence[str]) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
-def interval(entry: Scored) -> str:
+def interval(entry: Scored, key: str = "gain") -> str:
     """`+1.69 to +4.33`, or an en dash where nothing is compared."""
-    if math.isnan(entry.value("gain")):
+    if math.isnan(entry.value(key)):
         return "–"
-    return f"{points(entry.value('gain_low'))} to {points(entry.value('gain_high'))}"
+    return f"{points(entry.value(f'{key}_low'))} to {points(entry.value(f'{key}_high'))}"
 
 
 def confidence(params: Params) -> str:
@@ -89,7 +89,8 @@ def run_sentences(facts: Facts) -> list[list[Fragment]]:
             )
             continue
         before = " is " if word == "inconclusive" else " "
-        how = f" ({points(entry.value('gain'))} points, {confidence(facts.params)} interval {interval(entry)})"
+        share = confidence(facts.params)
+        how = f" ({points(entry.value('gain'))} points, {share} interval {interval(entry)}{_seen(entry)})"
         out.append(
             [Fragment(entry.name, "name"), Fragment(before), Fragment(word, word), Fragment(f" against {other}{how}.")]
         )
@@ -129,7 +130,13 @@ def _effect(entry: Scored, params: Params, *, first: bool) -> str:
     if entry.verdict == "diverged":
         return f"{entry.model} ({entry.scores.get('diverged', 'its baseline')})"
     unit, kind = (" points", f"{confidence(params)} interval ") if first else ("", "")
-    return f"{entry.model} ({points(entry.value('gain'))}{unit}, {kind}{interval(entry)})"
+    return f"{entry.model} ({points(entry.value('gain'))}{unit}, {kind}{interval(entry)}{_seen(entry)})"
+
+
+def _seen(entry: Scored) -> str:
+    """Of what is inconclusive, the smallest gain that would have been seen."""
+    least = entry.value("gain_detectable")
+    return "" if entry.verdict != "inconclusive" or math.isnan(least) else f", detectable {percent(least, 1)}"
 
 
 def beside(entry: Scored, facts: Facts) -> str:
@@ -174,7 +181,23 @@ def basis(facts: Facts) -> str:
     return (
         f"{what if others else ''}{also if runs else ''}"
         f"Points are percentage points of {_measured(facts)}; a gain above 0 favours the {subject}. "
-        f"{an} {subject} helps or hurts where the whole {confidence(params)} interval lies on one side of 0."
+        f"{an} {subject} helps or hurts where the whole {confidence(params)} interval lies on one side of 0"
+        f"{_holm(facts)}.{_told(facts)}"
+    )
+
+
+def _holm(facts: Facts) -> str:
+    if not any("gain_p_holm" in entry.scores for entry in facts.entries):
+        return ""
+    level = f"{100 * (1 - facts.params.compare.confidence):g} %"
+    return f" and, of all arms of a model together, its p-value adjusted by Holm is at most {level}"
+
+
+def _told(facts: Facts) -> str:
+    if not any(entry.verdict == "inconclusive" and "gain_detectable" in entry.scores for entry in facts.entries):
+        return ""
+    return (
+        " Inconclusive is not no effect: a true gain as large as the detectable one would be seen four times in five."
     )
 
 

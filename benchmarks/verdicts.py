@@ -1,0 +1,70 @@
+"""How often verdicts are right: simulated studies, of which the truth is known.
+
+    python benchmarks/verdicts.py --studies 1000 --jobs 2
+
+Each study has a baseline and five arms of accuracy .8 on average, with rates that differ by SD from seed to seed;
+items are hard or easy to all runs alike. coverage: the share of 95 % intervals that hold the true gain of 2 points of a
+sixth arm, width: their mean half-width in points. false: the share of studies without any effect in which at least one
+of the five arms helps or hurts, as Holm's rule and the interval say together; alone: as the intervals alone would.
+"""
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+import numpy as np
+from scipy import stats
+
+from touchstone.compare import holm, paired_bootstrap
+
+RATE, GAIN, SD, SHARED, NUM_ARMS, ALPHA = 0.8, 0.02, 0.008, 0.8, 5, 0.05
+SEEDS, ITEMS = (3, 5, 10), (200, 1000, 10000)
+
+
+def study(number: int, *, num_seeds: int, num_items: int, num_resamples: int) -> tuple[bool, float, bool, bool]:
+    """Whether the interval holds the true gain, its half-width, whether there is a false verdict, and without Holm."""
+    rng = np.random.default_rng([number, num_seeds, num_items])
+    hardness = np.sqrt(SHARED) * rng.normal(size=num_items)
+
+    def answers(rate: float) -> np.ndarray:
+        limit = stats.norm.ppf(rate + rng.normal(0, SD, (num_seeds, 1)))
+        return hardness + np.sqrt(1 - SHARED) * rng.normal(size=(num_seeds, num_items)) < limit
+
+    how = {"num_resamples": num_resamples, "confidence": 1 - ALPHA, "seed": number}
+    baseline = answers(RATE)
+    better = paired_bootstrap(answers(RATE + GAIN), baseline, **how)
+    others = [paired_bootstrap(answers(RATE), baseline, **how) for _ in range(NUM_ARMS)]
+    told = [arm.word != "inconclusive" for arm in others]
+    together = holm([arm.p_value for arm in others])
+    false = any(word and p <= ALPHA for word, p in zip(told, together, strict=True))
+    return better.low <= GAIN <= better.high, (better.high - better.low) / 2, false, any(told)
+
+
+def cell(num_seeds: int, num_items: int, *, studies: int, num_resamples: int, jobs: int) -> list[float]:
+    """coverage, half-width in points, false verdicts, those of intervals alone."""
+    one = partial(study, num_seeds=num_seeds, num_items=num_items, num_resamples=num_resamples)
+    with ProcessPoolExecutor(jobs) as pool:
+        found = np.array(list(pool.map(one, range(studies), chunksize=10)), float)
+    return (found.mean(0) * [1, 100, 1, 1]).tolist()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--studies", type=int, default=1000)
+    parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    print("| seeds | test images | coverage | half-width, points | false, of 5 arms | alone |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: |")
+    for num_seeds in SEEDS:
+        for num_items in ITEMS:
+            how = {"studies": arguments.studies, "num_resamples": arguments.resamples, "jobs": arguments.jobs}
+            coverage, width, false, alone = cell(num_seeds, num_items, **how)
+            print(
+                f"| {num_seeds} | {num_items:,} | {coverage:.1%} | {width:.2f} | {false:.1%} | {alone:.1%} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

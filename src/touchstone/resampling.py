@@ -1,0 +1,123 @@
+"""Any score in resamples of the test images: (seeds, N, K) probabilities -> (resamples, seeds) values.
+
+A resample is how often each image was drawn, (R, N) counts that sum to N. Every score is written in terms of such
+counts, so that a matrix product scores many resamples at once. The same seed gives the same resamples to all runs,
+which pairs them.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from touchstone.average_precision import average_precision
+from touchstone.scores import BINS, proper
+from touchstone.seeds import generator
+
+AT_ONCE, COUNTS, WORKERS = 250, 2**22, 4  # resamples at a time, at most; counts in them; threads
+Scorer = Callable[[np.ndarray], np.ndarray]  # counts (R, N) -> (R, seeds)
+
+
+def resampled(metric: str, probs: np.ndarray, labels: np.ndarray, *, num_resamples: int, seed: int) -> np.ndarray:
+    """float64 (num_resamples, seeds) of a metric in SCORERS.
+
+    probs: (seeds, N, K). labels: int64 (N,), or (N, K) of several labels an image (labels.py). Rows are NaN where the
+    score of a resample is not defined.
+    """
+    score, num_items = SCORERS[metric](probs, labels), len(labels)
+
+    def some(block: tuple[int, int]) -> np.ndarray:
+        return score(drawn(num_items, *block, seed=seed))
+
+    with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
+        return np.concatenate(list(pool.map(some, _blocks(num_items, num_resamples))))
+
+
+def drawn(num_items: int, start: int, size: int, *, seed: int) -> np.ndarray:
+    """float32 (size, num_items): how often each item is in the resamples from number `start` on."""
+    rng = generator(seed, "bootstrap items", start)
+    picked = rng.integers(0, num_items, (size, num_items), dtype=np.int32)
+    picked += np.arange(size, dtype=np.int32)[:, None] * num_items
+    return np.bincount(picked.ravel(), minlength=size * num_items).reshape(size, num_items).astype(np.float32)
+
+
+def _blocks(num_items: int, num_resamples: int) -> Iterator[tuple[int, int]]:
+    """(start, size) of the resamples that are made together."""
+    size = max(1, min(AT_ONCE, COUNTS // num_items))
+    for start in range(0, num_resamples, size):
+        yield start, min(size, num_resamples - start)
+
+
+def _mean_of_items(values: np.ndarray) -> Scorer:
+    """values: (seeds, N)."""
+    columns = np.ascontiguousarray(values.T, np.float32)  # (N, seeds)
+    return lambda counts: (counts @ columns).astype(np.float64) / len(columns)
+
+
+def _accuracy(probs: np.ndarray, labels: np.ndarray) -> Scorer:
+    return _mean_of_items(probs.argmax(2) == labels)
+
+
+def _nll(probs: np.ndarray, labels: np.ndarray) -> Scorer:
+    rows = np.arange(len(labels))
+    tiny = np.finfo(np.float64).eps  # as scikit-learn clips
+    return _mean_of_items(np.stack([-np.log(np.maximum(proper(p)[rows, labels], tiny)) for p in probs]))
+
+
+def _macro_f1(probs: np.ndarray, labels: np.ndarray) -> Scorer:
+    """Over classes that the test images have, as `scores.score`: a class that a resample lacks counts 0 there."""
+    num_classes = probs.shape[2]
+    actual = np.eye(num_classes, dtype=np.float32)[labels]  # (N, K)
+    known = np.unique(labels)
+    predicted = [np.eye(num_classes, dtype=np.float32)[p.argmax(1)] for p in probs]
+
+    def score(counts: np.ndarray) -> np.ndarray:
+        there, out = counts @ actual, []
+        for chosen in predicted:
+            total = there + counts @ chosen
+            f1 = np.divide(2 * (counts @ (actual * chosen)), total, out=np.zeros_like(total), where=total > 0)
+            out.append(f1[:, known].mean(1, dtype=np.float64))
+        return np.stack(out, 1)
+
+    return score
+
+
+def _ece(probs: np.ndarray, labels: np.ndarray) -> Scorer:
+    """Over 15 equal bins of confidence, as torchmetrics has them: open below, closed above."""
+    gaps = []
+    for p in probs:
+        confidence = p.max(1)
+        place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+        gap = (p.argmax(1) == labels) - confidence
+        gaps.append(np.eye(BINS, dtype=np.float32)[place] * gap[:, None].astype(np.float32))  # (N, bins)
+
+    def score(counts: np.ndarray) -> np.ndarray:
+        return np.stack([np.abs(counts @ gap).sum(1, dtype=np.float64) for gap in gaps], 1) / len(labels)
+
+    return score
+
+
+def _map(probs: np.ndarray, labels: np.ndarray) -> Scorer:
+    """Mean average precision over the classes that have a positive item in the resample."""
+    each = [(np.flatnonzero(~np.isnan(labels[:, k])), labels[:, k] == 1) for k in range(labels.shape[1])]
+
+    def score(counts: np.ndarray) -> np.ndarray:
+        total, there = np.zeros((len(counts), len(probs))), np.zeros((len(counts), 1))
+        for k, (known, positive) in enumerate(each):
+            found = np.stack([average_precision(p[known, k], positive[known], counts[:, known]) for p in probs], 1)
+            total += np.nan_to_num(found)
+            there += ~np.isnan(found[:, :1])  # the same of all seeds: positives decide
+        return np.divide(total, there, out=np.full(total.shape, np.nan), where=there > 0)
+
+    return score
+
+
+SCORERS: dict[str, Callable[[np.ndarray, np.ndarray], Scorer]] = {
+    "accuracy": _accuracy,
+    "macro_f1": _macro_f1,
+    "nll": _nll,
+    "ece": _ece,
+    "map": _map,
+}
+LOWER_IS_BETTER = ("nll", "ece")

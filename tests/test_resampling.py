@@ -1,0 +1,56 @@
+"""Scores in resamples against scores of the images repeated as often as they were drawn."""
+
+import numpy as np
+import pytest
+
+from touchstone.average_precision import mean_average_precision
+from touchstone.resampling import SCORERS, drawn, resampled
+from touchstone.scores import score
+
+N, SEEDS, CLASSES = 70, 2, 4
+
+
+def made() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES - 1, N)  # of the last class no image is there
+    logits = rng.normal(size=(SEEDS, N, CLASSES)) + 1.5 * np.eye(CLASSES)[labels]
+    probs = np.exp(logits) / np.exp(logits).sum(2, keepdims=True)
+    return probs.astype(np.float32), labels
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "nll", "ece"])
+def test_every_image_once_is_the_score_itself(metric: str) -> None:
+    probs, labels = made()
+    found = SCORERS[metric](probs, labels)(np.ones((1, N), np.float32))
+    assert found.mean() == pytest.approx(score(probs, labels)[metric], abs=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "nll", "ece"])
+def test_a_resample_is_scored_as_the_images_it_holds(metric: str) -> None:
+    probs, labels = made()
+    found = resampled(metric, probs, labels, num_resamples=300, seed=3)
+    assert found.shape == (300, SEEDS)
+    for start, r in ((0, 0), (0, 249), (250, 17)):
+        counts = drawn(N, start, 250 if start == 0 else 50, seed=3)[r]
+        assert counts.sum() == N
+        rows = np.repeat(np.arange(N), counts.astype(int))
+        if set(labels[rows]) == set(labels):  # else macro F1 is of fewer classes there
+            expected = score(probs[:, rows], labels[rows])[metric]
+            assert found[start + r].mean() == pytest.approx(expected, abs=1e-5)
+
+
+def test_several_labels() -> None:
+    probs, single = made()
+    labels = np.eye(CLASSES, dtype=np.float32)[single]
+    labels[:9, 0] = np.nan
+    found = resampled("map", probs, labels, num_resamples=20, seed=5)
+    rows = np.repeat(np.arange(N), drawn(N, 0, 20, seed=5)[7].astype(int))
+    assert found[7].tolist() == pytest.approx([mean_average_precision(p[rows], labels[rows]) for p in probs], abs=1e-9)
+
+
+def test_draws_are_even_and_the_same_for_all_runs() -> None:
+    counts = drawn(50, 0, 2000, seed=1)
+    assert (counts.sum(1) == 50).all()
+    assert counts.mean(0) == pytest.approx(np.ones(50), abs=0.1)
+    assert counts.var() == pytest.approx(1 - 1 / 50, abs=0.05)
+    assert np.array_equal(counts, drawn(50, 0, 2000, seed=1))
