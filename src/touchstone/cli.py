@@ -35,6 +35,14 @@ def main(argv: list[str] | None = None) -> None:
     train.add_argument("-j", "--jobs", type=int, default=2)
     train.set_defaults(command=_train)
 
+    compare = commands.add_parser("compare", help="two revisions or experiments, by their kept predictions")
+    compare.add_argument("before", nargs="?", default="HEAD", metavar="REV_A", help="default: HEAD")
+    compare.add_argument("after", nargs="?", default="workspace", metavar="REV_B", help="default: workspace")
+    form = compare.add_mutually_exclusive_group()
+    form.add_argument("--md", action="store_true", help="Markdown, for a pull request")
+    form.add_argument("--json", action="store_true", help="everything, unrounded")
+    compare.set_defaults(command=_compare)
+
     verify = commands.add_parser("verify", help="hash all outputs again and name what is not as dvc.lock says")
     verify.set_defaults(command=_verify)
 
@@ -89,6 +97,17 @@ def _train(arguments: argparse.Namespace) -> None:
     settings = params.load()
     runs = [run for name in settings.models for run in settings.runs_of(name)]  # finetunes come after them
     train_runs(runs, jobs=max(1, arguments.jobs), gpus=visible_gpus())
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from touchstone import revision_text
+    from touchstone.revisions import compare, read
+
+    settings = params.load()
+    before, after = (read(Path.cwd(), rev) for rev in (arguments.before, arguments.after))
+    found = compare(before, after, settings.compare, seed=settings.seed)
+    write = revision_text.markdown if arguments.md else revision_text.as_json if arguments.json else revision_text.text
+    print(write(found))
 
 
 def _verify(arguments: argparse.Namespace) -> None:
