@@ -2,14 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from touchstone import params
-from touchstone.ensembles import combine, decider, sound
+from touchstone.ensembles import combine, decider, found_weights, sound
 from touchstone.imageset import read_table, replaced
 from touchstone.labels import encode
+from touchstone.measures import measure
 from touchstone.probs import load_diverged, load_probs, predictions
 from touchstone.stage import run
 from touchstone.thresholds import choose
@@ -30,12 +32,17 @@ def main() -> None:
             chosen = sound(ensemble.members, diverged)
             members = {split: load_probs(PROBS, chosen, split) for split in ("val", "test", "unlabelled")}
             votes, own = None, None
+            judge = measure(labels, settings.compare, seed=settings.seed)
+            how: Any = {"name": name, "score": lambda probs, judge=judge: judge.value(probs, labels)}
+            weights = found_weights(ensemble.rule, members["val"], labels, **how)
+            if weights is not None:
+                (folder / name / "weights.json").write_text(json.dumps(weights, indent=2) + "\n")
             if labels.ndim == 2:
                 votes = {run: choose(p, labels, rule=ensemble.thresholds) for run, p in members["val"].items()}
             probs = {}
             for split, found in members.items():
                 prefer = decider(chosen, ensemble.prefer)
-                probs[split] = combine(ensemble.rule, found, prefer=prefer, thresholds=votes)
+                probs[split] = combine(ensemble.rule, found, prefer=prefer, thresholds=votes, weights=weights)
                 np.save(folder / name / f"{split}.npy", probs[split])
             if labels.ndim == 2:
                 own = choose(probs["val"], labels, rule=settings.thresholds(name))

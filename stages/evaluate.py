@@ -1,10 +1,11 @@
-"""Probs x labels -> metrics/metrics.json, data/plots/{confusion,classes,precision_recall}/<name>.csv."""
+"""Probs x labels -> metrics/metrics.json, data/plots/<kind>/<name>.csv."""
 
 import json
 from pathlib import Path
 
 from touchstone import params
-from touchstone.evaluation import entries, evaluate, plots
+from touchstone.entries import entries
+from touchstone.evaluation import evaluate, plots
 from touchstone.imageset import read_table, replaced
 from touchstone.labels import encode
 from touchstone.measures import measure
@@ -23,11 +24,10 @@ def main() -> None:
     judge = measure(labels["test"], settings.compare, seed=settings.seed)
     every = entries(settings, test, val, labels["val"], diverged, measure=judge)
     with replaced(DATA / "plots") as folder:
-        for kind in ("confusion", "classes", "precision_recall"):
+        for kind in ("confusion", "classes", "precision_recall", "reliability"):
             (folder / kind).mkdir()
-        for entry in every:
-            for kind, table in plots(entry, labels["test"], meta["classes"], settings.compare).items():
-                table.to_csv(folder / kind / f"{entry.name}.csv", index=False)
+        for kind, name, table in plots(every, labels["test"], meta["classes"], settings.compare, seed=settings.seed):
+            table.to_csv(folder / kind / f"{name}.csv", index=False)
     Path("metrics").mkdir(exist_ok=True)
     text = json.dumps(evaluate(every, judge), indent=2, sort_keys=True)
     Path("metrics/metrics.json").write_text(text + "\n")

@@ -5,8 +5,8 @@ from scipy import stats
 from conftest import ROOT
 from touchstone import params, yaml12
 from touchstone.compare import Comparison, holm, mcnemar
+from touchstone.entries import entries as every_entry
 from touchstone.evaluation import class_table, confusion_table
-from touchstone.evaluation import entries as every_entry
 from touchstone.evaluation import evaluate as evaluated
 from touchstone.measures import measure
 from touchstone.params import Params

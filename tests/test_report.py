@@ -11,8 +11,9 @@ import pytest
 
 from touchstone import ensembles, params
 from touchstone.arms import manifest
+from touchstone.entries import entries
 from touchstone.errors import TouchstoneError
-from touchstone.evaluation import class_table, confusion_table, entries, evaluate
+from touchstone.evaluation import evaluate, plots
 from touchstone.figures import save_with_sheet
 from touchstone.imageset import class_indices, load
 from touchstone.measures import measure
@@ -174,10 +175,9 @@ def _evaluate(root: Path, settings: params.Params) -> None:
     val, test = (load_all(data, settings, split) for split in ("val", "test"))
     judge = measure(labels["test"], settings.compare, seed=settings.seed)
     every = entries(settings, test, val, labels["val"], load_diverged(data / "probs", settings.runs), measure=judge)
-    for kind, table in (("confusion", confusion_table), ("classes", class_table)):
-        (data / "plots" / kind).mkdir(parents=True)
-        for entry in every:
-            table(entry, labels["test"], CLASSES).to_csv(data / f"plots/{kind}/{entry.name}.csv", index=False)
+    for kind, name, table in plots(every, labels["test"], CLASSES, settings.compare, seed=settings.seed):
+        (data / "plots" / kind).mkdir(parents=True, exist_ok=True)
+        table.to_csv(data / f"plots/{kind}/{name}.csv", index=False)
     write(root / "metrics/metrics.json", json.dumps(evaluate(every, judge)))
 
 
@@ -231,7 +231,9 @@ def _text(page: str) -> str:
 def test_each_verdict_is_worded_and_grouped(facts: Facts) -> None:
     def entry(verdict: str) -> object:
         scores = {"verdict": verdict, "gain": -0.01, "gain_low": -0.02, "gain_high": 0.0}
-        return type(facts.entries[0])("m-more", "run", f"m_{verdict}", "more", scores, np.eye(2), (), 0, {})
+        return type(facts.entries[0])(
+            "m-more", "run", f"m_{verdict}", "more", scores, np.eye(2), (), 0, {}, pd.DataFrame()
+        )
 
     found = words._clauses([entry(v) for v in ("inconclusive", "hurts", "helps", "helps")], facts.params)
     assert "".join(part.text for part in found) == (
@@ -266,7 +268,7 @@ def test_the_page_asks_nothing_of_any_server(page: str) -> None:
 def test_links_within_the_page_have_targets(page: str) -> None:
     targets = re.findall(r'href="#([^"]+)"', page)
     ids = re.findall(r' id="([^"]+)"', page)
-    assert len(targets) == 13
+    assert len(targets) == 14
     assert set(targets) <= set(ids)
     assert len(ids) == len(set(ids))
     assert page.count("<img ") == len(re.findall(r'<img [^>]*alt="[^"]+"', page)) > 0
@@ -374,7 +376,7 @@ def test_each_phase_of_a_model_is_a_row_and_random_frozen_weights_are_named(fact
 
 def test_markdown_tables_are_well_formed(twin: str) -> None:
     blocks = re.findall(r"(?:^\|.*\n)+", twin, re.MULTILINE)
-    assert len(blocks) == 11
+    assert len(blocks) == 13
     for block in blocks:
         widths = {len(re.split(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(widths) == 1, block

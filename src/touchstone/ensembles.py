@@ -4,8 +4,11 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from touchstone.ensemble_weights import Score, greedy, mixture
 from touchstone.errors import TouchstoneError
 from touchstone.thresholds import decided
+
+DIGITS = 6  # of weights
 
 
 def sound(members: Sequence[str], diverged: Collection[str]) -> list[str]:
@@ -19,9 +22,14 @@ def decider(members: Sequence[str], prefer: str) -> str:
 
 
 def combine(
-    rule: str, members: dict[str, np.ndarray], *, prefer: str, thresholds: dict[str, np.ndarray] | None = None
+    rule: str,
+    members: dict[str, np.ndarray],
+    *,
+    prefer: str,
+    thresholds: dict[str, np.ndarray] | None = None,
+    weights: dict[str, float] | None = None,
 ) -> np.ndarray:
-    """(seeds, N, classes) of each member -> the ensemble's, rule "majority" or "mean".
+    """(seeds, N, classes) of each member -> the ensemble's. weights: each member's, of the rules that find them.
 
     thresholds: each member's (classes,), where an image may have several labels: these are voted on one by one. Raises
     TouchstoneError where the members' shapes differ.
@@ -30,12 +38,41 @@ def combine(
     if len(set(shapes.values())) != 1:
         raise TouchstoneError(f"members of an ensemble differ in shape: {shapes}; run `dvc repro`")
     stack = np.stack(list(members.values()))  # (members, seeds, N, classes)
+    if weights is not None:
+        shares = np.array([weights[name] for name in members])
+        return np.tensordot(shares, stack.astype(np.float64), 1).astype(stack.dtype)
     if rule == "mean":
         return stack.mean(0, dtype=np.float64).astype(stack.dtype)
     if thresholds is not None:
         votes = np.stack([decided(probs, thresholds[name]) for name, probs in members.items()])
         return majority_of_each(votes, decided(members[prefer], thresholds[prefer]))
     return majority(stack, members[prefer])
+
+
+def found_weights(
+    rule: str, members: dict[str, np.ndarray], labels: np.ndarray, *, name: str, score: Score
+) -> dict[str, float] | None:
+    """The weights of members that the rules weighted and greedy find on validation images; None of other rules.
+
+    members: (seeds, N, classes) on validation. score: what greedy selection looks at. Raises TouchstoneError without
+    validation images.
+    """
+    if rule not in ("weighted", "greedy"):
+        return None
+    if not len(labels):
+        raise TouchstoneError(
+            f"ensembles.{name}.rule: {rule} finds weights on validation images, and there are none; set mean, or "
+            "data.val_fraction above 0"
+        )
+    stack = np.stack(list(members.values()))
+    weights = mixture(stack, labels) if rule == "weighted" else greedy(stack, labels, score=score)
+    return dict(zip(members, np.round(weights, DIGITS).tolist(), strict=True))
+
+
+def rotated_means(probs: np.ndarray, count: int) -> np.ndarray:
+    """(seeds, N, classes) -> the same: in the place of each seed the mean over it and the next ones, `count` in all."""
+    wide = probs.astype(np.float64)
+    return np.mean([np.roll(wide, -i, 0) for i in range(count)], 0).astype(probs.dtype)
 
 
 def majority_of_each(votes: np.ndarray, preferred: np.ndarray) -> np.ndarray:

@@ -1,99 +1,22 @@
 """All runs and ensembles, scored and compared with their baselines."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
 from touchstone import label_scores
+from touchstone.calibration import reliability, scaled
+from touchstone.class_gains import class_gains
 from touchstone.compare import INCONCLUSIVE, holm
-from touchstone.ensembles import decider, sound
+from touchstone.ensembles import rotated_means, tied
+from touchstone.entries import Entry
 from touchstone.measures import Measure
-from touchstone.params import Params
 from touchstone.scores import per_class_accuracy
-from touchstone.sections import Compare, Ensemble, Transform
-from touchstone.thresholds import choose
+from touchstone.sections import Compare
+from touchstone.thresholds import decided
 
 DIGITS = 5  # decimals in metrics files: below that is noise, and rounding keeps diffs clean
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A run or an ensemble to be evaluated.
-
-    probs: float32 (seeds, N, classes) on test. baseline: the entry it is compared with, "" for none. kind: run or
-    ensemble. val: the measure on validation, mean over the seeds; None without a validation split. diverged: of how
-    many seeds training diverged; of an ensemble, of which members, where it leaves less than two; "" of none.
-    left_out: members that are. thresholds: (K,), where an image may have several labels. family: whose comparisons are
-    judged together, "" for one by itself. control: a run on plain copies, the gain over which is told apart.
-    """
-
-    name: str
-    kind: str
-    probs: np.ndarray = field(repr=False)
-    baseline: str
-    val: float | None = None
-    diverged: str = ""
-    left_out: tuple[str, ...] = ()
-    thresholds: np.ndarray | None = field(default=None, repr=False)
-    family: str = ""
-    control: str = ""
-
-
-def entries(
-    params: Params,
-    test: dict[str, np.ndarray],
-    val: dict[str, np.ndarray],
-    val_labels: np.ndarray,
-    diverged: dict[str, dict[str, str]],
-    *,
-    measure: Measure,
-) -> list[Entry]:
-    """Every declared run and ensemble, in the file's order; test and val: name -> Probs. diverged: `load_diverged`.
-
-    A run is compared with its model on the baseline arm; on that arm with what compare.against names, and a finetune
-    otherwise with the run it started from. An ensemble is compared with its best member on validation (without a
-    validation split: the preferred one, or the first), of those that it is made of.
-    """
-    on_val = {name: measure.value(p, val_labels) for name, p in val.items()} if len(val_labels) else {}
-    copies = copy_arm(params)
-    out = []
-    for model in params.trained:
-        for arm in params.arms:
-            name, base = f"{model}-{arm}", params.baseline(model, arm)
-            failed = f"{len(diverged[name])} of {_seeds(len(test[name]))}" if diverged[name] else ""
-            entry = Entry(name, "run", test[name], base, on_val.get(name), failed)
-            if arm not in (params.compare.baseline, copies):
-                control = f"{model}-{copies}" if copies else ""
-                entry = replace(entry, family=model, control=control)
-            out.append(entry)
-    for name, ensemble in params.ensembles.items():
-        out.append(_ensemble(name, ensemble, test[name], on_val, [run for run, seeds in diverged.items() if seeds]))
-    if val_labels.ndim == 1:
-        return out
-    return [
-        replace(entry, thresholds=choose(val[entry.name], val_labels, rule=params.thresholds(entry.name)))
-        for entry in out
-    ]
-
-
-def copy_arm(params: Params) -> str:
-    """The arm that adds plain copies to the real images: a control that must not help; "" where there is none."""
-    for name, arm in params.arms.items():
-        plain = all(params.transforms.get(addition) == Transform() for addition in arm.add)
-        if arm.real and arm.add and plain and name != params.compare.baseline:
-            return name
-    return ""
-
-
-def _ensemble(name: str, ensemble: Ensemble, probs: np.ndarray, on_val: dict[str, float], diverged: list[str]) -> Entry:
-    members = sound(ensemble.members, diverged)
-    best = max(members, key=on_val.__getitem__) if on_val else decider(members, ensemble.prefer)
-    left_out = tuple(member for member in ensemble.members if member not in members)
-    failed = "every member" if members[0] in diverged else ""
-    if len(members) == 1:
-        failed = f"every member but {members[0]}"
-    return Entry(name, "ensemble", probs, best, on_val.get(name), failed, left_out)
 
 
 def evaluate(all_entries: list[Entry], measure: Measure) -> dict[str, dict[str, float | str]]:
@@ -109,6 +32,7 @@ def evaluate(all_entries: list[Entry], measure: Measure) -> dict[str, dict[str, 
         row: dict[str, float | str] = {**measure.scores(entry.probs, entry.thresholds)}
         if entry.val is not None:
             row[f"val_{measure.key}"] = entry.val
+        row |= _calibrated(entry, measure) | _joined(entry, by_name, measure)
         row |= {"diverged": entry.diverged} if entry.diverged else {}
         row |= {"left_out": ", ".join(entry.left_out)} if entry.left_out else {}
         if entry.baseline:
@@ -117,6 +41,36 @@ def evaluate(all_entries: list[Entry], measure: Measure) -> dict[str, dict[str, 
             key: round(value, DIGITS) if isinstance(value, float) else value for key, value in sorted(row.items())
         }
     return metrics
+
+
+def _calibrated(entry: Entry, measure: Measure) -> dict[str, float | str]:
+    """temperature, the mean over the seeds, and nll_scaled, ece_scaled with it; nothing without validation images."""
+    if entry.temperature is None:
+        return {}
+    probs = scaled(entry.probs, entry.temperature, multi_label=entry.thresholds is not None)
+    found = {f"{key}_scaled": value for key, value in measure.calibration(probs).items()}
+    return {"temperature": float(entry.temperature.mean()), **found}
+
+
+def _joined(entry: Entry, by_name: dict[str, Entry], measure: Measure) -> dict[str, float | str]:
+    """Of an ensemble: tie_rate of a majority vote, and its gain over as many nets of its best member, where that has
+    as many seeds (equal_gain with its interval)."""
+    row: dict[str, float | str] = {}
+    members = [by_name[name] for name in entry.members]
+    if entry.rule == "majority" and len(members) > 1:
+        row["tie_rate"] = _tie_rate(members)
+    if 1 < len(members) <= len(entry.probs) and not entry.diverged and not by_name[entry.baseline].diverged:
+        found = measure.compared(entry.probs, rotated_means(by_name[entry.baseline].probs, len(members)))
+        row |= {"equal_gain": found.value, "equal_gain_low": found.low, "equal_gain_high": found.high}
+    return row
+
+
+def _tie_rate(members: list[Entry]) -> float:
+    """The share of votes, over seeds and images (and labels), that the preferred member decides."""
+    if members[0].thresholds is None:
+        return float(tied(np.stack([member.probs for member in members])).mean())
+    votes = sum(decided(m.probs, m.thresholds).astype(int) for m in members if m.thresholds is not None)
+    return float((2 * np.asarray(votes) == len(members)).mean())
 
 
 def _verdicts(
@@ -156,18 +110,36 @@ def _compared(entry: Entry, by_name: dict[str, Entry], measure: Measure) -> dict
     return row
 
 
-def _seeds(count: int) -> str:
-    return "1 seed" if count == 1 else f"{count} seeds"
+def plots(
+    every: list[Entry], labels: np.ndarray, classes: list[str], compare: Compare, *, seed: int
+) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """(kind, entry, table) of what `dvc plots` and the report draw: classes, reliability and confusion, or, of several
+    labels, precision_recall."""
+    gains = class_gains(every, labels, classes, compare, seed=seed) if labels.ndim == 1 else {}
+    for entry in every:
+        yield "reliability", entry.name, _reliability(entry, labels)
+        if entry.thresholds is None:
+            table = class_table(entry, labels, classes)
+            yield "classes", entry.name, table.join(gains[entry.name]) if entry.name in gains else table
+            yield "confusion", entry.name, confusion_table(entry, labels, classes)
+        else:
+            table = label_scores.per_class(entry.probs, labels, entry.thresholds, compare).round(DIGITS)
+            yield "classes", entry.name, table.assign(**{"class": classes})
+            yield (
+                "precision_recall",
+                entry.name,
+                label_scores.precision_recall(entry.probs, labels, classes).round(DIGITS),
+            )
 
 
-def plots(entry: Entry, labels: np.ndarray, classes: list[str], compare: Compare) -> dict[str, pd.DataFrame]:
-    """Tables that `dvc plots` and the report draw: classes, and confusion or, of several labels, precision_recall."""
-    if labels.ndim == 1:
-        return {"confusion": confusion_table(entry, labels, classes), "classes": class_table(entry, labels, classes)}
-    assert entry.thresholds is not None
-    table = label_scores.per_class(entry.probs, labels, entry.thresholds, compare).round(DIGITS)
-    curves = label_scores.precision_recall(entry.probs, labels, classes).round(DIGITS)
-    return {"classes": table.assign(**{"class": classes}), "precision_recall": curves}
+def _reliability(entry: Entry, labels: np.ndarray) -> pd.DataFrame:
+    """confidence, accuracy, images, scaled (0, or 1 with the temperature)."""
+    several = entry.thresholds is not None
+    parts = [reliability(entry.probs, labels).assign(scaled=0)]
+    if entry.temperature is not None:
+        probs = scaled(entry.probs, entry.temperature, multi_label=several)
+        parts.append(reliability(probs, labels).assign(scaled=1))
+    return pd.concat(parts, ignore_index=True).round(DIGITS)
 
 
 def confusion_table(entry: Entry, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:

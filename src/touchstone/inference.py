@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from touchstone.imageset import read_table
 from touchstone.labels import encode
 from touchstone.params import Params
 from touchstone.predict import BATCH, blocks, device, logits, of_logits
-from touchstone.probs import load_probs, predictions
+from touchstone.probs import load_probs, load_weights, predictions
 from touchstone.resize import resize
 from touchstone.runs import Card, Predictor, load_card, load_nets
 from touchstone.thresholds import choose
@@ -25,13 +26,15 @@ from touchstone.thresholds import choose
 class Decider:
     """Runs and the rule that joins them: members maps a run's name to its card and the nets of its seeds.
 
-    thresholds: where an image may have several labels, those of each member, and of the whole under "".
+    thresholds: where an image may have several labels, those of each member, and of the whole under "". weights: of the
+    members, where the rule finds them.
     """
 
     members: dict[str, tuple[Card, list[Predictor]]]
     rule: str
     prefer: str
     thresholds: dict[str, np.ndarray] | None = None
+    weights: dict[str, float] | None = None
 
     @property
     def classes(self) -> list[str]:
@@ -42,7 +45,8 @@ class Decider:
         probs = {name: _probs(card, nets, images) for name, (card, nets) in self.members.items()}
         if not self.rule:  # a run
             return next(iter(probs.values()))
-        return combine(self.rule, probs, prefer=self.prefer, thresholds=self.thresholds)
+        found: dict[str, Any] = {"thresholds": self.thresholds, "weights": self.weights}
+        return combine(self.rule, probs, prefer=self.prefer, **found)
 
 
 def load_decider(name: str, *, params: Params, data: Path) -> Decider:
@@ -69,7 +73,8 @@ def load_decider(name: str, *, params: Params, data: Path) -> Decider:
         thresholds = {member: choose(probs, labels, rule=votes) for member, probs in of_members.items()}
         [whole] = load_probs(data / ("ensembles" if ensemble else "probs"), [name], "val").values()
         thresholds[""] = choose(whole, labels, rule=params.thresholds(name))
-    return Decider(members, rule, decider(chosen, prefer), thresholds)
+    weights = load_weights(data / "ensembles" / name) if rule in ("weighted", "greedy") else None
+    return Decider(members, rule, decider(chosen, prefer), thresholds, weights)
 
 
 def predict_folder(folder: Path, decider: Decider) -> tuple[pd.DataFrame, dict[str, str]]:

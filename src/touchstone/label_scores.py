@@ -45,11 +45,18 @@ def score(probs: np.ndarray, labels: np.ndarray, thresholds: np.ndarray, setting
         "micro_f1": f1(decided(probs, thresholds)[:, counts], positive).mean(),
         "macro_f1": means["f1"].mean(),
         "tail_accuracy": means["tail_accuracy"].mean(),
-        "nll": _nll(probs[:, counts], positive),
-        "ece": np.mean([_calibration_error(p[counts], positive) for p in probs]),
+        **calibration(probs, labels),
     }
     told = {key: float(value) for key, value in values.items() if not np.isnan(value)}
     return told | {"n_test": len(labels)}
+
+
+def calibration(probs: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """nll and ece, as in `score`."""
+    counts = ~np.isnan(labels)
+    positive = (labels == 1)[counts]
+    ece = np.mean([_calibration_error(p[counts], positive) for p in probs])
+    return {"nll": _nll(probs[:, counts], positive), "ece": float(ece)}
 
 
 def per_class(probs: np.ndarray, labels: np.ndarray, thresholds: np.ndarray, settings: Compare) -> pd.DataFrame:

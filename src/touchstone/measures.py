@@ -31,6 +31,9 @@ class Measure(Protocol):
     def exact_p(self, run: np.ndarray, baseline: np.ndarray) -> float | None:
         """The p-value of an exact test, where there is one."""
 
+    def calibration(self, probs: np.ndarray) -> dict[str, float]:
+        """nll and ece on the test images, means over the seeds."""
+
 
 class Accuracy:
     """One label an image. labels: int64 (N,). seed: of the resamples."""
@@ -53,6 +56,9 @@ class Accuracy:
 
     def compared(self, run: np.ndarray, baseline: np.ndarray) -> Comparison:
         return paired_bootstrap(*(scores.correct(probs, self.labels) for probs in (run, baseline)), **self._how)
+
+    def calibration(self, probs: np.ndarray) -> dict[str, float]:
+        return scores.calibration(probs, self.labels)
 
     def exact_p(self, run: np.ndarray, baseline: np.ndarray) -> float | None:
         """McNemar's, of one seed each."""
@@ -84,6 +90,9 @@ class MeanAP:
     def compared(self, run: np.ndarray, baseline: np.ndarray) -> Comparison:
         gains = _each_seed(run, self.labels) - _each_seed(baseline, self.labels)
         return self._around(self._resampled(run) - self._resampled(baseline), gains)
+
+    def calibration(self, probs: np.ndarray) -> dict[str, float]:
+        return label_scores.calibration(probs, self.labels)
 
     def exact_p(self, run: np.ndarray, baseline: np.ndarray) -> float | None:
         return None

@@ -40,6 +40,16 @@ def load_diverged(folder: Path, names: Iterable[str]) -> dict[str, dict[str, str
     return out
 
 
+def load_weights(folder: Path) -> dict[str, float]:
+    """The weights of an ensemble's members, of `folder/weights.json`; TouchstoneError where that is missing."""
+    try:
+        return json.loads((folder / "weights.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TouchstoneError(
+            f"{folder}: no readable weights of members ({error}); run `dvc repro ensemble`"
+        ) from error
+
+
 def load_all(data: Path, params: Params, split: str) -> dict[str, np.ndarray]:
     """The Probs of every declared run and ensemble below `data`."""
     return load_probs(data / "probs", params.runs, split) | load_probs(data / "ensembles", params.ensembles, split)

@@ -13,7 +13,6 @@ def score(probs: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
     accuracy; macro_f1 over classes with test images; nll in nats; ece: expected calibration error with 15 equal bins.
     """
-    classes = np.arange(probs.shape[2])
     accuracy = correct(probs, labels).mean(1)
     return {
         "accuracy": float(accuracy.mean()),
@@ -21,9 +20,17 @@ def score(probs: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "macro_f1": _mean(
             f1_score(labels, p.argmax(1), labels=np.unique(labels), average="macro", zero_division=0) for p in probs
         ),
+        **calibration(probs, labels),
+        "n_test": len(labels),
+    }
+
+
+def calibration(probs: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """nll and ece, as in `score`."""
+    classes = np.arange(probs.shape[2])
+    return {
         "nll": _mean(log_loss(labels, proper(p), labels=classes) for p in probs),
         "ece": _mean(expected_calibration_error(p, labels) for p in probs),
-        "n_test": len(labels),
     }
 
 

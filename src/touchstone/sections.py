@@ -120,7 +120,7 @@ class Arm(Section):
 class Ensemble(Section):
     """Several runs that decide together."""
 
-    rule: Literal["majority", "mean"]
+    rule: Literal["majority", "mean", "weighted", "greedy"]  # weighted, greedy: means by weights found on validation
     members: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(each_once)]
     prefer: str = ""  # majority: decides where the vote is tied
     thresholds: Rule = "f1"  # several labels an image: those that members vote for, or that the mean is held to

@@ -61,6 +61,21 @@ def curves(facts: Facts, model: str) -> list[Chart]:
     return charts
 
 
+def reliability(facts: Facts, model: str) -> list[Chart]:
+    """Accuracy against confidence, a line an arm: as predicted and, with validation images, with a temperature."""
+    charts = []
+    for scaled, title in ((0, "As predicted"), (1, "With a temperature")):
+        series = {}
+        for arm in facts.params.arms:
+            table = facts.entry(f"{model}-{arm}").reliability
+            found = table[table["scaled"] == scaled][["confidence", "accuracy"]].to_numpy()
+            if len(found):
+                series[arm] = found
+        if series:
+            charts.append(chart(title, series, shares_of="confidence"))
+    return charts
+
+
 def losses(table: pd.DataFrame) -> list[Chart]:
     """The charts of a generator: its losses, and how diverse its samples were where sheets of them were drawn."""
     names = [str(name) for name in table if name not in ("step", "diversity")]

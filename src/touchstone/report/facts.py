@@ -62,7 +62,9 @@ class Scored:
 
     model, arm: "" for an ensemble. scores: its entry of metrics.json. confusion: int64 (classes, classes), rows true,
     columns predicted, counted over all seeds. mistakes: the worst ones, most confident first; num_wrong: how many
-    there are in all. diverged: seed -> how its training ended before its time. several: where images may have several
+    there are in all. diverged: seed -> how its training ended before its time. reliability: confidence, accuracy,
+    images, scaled (0 or 1). class_gains: gain, gain_low, gain_high, p_holm, verdict of each class, of an arm's run.
+    several: where images may have several
     labels, in the place of confusion and mistakes, which are empty then.
     """
 
@@ -75,6 +77,8 @@ class Scored:
     mistakes: tuple[Mistake, ...]
     num_wrong: int
     diverged: dict[str, str]
+    reliability: pd.DataFrame
+    class_gains: pd.DataFrame | None = None
     several: Several | None = None
 
     @property
@@ -153,8 +157,9 @@ class Facts:
     curves: run -> step, epoch, train_loss, lr, val_loss, val_accuracy (val columns NaN without a validation split).
     unlabelled: ensemble -> file, label, probability. audits: an addition set each; encoder: whose features they are
     measured in. losses: generator -> step, loss and more. rates: model -> what the learning-rate finder suggests and
-    its curve lr, loss, smoothed, where one was asked for. attention: of the runs whose net has any. together: int64
-    (classes, classes), training images that have both, where an image may have several labels; else (0, 0).
+    its curve lr, loss, smoothed, where one was asked for. attention: of the runs whose net has any. weights: of the
+    members of ensembles that find them. together: int64 (classes, classes), training images that have both, where an
+    image may have several labels; else (0, 0).
     """
 
     params: Params
@@ -173,6 +178,7 @@ class Facts:
     losses: dict[str, pd.DataFrame]
     rates: dict[str, tuple[float, pd.DataFrame]]
     attention: dict[str, Attention]
+    weights: dict[str, dict[str, float]]
     together: np.ndarray
 
     def entry(self, name: str) -> Scored:

@@ -12,7 +12,7 @@ from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, class_indices, load
 from touchstone.labels import encode, is_multi_label
 from touchstone.params import Params
-from touchstone.probs import load_diverged, load_probs
+from touchstone.probs import load_diverged, load_probs, load_weights
 from touchstone.report import audits
 from touchstone.report.facts import ArmSize, Attention, AuditedSet, Facts, Scored, Several, Sheet
 from touchstone.report.ranked import ranked
@@ -48,6 +48,11 @@ def gather(root: Path, params: Params) -> Facts:
         losses={name: _losses(data / f"pools/{name}/losses.csv") for name in params.generators},
         rates={name: found for name in params.models if (found := _rate(data, name))},
         attention=_attention(data / "explained"),
+        weights={
+            name: load_weights(data / "ensembles" / name)
+            for name, ensemble in params.ensembles.items()
+            if ensemble.rule in ("weighted", "greedy")
+        },
         together=co_occurrence(encode(train.table, meta)) if is_multi_label(meta) else np.zeros((0, 0), np.int64),
         unlabelled={name: _table(data / f"ensembles/{name}/predictions.csv") for name in params.ensembles},
     )
@@ -89,6 +94,7 @@ def _entries(root: Path, params: Params, meta: dict[str, Any]) -> tuple[Scored, 
             raise TouchstoneError(f"metrics/metrics.json: no entry for {name}; run `dvc repro evaluate`")
         probs = load_probs(root / "data" / ("probs" if kind == "run" else "ensembles"), [name], "test")[name]
         failed = load_diverged(root / "data/probs", [name])[name] if kind == "run" else {}
+        sure = _table(root / f"data/plots/reliability/{name}.csv").astype(float)
         if is_multi_label(meta):
             several = Several(
                 _labels(root / f"data/plots/classes/{name}.csv", classes),
@@ -96,7 +102,7 @@ def _entries(root: Path, params: Params, meta: dict[str, Any]) -> tuple[Scored, 
                 ranked(probs, labels, test=test, files=names, classes=classes),
             )
             none = np.zeros((0, 0), np.int64)
-            entries.append(Scored(name, kind, model, arm, metrics[name], none, (), 0, failed, several))
+            entries.append(Scored(name, kind, model, arm, metrics[name], none, (), 0, failed, sure, several=several))
             continue
         confusion = _confusion(root / f"data/plots/confusion/{name}.csv", classes)
         if confusion.sum() != probs.shape[0] * len(labels):
@@ -104,8 +110,19 @@ def _entries(root: Path, params: Params, meta: dict[str, Any]) -> tuple[Scored, 
                 f"data/plots/confusion/{name}.csv: not of these predictions; run `dvc repro evaluate`"
             )
         mistakes, num_wrong = worst(probs, labels, count=params.report.worst, test=test, files=names, classes=classes)
-        entries.append(Scored(name, kind, model, arm, metrics[name], confusion, mistakes, num_wrong, failed))
+        gains = _class_gains(root / f"data/plots/classes/{name}.csv")
+        row = Scored(name, kind, model, arm, metrics[name], confusion, mistakes, num_wrong, failed, sure, gains)
+        entries.append(row)
     return tuple(entries)
+
+
+def _class_gains(file: Path) -> pd.DataFrame | None:
+    """Of an arm's run what it gains in each class; an empty number is NaN."""
+    table = _table(file)
+    if "gain" not in table:
+        return None
+    numbers = ["gain", "gain_low", "gain_high", "p_holm"]
+    return table[numbers].replace("", "nan").astype(float).assign(verdict=table["verdict"])
 
 
 def _labels(file: Path, classes: list[str]) -> pd.DataFrame:

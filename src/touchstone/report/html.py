@@ -27,6 +27,7 @@ def render(facts: Facts) -> str:
             losses={name: charts.losses(table) for name, table in facts.losses.items()},
             thumbnails=pictures.thumbnails(facts),
             heat={} if facts.multi_label else {e.name: pictures.heat(e.confusion) for e in facts.entries},
+            reliability={model: charts.reliability(facts, model) for model in facts.params.trained},
             several=several,
             precision_recall={m: several.curves(facts, m) for m in facts.params.trained if facts.multi_label},
             curves={model: charts.curves(facts, model) for model in facts.params.trained},

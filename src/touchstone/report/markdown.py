@@ -1,6 +1,7 @@
 """Facts -> the Markdown twin, which git keeps and a pull request shows. No pictures; equal facts give equal text."""
 
 import re
+from dataclasses import replace
 
 from touchstone.report import audits, environment, several, tables, words
 from touchstone.report.facts import Facts
@@ -12,7 +13,7 @@ WORST = 5  # mistakes of each run
 def render(facts: Facts) -> str:
     """GitHub-flavoured Markdown. Between the `results` comments stand the two results tables and nothing else."""
     env = environment(autoescape=False)
-    env.filters |= {"md": escape, "grid": grid}
+    env.filters |= {"md": escape, "grid": grid, "worded": worded}
     template = env.get_template("report.md.j2")
     return template.render(
         facts=facts,
@@ -31,6 +32,15 @@ def escape(text: str) -> str:
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*|\[\]~])", r"\\\1", text)
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
+
+
+def worded(table: Table) -> str:
+    """The same with the verdicts of its cells beside their numbers."""
+    rows = [
+        [f"{cell} {table.verdicts[i, j]}" if (i, j) in table.verdicts else cell for j, cell in enumerate(row)]
+        for i, row in enumerate(table.rows)
+    ]
+    return grid(replace(table, rows=rows))
 
 
 def grid(table: Table) -> str:

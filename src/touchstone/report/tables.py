@@ -210,11 +210,15 @@ def _verdict(entry: Scored) -> str:
 
 def ensembles(facts: Facts) -> Table:
     """The rule and the members of each ensemble."""
-    rows = [
-        [name, entry.rule, _members(facts.entry(name), entry.members), entry.prefer or "–"]
-        for name, entry in facts.params.ensembles.items()
-    ]
-    return Table("llll", ["ensemble", "rule", "members", "preferred"], rows)
+    rows = []
+    for name, ensemble in facts.params.ensembles.items():
+        entry, weights = facts.entry(name), facts.weights.get(name, {})
+        shares = ", ".join(f"{member} {percent(share, 1)} %" for member, share in weights.items() if share)
+        row = [name, ensemble.rule, _members(entry, ensemble.members), ensemble.prefer or "–", shares or "–"]
+        row += [percent(entry.value("tie_rate")), points(entry.value("equal_gain")), interval(entry, "equal_gain")]
+        rows.append(row)
+    header = ["ensemble", "rule", "members", "preferred", "weights", "ties %", "gain at equal compute"]
+    return Table("lllllrrr", [*header, f"{confidence(facts.params)} interval"], rows)
 
 
 def _members(entry: Scored, members: tuple[str, ...]) -> str:
@@ -230,6 +234,26 @@ def class_accuracies(facts: Facts) -> Table:
         [name, f"{tested[i]:,}", *(percent(column[i]) for column in columns)] for i, name in enumerate(facts.classes)
     ]
     return Table("lr" + "r" * len(columns), ["class", "test images", *(e.name for e in facts.entries)], rows)
+
+
+def class_gains(facts: Facts) -> Table:
+    """Class x arm of a model: the gain in accuracy over the baseline, in points, and what that says."""
+    runs = [entry for entry in facts.entries if entry.class_gains is not None]
+    rows: list[list[str]] = []
+    verdicts: dict[tuple[int, int], str] = {}
+    for k, name in enumerate(facts.classes):
+        found = [entry.class_gains.iloc[k] for entry in runs if entry.class_gains is not None]
+        rows.append([name, *(points(float(row["gain"])) for row in found)])
+        verdicts |= {(k, j): row["verdict"] for j, row in enumerate(found, 1) if row["verdict"] in ("helps", "hurts")}
+    return Table("l" + "r" * len(runs), ["class", *(entry.name for entry in runs)], rows, verdicts)
+
+
+def calibration(facts: Facts) -> Table:
+    """How far confidence is from accuracy, as predicted and with a temperature."""
+    header = ["run or ensemble", "NLL", "ECE", "temperature", "NLL scaled", "ECE scaled"]
+    keys = ("nll", "ece", "temperature", "nll_scaled", "ece_scaled")
+    rows = [[entry.name, *(number(entry.value(key)) for key in keys)] for entry in facts.entries]
+    return Table("lrrrrr", header, rows)
 
 
 def mistakes(facts: Facts, *, each: int) -> Table:
