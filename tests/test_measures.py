@@ -132,7 +132,7 @@ def test_the_interval_holds_what_it_should() -> None:
         scores, labels = draw(num_items)
         by_seed = resampled("map", scores[None], labels, num_resamples=200, seed=study)
         value = mean_average_precision(scores, labels)
-        found = around(by_seed, np.array([value]), num_items=num_items, confidence=0.95, seed=study)
+        found = around(by_seed, np.array([value]), num_items=num_items, confidence=0.95)
         inside += found.low <= truth <= found.high
     assert inside >= 178
 

@@ -9,6 +9,7 @@ from scipy import stats
 
 from touchstone.seeds import generator
 
+TINY = 1e-12
 POWER = 0.8  # with which the smallest detectable gain would be seen
 HALVINGS, LEAST = 20, 1e-4  # of the search for a p-value; where it begins: at 0 an interval has no width
 HELPS, HURTS, INCONCLUSIVE = "helps", "hurts", "inconclusive"
@@ -88,14 +89,14 @@ class Comparison:
 def paired_bootstrap(
     run: np.ndarray, baseline: np.ndarray, *, num_resamples: int, confidence: float, seed: int
 ) -> Comparison:
-    """Two-level paired bootstrap of the gain in accuracy: over seeds, and over test items.
+    """Paired bootstrap of the gain in accuracy over test items, widened for what seeds add.
 
-    run, baseline: bool (seeds, N), whether each seed is right on each item; seeds and items are paired. Drawing both
-    counts what a seed and an item have of their own together up to three times (Owen 2007, "The pigeonhole bootstrap",
-    arXiv 0712.1111), and few seeds know their variance badly: the resamples are spread about the gain to the unbiased
-    variance of seeds crossed with items, and by t / z at the degrees of freedom of Satterthwaite (1946). With one seed
-    only items are drawn, and the interval says nothing about other seeds. Items with the same pattern of differences
-    are drawn together, as multinomial counts: exact, and quick.
+    run, baseline: bool (seeds, N), whether each seed is right on each item; seeds and items are paired. Items are
+    drawn, with all their seeds; drawing seeds, too, would count what a seed and an item have of their own together up
+    to three times (Owen 2007, "The pigeonhole bootstrap", arXiv 0712.1111). The resamples are spread about the gain to
+    the unbiased variance of seeds crossed with items and, as few seeds know their variance badly, by t / z at the
+    degrees of freedom of Satterthwaite (1946). With one seed the interval says nothing about other seeds. Items with
+    the same pattern of differences are drawn together, as multinomial counts: exact, and quick.
 
     Raises ValueError where the shapes differ.
     """
@@ -107,16 +108,23 @@ def paired_bootstrap(
     patterns, counts = np.unique(difference, axis=1, return_counts=True)  # (seeds, P), (P,)
     drawn_items = rng.multinomial(num_items, counts / num_items, num_resamples)  # (R, P)
     by_seed = drawn_items @ patterns.T / num_items  # (R, seeds)
-    return _over_seeds(by_seed, difference.mean(1), num_items=num_items, confidence=confidence, rng=rng)
+    return around(by_seed, difference.mean(1), num_items=num_items, confidence=confidence)
 
 
-def around(by_seed: np.ndarray, values: np.ndarray, *, num_items: int, confidence: float, seed: int) -> Comparison:
+def around(by_seed: np.ndarray, values: np.ndarray, *, num_items: int, confidence: float) -> Comparison:
     """The same of any value, such as a gain in mean average precision, whose resamples over items are known by seed.
 
     by_seed: float64 (R, seeds), see resampling.py; rows that are NaN are left out. values: (seeds,), of all items.
     """
     rows = by_seed[~np.isnan(by_seed).any(1)]
-    return _over_seeds(rows, values, num_items=num_items, confidence=confidence, rng=generator(seed, "bootstrap seeds"))
+    value, together = float(values.mean()), rows.mean(1)  # (R,)
+    variance, freedom = _crossed(rows, values, num_items)
+    spread = float(together.std())
+    if spread > TINY:  # never drawn in: of few items that differ, none may be in a resample
+        resamples = value + (together - value) * max(1.0, np.sqrt(variance) / spread)
+    else:
+        resamples = value + np.sqrt(variance) * stats.norm.ppf((np.arange(len(rows)) + 0.5) / len(rows))
+    return Comparison(value, np.sort(resamples), freedom, confidence)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -133,20 +141,6 @@ def mcnemar(run: np.ndarray, baseline: np.ndarray) -> float:
     differs."""
     better, worse = int((run & ~baseline).sum()), int((~run & baseline).sum())
     return float(stats.binomtest(better, better + worse).pvalue) if better + worse else 1.0
-
-
-def _over_seeds(
-    by_seed: np.ndarray, values: np.ndarray, *, num_items: int, confidence: float, rng: np.random.Generator
-) -> Comparison:
-    """Draw seeds beside the items that were drawn; by_seed: (R, seeds), values: (seeds,)."""
-    num_resamples, num_seeds = by_seed.shape
-    value = float(values.mean())
-    weights = rng.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), num_resamples)  # (R, seeds)
-    drawn = (by_seed * weights).sum(1) / num_seeds
-    variance, freedom = _crossed(by_seed, values, num_items)
-    spread = float(drawn.std())
-    scale = np.sqrt(variance) / spread if spread else 0.0
-    return Comparison(value, np.sort(value + (drawn - value) * scale), freedom, confidence)
 
 
 def _crossed(by_seed: np.ndarray, values: np.ndarray, num_items: int) -> tuple[float, float]:

@@ -98,8 +98,7 @@ class MeanAP:
         return None
 
     def _around(self, by_seed: np.ndarray, values: np.ndarray) -> Comparison:
-        how: dict[str, Any] = {"confidence": self.compare.confidence, "seed": self.seed}
-        return around(by_seed, values, num_items=len(self.labels), **how)
+        return around(by_seed, values, num_items=len(self.labels), confidence=self.compare.confidence)
 
     def _resampled(self, probs: np.ndarray) -> np.ndarray:
         """(R, seeds); a run is compared with several others, its resamples are counted once."""

@@ -145,7 +145,7 @@ def _change(run: str, metric: str, pair: list[np.ndarray], labels: np.ndarray, s
     values = [SCORERS[metric](probs, labels)(once)[0] for probs in pair]  # (seeds,) each
     how: dict[str, Any] = {"num_resamples": settings.num_resamples, "seed": seed}
     first, second = (resampled(metric, probs, labels, **how) for probs in pair)
-    known: dict[str, Any] = {"num_items": len(labels), "confidence": settings.confidence, "seed": seed}
+    known: dict[str, Any] = {"num_items": len(labels), "confidence": settings.confidence}
     found = around(second - first, values[1] - values[0], **known)
     before, after = (float(value.mean()) for value in values)
     return Change(run, metric, before, after, found.low, found.high, found.p_value, found.word)
