@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 from scipy import stats
 
-from touchstone.compare import holm, paired_bootstrap
+from touchstone.compare import conclude, holm, paired_bootstrap
 
 RATE, GAIN, SD, SHARED, NUM_ARMS, ALPHA = 0.8, 0.02, 0.008, 0.8, 5, 0.05
 SEEDS, ITEMS = (3, 5, 10), (200, 1000, 10000)
@@ -30,10 +30,13 @@ def study(number: int, *, num_seeds: int, num_items: int, num_resamples: int) ->
         limit = stats.norm.ppf(rate + rng.normal(0, SD, (num_seeds, 1)))
         return hardness + np.sqrt(1 - SHARED) * rng.normal(size=(num_seeds, num_items)) < limit
 
-    how = {"num_resamples": num_resamples, "confidence": 1 - ALPHA, "seed": number}
     baseline = answers(RATE)
-    better = paired_bootstrap(answers(RATE + GAIN), baseline, **how)
-    others = [paired_bootstrap(answers(RATE), baseline, **how) for _ in range(NUM_ARMS)]
+    paired = [
+        paired_bootstrap(answers(RATE + gain), baseline, num_resamples=num_resamples, seed=number)
+        for gain in (GAIN, *[0] * NUM_ARMS)
+    ]
+    better = conclude(paired[0], confidence=1 - ALPHA, pool=paired)
+    others = [conclude(arm, confidence=1 - ALPHA, pool=paired[1:]) for arm in paired[1:]]
     told = [arm.word != "inconclusive" for arm in others]
     together = holm([arm.p_value for arm in others])
     false = any(word and p <= ALPHA for word, p in zip(told, together, strict=True))
@@ -43,8 +46,11 @@ def study(number: int, *, num_seeds: int, num_items: int, num_resamples: int) ->
 def cell(num_seeds: int, num_items: int, *, studies: int, num_resamples: int, jobs: int) -> list[float]:
     """coverage, half-width in points, false verdicts, those of intervals alone."""
     one = partial(study, num_seeds=num_seeds, num_items=num_items, num_resamples=num_resamples)
-    with ProcessPoolExecutor(jobs) as pool:
-        found = np.array(list(pool.map(one, range(studies), chunksize=10)), float)
+    if jobs == 1:
+        found = np.array([one(number) for number in range(studies)], float)
+    else:
+        with ProcessPoolExecutor(jobs) as pool:
+            found = np.array(list(pool.map(one, range(studies), chunksize=10)), float)
     return (found.mean(0) * [1, 100, 1, 1]).tolist()
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from touchstone.compare import Comparison, holm, mcnemar, paired_bootstrap
+from touchstone.compare import Comparison, Paired, conclude, holm, mcnemar, paired_bootstrap
 
 SLOW = [pytest.param(5, 0.008, marks=pytest.mark.slow), pytest.param(10, 0.008, marks=pytest.mark.slow)]
 SEEDS_AND_SD = [(2, 0.007), (3, 0.008), *SLOW]
@@ -14,7 +14,9 @@ def answers(rates: list[float], n: int, seed: int) -> np.ndarray:
 
 
 def compare(run: np.ndarray, baseline: np.ndarray, **changes) -> Comparison:
-    return paired_bootstrap(run, baseline, **({"num_resamples": 4000, "confidence": 0.95, "seed": 0} | changes))
+    changes = {"num_resamples": 4000, "confidence": 0.95, "seed": 0} | changes
+    confidence = changes.pop("confidence")
+    return conclude(paired_bootstrap(run, baseline, **changes), confidence=confidence)
 
 
 @pytest.mark.parametrize("rates", [[0.8, 0.75, 0.82], [0.8, 0.7, 0.9], [0.78, 0.78, 0.78]])
@@ -26,20 +28,19 @@ def test_it_is_a_plain_loop_with_the_variance_of_mean_squares(rates: list[float]
     seeds, items, gain = d.mean(1), d.mean(0), d.mean()
     both = d - seeds[:, None] - items + gain
     of_seeds, of_items = 400 * seeds.var(ddof=1), 3 * items.var(ddof=1)
-    variance = (of_items + max(0, of_seeds - (both**2).sum() / (2 * 399))) / 1200
-    freedom = max(2, variance**2 / ((of_seeds / 1200) ** 2 / 2 + (of_items / 1200) ** 2 / 399))
-    wider = stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975) * np.sqrt(variance) / gains.std()
+    variance = (of_items + max(of_seeds / 2, of_seeds - (both**2).sum() / (2 * 399))) / 1200
+    wider = stats.t.ppf(0.975, 2) / stats.norm.ppf(0.975) * np.sqrt(variance) / gains.std()
     expected = gain + (np.quantile(gains, [0.025, 0.975]) - gain) * wider
     found = compare(run, baseline, num_resamples=10000)
     assert found.value == pytest.approx(gain)
     assert (found.low, found.high) == pytest.approx(tuple(expected), rel=0.06)
-    assert found.freedom == pytest.approx(freedom, rel=0.06)
 
 
-def test_seeds_that_agree_do_not_widen_the_interval() -> None:
+def test_seeds_that_agree_are_still_few() -> None:
     one, other = answers([0.8], 500, 0), answers([0.7], 500, 1)
     alone, thrice = compare(one, other), compare(np.tile(one, (3, 1)), np.tile(other, (3, 1)))
-    assert (thrice.low, thrice.high) == pytest.approx((alone.low, alone.high), abs=0.004)
+    wider = (thrice.high - thrice.low) / (alone.high - alone.low)
+    assert wider == pytest.approx(stats.t.ppf(0.975, 2) / stats.norm.ppf(0.975), rel=0.05)
 
 
 @pytest.mark.parametrize(("num_seeds", "sd"), SEEDS_AND_SD)
@@ -161,3 +162,29 @@ def test_where_all_items_are_alike_seeds_alone_decide() -> None:
     found = compare(run, baseline)
     low, high = stats.t.interval(0.95, 2, loc=2 / 3, scale=np.std([1, 1, 0], ddof=1) / np.sqrt(3))
     assert (found.low, found.high) == pytest.approx((low, high), rel=0.02)
+
+
+def pair(values: list[float], sd_items: float, seed: int = 0) -> Paired:
+    """A gain of these values by seed whose resamples vary by items, alike for all seeds."""
+    rng = np.random.default_rng(seed)
+    return Paired(np.array(values), np.array(values) + rng.normal(0, sd_items, (4000, 1)))
+
+
+def test_seeds_are_pooled_and_the_larger_variance_counts() -> None:
+    steady, unsteady = pair([0.02, 0.021, 0.019], 0.001), pair([0.0, 0.02, 0.04], 0.001)
+    both = [steady, unsteady]
+    pooled = np.mean([np.var([0.02, 0.021, 0.019], ddof=1), np.var([0.0, 0.02, 0.04], ddof=1)])
+    for one, own in ((steady, pooled), (unsteady, 0.02**2)):
+        found = conclude(one, confidence=0.95, pool=both)
+        assert found.resamples.std() == pytest.approx(np.sqrt(0.001**2 + own / 3), rel=0.05)
+        assert found.freedom > 2
+    alone = conclude(steady, confidence=0.95)
+    assert (alone.freedom, alone.resamples.std()) == (2, pytest.approx(np.sqrt(0.001**2 + 0.001**2 / 3), rel=0.05))
+    same = [pair([0.01, 0.02, 0.03], 1e-6, seed=i) for i in range(5)]
+    found = conclude(same[0], confidence=0.95, pool=same)
+    assert found.freedom == pytest.approx(5 * 2 / 2, rel=0.01), "k (S - 1) / (1 + (k - 1) / 4)"
+
+
+def test_a_comparison_alone_has_as_many_degrees_of_freedom_as_seeds_less_one() -> None:
+    assert conclude(pair([0.01, 0.011], 0.01), confidence=0.95).freedom == 1
+    assert conclude(pair([0.01], 0.01), confidence=0.95).freedom == float("inf")

@@ -8,7 +8,7 @@ from torchmetrics.functional.classification import multilabel_average_precision
 
 from touchstone import label_scores
 from touchstone.average_precision import mean_average_precision, tail_accuracy
-from touchstone.compare import around
+from touchstone.compare import Comparison, Paired, conclude
 from touchstone.ensembles import combine
 from touchstone.measures import MeanAP, measure
 from touchstone.probs import predictions
@@ -30,6 +30,10 @@ def made(
     noise = np.random.default_rng(seed + 1).normal(size=(num_seeds, num_items, 4))
     logits = strength * (np.nan_to_num(labels) - 0.5) * 2 + noise
     return (1 / (1 + np.exp(-logits))).astype(np.float32), labels
+
+
+def said(found: Paired) -> Comparison:
+    return conclude(found, confidence=0.95)
 
 
 def test_scores_are_those_of_scikit_learn_and_torchmetrics() -> None:
@@ -98,7 +102,7 @@ def test_thresholds_have_the_best_f1_and_are_half_where_nothing_is_known() -> No
 
 def test_runs_are_paired() -> None:
     probs, labels = made(num_items=40, num_seeds=3)
-    same = MeanAP(labels, COMPARE, seed=5).compared(probs, probs)
+    same = said(MeanAP(labels, COMPARE, seed=5).compared(probs, probs))
     assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
@@ -107,11 +111,11 @@ def test_verdicts_on_mean_ap() -> None:
     strong, _ = made(num_items=300, num_seeds=3, strength=1.5, seed=10)
     equal, _ = made(num_items=300, num_seeds=3, strength=0.3, seed=20)
     judge = measure(labels, COMPARE, seed=0)
-    found = judge.compared(strong, weak)
+    found = said(judge.compared(strong, weak))
     assert found.word == "helps"
     assert found.value == pytest.approx(judge.value(strong, labels) - judge.value(weak, labels))
-    assert judge.compared(weak, strong).word == "hurts"
-    assert judge.compared(equal, weak).word == "inconclusive"
+    assert said(judge.compared(weak, strong)).word == "hurts"
+    assert said(judge.compared(equal, weak)).word == "inconclusive"
     row = judge.scores(weak, np.full(4, 0.5))
     assert row["map_low"] < row["map"] < row["map_high"]
     with pytest.raises(ValueError, match="expected one a class"):
@@ -132,7 +136,7 @@ def test_the_interval_holds_what_it_should() -> None:
         scores, labels = draw(num_items)
         by_seed = resampled("map", scores[None], labels, num_resamples=200, seed=study)
         value = mean_average_precision(scores, labels)
-        found = around(by_seed, np.array([value]), num_items=num_items, confidence=0.95)
+        found = said(Paired(np.array([value]), by_seed))
         inside += found.low <= truth <= found.high
     assert inside >= 178
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from touchstone import params
 from touchstone.errors import TouchstoneError
-from touchstone.quotes import QUOTE, published, quoted, swept, update
+from touchstone.quotes import QUOTE, published, quoted, resplit, swept, update
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -97,3 +97,14 @@ def test_a_sweep_is_a_row_for_its_values_and_a_column_a_run(tmp_path: Path) -> N
         "| 16 | 50.00 | 25.00 ± 1.00 |",
         "| 128 | 75.00, diverged | 100.00 |",
     ]
+
+
+def test_resplits_are_summed_up_over_the_splits(tmp_path: Path) -> None:
+    (tmp_path / "experiments.csv").write_text(
+        "experiment,data.split_seed,run,accuracy,accuracy_sd,gain,gain_low,gain_high,verdict,diverged\n"
+        "n1,0,a-real,0.9,0.01,,,,,\nn1,0,a-more,0.92,0.01,0.02,0.01,0.03,helps,\n"
+        "n2,1,a-real,0.9,0.01,,,,,\nn2,1,a-more,0.91,0.01,0.01,-0.01,0.03,inconclusive,\n"
+    )
+    table = resplit(tmp_path / "experiments.csv").splitlines()
+    assert len(table) == 3
+    assert table[2] == "| a-more | 2 | 1.50 | 0.71 | 1.00 | 2.00 | 1.50 | 1 helps, 1 inconclusive |"

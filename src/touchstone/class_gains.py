@@ -1,9 +1,11 @@
 """Which classes an arm helps or hurts: each class's gain in accuracy, judged together with all others of the model."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from touchstone.compare import INCONCLUSIVE, Comparison, holm, paired_bootstrap
+from touchstone.compare import INCONCLUSIVE, Comparison, Paired, conclude, holm, paired_bootstrap
 from touchstone.entries import Entry
 from touchstone.scores import correct
 from touchstone.sections import Compare
@@ -17,14 +19,21 @@ def class_gains(
 ) -> dict[str, pd.DataFrame]:
     """Name of an arm's run -> gain, gain_low, gain_high, p_holm, verdict: a row a class.
 
-    NaN and "" where a class has too few test images. Holm's adjustment is over all classes and arms of a model. Runs
-    that diverged, or whose baseline did, are left out.
+    NaN and "" where a class has too few test images. Seeds are pooled over the arms; Holm's adjustment is over all
+    classes and arms of a model. Runs that diverged, or whose baseline did, are left out.
     """
     by_name = {entry.name: entry for entry in every}
     out = {}
-    for family in dict.fromkeys(entry.family for entry in every if entry.family):
-        members = [e for e in every if e.family == family and not e.diverged and not by_name[e.baseline].diverged]
-        found = {e.name: _each(e, by_name[e.baseline], labels, len(classes), compare, seed) for e in members}
+    for pool in dict.fromkeys(entry.pool for entry in every if entry.pool):
+        members = [e for e in every if e.pool == pool and not e.diverged and not by_name[e.baseline].diverged]
+        paired = {e.name: _each(e, by_name[e.baseline], labels, len(classes), compare, seed) for e in members}
+        found = {
+            name: {
+                k: conclude(one, confidence=compare.confidence, pool=[p[k] for p in paired.values()])
+                for k, one in each.items()
+            }
+            for name, each in paired.items()
+        }
         places = [(name, k) for name, each in found.items() for k in each]
         adjusted = dict(zip(places, holm([found[name][k].p_value for name, k in places]), strict=True))
         for name, each in found.items():
@@ -35,19 +44,11 @@ def class_gains(
 
 def _each(
     entry: Entry, baseline: Entry, labels: np.ndarray, num_classes: int, compare: Compare, seed: int
-) -> dict[int, Comparison]:
+) -> dict[int, Paired]:
     right, before = correct(entry.probs, labels), correct(baseline.probs, labels)
     rows = {k: labels == k for k in range(num_classes) if (labels == k).sum() >= LEAST}
-    return {
-        k: paired_bootstrap(
-            right[:, here],
-            before[:, here],
-            num_resamples=compare.num_resamples,
-            confidence=compare.confidence,
-            seed=seed,
-        )
-        for k, here in rows.items()
-    }
+    how: dict[str, Any] = {"num_resamples": compare.num_resamples, "seed": seed}
+    return {k: paired_bootstrap(right[:, here], before[:, here], **how) for k, here in rows.items()}
 
 
 def _row(found: Comparison | None, p: float, compare: Compare) -> dict[str, float | str]:

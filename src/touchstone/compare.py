@@ -20,7 +20,7 @@ class Comparison:
     """A value of all seeds and test items, such as a gain in accuracy, and what it is in resamples of both.
 
     value: the mean over the seeds. resamples: float64 (R,), sorted. freedom: degrees of freedom with which their spread
-    is known (Satterthwaite 1946). confidence: of the interval.
+    is known, infinite of one seed. confidence: of the interval.
     """
 
     value: float
@@ -86,45 +86,93 @@ class Comparison:
         return low > 0 or high < 0
 
 
-def paired_bootstrap(
-    run: np.ndarray, baseline: np.ndarray, *, num_resamples: int, confidence: float, seed: int
-) -> Comparison:
-    """Paired bootstrap of the gain in accuracy over test items, widened for what seeds add.
+@dataclass(frozen=True, eq=False)
+class Paired:
+    """A value such as a gain, by seed, and its resamples over test items, which are drawn with all their seeds.
 
-    run, baseline: bool (seeds, N), whether each seed is right on each item; seeds and items are paired. Items are
-    drawn, with all their seeds; drawing seeds, too, would count what a seed and an item have of their own together up
-    to three times (Owen 2007, "The pigeonhole bootstrap", arXiv 0712.1111). The resamples are spread about the gain to
-    the unbiased variance of seeds crossed with items and, as few seeds know their variance badly, by t / z at the
-    degrees of freedom of Satterthwaite (1946). With one seed the interval says nothing about other seeds. Items with
-    the same pattern of differences are drawn together, as multinomial counts: exact, and quick.
+    values: (S,), of all items. by_seed: float64 (R, S); rows that are NaN are left out of what follows.
+    """
 
-    Raises ValueError where the shapes differ.
+    values: np.ndarray
+    by_seed: np.ndarray
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        return self.by_seed[~np.isnan(self.by_seed).any(1)]
+
+    @cached_property
+    def together(self) -> np.ndarray:
+        """The mean over the seeds in each resample, (R,)."""
+        return self.rows.mean(1)
+
+    @cached_property
+    def of_seeds(self) -> float:
+        """s^2, by which the values of seeds vary; 0 of one seed."""
+        return float(self.values.var(ddof=1)) if len(self.values) > 1 else 0.0
+
+    @cached_property
+    def own(self) -> float:
+        """Of that what is not chance in which items a seed gets right: s^2 - c, with c = (a - b) S / (S - 1) from the
+        mean variance a of one seed's resamples and the variance b of their mean. It may be below 0."""
+        num_seeds = len(self.values)
+        if num_seeds == 1:
+            return 0.0
+        chance = (self.rows.var(0).mean() - self.together.var()) * num_seeds / (num_seeds - 1)
+        return float(self.of_seeds - chance)
+
+
+def paired_bootstrap(run: np.ndarray, baseline: np.ndarray, *, num_resamples: int, seed: int) -> Paired:
+    """The gain in accuracy and its resamples; run, baseline: bool (seeds, N), whether each seed is right on each item.
+
+    Items with the same pattern of differences are drawn together, as multinomial counts: exact, and quick. Raises
+    ValueError where the shapes differ.
     """
     if run.shape != baseline.shape:
         raise ValueError(f"run: got {run.shape}, expected the baseline's {baseline.shape}")
     difference = run.astype(np.int64) - baseline  # (seeds, N) of -1, 0, 1
     num_items = difference.shape[1]
-    rng = generator(seed, "bootstrap")
     patterns, counts = np.unique(difference, axis=1, return_counts=True)  # (seeds, P), (P,)
-    drawn_items = rng.multinomial(num_items, counts / num_items, num_resamples)  # (R, P)
-    by_seed = drawn_items @ patterns.T / num_items  # (R, seeds)
-    return around(by_seed, difference.mean(1), num_items=num_items, confidence=confidence)
+    drawn = generator(seed, "bootstrap").multinomial(num_items, counts / num_items, num_resamples)  # (R, P)
+    return Paired(difference.mean(1), drawn @ patterns.T / num_items)
 
 
-def around(by_seed: np.ndarray, values: np.ndarray, *, num_items: int, confidence: float) -> Comparison:
-    """The same of any value, such as a gain in mean average precision, whose resamples over items are known by seed.
+def conclude(found: Paired, *, confidence: float, pool: Sequence[Paired] = ()) -> Comparison:
+    """Spread the resamples over items for what seeds add, and say how well that is known.
 
-    by_seed: float64 (R, seeds), see resampling.py; rows that are NaN are left out. values: (seeds,), of all items.
+    The variance of a mean over S seeds crossed with items is b + (s^2 - c)+ / S (Paired.own): in mean squares
+    (MS_items + (MS_seeds - MS_both)+) / (S N). Drawing seeds as well as items would count the last of these up to three
+    times (Owen 2007, "The pigeonhole bootstrap", arXiv 0712.1111). Few seeds know their variance badly: it is pooled
+    over comparisons with the same baseline, and the larger of the pooled one and the own one counts, but at least
+    s^2 / (S - 1), as so few cannot tell what is their own from chance. The freedom is Satterthwaite's (1946) of b and
+    the pooled s^2 / S, whose own is k (S - 1) / (1 + (k - 1) / 4) of k comparisons that share a baseline, half of whose
+    variance is its; at least S - 1, and S - 1 of a comparison that has none to pool with.
+
+    pool: those comparisons, this one among them or not; none by default. With one seed nothing is said of others.
     """
-    rows = by_seed[~np.isnan(by_seed).any(1)]
-    value, together = float(values.mean()), rows.mean(1)  # (R,)
-    variance, freedom = _crossed(rows, values, num_items)
-    spread = float(together.std())
+    num_seeds, value = len(found.values), float(found.values.mean())
+    known = [found, *(other for other in pool if other is not found)]
+    spread = float(found.together.std())
+    pooled = float(np.mean([each.own for each in known]))
+    least = float(np.mean([each.of_seeds for each in known])) / max(1, num_seeds - 1)
+    added = max(found.own, pooled, least) / num_seeds if num_seeds > 1 else 0.0
     if spread > TINY:  # never drawn in: of few items that differ, none may be in a resample
-        resamples = value + (together - value) * max(1.0, np.sqrt(variance) / spread)
+        resamples = value + (found.together - value) * np.sqrt(1 + added / spread**2)
     else:
-        resamples = value + np.sqrt(variance) * stats.norm.ppf((np.arange(len(rows)) + 0.5) / len(rows))
+        even = (np.arange(len(found.rows)) + 0.5) / len(found.rows)
+        resamples = value + np.sqrt(added) * stats.norm.ppf(even)
+    freedom = _freedom(known, num_seeds, spread**2, added)
     return Comparison(value, np.sort(resamples), freedom, confidence)
+
+
+def _freedom(known: list[Paired], num_seeds: int, of_items: float, added: float) -> float:
+    if num_seeds == 1:
+        return float("inf")
+    count, least = len(known), num_seeds - 1
+    of_seeds = float(np.mean([each.of_seeds for each in known])) / num_seeds
+    if of_seeds == 0 or count == 1:
+        return float(least)
+    pooled = count * least / (1 + (count - 1) / 4)
+    return max(float(least), (of_items + added) ** 2 / (of_seeds**2 / pooled))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -141,25 +189,3 @@ def mcnemar(run: np.ndarray, baseline: np.ndarray) -> float:
     differs."""
     better, worse = int((run & ~baseline).sum()), int((~run & baseline).sum())
     return float(stats.binomtest(better, better + worse).pvalue) if better + worse else 1.0
-
-
-def _crossed(by_seed: np.ndarray, values: np.ndarray, num_items: int) -> tuple[float, float]:
-    """The variance of a mean over S seeds crossed with N items, and its degrees of freedom.
-
-    Items alone, all seeds together: b. A seed's value varies by what is its own and by chance in which items it gets
-    right, c, which is in b already: (s^2 - c)+ / S is added, with c = (a - b) S / (S - 1) from the mean variance a of
-    one seed's resamples. In terms of mean squares this is (MS_items + (MS_seeds - MS_both)+) / (S N). The freedom is
-    Satterthwaite's of b (N - 1) and s^2 / S (S - 1), at least S - 1, and 1 of two seeds, of which his rule expects too
-    much; infinite of one seed.
-    """
-    num_seeds = len(values)
-    b = float(by_seed.mean(1).var())
-    if num_seeds == 1:
-        return b, float("inf")
-    a, s2 = float(by_seed.var(0).mean()), float(values.var(ddof=1))
-    c = (a - b) * num_seeds / (num_seeds - 1)
-    variance = b + max(0.0, s2 - c) / num_seeds
-    if num_seeds == 2:
-        return variance, 1.0
-    below = (s2 / num_seeds) ** 2 / (num_seeds - 1) + b**2 / max(1, num_items - 1)
-    return variance, max(num_seeds - 1.0, variance**2 / below) if below else float("inf")

@@ -21,7 +21,8 @@ class Entry:
     ensemble. val: the measure on validation, mean over the seeds; None without a validation split. diverged: of how
     many seeds training diverged; of an ensemble, of which members, where it leaves less than two; "" of none.
     left_out: members that are. thresholds: (K,), where an image may have several labels. family: whose comparisons are
-    judged together, "" for one by itself. control: a run on plain copies, the gain over which is told apart.
+    judged together, "" for one by itself. pool: whose seeds are taken to vary alike, with the same baseline; "" for one
+    by itself. control: a run on plain copies, the gain over which is told apart.
     temperature: (seeds,), of the logits, for the highest likelihood on validation. rule, members: of an ensemble.
     """
 
@@ -34,6 +35,7 @@ class Entry:
     left_out: tuple[str, ...] = ()
     thresholds: np.ndarray | None = field(default=None, repr=False)
     family: str = ""
+    pool: str = ""
     control: str = ""
     temperature: np.ndarray | None = field(default=None, repr=False)
     rule: str = ""
@@ -63,9 +65,9 @@ def entries(
             name, base = f"{model}-{arm}", params.baseline(model, arm)
             failed = f"{len(diverged[name])} of {_seeds(len(test[name]))}" if diverged[name] else ""
             entry = Entry(name, "run", test[name], base, on_val.get(name), failed)
-            if arm not in (params.compare.baseline, copies):
-                control = f"{model}-{copies}" if copies else ""
-                entry = replace(entry, family=model, control=control)
+            if arm != params.compare.baseline:
+                control = f"{model}-{copies}" if copies not in ("", arm) else ""
+                entry = replace(entry, family="arms", pool=model, control=control)
             out.append(entry)
     for name, ensemble in params.ensembles.items():
         out.append(_ensemble(name, ensemble, test[name], on_val, [run for run, seeds in diverged.items() if seeds]))

@@ -8,7 +8,7 @@ import pandas as pd
 from touchstone import label_scores
 from touchstone.calibration import reliability, scaled
 from touchstone.class_gains import class_gains
-from touchstone.compare import INCONCLUSIVE, holm
+from touchstone.compare import INCONCLUSIVE, Paired, conclude, holm
 from touchstone.ensembles import rotated_means, tied
 from touchstone.entries import Entry
 from touchstone.measures import Measure
@@ -60,7 +60,8 @@ def _joined(entry: Entry, by_name: dict[str, Entry], measure: Measure) -> dict[s
     if entry.rule == "majority" and len(members) > 1:
         row["tie_rate"] = _tie_rate(members)
     if 1 < len(members) <= len(entry.probs) and not entry.diverged and not by_name[entry.baseline].diverged:
-        found = measure.compared(entry.probs, rotated_means(by_name[entry.baseline].probs, len(members)))
+        rival = rotated_means(by_name[entry.baseline].probs, len(members))
+        found = conclude(measure.compared(entry.probs, rival), confidence=measure.confidence)
         row |= {"equal_gain": found.value, "equal_gain_low": found.low, "equal_gain_high": found.high}
     return row
 
@@ -78,12 +79,23 @@ def _verdicts(
 ) -> dict[str, dict[str, float | str]]:
     """Of each entry with a baseline what comparing them says.
 
-    The arms of a model are judged together: each helps or hurts where its p-value, adjusted by Holm for all of them,
-    says so, too.
+    The seeds of a model's arms are taken to vary alike. All arms of all models are judged together: each helps or hurts
+    where its p-value, adjusted by Holm for all of them, says so, too.
     """
-    rows = {entry.name: _compared(entry, by_name, measure) for entry in all_entries if entry.baseline}
+    compared = [entry for entry in all_entries if entry.baseline]
+    sound = [e for e in compared if not e.diverged and not by_name[e.baseline].diverged]
+    found = {e.name: measure.compared(e.probs, by_name[e.baseline].probs) for e in sound}
+    over = {
+        e.name: measure.compared(e.probs, by_name[e.control].probs)
+        for e in sound
+        if e.control and not by_name[e.control].diverged
+    }
+    rows = {entry.name: dict[str, float | str](verdict="diverged") for entry in compared}
+    for entry in sound:
+        pools = [_pool(entry, sound, paired) for paired in (found, over)]
+        rows[entry.name] = _compared(entry, found, over, pools, by_name, measure)
     for family in dict.fromkeys(entry.family for entry in all_entries if entry.family):
-        members = [e.name for e in all_entries if e.family == family and "gain_p" in rows.get(e.name, {})]
+        members = [e.name for e in sound if e.family == family]
         for name, p in zip(members, holm([float(rows[name]["gain_p"]) for name in members]), strict=True):
             rows[name]["gain_p_holm"] = p
             if p > 1 - measure.confidence:
@@ -91,22 +103,31 @@ def _verdicts(
     return rows
 
 
-def _compared(entry: Entry, by_name: dict[str, Entry], measure: Measure) -> dict[str, float | str]:
-    """verdict and, where both were trained to the end: gain with its interval gain_low, gain_high, its p-value gain_p,
-    gain_chance (probability of improvement), gain_detectable; exact_p, where there is one; control and its gain."""
-    baseline = by_name[entry.baseline]
-    if entry.diverged or baseline.diverged:
-        return {"verdict": "diverged"}
-    found = measure.compared(entry.probs, baseline.probs)
-    row: dict[str, float | str] = {"gain": found.value, "gain_low": found.low, "gain_high": found.high}
-    row |= {"gain_p": found.p_value, "gain_chance": found.chance, "gain_detectable": found.detectable}
-    row |= {"verdict": found.word}
-    exact = measure.exact_p(entry.probs, baseline.probs)
+def _pool(entry: Entry, others: list[Entry], paired: dict[str, Paired]) -> list[Paired]:
+    """The comparisons with the same baseline whose seeds are taken to vary alike."""
+    return [paired[e.name] for e in others if entry.pool and e.pool == entry.pool and e.name in paired]
+
+
+def _compared(
+    entry: Entry,
+    found: dict[str, Paired],
+    over: dict[str, Paired],
+    pools: list[list[Paired]],
+    by_name: dict[str, Entry],
+    measure: Measure,
+) -> dict[str, float | str]:
+    """verdict; gain with its interval gain_low, gain_high, its p-value gain_p, gain_chance (the probability of
+    improvement), gain_detectable; exact_p, where there is one; control and its gain."""
+    one = conclude(found[entry.name], confidence=measure.confidence, pool=pools[0])
+    row: dict[str, float | str] = {"gain": one.value, "gain_low": one.low, "gain_high": one.high}
+    row |= {"gain_p": one.p_value, "gain_chance": one.chance, "gain_detectable": one.detectable}
+    row |= {"verdict": one.word}
+    exact = measure.exact_p(entry.probs, by_name[entry.baseline].probs)
     row |= {} if exact is None else {"exact_p": exact}
-    if entry.control and not by_name[entry.control].diverged:
-        over = measure.compared(entry.probs, by_name[entry.control].probs)
-        row |= {"control": entry.control, "control_gain": over.value}
-        row |= {"control_gain_low": over.low, "control_gain_high": over.high}
+    if entry.name in over:
+        other = conclude(over[entry.name], confidence=measure.confidence, pool=pools[1])
+        row |= {"control": entry.control, "control_gain": other.value}
+        row |= {"control_gain_low": other.low, "control_gain_high": other.high}
     return row
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from touchstone import label_scores, scores
 from touchstone.average_precision import mean_average_precision
-from touchstone.compare import Comparison, around, mcnemar, paired_bootstrap
+from touchstone.compare import Paired, conclude, mcnemar, paired_bootstrap
 from touchstone.resampling import resampled
 from touchstone.sections import Compare
 
@@ -25,8 +25,8 @@ class Measure(Protocol):
     def scores(self, probs: np.ndarray, thresholds: np.ndarray | None) -> dict[str, float]:
         """All scores on the test images. thresholds: (K,), where an image may have several labels."""
 
-    def compared(self, run: np.ndarray, baseline: np.ndarray) -> Comparison:
-        """The gain of a run over its baseline, paired by seeds and test images."""
+    def compared(self, run: np.ndarray, baseline: np.ndarray) -> Paired:
+        """The gain of a run over its baseline, paired by seeds and test images, and its resamples."""
 
     def exact_p(self, run: np.ndarray, baseline: np.ndarray) -> float | None:
         """The p-value of an exact test, where there is one."""
@@ -42,11 +42,7 @@ class Accuracy:
 
     def __init__(self, labels: np.ndarray, compare: Compare, *, seed: int) -> None:
         self.labels, self.confidence = labels, compare.confidence
-        self._how: dict[str, Any] = {
-            "num_resamples": compare.num_resamples,
-            "confidence": compare.confidence,
-            "seed": seed,
-        }
+        self._how: dict[str, Any] = {"num_resamples": compare.num_resamples, "seed": seed}
 
     def value(self, probs: np.ndarray, labels: np.ndarray) -> float:
         return float(scores.correct(probs, labels).mean())
@@ -54,7 +50,7 @@ class Accuracy:
     def scores(self, probs: np.ndarray, thresholds: np.ndarray | None) -> dict[str, float]:
         return scores.score(probs, self.labels)
 
-    def compared(self, run: np.ndarray, baseline: np.ndarray) -> Comparison:
+    def compared(self, run: np.ndarray, baseline: np.ndarray) -> Paired:
         return paired_bootstrap(*(scores.correct(probs, self.labels) for probs in (run, baseline)), **self._how)
 
     def calibration(self, probs: np.ndarray) -> dict[str, float]:
@@ -83,22 +79,19 @@ class MeanAP:
         """With map_low and map_high, the ends of the interval of the mean AP itself."""
         if thresholds is None:
             raise ValueError("thresholds: got None, expected one a class")
-        own = self._around(self._resampled(probs), _each_seed(probs, self.labels))
+        own = conclude(Paired(_each_seed(probs, self.labels), self._resampled(probs)), confidence=self.confidence)
         found = label_scores.score(probs, self.labels, thresholds, self.compare)
         return found | {"map_low": own.low, "map_high": own.high}
 
-    def compared(self, run: np.ndarray, baseline: np.ndarray) -> Comparison:
+    def compared(self, run: np.ndarray, baseline: np.ndarray) -> Paired:
         gains = _each_seed(run, self.labels) - _each_seed(baseline, self.labels)
-        return self._around(self._resampled(run) - self._resampled(baseline), gains)
+        return Paired(gains, self._resampled(run) - self._resampled(baseline))
 
     def calibration(self, probs: np.ndarray) -> dict[str, float]:
         return label_scores.calibration(probs, self.labels)
 
     def exact_p(self, run: np.ndarray, baseline: np.ndarray) -> float | None:
         return None
-
-    def _around(self, by_seed: np.ndarray, values: np.ndarray) -> Comparison:
-        return around(by_seed, values, num_items=len(self.labels), confidence=self.compare.confidence)
 
     def _resampled(self, probs: np.ndarray) -> np.ndarray:
         """(R, seeds); a run is compared with several others, its resamples are counted once."""

@@ -6,6 +6,7 @@ Between `<!-- KIND from SOURCE -->` and `<!-- end -->` stands what SOURCE says n
                    in the same folder says
   sweep            of recipes/<name>/experiments.csv: test accuracy (or mean average precision), a row for the swept
                    values, a column a run
+  resplit          of the same file, swept over data.split_seed: what each run gains over the splits
 """
 
 import json
@@ -85,7 +86,23 @@ def swept(source: Path) -> str:
     return _markdown(rows, "r" * len(rows[0]))
 
 
-MADE = {"published": published, "sweep": swept}
+def resplit(source: Path) -> str:
+    """What each run gains over several splits: the mean, how it varies from split to split, and its verdicts."""
+    table = pd.read_csv(source, keep_default_na=False)
+    compared = table[table["gain"].astype(str) != ""]
+    rows = [
+        ["run", "splits", "mean gain, points", "sd over splits", "lowest", "highest", "mean half-width", "verdicts"]
+    ]
+    for run, part in compared.groupby("run", sort=False):
+        gains, low, high = (100 * part[key].astype(float) for key in ("gain", "gain_low", "gain_high"))
+        words = part["verdict"].value_counts()
+        told = ", ".join(f"{count} {word}" for word, count in sorted(words.items()))
+        numbers = [gains.mean(), gains.std(ddof=1), gains.min(), gains.max(), ((high - low) / 2).mean()]
+        rows.append([str(run), str(len(part)), *(f"{value:.2f}" for value in numbers), told])
+    return _markdown(rows, "lrrrrrrl")
+
+
+MADE = {"published": published, "sweep": swept, "resplit": resplit}
 
 
 def measure(found: Container[str]) -> str:

@@ -4,7 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from touchstone import yaml12
-from touchstone.compare import HELPS, INCONCLUSIVE, around, holm
+from touchstone.compare import HELPS, INCONCLUSIVE, Comparison, Paired, conclude, holm
 from touchstone.errors import TouchstoneError
 from touchstone.labels import encode, is_multi_label
 from touchstone.resampling import LOWER_IS_BETTER, SCORERS, resampled
@@ -129,42 +129,46 @@ def compare(before: Revision, after: Revision, settings: Compare, *, seed: int) 
             raise TouchstoneError(f"{before.name} and {after.name} have no {what} in common; {' '.join(notes)}")
     places = [[r.seeds.index(s) for s in seeds] for r in (before, after)]
     labels = encode(after.table.iloc[rows[1]].reset_index(drop=True), after.meta)
-    changes, unchanged = list[Change](), list[str]()
+    metrics = SEVERAL if is_multi_label(after.meta) else SINGLE
+    found, unchanged = dict[tuple[str, str], tuple[Paired, list[float]]](), list[str]()
     for name in names:
         pair = [r.probs[name][place][:, row] for r, place, row in zip((before, after), places, rows, strict=True)]
         if np.array_equal(pair[0], pair[1]):
             unchanged.append(name)
-            continue
-        metrics = SEVERAL if is_multi_label(after.meta) else SINGLE
-        changes += [_change(name, metric, pair, labels, settings, seed) for metric in metrics]
-    return Report(before.name, after.name, _judged(changes, settings), unchanged, notes)
+        else:
+            found |= {(name, metric): _paired(metric, pair, labels, settings, seed) for metric in metrics}
+    return Report(before.name, after.name, _judged(found, settings), unchanged, notes)
 
 
-def _change(run: str, metric: str, pair: list[np.ndarray], labels: np.ndarray, settings: Compare, seed: int) -> Change:
+def _paired(
+    metric: str, pair: list[np.ndarray], labels: np.ndarray, settings: Compare, seed: int
+) -> tuple[Paired, list[float]]:
+    """The difference of a metric and its resamples; its values before and after, means over the seeds."""
     once = np.ones((1, len(labels)), np.float32)
     values = [SCORERS[metric](probs, labels)(once)[0] for probs in pair]  # (seeds,) each
     how: dict[str, Any] = {"num_resamples": settings.num_resamples, "seed": seed}
     first, second = (resampled(metric, probs, labels, **how) for probs in pair)
-    known: dict[str, Any] = {"num_items": len(labels), "confidence": settings.confidence}
-    found = around(second - first, values[1] - values[0], **known)
-    before, after = (float(value.mean()) for value in values)
-    return Change(run, metric, before, after, found.low, found.high, found.p_value, found.word)
+    return Paired(values[1] - values[0], second - first), [float(value.mean()) for value in values]
 
 
-def _judged(changes: list[Change], settings: Compare) -> list[Change]:
-    """better, worse or inconclusive: by the interval and by Holm's p-value over the runs of the same metric."""
-    adjusted: dict[tuple[str, str], float] = {}
-    for metric in dict.fromkeys(change.metric for change in changes):
-        family = [change for change in changes if change.metric == metric]
-        p_values = holm([change.p_value for change in family])
-        adjusted |= {(c.run, metric): p for c, p in zip(family, p_values, strict=True)}
+def _judged(found: dict[tuple[str, str], tuple[Paired, list[float]]], settings: Compare) -> list[Change]:
+    """better, worse or inconclusive: by the interval and by Holm's p-value over the runs of the same metric, over which
+    the variance of seeds is pooled."""
+    known, adjusted = dict[tuple[str, str], Comparison](), dict[tuple[str, str], float]()
+    for metric in dict.fromkeys(metric for _, metric in found):
+        family = {key: paired for key, (paired, _) in found.items() if key[1] == metric}
+        each = {
+            key: conclude(paired, confidence=settings.confidence, pool=list(family.values()))
+            for key, paired in family.items()
+        }
+        known |= each
+        adjusted |= dict(zip(each, holm([one.p_value for one in each.values()]), strict=True))
     out = []
-    for change in changes:
-        p = adjusted[change.run, change.metric]
-        word = INCONCLUSIVE
-        if change.verdict != INCONCLUSIVE and p <= 1 - settings.confidence:
-            word = "better" if (change.verdict == HELPS) != (change.metric in LOWER_IS_BETTER) else "worse"
-        out.append(replace(change, p_value=p, verdict=word))
+    for (run, metric), (_, (before, after)) in found.items():
+        one, p, word = known[run, metric], adjusted[run, metric], INCONCLUSIVE
+        if one.word != INCONCLUSIVE and p <= 1 - settings.confidence:
+            word = "better" if (one.word == HELPS) != (metric in LOWER_IS_BETTER) else "worse"
+        out.append(Change(run, metric, before, after, one.low, one.high, p, word))
     return out
 
 

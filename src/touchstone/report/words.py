@@ -190,7 +190,7 @@ def _holm(facts: Facts) -> str:
     if not any("gain_p_holm" in entry.scores for entry in facts.entries):
         return ""
     level = f"{100 * (1 - facts.params.compare.confidence):g} %"
-    return f" and, of all arms of a model together, its p-value adjusted by Holm is at most {level}"
+    return f" and its p-value, adjusted by Holm for all arms and models, is at most {level}"
 
 
 def _told(facts: Facts) -> str:
