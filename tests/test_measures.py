@@ -118,6 +118,8 @@ def test_verdicts_on_mean_ap() -> None:
     assert said(judge.compared(equal, weak)).word == "inconclusive"
     row = judge.scores(weak, np.full(4, 0.5))
     assert row["map_low"] < row["map"] < row["map_high"]
+    best = judge.scores(made(num_items=300, num_seeds=3, strength=9.0)[0], np.full(4, 0.5))
+    assert best["map_high"] == 1, "no more than there is"
     with pytest.raises(ValueError, match="expected one a class"):
         judge.scores(weak, None)
 

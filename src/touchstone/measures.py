@@ -81,7 +81,7 @@ class MeanAP:
             raise ValueError("thresholds: got None, expected one a class")
         own = conclude(Paired(_each_seed(probs, self.labels), self._resampled(probs)), confidence=self.confidence)
         found = label_scores.score(probs, self.labels, thresholds, self.compare)
-        return found | {"map_low": own.low, "map_high": own.high}
+        return found | {"map_low": max(0.0, own.low), "map_high": min(1.0, own.high)}
 
     def compared(self, run: np.ndarray, baseline: np.ndarray) -> Paired:
         gains = _each_seed(run, self.labels) - _each_seed(baseline, self.labels)
