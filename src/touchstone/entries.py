@@ -20,10 +20,10 @@ class Entry:
     probs: float32 (seeds, N, classes) on test. baseline: the entry it is compared with, "" for none. kind: run or
     ensemble. val: the measure on validation, mean over the seeds; None without a validation split. diverged: of how
     many seeds training diverged; of an ensemble, of which members, where it leaves less than two; "" of none.
-    left_out: members that are. thresholds: (K,), where an image may have several labels. family: whose comparisons are
-    judged together, "" for one by itself. pool: whose seeds are taken to vary alike, with the same baseline; "" for one
-    by itself. control: a run on plain copies, the gain over which is told apart.
-    temperature: (seeds,), of the logits, for the highest likelihood on validation. rule, members: of an ensemble.
+    left_out: members that are. thresholds: (K,), where an image may have several labels. pool: of an arm's run its
+    model, whose seeds are taken to vary alike on all arms; "" for what is compared by itself. control: a run on plain
+    copies, the gain over which is told apart. temperature: (seeds,), of the logits, for the highest likelihood on
+    validation. rule, members: of an ensemble.
     """
 
     name: str
@@ -34,7 +34,6 @@ class Entry:
     diverged: str = ""
     left_out: tuple[str, ...] = ()
     thresholds: np.ndarray | None = field(default=None, repr=False)
-    family: str = ""
     pool: str = ""
     control: str = ""
     temperature: np.ndarray | None = field(default=None, repr=False)
@@ -67,7 +66,7 @@ def entries(
             entry = Entry(name, "run", test[name], base, on_val.get(name), failed)
             if arm != params.compare.baseline:
                 control = f"{model}-{copies}" if copies not in ("", arm) else ""
-                entry = replace(entry, family="arms", pool=model, control=control)
+                entry = replace(entry, pool=model, control=control)
             out.append(entry)
     for name, ensemble in params.ensembles.items():
         out.append(_ensemble(name, ensemble, test[name], on_val, [run for run, seeds in diverged.items() if seeds]))

@@ -94,12 +94,11 @@ def _verdicts(
     for entry in sound:
         pools = [_pool(entry, sound, paired) for paired in (found, over)]
         rows[entry.name] = _compared(entry, found, over, pools, by_name, measure)
-    for family in dict.fromkeys(entry.family for entry in all_entries if entry.family):
-        members = [e.name for e in sound if e.family == family]
-        for name, p in zip(members, holm([float(rows[name]["gain_p"]) for name in members]), strict=True):
-            rows[name]["gain_p_holm"] = p
-            if p > 1 - measure.confidence:
-                rows[name]["verdict"] = INCONCLUSIVE
+    arms = [entry.name for entry in sound if entry.pool]
+    for name, p in zip(arms, holm([float(rows[name]["gain_p"]) for name in arms]), strict=True):
+        rows[name]["gain_p_holm"] = p
+        if p > 1 - measure.confidence:
+            rows[name]["verdict"] = INCONCLUSIVE
     return rows
 
 
