@@ -31,6 +31,14 @@ def digest(files: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
+def hashes(script: Path, *, root: Path) -> dict[str, str]:
+    """Path below `root` -> sha256, of each file that `script` imports, itself first."""
+    top = root.resolve()
+    return {
+        file.relative_to(top).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in imports(script)
+    }
+
+
 def _imported_files(file: Path) -> list[Path]:
     names: list[str] = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
