@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from touchstone import params
 from touchstone.ensembles import combine, decider, found_weights, sound
-from touchstone.imageset import read_table, replaced
+from touchstone.imageset import read_files, read_table, replaced
 from touchstone.labels import encode
 from touchstone.measures import measure
 from touchstone.probs import load_diverged, load_probs, predictions
@@ -20,8 +19,7 @@ PREPARED, PROBS = Path("data/prepared"), Path("data/probs")
 
 
 def main() -> None:
-    files = pd.read_csv(PREPARED / "files.csv", dtype=str, keep_default_na=False)
-    names = files.loc[files["split"] == "unlabelled", "file"].tolist()
+    names = read_files(PREPARED, "unlabelled")
     meta = json.loads((PREPARED / "meta.json").read_text())
     labels = encode(read_table(PREPARED / "val"), meta)
     settings = params.load()

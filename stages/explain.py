@@ -1,49 +1,60 @@
-"""data/runs x test images -> data/explained/<run>.{png,csv}, attention.json: where the attention of nets lies."""
+"""data/runs x test images -> data/explained: where the attention of nets lies, and which pixels speak for a class."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from touchstone import params
+from touchstone.attention_maps import picture
+from touchstone.explained import choose, explain
 from touchstone.figures import spread
-from touchstone.imageset import ImageSet, load, replaced
+from touchstone.imageset import load, read_files, replaced
+from touchstone.labels import encode
 from touchstone.models import attends
+from touchstone.predict import device
+from touchstone.probs import load_probs
+from touchstone.runs import Card, Predictor, load_first
 from touchstone.stage import run
 
-DATA = Path("data")
+DATA, PREPARED = Path("data"), Path("data/prepared")
 
 
 def main() -> None:
     settings = params.load()
-    test = load(DATA / "prepared/test")
-    rows = spread(test.table["label"].tolist(), settings.explain.images)
-    chosen = ImageSet(test.images[rows], test.table.iloc[rows].reset_index(drop=True))
-    attentive = [name for name in settings.trained if attends(settings.model(name).net)] if rows else []
+    models = [model for model in settings.trained if attends(settings.model(model).net)]
+    runs = [name for model in models for name in settings.runs_of(model)] if settings.explain.images else []
     with replaced(DATA / "explained") as folder:
-        found = {
-            name: explain(name, chosen, folder, settings) for model in attentive for name in settings.runs_of(model)
-        }
+        found = {name: attention(name, folder, settings) for name in runs}
         (folder / "attention.json").write_text(json.dumps(found, indent=2) + "\n")
+        for name in settings.explain.runs if settings.explain.images or settings.explain.files else ():
+            attributions(name, folder / "attributions" / name, settings)
 
 
-def explain(name: str, chosen: ImageSet, folder: Path, settings: params.Params) -> dict[str, float]:
-    """Write the picture and the data of a run's first seed; say how many patches there are, and their shares."""
-    import numpy as np
-    import torch
-
-    from touchstone.attention_maps import drawn, maps, table  # here: they need torch, which most nets do not call for
-    from touchstone.predict import batches, device
-    from touchstone.runs import load_card, load_nets
-
+def first(name: str, settings: params.Params) -> tuple[Predictor, Card]:
+    """The net of a run's first seed."""
     torch.set_num_threads(settings.train.num_threads)
-    card = load_card(DATA / "runs" / name)
-    card = replace(card, weights=dict([*card.weights.items()][:1]))
-    [first] = load_nets(DATA / "runs" / name, card, device=device(settings.machine.accelerator))
-    seen = [pixels[:, -1] if card.crop_size else pixels for pixels in batches(chosen, card.view)]  # of five, the centre
-    found = np.concatenate([maps(first, pixels) for pixels in seen])
-    drawn(np.concatenate([pixels.numpy() for pixels in seen]), found).save(folder / f"{name}.png")
-    table(found, chosen.table["id"].tolist()).to_csv(folder / f"{name}.csv", index=False)
-    return {"patches": found[0].size, "least": round(float(found.min()), 6), "most": round(float(found.max()), 6)}
+    return load_first(DATA / "runs" / name, device=device(settings.machine.accelerator))
+
+
+def attention(name: str, folder: Path, settings: params.Params) -> dict[str, float]:
+    """Draw where attention lies on some test images."""
+    test = load(PREPARED / "test")
+    chosen = test.take(spread(test.table["label"].tolist(), settings.explain.images))
+    drawing, table, figures = picture(*first(name, settings), chosen)
+    drawing.save(folder / f"{name}.png")
+    table.to_csv(folder / f"{name}.csv", index=False)
+    return figures
+
+
+def attributions(name: str, folder: Path, settings: params.Params) -> None:
+    """Trace answers back to pixels, on the images that are chosen."""
+    test, files = load(PREPARED / "test"), read_files(PREPARED, "test")
+    labels = encode(test.table, json.loads((PREPARED / "meta.json").read_text()))
+    chosen = choose(load_probs(DATA / "probs", [name], "test")[name], labels, files, settings=settings.explain)
+    net, card = first(name, settings)
+    train, how = load(PREPARED / "train"), settings.explain
+    explain(net, card, chosen, test=test, train=train, files=files, settings=how, seed=settings.seed).save(folder)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -10,11 +9,20 @@ from PIL import Image
 
 from touchstone.attention import AttentiveResNet, attended
 from touchstone.figures import GAP, thumbnail
+from touchstone.imageset import ImageSet
 from touchstone.loaders import to_float
-from touchstone.runs import Predictor
+from touchstone.overlays import FOR, SIDE, covered, grey
+from touchstone.predict import batches
+from touchstone.runs import Card, Predictor
 
-SIDE = 128  # px of a tile
-COLOUR, OPACITY = (255, 110, 0), 0.8  # RGB, and how much of it covers the most attended patch
+
+def picture(predictor: Predictor, card: Card, chosen: ImageSet) -> tuple[Image.Image, pd.DataFrame, dict[str, float]]:
+    """Of one net and some images: the picture, its table, and how many patches there are with their extreme shares."""
+    seen = [pixels[:, -1] if card.crop_size else pixels for pixels in batches(chosen, card.view)]  # of five, the centre
+    found = np.concatenate([maps(predictor, pixels) for pixels in seen])
+    drawing = drawn(np.concatenate([pixels.numpy() for pixels in seen]), found)
+    extremes = {"least": round(float(found.min()), 6), "most": round(float(found.max()), 6)}
+    return drawing, table(found, chosen.table["id"].tolist()), {"patches": found[0].size, **extremes}
 
 
 def maps(predictor: Predictor, pixels: torch.Tensor) -> np.ndarray:
@@ -42,9 +50,7 @@ def drawn(pixels: np.ndarray, found: np.ndarray) -> Image.Image:
     sheet = Image.new("RGB", (GAP + len(pixels) * (SIDE + GAP), GAP + 2 * (SIDE + GAP)), "white")
     for i, (image, share) in enumerate(zip(pixels, found, strict=True)):
         tile = thumbnail(image, SIDE)
-        level = np.round(255 * OPACITY * (share - low) / max(high - low, 1e-12)).astype(np.uint8)
-        mask = Image.fromarray(cv2.resize(level, tile.size, interpolation=cv2.INTER_LINEAR))
-        covered = Image.composite(Image.new("RGB", tile.size, COLOUR), tile.convert("L").convert("RGB"), mask)
-        for j, shown in enumerate((tile, covered)):
+        over = covered(grey(tile), (share - low) / max(high - low, 1e-12), FOR)
+        for j, shown in enumerate((tile, over)):
             sheet.paste(shown, (GAP + i * (SIDE + GAP), GAP + j * (SIDE + GAP)))
     return sheet

@@ -198,6 +198,8 @@ def _check_names(params: "Params") -> None:
         _one_of(f"compare.against.{name}", run, params.runs)
         if run == f"{name}-{params.compare.baseline}":
             raise TouchstoneError(f"params.yaml: compare.against.{name}: got {run!r}, itself; name another run")
+    for name in params.explain.runs:
+        _one_of("explain.runs", name, params.runs)
     for name, ensemble in params.ensembles.items():
         for member in ensemble.members:
             _one_of(f"ensembles.{name}.members", member, params.runs)

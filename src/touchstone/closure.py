@@ -34,9 +34,7 @@ def digest(files: Iterable[Path]) -> str:
 def hashes(script: Path, *, root: Path) -> dict[str, str]:
     """Path below `root` -> sha256, of each file that `script` imports, itself first."""
     top = root.resolve()
-    return {
-        file.relative_to(top).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in imports(script)
-    }
+    return {file.relative_to(top).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in imports(script)}
 
 
 def _imported_files(file: Path) -> list[Path]:

@@ -69,7 +69,7 @@ def gallery(images: Sequence[np.ndarray], captions: Sequence[str] | None = None,
         tile = thumbnail(pixels)
         sheet.paste(tile, (x + (TILE - tile.width) // 2, y + (TILE - tile.height) // 2))
         if captions is not None:
-            draw.text((x, y + TILE + 2), captions[i], fill="black", font=_font())
+            draw.text((x, y + TILE + 2), captions[i], fill="black", font=caption_font())
     return sheet
 
 
@@ -81,5 +81,6 @@ def thumbnail(pixels: np.ndarray, side: int = TILE) -> Image.Image:
     return image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX)
 
 
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def caption_font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The font of captions, 10 px."""
     return ImageFont.load_default(size=10)

@@ -8,7 +8,7 @@ A directory of
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,10 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def take(self, rows: Sequence[int]) -> "ImageSet":
+        """Of it these rows, in this order, copied."""
+        return ImageSet(np.asarray(self.images[list(rows)]), self.table.iloc[list(rows)].reset_index(drop=True))
 
     def sizes(self) -> np.ndarray:
         """Valid (height, width) of each image, int64 (N, 2): less than the storage where that is padded."""
@@ -89,6 +93,18 @@ def read_table(folder: Path) -> pd.DataFrame:
         return pd.read_csv(folder / "table.csv", dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise TouchstoneError(f"{folder}: no readable table ({error}); run `dvc repro` or `dvc checkout`") from error
+
+
+def read_files(prepared: Path, split: str) -> list[str]:
+    """The file names of a split's images, in table order, as prepare noted them in `prepared/files.csv`.
+
+    Raises TouchstoneError where that is missing or damaged.
+    """
+    try:
+        files = pd.read_csv(prepared / "files.csv", dtype=str, keep_default_na=False)
+        return files.loc[files["split"] == split, "file"].tolist()
+    except (OSError, ValueError, KeyError) as error:
+        raise TouchstoneError(f"{prepared}/files.csv: not readable ({error}); run `dvc repro prepare`") from error
 
 
 def _open(path: Path) -> np.ndarray:

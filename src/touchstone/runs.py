@@ -5,7 +5,7 @@ Weights carry no metadata, so that equal weights are equal bytes.
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,12 @@ def load_nets(folder: Path, card: Card, *, device: str = "cpu") -> list[Predicto
     return [
         _load_net(folder / f"seed-{seed}.safetensors", sha256, card).to(device) for seed, sha256 in card.weights.items()
     ]
+
+
+def load_first(folder: Path, *, device: str = "cpu") -> tuple[Predictor, Card]:
+    """The net of a run's first seed, and the run's card. Raises TouchstoneError as `load_nets` does."""
+    card = load_card(folder)
+    return load_nets(folder, replace(card, weights=dict([*card.weights.items()][:1])), device=device)[0], card
 
 
 def _load_net(file: Path, sha256: str, card: Card) -> Predictor:

@@ -1,11 +1,12 @@
 """The sections of params.yaml: frozen, typed, unknown keys are errors."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Method = Literal["saliency", "integrated_gradients", "noise_tunnel", "deep_lift", "gradient_shap", "occlusion"]
 Rule = Literal["f1", "half"]  # of thresholds: best F1 on validation images; half: .5
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -141,7 +142,16 @@ class Compare(Section):
 class Explain(Section):
     """What is shown of how nets come to their answers."""
 
-    images: Annotated[int, Field(ge=0, le=32)] = 8  # test images whose attention is drawn, the classes in turn; 0: none
+    images: Annotated[int, Field(ge=0, le=32)] = 8  # test images of each run; 0: none
+    runs: Annotated[tuple[str, ...], AfterValidator(each_once)] = ()  # whose answers are attributed to pixels
+    choose: Literal["worst", "confident"] = "worst"  # which images: the surest errors, or the surest answers ...
+    files: Annotated[tuple[str, ...], AfterValidator(each_once)] = ()  # ... or these, by their names
+    methods: Annotated[tuple[Method, ...], Field(min_length=1), AfterValidator(each_once)] = get_args(Method)
+    steps: Annotated[int, Field(ge=8)] = 200  # of integrated gradients
+    samples: Annotated[int, Field(ge=1)] = 10  # of the noise tunnel and of GradientShap
+    noise: Fraction = 0.15  # its standard deviation in these, as a share of the range of the pixels
+    window: Annotated[int, Field(ge=0)] = 0  # px of the net's input that occlusion covers; 0: an eighth of the side
+    randomised: Annotated[int, Field(ge=0)] = 5  # stages in which weights are drawn anew, as a check; 0: none
 
 
 class Report(Section):

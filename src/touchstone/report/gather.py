@@ -9,7 +9,7 @@ import pandas as pd
 
 from touchstone.arms import combine
 from touchstone.errors import TouchstoneError
-from touchstone.imageset import ImageSet, class_indices, load
+from touchstone.imageset import ImageSet, class_indices, load, read_files
 from touchstone.labels import encode, is_multi_label
 from touchstone.params import Params
 from touchstone.probs import load_diverged, load_probs, load_weights
@@ -83,8 +83,7 @@ def _entries(root: Path, params: Params, meta: dict[str, Any]) -> tuple[Scored, 
     classes = meta["classes"]
     metrics = _json(root / "metrics/metrics.json")
     test = load(root / "data/prepared/test")
-    files = _table(root / "data/prepared/files.csv")
-    names = files.loc[files["split"] == "test", "file"].tolist()
+    names = read_files(root / "data/prepared", "test")
     labels = encode(test.table, meta)
     kinds = [(f"{model}-{arm}", "run", model, arm) for model in params.trained for arm in params.arms]
     kinds += [(name, "ensemble", "", "") for name in params.ensembles]
