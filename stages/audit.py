@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from touchstone import params
 from touchstone.audit.features import Eye
+from touchstone.audit.nearest import nearest
 from touchstone.audit.sets import audit, real, rounded
 from touchstone.imageset import load, replaced
 from touchstone.predict import device
@@ -28,6 +29,7 @@ def main() -> None:
     hashes = {"encoder": {"sha256": card.weights[str(every.audit.seed)], "test_accuracy": rounded(test.agreement)}}
     figures = {}
     with replaced(DATA / "audit") as folder:
+        nearest(test, train).to_csv(folder / "test-nearest.csv", index=False)
         for name in tqdm(every.additions, desc="audit", unit="set", disable=None):
             found = audit(eye.see(load(DATA / "pools" / name)), known, settings=every.audit)
             figures[name] = found.figures

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from touchstone import params
 from touchstone.attention_maps import picture
-from touchstone.explained import choose, explain
+from touchstone.explained import explain
 from touchstone.figures import spread
 from touchstone.imageset import load, read_files, replaced
 from touchstone.labels import encode
@@ -22,10 +23,9 @@ DATA, PREPARED = Path("data"), Path("data/prepared")
 
 def main() -> None:
     settings = params.load()
-    models = [model for model in settings.trained if attends(settings.model(model).net)]
-    runs = [name for model in models for name in settings.runs_of(model)] if settings.explain.images else []
+    models = [m for m in settings.trained if attends(settings.model(m).net)] if settings.explain.images else []
     with replaced(DATA / "explained") as folder:
-        found = {name: attention(name, folder, settings) for name in runs}
+        found = {name: attention(name, folder, settings) for model in models for name in settings.runs_of(model)}
         (folder / "attention.json").write_text(json.dumps(found, indent=2) + "\n")
         for name in settings.explain.runs if settings.explain.images or settings.explain.files else ():
             attributions(name, folder / "attributions" / name, settings)
@@ -40,8 +40,8 @@ def first(name: str, settings: params.Params) -> tuple[Predictor, Card]:
 def attention(name: str, folder: Path, settings: params.Params) -> dict[str, float]:
     """Draw where attention lies on some test images."""
     test = load(PREPARED / "test")
-    chosen = test.take(spread(test.table["label"].tolist(), settings.explain.images))
-    drawing, table, figures = picture(*first(name, settings), chosen)
+    rows = spread(test.table["label"].tolist(), settings.explain.images)
+    drawing, table, figures = picture(*first(name, settings), test.take(rows))
     drawing.save(folder / f"{name}.png")
     table.to_csv(folder / f"{name}.csv", index=False)
     return figures
@@ -49,12 +49,11 @@ def attention(name: str, folder: Path, settings: params.Params) -> dict[str, flo
 
 def attributions(name: str, folder: Path, settings: params.Params) -> None:
     """Trace answers back to pixels, on the images that are chosen."""
-    test, files = load(PREPARED / "test"), read_files(PREPARED, "test")
+    test, train = (load(PREPARED / split) for split in ("test", "train"))
     labels = encode(test.table, json.loads((PREPARED / "meta.json").read_text()))
-    chosen = choose(load_probs(DATA / "probs", [name], "test")[name], labels, files, settings=settings.explain)
-    net, card = first(name, settings)
-    train, how = load(PREPARED / "train"), settings.explain
-    explain(net, card, chosen, test=test, train=train, files=files, settings=how, seed=settings.seed).save(folder)
+    probs = load_probs(DATA / "probs", [name], "test")[name]
+    given: Any = {"files": read_files(PREPARED, "test"), "settings": settings.explain, "seed": settings.seed}
+    explain(*first(name, settings), probs, labels, test=test, train=train, **given).save(folder)
 
 
 if __name__ == "__main__":

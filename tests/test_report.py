@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 import re
 import shutil
@@ -19,9 +21,10 @@ from touchstone.imageset import class_indices, load
 from touchstone.measures import measure
 from touchstone.preparation import prepare
 from touchstone.probs import load_all, load_diverged, predictions
-from touchstone.report import charts, html, markdown, runtime, tables, words, write
+from touchstone.report import charts, html, markdown, matrices, runtime, tables, words, write
 from touchstone.report.facts import Facts
 from touchstone.report.gather import gather
+from touchstone.report.headline import headline
 from touchstone.sources import ArraySet, RawImage
 from touchstone.transforms import transform
 
@@ -43,7 +46,7 @@ audit: {seed: 5, encoder: {net: lenet}}
 train: {num_steps: 20, batch_size: 4, eval_steps: 10, seeds: SEEDS}
 ensembles: {both: {rule: mean, members: [lenet-real, lenet-more]}}
 compare: {num_resamples: 200}
-explain: {images: 2}
+explain: {images: 2, runs: [lenet-real]}
 report: {worst: 3}
 machine: {accelerator: cpu}
 """
@@ -130,6 +133,9 @@ def _generate_and_audit(root: Path) -> None:
     (root / "data/audit").mkdir()
     for name in ("tilt", "gan"):
         shutil.copy(root / "data/pools/tilt/sheet.png", root / f"data/audit/{name}.png")
+    train, test = (load(root / f"data/prepared/{split}").table["id"] for split in ("train", "test"))
+    nearest = {"id": test, "nearest_id": train.iloc[[3, 1, 4, 1, 5, 2]].tolist(), "distance": 0.5}
+    pd.DataFrame(nearest).to_csv(root / "data/audit/test-nearest.csv", index=False)
 
 
 def _explain(data: Path, runs: list[str]) -> None:
@@ -138,6 +144,18 @@ def _explain(data: Path, runs: list[str]) -> None:
     (data / "explained/attention.json").write_text(json.dumps(dict.fromkeys(runs, shares)))
     for run in runs:
         shutil.copy(data / "pools/tilt/sheet.png", data / f"explained/{run}.png")
+    to = data / "explained/attributions/lenet-real"
+    to.mkdir(parents=True)
+    shutil.copy(data / "pools/tilt/sheet.png", to / "sheet.png")
+    row = {"file": "test/0|a_.png", "true": CLASSES[0], "explained": CLASSES[1], "probability": 0.9, "logit": 2.5}
+    row |= {"plain_logit": -0.25, "integrated_gradients_delta": 0.0012, "deep_lift_delta": -0.0}
+    pd.DataFrame([row]).to_csv(to / "images.csv", index=False)
+    sanity = {
+        "method": ["saliency", "occlusion"] * 3,
+        "layers": [0, 0, 1, 1, 2, 2],
+        "likeness": [1, 1, 0.5, 0.25, 0.1, ""],
+    }
+    pd.DataFrame(sanity).to_csv(to / "sanity.csv", index=False)
 
 
 def _find_lr(data: Path, lr: str) -> None:
@@ -260,18 +278,24 @@ def test_the_page_asks_nothing_of_any_server(page: str) -> None:
     assert "https://" not in page
     assert "<script" not in page
     assert "url(" not in page
-    assert {found[:22] for found in re.findall(r'src="([^"]*)"', page)} == {"data:image/png;base64,"}
-    links = set(re.findall(r'href="([^"#][^"]*)"', page))
-    assert {link for link in links if not link.startswith("data:image/png")} == {"runtime.html", "runtime/"}
+    assert "src=" not in page
+    links = re.findall(r'href="([^"#][^"]*)"', page)
+    held = ("data:image/png;base64,", "data:text/csv;base64,")
+    assert {link for link in links if not link.startswith(held)} == {"runtime.html", "runtime/"}
+    pictures = re.findall(r'<image id="[^"]+" href="([^"]+)"', page)
+    assert len(pictures) == len(re.findall(r'<image id="', page)) > 8, "the store, where each lies once"
 
 
 def test_links_within_the_page_have_targets(page: str) -> None:
-    targets = re.findall(r'href="#([^"]+)"', page)
+    links = re.findall(r'<a href="#([^"]+)"', page)
+    targets = re.findall(r'(?:href="#|popovertarget=")([^"]+)"', page)
     ids = re.findall(r' id="([^"]+)"', page)
-    assert len(targets) == 14
+    assert len(links) == 15
     assert set(targets) <= set(ids)
     assert len(ids) == len(set(ids))
-    assert page.count("<img ") == len(re.findall(r'<img [^>]*alt="[^"]+"', page)) > 0
+    drawings = re.findall(r"<svg [^>]*>", page)
+    assert all("aria-label=" in found or 'aria-hidden="true"' in found for found in drawings)
+    assert page.count("<button ") == len(re.findall(r'<button [^>]*aria-label="[^"]+"|>Close</button>', page)) > 8
 
 
 def test_html_escapes(page: str) -> None:
@@ -332,13 +356,14 @@ def test_an_ensemble_stands_beside_its_best_member(facts: Facts, page: str) -> N
     ensemble = facts.entry("both")
     member = str(ensemble.scores["baseline"])
     pair = page[page.index(f"both beside {member}") : page.index('id="classes"')]
-    titles = re.findall(r'<p class="title">([^<]+)</p>', pair)
-    assert titles == ["both", member]
+    titles = [found.strip() for found in re.findall(r'<p class="title">([^<]+)<', pair)]
+    assert titles == ["both", member, f"both less {member}"]
     assert (
         f"both less its member {member} (its best on validation): {words.points(ensemble.value('gain'))} points" in pair
     )
     before = page[page.index('id="confusion"') : page.index("both beside ")]
-    assert re.findall(r'<p class="title">([^<]+)</p>', before) == facts.params.runs
+    titles = [found.strip() for found in re.findall(r'<p class="title">([^<]+)<', before)]
+    assert titles == [*facts.params.runs, "lenet-more less lenet-real"]
 
 
 def test_each_phase_of_a_model_is_a_row_and_random_frozen_weights_are_named(facts: Facts) -> None:
@@ -406,7 +431,7 @@ def test_the_audit_is_told(page: str, twin: str) -> None:
         assert "−4.2 (–)" in text, "nothing can be said of a floor of None"
         assert "87.5 (75.0)" in text
         assert "lenet, 75.0 % of the test images right" in text
-    assert page.count('alt="Closest pairs of') == 2
+    assert page.count('role="img" aria-label="Closest pairs of') == 2
     assert "fitted for 3 steps of 64, 5 of 30 samples reach a confidence of 0.5" in page
 
 
@@ -452,8 +477,84 @@ def test_several_seeds_are_covered(page: str, twin: str) -> None:
 
 def test_many_classes_make_a_shaded_matrix_without_numbers(facts: Facts) -> None:
     entry = facts.entries[0]
-    assert len(charts.cells(entry, CLASSES)) == np.count_nonzero(entry.confusion)
-    assert charts.cells(entry, [str(i) for i in range(100)]) == []
+    assert len(matrices.cells(entry, CLASSES)) == np.count_nonzero(entry.confusion)
+    assert matrices.cells(entry, [str(i) for i in range(100)]) == []
+
+
+def test_the_difference_of_two_matrices_is_in_points_of_the_rows(facts: Facts) -> None:
+    more, real = facts.entry("lenet-more"), facts.entry("lenet-real")
+    found = matrices.difference(more, real, CLASSES)
+    rows = [more.confusion[i] / more.confusion[i].sum() - real.confusion[i] / real.confusion[i].sum() for i in (0, 1)]
+    assert found.title == "lenet-more less lenet-real"
+    assert {(cell.row, cell.column): cell.text for cell in found.cells} == {
+        (i, j): f"{100 * rows[i][j]:+.0f}".replace("-", "−") for i in (0, 1) for j in (0, 1) if rows[i][j]
+    }
+    assert matrices.difference(real, real, CLASSES).cells == []
+    assert "none" in matrices.difference(real, real, CLASSES).note
+    header, *lines = list(csv.reader(io.StringIO(found.csv)))
+    assert header[1:] == CLASSES
+    np.testing.assert_allclose([[float(cell) for cell in line[1:]] for line in lines], rows, atol=1e-5)
+
+
+def spoken(sentence) -> str:
+    return "".join(part.text for part in sentence)
+
+
+def test_the_page_and_its_twin_open_with_the_verdict_in_one_sentence(facts: Facts, page: str, twin: str) -> None:
+    assert spoken(headline(facts)) == "Against real, nothing helps or hurts; more is inconclusive."
+    assert twin.splitlines()[2] == "Against **real**, nothing helps or hurts; **more** is **inconclusive**."
+    first = re.search(r'<p class="verdict">(.*?)</p>', page)
+    assert first is not None
+    assert unescape(re.sub("<[^>]+>", "", first[1])) == spoken(headline(facts))
+
+
+def judged(facts: Facts, **verdicts: str) -> Facts:
+    """Facts of models and arms with these verdicts: model__arm=verdict."""
+    known = {name.replace("__", "-"): word for name, word in verdicts.items()}
+    models, arms = (list(dict.fromkeys(name.split("-")[i] for name in known)) for i in (0, 1))
+    every = {"arms": {arm: {} for arm in ("real", *arms)}, "models": {m: {"net": "lenet"} for m in models}}
+    settings = facts.params.model_copy(update=every)
+    blank = facts.entry("lenet-more")
+    entries = tuple(
+        replace(blank, name=name, model=name.split("-")[0], arm=name.split("-")[1], scores={"verdict": word})
+        for name, word in known.items()
+    )
+    return replace(facts, params=settings, entries=entries)
+
+
+def test_the_one_sentence_groups_arms_that_do_the_same(facts: Facts) -> None:
+    found = judged(facts, a__x="helps", b__x="helps", a__y="helps", b__y="helps", a__z="inconclusive", b__z="helps")
+    assert spoken(headline(found)) == "Against real, x and y help both models; z helps b; nothing hurts."
+    found = judged(facts, a__x="hurts", a__y="diverged", a__z="inconclusive")
+    assert spoken(headline(found)) == "Against real, nothing helps; x hurts a; z is inconclusive; y diverged."
+
+
+def test_mistakes_show_the_training_image_nearest_to_them(facts: Facts, page: str) -> None:
+    found = facts.entry("lenet-real").mistakes[0]
+    train = load_train(facts)
+    assert found.nearest is not None
+    assert found.nearest.row == [3, 1, 4, 1, 5, 2][found.row]
+    assert (found.nearest.file, found.nearest.label) == train[found.nearest.row]
+    assert f'href="#train-{found.nearest.row}"' in page
+
+
+def load_train(facts: Facts) -> dict[int, tuple[str, str]]:
+    return {row: (f"train/{row}|a_.png", CLASSES[row * 2 // SPLITS["train"]]) for row in range(SPLITS["train"])}
+
+
+def test_attributions_are_shown_with_what_they_miss_and_their_check(facts: Facts, page: str) -> None:
+    section = unescape(page[page.index('id="attributions"') : page.index('id="fits"')])
+    assert "integrated gradients misses by" in section
+    assert "0.0012" in section
+    assert "−0.0000" not in section
+    assert "test/0|a_.png" in section
+    assert (
+        'aria-label="Rank correlation against layers drawn anew; last values: saliency 0.1, occlusion 0.25"' in section
+    )
+    assert charts.sanity(facts.attributions["lenet-real"]).csv.splitlines()[:2] == [
+        "line,layers drawn anew,rank correlation",
+        "saliency,0,1",
+    ]
 
 
 def test_a_lone_baseline_has_nothing_to_compare(facts: Facts) -> None:

@@ -90,7 +90,8 @@ def _row(name: str, files: list[str]) -> int:
 def explain(
     predictor: Predictor,
     card: Card,
-    chosen: list[Choice],
+    probs: np.ndarray,
+    labels: np.ndarray,
     *,
     test: ImageSet,
     train: ImageSet,
@@ -98,10 +99,12 @@ def explain(
     settings: Explain,
     seed: int,
 ) -> Explained:
-    """Attribute the chosen answers of one net by every method, and check the methods by weights drawn anew.
+    """Attribute the chosen answers (see `choose`) of one net of a run by every method, and check the methods by weights
+    drawn anew.
 
     Of five crops of an image the one counts that answers most strongly for the class.
     """
+    chosen = choose(probs, labels, files, settings=settings)
     net = predictor.eval().net
     targets = torch.tensor([choice.target for choice in chosen], device=predictor.mean.device)
     pixels = _seen(predictor, test.take([choice.row for choice in chosen]), card, targets)  # uint8 (B, S, S, C)

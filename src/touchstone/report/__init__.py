@@ -10,12 +10,14 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from touchstone.report.table import csv_text, csv_uri
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def environment(*, autoescape: bool) -> Environment:
     """Jinja2 over this package's templates; a name that a template misspells is an error."""
-    return Environment(
+    found = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=autoescape,
         undefined=StrictUndefined,
@@ -23,6 +25,8 @@ def environment(*, autoescape: bool) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    found.filters |= {"csv_text": csv_text, "csv_uri": csv_uri}
+    return found
 
 
 def write(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Numbers -> geometry of the drawings that the HTML template makes: learning curves, gains, confusion matrices."""
+"""Numbers -> geometry of the drawings that the HTML template makes: learning curves, gains, reliability."""
 
 import math
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from touchstone.report.facts import Facts, Scored
-from touchstone.report.words import MINUS, count
+from touchstone.report.facts import Attributions, Facts, Scored
+from touchstone.report.words import count
 
 WIDTH, HEIGHT = 300, 150  # of a chart's plane, in its own units
 MAX_POINTS = 150  # of a line
-LABELLED = 15  # classes up to which a confusion matrix has names and numbers
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over steps. lines: (name, SVG path, last value); ticks: (position, text)."""
+    """Lines over steps. lines: (name, SVG path, last value); ticks: (position, text); csv: what they are drawn from."""
 
     title: str
     lines: list[tuple[str, str, float]]
     x_ticks: list[tuple[float, str]]
     y_ticks: list[tuple[float, str]]
+    csv: str
     axis: str = "training steps"
 
     @property
@@ -76,6 +76,13 @@ def reliability(facts: Facts, model: str) -> list[Chart]:
     return charts
 
 
+def sanity(found: Attributions) -> Chart:
+    """How like its own map each method's stays while weights are drawn anew, from the last layer on."""
+    methods = found.sanity.groupby("method", sort=False)
+    series = {str(name): part[["layers", "likeness"]].dropna().to_numpy(float) for name, part in methods}
+    return chart("Rank correlation", series, axis="layers drawn anew")
+
+
 def losses(table: pd.DataFrame) -> list[Chart]:
     """The charts of a generator: its losses, and how diverse its samples were where sheets of them were drawn."""
     names = [str(name) for name in table if name not in ("step", "diversity")]
@@ -92,11 +99,15 @@ def rates(facts: Facts) -> dict[str, Chart]:
     }
 
 
-def chart(title: str, series: dict[str, np.ndarray], *, log_x: bool = False, shares_of: str = "") -> Chart:
+def chart(
+    title: str, series: dict[str, np.ndarray], *, log_x: bool = False, shares_of: str = "", axis: str = ""
+) -> Chart:
     """series: name -> float (points, 2). Positive values that span a factor above 20 are drawn to a log scale.
 
-    shares_of: the name of the x axis of a chart of which both axes run from 0 to 1.
+    axis: the name of the x axis, where that is not training steps; shares_of: the same, of a chart of which both axes
+    run from 0 to 1.
     """
+    csv = _csv(series, title, shares_of or axis or ("lr" if log_x else "step"))
     if log_x:
         series = {name: np.column_stack([np.log10(xy[:, 0]), xy[:, 1]]) for name, xy in series.items()}
     every = np.concatenate(list(series.values()))
@@ -125,8 +136,13 @@ def chart(title: str, series: dict[str, np.ndarray], *, log_x: bool = False, sha
         lines.append((name, _path(WIDTH * (thin[:, 0] - x_low) / (x_high - x_low), y), float(xy[-1, 1])))
     x_ticks = [(WIDTH * (x - x_low) / (x_high - x_low), text) for x, text in _x_ticks(x_low, x_high, log_x)]
     y_ticks = [(float(y), text) for y, text in zip(place(np.array(y_values)), y_texts, strict=True)]
-    axis = shares_of or ("the learning rate, log scale" if log_x else Chart.axis)
-    return Chart(title + (", log scale" if log else ""), lines, x_ticks, y_ticks, axis)
+    axis = shares_of or axis or ("the learning rate, log scale" if log_x else Chart.axis)
+    return Chart(title + (", log scale" if log else ""), lines, x_ticks, y_ticks, csv, axis)
+
+
+def _csv(series: dict[str, np.ndarray], title: str, x: str) -> str:
+    parts = [pd.DataFrame({"line": name, x: xy[:, 0], title.lower(): xy[:, 1]}) for name, xy in series.items()]
+    return pd.concat(parts).to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _x_ticks(low: float, high: float, log: bool) -> list[tuple[float, str]]:
@@ -171,44 +187,6 @@ def forest(facts: Facts) -> Forest | None:
         (place(v / 100), f"{v:+g}".replace("-", "\u2212") if v else "0") for v in nice_ticks(100 * low, 100 * high)
     ]
     return Forest(rows, place(0.0), ticks)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+g}".replace("-", MINUS) if value else "0"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a confusion matrix that is not empty: its text and what it says at length."""
-
-    row: int
-    column: int
-    text: str
-    title: str
-
-
-def cells(entry: Scored, classes: list[str]) -> list[Cell]:
-    """Per cent of the row, as whole numbers; none where there are more classes than have room."""
-    if len(classes) > LABELLED:
-        return []
-    out = []
-    for i, j in np.argwhere(entry.confusion):
-        here, total = int(entry.confusion[i, j]), int(entry.confusion[i].sum())
-        share = 100 * here / total
-        text = f"{share:.0f}" if share >= 1 else "<1"
-        out.append(Cell(int(i), int(j), text, f"{classes[i]} taken for {classes[j]}: {here:,} of {total:,}"))
-    return out
-
-
-def confusions(entry: Scored, classes: list[str], *, most: int = 3) -> str:
-    """The most frequent errors: `8 for 1 (12 of 246)`."""
-    errors = entry.confusion - np.diag(entry.confusion.diagonal())
-    order = np.argsort(-errors, axis=None, kind="stable")[:most]
-    found = []
-    for i, j in zip(*np.unravel_index(order, errors.shape), strict=True):
-        if errors[i, j]:
-            found.append(f"{classes[i]} taken for {classes[j]} ({errors[i, j]:,} of {entry.confusion[i].sum():,})")
-    return ", ".join(found) or "none"
 
 
 def wrong_text(entry: Scored, num_test: int) -> str:

@@ -10,6 +10,16 @@ from touchstone.params import Params
 
 
 @dataclass(frozen=True, eq=False)
+class Neighbour:
+    """The training image nearest to a test image in the features of the audit's encoder. row: of the training split."""
+
+    row: int
+    file: str
+    label: str
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Mistake:
     """A test image that the mean over the seeds gets wrong, and how sure it was.
 
@@ -22,6 +32,7 @@ class Mistake:
     predicted: str
     probability: float
     pixels: np.ndarray
+    nearest: Neighbour | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +161,20 @@ class Attention:
 
 
 @dataclass(frozen=True, eq=False)
+class Attributions:
+    """Which pixels speak for a run's answers: the PNG, a row an image (see explained.py), method, layers, likeness."""
+
+    png: bytes
+    images: pd.DataFrame
+    sanity: pd.DataFrame
+
+    @property
+    def holds(self) -> bool:
+        """Whether methods were checked by weights drawn anew."""
+        return bool((self.sanity["layers"] > 0).any())
+
+
+@dataclass(frozen=True, eq=False)
 class Facts:
     """Everything a report says.
 
@@ -157,9 +182,9 @@ class Facts:
     curves: run -> step, epoch, train_loss, lr, val_loss, val_accuracy (val columns NaN without a validation split).
     unlabelled: ensemble -> file, label, probability. audits: an addition set each; encoder: whose features they are
     measured in. losses: generator -> step, loss and more. rates: model -> what the learning-rate finder suggests and
-    its curve lr, loss, smoothed, where one was asked for. attention: of the runs whose net has any. weights: of the
-    members of ensembles that find them. together: int64 (classes, classes), training images that have both, where an
-    image may have several labels; else (0, 0).
+    its curve lr, loss, smoothed, where one was asked for. attention: of the runs whose net has any.
+    attributions: of the runs that explain.runs names. weights: of the members of ensembles that find them. together:
+    int64 (classes, classes), training images that have both, where an image may have several labels; else (0, 0).
     """
 
     params: Params
@@ -178,6 +203,7 @@ class Facts:
     losses: dict[str, pd.DataFrame]
     rates: dict[str, tuple[float, pd.DataFrame]]
     attention: dict[str, Attention]
+    attributions: dict[str, Attributions]
     weights: dict[str, dict[str, float]]
     together: np.ndarray
 

@@ -1,6 +1,6 @@
 """Files of a finished pipeline -> Facts: the one place where a report reads."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,16 @@ from touchstone.labels import encode, is_multi_label
 from touchstone.params import Params
 from touchstone.probs import load_diverged, load_probs, load_weights
 from touchstone.report import audits
-from touchstone.report.facts import ArmSize, Attention, AuditedSet, Facts, Scored, Several, Sheet
+from touchstone.report.explanations import attention, attributions, neighbours
+from touchstone.report.facts import (
+    ArmSize,
+    AuditedSet,
+    Facts,
+    Scored,
+    Several,
+    Sheet,
+)
+from touchstone.report.files import read_bytes, read_json, read_table
 from touchstone.report.ranked import ranked
 from touchstone.report.several import co_occurrence
 from touchstone.report.worst import worst
@@ -27,18 +36,18 @@ def gather(root: Path, params: Params) -> Facts:
     Raises TouchstoneError where a file is missing, damaged or does not name what `params` declares.
     """
     data, prepared = root / "data", root / "data/prepared"
-    meta = _json(prepared / "meta.json")
+    meta = read_json(prepared / "meta.json")
     classes = meta["classes"]
     train = load(prepared / "train")
-    findings = _json(prepared / "findings/summary.json")
-    audit = _json(root / "metrics/audit.json")
+    findings = read_json(prepared / "findings/summary.json")
+    audit = read_json(root / "metrics/audit.json")
     return Facts(
         params=params,
         classes=classes,
-        counts=_table(prepared / "findings/counts.csv").astype({"train": int, "val": int, "test": int}),
+        counts=read_table(prepared / "findings/counts.csv").astype({"train": int, "val": int, "test": int}),
         findings=findings,
-        left_out=_table(prepared / "findings/left_out.csv"),
-        near_copies=_table(prepared / "findings/near_copies.csv"),
+        left_out=read_table(prepared / "findings/left_out.csv"),
+        near_copies=read_table(prepared / "findings/near_copies.csv"),
         arms=tuple(_arm_size(name, params, train, data / "pools", meta) for name in params.arms),
         entries=_entries(root, params, meta),
         curves={name: _curve(data / f"curves/{name}.csv") for name in params.runs},
@@ -47,14 +56,18 @@ def gather(root: Path, params: Params) -> Facts:
         encoder=audit["encoder"],
         losses={name: _losses(data / f"pools/{name}/losses.csv") for name in params.generators},
         rates={name: found for name in params.models if (found := _rate(data, name))},
-        attention=_attention(data / "explained"),
+        attention=attention(data / "explained"),
+        attributions={
+            name: attributions(data / f"explained/attributions/{name}")
+            for name in (params.explain.runs if params.explain.images or params.explain.files else ())
+        },
         weights={
             name: load_weights(data / "ensembles" / name)
             for name, ensemble in params.ensembles.items()
             if ensemble.rule in ("weighted", "greedy")
         },
         together=co_occurrence(encode(train.table, meta)) if is_multi_label(meta) else np.zeros((0, 0), np.int64),
-        unlabelled={name: _table(data / f"ensembles/{name}/predictions.csv") for name in params.ensembles},
+        unlabelled={name: read_table(data / f"ensembles/{name}/predictions.csv") for name in params.ensembles},
     )
 
 
@@ -81,10 +94,11 @@ def _arm_size(name: str, params: Params, train: ImageSet, pools: Path, meta: dic
 
 def _entries(root: Path, params: Params, meta: dict[str, Any]) -> tuple[Scored, ...]:
     classes = meta["classes"]
-    metrics = _json(root / "metrics/metrics.json")
+    metrics = read_json(root / "metrics/metrics.json")
     test = load(root / "data/prepared/test")
     names = read_files(root / "data/prepared", "test")
     labels = encode(test.table, meta)
+    near = neighbours(root / "data")
     kinds = [(f"{model}-{arm}", "run", model, arm) for model in params.trained for arm in params.arms]
     kinds += [(name, "ensemble", "", "") for name in params.ensembles]
     entries = []
@@ -93,11 +107,11 @@ def _entries(root: Path, params: Params, meta: dict[str, Any]) -> tuple[Scored, 
             raise TouchstoneError(f"metrics/metrics.json: no entry for {name}; run `dvc repro evaluate`")
         probs = load_probs(root / "data" / ("probs" if kind == "run" else "ensembles"), [name], "test")[name]
         failed = load_diverged(root / "data/probs", [name])[name] if kind == "run" else {}
-        sure = _table(root / f"data/plots/reliability/{name}.csv").astype(float)
+        sure = read_table(root / f"data/plots/reliability/{name}.csv").astype(float)
         if is_multi_label(meta):
             several = Several(
                 _labels(root / f"data/plots/classes/{name}.csv", classes),
-                _table(root / f"data/plots/precision_recall/{name}.csv"),
+                read_table(root / f"data/plots/precision_recall/{name}.csv"),
                 ranked(probs, labels, test=test, files=names, classes=classes),
             )
             none = np.zeros((0, 0), np.int64)
@@ -109,6 +123,7 @@ def _entries(root: Path, params: Params, meta: dict[str, Any]) -> tuple[Scored, 
                 f"data/plots/confusion/{name}.csv: not of these predictions; run `dvc repro evaluate`"
             )
         mistakes, num_wrong = worst(probs, labels, count=params.report.worst, test=test, files=names, classes=classes)
+        mistakes = tuple(replace(found, nearest=near(test.table["id"].iloc[found.row])) for found in mistakes)
         gains = _class_gains(root / f"data/plots/classes/{name}.csv")
         row = Scored(name, kind, model, arm, metrics[name], confusion, mistakes, num_wrong, failed, sure, gains)
         entries.append(row)
@@ -117,7 +132,7 @@ def _entries(root: Path, params: Params, meta: dict[str, Any]) -> tuple[Scored, 
 
 def _class_gains(file: Path) -> pd.DataFrame | None:
     """Of an arm's run what it gains in each class; an empty number is NaN."""
-    table = _table(file)
+    table = read_table(file)
     if "gain" not in table:
         return None
     numbers = ["gain", "gain_low", "gain_high", "p_holm"]
@@ -126,7 +141,7 @@ def _class_gains(file: Path) -> pd.DataFrame | None:
 
 def _labels(file: Path, classes: list[str]) -> pd.DataFrame:
     """What `label_scores.per_class` found; an empty cell is NaN."""
-    table = _table(file)
+    table = read_table(file)
     if table.get("class", pd.Series()).tolist() != classes:
         raise TouchstoneError(f"{file}: not of these classes; run `dvc repro evaluate`")
     return table.drop(columns="class").replace("", "nan").astype(float)
@@ -134,7 +149,7 @@ def _labels(file: Path, classes: list[str]) -> pd.DataFrame:
 
 def _confusion(file: Path, classes: list[str]) -> np.ndarray:
     """int64 (classes, classes) of a table actual, predicted."""
-    table = _table(file)
+    table = read_table(file)
     counts = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(counts, (class_indices(table["actual"], classes), class_indices(table["predicted"], classes)), 1)
     return counts
@@ -142,7 +157,7 @@ def _confusion(file: Path, classes: list[str]) -> np.ndarray:
 
 def _curve(file: Path) -> pd.DataFrame:
     columns = ["step", "epoch", "train_loss", "lr", "val_loss", "val_accuracy"]
-    table = _table(file)
+    table = read_table(file)
     missing = [name for name in columns if name not in table]
     if missing:
         raise TouchstoneError(f"{file}: no column {missing[0]}; run `dvc repro train`")
@@ -152,13 +167,8 @@ def _curve(file: Path) -> pd.DataFrame:
 
 def _rate(data: Path, model: str) -> tuple[float, pd.DataFrame] | None:
     """What was found, and how; None where the learning rate is a number of params.yaml."""
-    found = _json(data / f"lr/{model}.json")["lr"]
-    return None if found is None else (found, _table(data / f"lr_curves/{model}.csv").astype(float))
-
-
-def _attention(folder: Path) -> dict[str, Attention]:
-    found = _json(folder / "attention.json")
-    return {name: Attention(_bytes(folder / f"{name}.png"), **figures) for name, figures in found.items()}
+    found = read_json(data / f"lr/{model}.json")["lr"]
+    return None if found is None else (found, read_table(data / f"lr_curves/{model}.csv").astype(float))
 
 
 def _sheets(data: Path, params: Params, findings: dict[str, float]) -> tuple[Sheet, ...]:
@@ -166,42 +176,20 @@ def _sheets(data: Path, params: Params, findings: dict[str, float]) -> tuple[She
     for split in ("train", "val", "test", "unlabelled"):
         count = int(findings[f"num_{split}"])
         if count:
-            sheets.append(Sheet(split, f"{count:,} images", "split", _bytes(data / f"prepared/{split}/sheet.png")))
+            sheets.append(Sheet(split, f"{count:,} images", "split", read_bytes(data / f"prepared/{split}/sheet.png")))
     for name, transform in params.transforms.items():
-        sheets.append(Sheet(name, describe(transform), "addition", _bytes(data / f"pools/{name}/sheet.png")))
+        sheets.append(Sheet(name, describe(transform), "addition", read_bytes(data / f"pools/{name}/sheet.png")))
     for name in params.generators:
-        text = audits.describe(name, params.generator(name), _table(data / f"pools/{name}/counts.csv"))
-        sheets.append(Sheet(name, text, "addition", _bytes(data / f"pools/{name}/sheet.png")))
+        text = audits.describe(name, params.generator(name), read_table(data / f"pools/{name}/counts.csv"))
+        sheets.append(Sheet(name, text, "addition", read_bytes(data / f"pools/{name}/sheet.png")))
     return tuple(sheets)
 
 
 def _audited(name: str, audit: dict[str, Any], data: Path) -> AuditedSet:
     if name not in audit["sets"]:
         raise TouchstoneError(f"metrics/audit.json: no entry for {name}; run `dvc repro audit`")
-    return AuditedSet(name, audit["sets"][name], _bytes(data / f"audit/{name}.png"))
+    return AuditedSet(name, audit["sets"][name], read_bytes(data / f"audit/{name}.png"))
 
 
 def _losses(file: Path) -> pd.DataFrame:
-    return _table(file).replace("", "nan").astype(float)
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise TouchstoneError(f"{file}: cannot be read ({error.strerror}); run `dvc repro`") from error
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(_bytes(file))
-    except ValueError as error:
-        raise TouchstoneError(f"{file}: not JSON ({error}); run `dvc repro`") from error
-
-
-def _table(file: Path) -> pd.DataFrame:
-    """Every cell as text: a class may be called 0 or NA."""
-    try:
-        return pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise TouchstoneError(f"{file}: no readable table ({error}); run `dvc repro`") from error
+    return read_table(file).replace("", "nan").astype(float)

@@ -2,39 +2,35 @@
 
 import yaml
 
-from touchstone.report import audits, charts, environment, pictures, several, tables, words
+from touchstone.report import audits, charts, environment, matrices, pictures, several, tables, words
 from touchstone.report.facts import Facts
+from touchstone.report.headline import headline
 
 FOLD_ROWS = 20  # longer tables of classes start folded
 
 
 def render(facts: Facts) -> str:
     """The HTML text; equal facts give equal text."""
-    num_sheets = len(facts.sheets)
-    return (
-        environment(autoescape=True)
-        .get_template("report.html.j2")
-        .render(
-            facts=facts,
-            words=words,
-            tables=tables,
-            charts=charts,
-            sheets=[(sheet, pictures.sheet_uri(sheet, num_sheets=num_sheets)) for sheet in facts.sheets],
-            audits=audits,
-            pairs={found.name: pictures.gallery_uri(found.gallery) for found in facts.audits},
-            rates=charts.rates(facts),
-            attention={name: pictures.gallery_uri(found.png) for name, found in facts.attention.items()},
-            losses={name: charts.losses(table) for name, table in facts.losses.items()},
-            thumbnails=pictures.thumbnails(facts),
-            heat={} if facts.multi_label else {e.name: pictures.heat(e.confusion) for e in facts.entries},
-            reliability={model: charts.reliability(facts, model) for model in facts.params.trained},
-            several=several,
-            precision_recall={m: several.curves(facts, m) for m in facts.params.trained if facts.multi_label},
-            curves={model: charts.curves(facts, model) for model in facts.params.trained},
-            forest=charts.forest(facts),
-            parameters=parameters(facts),
-            fold=len(facts.classes) > FOLD_ROWS,
-        )
+    page = environment(autoescape=True)
+    return page.get_template("report.html.j2").render(
+        facts=facts,
+        words=words,
+        tables=tables,
+        charts=charts,
+        matrices=matrices,
+        store=pictures.stored(facts),
+        audits=audits,
+        rates=charts.rates(facts),
+        sanity={name: charts.sanity(found) for name, found in facts.attributions.items() if found.holds},
+        losses={name: charts.losses(table) for name, table in facts.losses.items()},
+        reliability={model: charts.reliability(facts, model) for model in facts.params.trained},
+        several=several,
+        precision_recall={m: several.curves(facts, m) for m in facts.params.trained if facts.multi_label},
+        curves={model: charts.curves(facts, model) for model in facts.params.trained},
+        forest=charts.forest(facts),
+        headline=headline(facts),
+        parameters=parameters(facts),
+        fold=len(facts.classes) > FOLD_ROWS,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from touchstone.report import audits, environment, several, tables, words
 from touchstone.report.facts import Facts
+from touchstone.report.headline import headline
 from touchstone.report.table import Table
 
 WORST = 5  # mistakes of each run
@@ -17,6 +18,7 @@ def render(facts: Facts) -> str:
     template = env.get_template("report.md.j2")
     return template.render(
         facts=facts,
+        headline=headline(facts),
         words=words,
         tables=tables,
         audits=audits,

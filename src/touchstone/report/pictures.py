@@ -1,18 +1,27 @@
-"""Pixels -> `data:` URIs with stable bytes: contact sheets, thumbnails, the shading of a confusion matrix."""
+"""Pixels -> pictures that the page holds once each, as `data:` URIs with stable bytes, however often it shows them."""
 
 import base64
 import io
-from functools import cache
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from touchstone.figures import thumbnail
-from touchstone.report.facts import Facts, Sheet
+from touchstone.report.facts import Facts
 
 MAX_COLOURS = 128  # of a colour picture: a third of the bytes, and hardly to be seen at this size
-CELL = 8  # px, the side of a cell of a confusion matrix: room for scaling without blur
-RIGHT, WRONG = (70, 132, 186), (222, 140, 36)  # RGB; opacity carries the share, so that any background serves
+SIDES = ((100, 224), (400, 128), (1000, 96), (4000, 64))  # so many images at most, at so many px; beyond that 40 px
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG as a data: URI and its size in px."""
+
+    uri: str
+    width: int
+    height: int
 
 
 def data_uri(image: Image.Image) -> str:
@@ -30,45 +39,40 @@ def compact(image: Image.Image) -> Image.Image:
     return image.quantize(MAX_COLOURS, dither=Image.Dither.NONE)
 
 
-def sheet_uri(sheet: Sheet, *, num_sheets: int) -> str:
-    """A contact sheet, scaled down to what a column of the page shows; smaller where there are many."""
-    image = Image.open(io.BytesIO(sheet.png)).convert("RGB")
-    side = 544 if num_sheets <= 12 else 360  # px
-    image.thumbnail((side, 2 * side), Image.Resampling.BOX)
-    return data_uri(compact(image))
+def stored(facts: Facts) -> dict[str, Picture]:
+    """Every picture of the page: contact sheets, closest pairs, attention and attributions, and the test and training
+    images that its galleries show (`test-<row>`, `train-<row>`)."""
+    side = 548 if len(facts.sheets) <= 12 else 360  # px
+    found = {f"sheet-{sheet.name}": _opened(sheet.png, most=side) for sheet in facts.sheets}
+    found |= {f"pairs-{audited.name}": _opened(audited.gallery) for audited in facts.audits}
+    found |= {f"attention-{name}": _opened(each.png) for name, each in facts.attention.items()}
+    found |= {f"attributions-{name}": _opened(each.png) for name, each in facts.attributions.items()}
+    shown = _shown(facts)
+    size = next((px for count, px in SIDES if len(shown) <= count), 40)
+    return found | {name: _picture(_at_most(pixels, size)) for name, pixels in sorted(shown.items())}
 
 
-def gallery_uri(png: bytes) -> str:
-    """A gallery in its own size."""
-    return data_uri(compact(Image.open(io.BytesIO(png)).convert("RGB")))
+def _shown(facts: Facts) -> dict[str, np.ndarray]:
+    """Of every run and ensemble the images that it gets badly wrong, with the training images nearest to them; of
+    several labels an image, those that a class is seen in most or least."""
+    mistakes = [found for entry in facts.entries for found in entry.mistakes]
+    ranked = [found for entry in facts.entries if entry.several for found in entry.several.ranked]
+    tests: Iterable = [*mistakes, *(shown for found in ranked for shown in (*found.top, *found.bottom))]
+    near = [found.nearest for found in mistakes if found.nearest]
+    return {f"test-{found.row}": found.pixels for found in tests} | {f"train-{n.row}": n.pixels for n in near}
 
 
-def thumbnails(facts: Facts) -> dict[int, str]:
-    """Row of the test split -> picture, of every image that some run or ensemble gets badly wrong; of several labels an
-    image, of those that a class is seen in most or least."""
-    ranked = [found for e in facts.entries if e.several for found in e.several.ranked]
-    listed = [m for entry in facts.entries for m in entry.mistakes] + [s for r in ranked for s in (*r.top, *r.bottom)]
-    shown = {item.row: item.pixels for item in listed}
-    side = 96 if len(listed) <= 400 else 64 if len(listed) <= 2000 else 40  # px
-    return {row: data_uri(compact(thumbnail(shown[row], side))) for row in sorted(shown)}
+def _opened(png: bytes, *, most: int = 0) -> Picture:
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    if most:
+        image.thumbnail((most, 2 * most), Image.Resampling.BOX)
+    return _picture(image)
 
 
-def heat(confusion: np.ndarray) -> str:
-    """Shading of int (classes, classes), each row by its own sum: the diagonal in blue, errors in ochre.
-
-    Errors are few, so their opacity grows with the square root of the share.
-    """
-    share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
-    alpha = np.sqrt(share)
-    rgb = np.broadcast_to(np.array(WRONG, np.uint8), (*confusion.shape, 3)).copy()
-    diagonal = np.arange(len(confusion))
-    alpha[diagonal, diagonal] = 0.6 * share.diagonal()
-    rgb[diagonal, diagonal] = RIGHT
-    pixels = np.dstack([rgb, np.round(255 * alpha).astype(np.uint8)])  # (classes, classes, 4)
-    scale = CELL if len(confusion) <= 64 else 1
-    return _heat_uri(pixels.repeat(scale, 0).repeat(scale, 1).tobytes(), len(confusion) * scale)
+def _at_most(pixels: np.ndarray, side: int) -> Image.Image:
+    """uint8 (h, w, C) in its own size, or smaller."""
+    return thumbnail(pixels, min(side, max(pixels.shape[:2])))
 
 
-@cache
-def _heat_uri(pixels: bytes, side: int) -> str:
-    return data_uri(Image.frombytes("RGBA", (side, side), pixels))
+def _picture(image: Image.Image) -> Picture:
+    return Picture(data_uri(compact(image)), image.width, image.height)

@@ -34,7 +34,10 @@ def points(gain: float) -> str:
 
 def number(value: float, digits: int = 3) -> str:
     """A plain number; NaN -> an en dash."""
-    return "–" if math.isnan(value) else f"{value:.{digits}f}".replace("-", MINUS)
+    if math.isnan(value):
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", MINUS)
 
 
 def count(value: float, noun: str, plural: str = "") -> str:
@@ -110,6 +113,24 @@ def attention(found: Attention) -> str:
         "mean over heads and over the patches that attend, of the first seed: from grey to orange "
         f"{found.least / even:.2f} to {found.most / even:.2f} times an even share."
     )
+
+
+def attributed(facts: Facts) -> str:
+    """Which answers are traced back to pixels, and how to read the pictures."""
+    explain = facts.params.explain
+    which = {"worst": "The surest errors", "confident": "The surest answers"}[explain.choose]
+    which = "The images that params.yaml names" if explain.files else which
+    return (
+        f"{which}, and what in them speaks for the class that was predicted (orange) or against it (blue), in the net "
+        "of the first seed, by each method; saliency and the noise tunnel tell how much, not which way. The plain "
+        "image that others are measured from is the mean colour of the training images."
+    )
+
+
+SANITY = (
+    "The check draws the weights anew, layer after layer from the last one on (Adebayo 2018): a method whose maps stay "
+    "as they were, near a rank correlation of 1, shows the image and not what the net has learned."
+)
 
 
 def _clauses(entries: list[Scored], params: Params) -> list[Fragment]:
@@ -207,15 +228,17 @@ def _measured(facts: Facts) -> str:
 
 def caveat(params: Params) -> str:
     """What the interval covers and what it does not, in two sentences."""
-    share = confidence(params)
-    if len(params.train.seeds) == 1:
+    share, num_seeds = confidence(params), len(params.train.seeds)
+    fitted = " and each generator fitted once" if params.generators else ""
+    ignored = f"that one training split was drawn{fitted}: another could give another gain."
+    if num_seeds == 1:
         return (
             f"The {share} interval covers the chance in which test images were drawn; with one seed it says nothing "
-            "about other seeds. It ignores that one training split was drawn: another could give another gain."
+            f"about other seeds. It ignores {ignored}"
         )
     return (
-        f"The {share} interval covers the chance in the {len(params.train.seeds)} seeds and in which test images were "
-        "drawn. It ignores that one training split was drawn: another could give another gain."
+        f"The {share} interval covers the chance in the {num_seeds} seeds and in which test images were drawn. It "
+        f"ignores {ignored}"
     )
 
 
