@@ -21,6 +21,7 @@ def settings() -> Params:
         "transforms={repeat: {}}",
         "arms={real: {add: []}, repeat: {add: [repeat]}}",
         "models={one: {net: lenet}, two: {net: simple}}",
+        "explain.runs=[]",
         "ensembles={vote: {rule: majority, members: [one-real, two-real], prefer: two-real}}",
         "compare={baseline: real, num_resamples: 500, confidence: 0.95}",
     ]
@@ -143,6 +144,7 @@ def several(**rates: float) -> dict[str, dict[str, float | str]]:
         "transforms={repeat: {}, flip: {hflip: true}}",
         f"arms={{real: {{add: []}}, {arms}}}",
         "models={one: {net: lenet}}",
+        "explain.runs=[]",
         "ensembles={}",
         "compare={baseline: real, num_resamples: 2000, confidence: 0.95}",
     ]

@@ -229,6 +229,7 @@ def test_the_graph_follows_init_from(tmp_path: Path) -> None:
         "generators={}",
         "transforms={repeat: {}}",
         "arms={real: {add: []}}",
+        "explain.runs=[]",
         "ensembles={}",
         "models={first: {net: lenet, input_size: 32}, other: {net: simple, input_size: 32}}",
         "finetunes={more: {net: lenet, input_size: 32, init_from: first-real}, "

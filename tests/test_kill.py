@@ -40,6 +40,7 @@ def settings(technique: str) -> tuple[str, ...]:
         "generators={}",
         "arms={real: {add: []}}",
         f"models={{tried: {{{text}}}}}",
+        "explain.runs=[]",
         "ensembles={}",
         "train.schedule=constant",
         "train.seeds=[0]",

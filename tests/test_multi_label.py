@@ -26,6 +26,7 @@ TINY = (
     "generators={}",
     "arms={real: {add: []}, fixed: {add: [brighter], ratio: 0.5}}",
     "models={lenet: {input_size: 16, crops: five, crop_size: 10}}",
+    "explain={images: 2, runs: [lenet-fixed], steps: 8, samples: 2, randomised: 2}",
     "ensembles={vote: {rule: majority, members: [lenet-real, lenet-fixed], prefer: lenet-real},"
     " mean: {rule: mean, members: [lenet-real, lenet-fixed]}}",
     "train={num_steps: 90, batch_size: 8, lr: 0.004, schedule: one_cycle, eval_steps: 30, select: val_map,"

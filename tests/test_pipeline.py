@@ -32,6 +32,7 @@ TINY = (
     " sample: {per_class: 4, block: 2, num_inference_steps: 10}}}",
     "arms={real: {add: []}, fixed: {add: [tilt, ddpm]}}",
     "models={lenet: {input_size: 16, lr: auto}, simple: {input_size: 16, lr: 0.002, engine: torch}}",
+    "explain={images: 2, runs: [lenet-real, simple-fixed], steps: 8, samples: 2, randomised: 2}",
     "ensembles={vote: {rule: majority, members: [lenet-real, simple-real, simple-fixed], prefer: lenet-real}}",
     "compare.num_resamples=200",
     "audit.num_draws=2",

@@ -15,6 +15,7 @@ TINY = [
     "transforms={repeat: {}}",
     "arms={real: {add: []}}",
     "models={lenet: {input_size: 16}}",
+    "explain.runs=[]",
     "ensembles={}",
 ]
 

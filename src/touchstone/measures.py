@@ -7,7 +7,7 @@ import numpy as np
 
 from touchstone import label_scores, scores
 from touchstone.average_precision import mean_average_precision
-from touchstone.compare import Paired, conclude, mcnemar, paired_bootstrap
+from touchstone.compare import Comparison, Paired, conclude, mcnemar, paired_bootstrap
 from touchstone.resampling import resampled
 from touchstone.sections import Compare
 
@@ -48,7 +48,10 @@ class Accuracy:
         return float(scores.correct(probs, labels).mean())
 
     def scores(self, probs: np.ndarray, thresholds: np.ndarray | None) -> dict[str, float]:
-        return scores.score(probs, self.labels)
+        """With accuracy_low and accuracy_high, the ends of the interval of the accuracy itself."""
+        right = scores.correct(probs, self.labels)
+        own = conclude(paired_bootstrap(right, np.zeros_like(right), **self._how), confidence=self.confidence)
+        return scores.score(probs, self.labels) | _ends(self.key, own)
 
     def compared(self, run: np.ndarray, baseline: np.ndarray) -> Paired:
         return paired_bootstrap(*(scores.correct(probs, self.labels) for probs in (run, baseline)), **self._how)
@@ -80,8 +83,7 @@ class MeanAP:
         if thresholds is None:
             raise ValueError("thresholds: got None, expected one a class")
         own = conclude(Paired(_each_seed(probs, self.labels), self._resampled(probs)), confidence=self.confidence)
-        found = label_scores.score(probs, self.labels, thresholds, self.compare)
-        return found | {"map_low": max(0.0, own.low), "map_high": min(1.0, own.high)}
+        return label_scores.score(probs, self.labels, thresholds, self.compare) | _ends(self.key, own)
 
     def compared(self, run: np.ndarray, baseline: np.ndarray) -> Paired:
         gains = _each_seed(run, self.labels) - _each_seed(baseline, self.labels)
@@ -100,6 +102,11 @@ class MeanAP:
             how: dict[str, Any] = {"num_resamples": self.compare.num_resamples, "seed": self.seed}
             self._known[key] = resampled("map", probs, self.labels, **how)
         return self._known[key]
+
+
+def _ends(key: str, own: Comparison) -> dict[str, float]:
+    """Of the interval of a share."""
+    return {f"{key}_low": max(0.0, own.low), f"{key}_high": min(1.0, own.high)}
 
 
 def _each_seed(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -62,7 +62,7 @@ def sweep(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
 
 
 def table(space: Path, values: dict[str, list[Any]]) -> pd.DataFrame:
-    """experiment, the swept parameters, run, accuracy (or map, of several labels an image), its sd and COMPARED: a row
+    """experiment, the swept parameters, run, accuracy (or map, of several labels an image), its sd, its interval and COMPARED: a row
     an experiment and a run or ensemble."""
     shown = json.loads(_dvc(space, "exp", "show", "--json").stdout)
     rows: list[dict[str, Any]] = []
@@ -77,7 +77,7 @@ def table(space: Path, values: dict[str, list[Any]]) -> pd.DataFrame:
         swept = {key: _at(known, key) for key in values}
         for run, scores in metrics.items():
             name, key = experiment["revs"][0]["name"], quotes.measure(scores)
-            columns = (key, f"{key}_sd", *COMPARED)
+            columns = (key, *(f"{key}_{end}" for end in ("sd", "low", "high")), *COMPARED)
             rows.append({"experiment": name, **swept, "run": run, **{key: scores.get(key, "") for key in columns}})
     rows.sort(key=lambda row: int(row["experiment"].split("-")[0][1:]))  # in the order of sweep.yaml
     return pd.DataFrame(rows, columns=["experiment", *values, "run", *columns])
