@@ -102,9 +102,12 @@ def explain(
     """Attribute the chosen answers (see `choose`) of one net of a run by every method, and check the methods by weights
     drawn anew.
 
-    Of five crops of an image the one counts that answers most strongly for the class.
+    Of five crops of an image the one counts that answers most strongly for the class. Where there is nothing to explain,
+    as in a run without errors, the tables are empty.
     """
     chosen = choose(probs, labels, files, settings=settings)
+    if not chosen:
+        return _nothing(settings)
     net = predictor.eval().net
     targets = torch.tensor([choice.target for choice in chosen], device=predictor.mean.device)
     pixels = _seen(predictor, test.take([choice.row for choice in chosen]), card, targets)  # uint8 (B, S, S, C)
@@ -136,6 +139,13 @@ def explain(
         }
     ).round(DIGITS)
     return Explained(drawn(pixels.numpy(), maps, images), images, pd.DataFrame(checked).round(DIGITS), maps)
+
+
+def _nothing(settings: Explain) -> Explained:
+    maps = {method: np.zeros((0, 0, 0), np.float32) for method in settings.methods}
+    images = pd.DataFrame(columns=["file", "true", "explained", "probability", "logit", "plain_logit"])
+    sanity = pd.DataFrame(columns=["method", "layers", "likeness"])
+    return Explained(table([], ["nothing to explain"], []), images, sanity, maps)
 
 
 def drawn(pixels: np.ndarray, maps: dict[str, np.ndarray], images: pd.DataFrame) -> Image.Image:
