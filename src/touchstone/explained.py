@@ -102,8 +102,8 @@ def explain(
     """Attribute the chosen answers (see `choose`) of one net of a run by every method, and check the methods by weights
     drawn anew.
 
-    Of five crops of an image the one counts that answers most strongly for the class. Where there is nothing to explain,
-    as in a run without errors, the tables are empty.
+    Of five crops of an image the one counts that answers most strongly for the class. Where there is nothing to
+    explain, as in a run without errors, the tables are empty.
     """
     chosen = choose(probs, labels, files, settings=settings)
     if not chosen:
@@ -142,7 +142,7 @@ def explain(
 
 
 def _nothing(settings: Explain) -> Explained:
-    maps = {method: np.zeros((0, 0, 0), np.float32) for method in settings.methods}
+    maps: dict[str, np.ndarray] = {method: np.zeros((0, 0, 0), np.float32) for method in settings.methods}
     images = pd.DataFrame(columns=["file", "true", "explained", "probability", "logit", "plain_logit"])
     sanity = pd.DataFrame(columns=["method", "layers", "likeness"])
     return Explained(table([], ["nothing to explain"], []), images, sanity, maps)

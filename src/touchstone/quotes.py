@@ -6,6 +6,7 @@ Between `<!-- KIND from SOURCE -->` and `<!-- end -->` stands what SOURCE says n
                    in the same folder says
   sweep            of recipes/<name>/experiments.csv: test accuracy (or mean average precision), a row for the swept
                    values, a column a run
+  worth            of the same file, swept over data.train_size: how many real images an arm is worth
   resplit          of the same file, swept over data.split_seed: what each run gains over the splits
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from touchstone import learning_curves
 from touchstone.errors import TouchstoneError
 
 QUOTE = re.compile(r"(<!-- (\w+) from (\S+) -->\n).*?(<!-- end -->)", re.S)
@@ -102,7 +104,22 @@ def resplit(source: Path) -> str:
     return _markdown(rows, "lrrrrrrl")
 
 
-MADE = {"published": published, "sweep": swept, "resplit": resplit}
+def worths(source: Path) -> str:
+    """With how many real images alone the baseline is as good as each arm, by the number of real images it has."""
+    table = learning_curves.worth(pd.read_csv(source, keep_default_na=False))
+    rows = [["arm", "real images", "gain, points", "as good as, real images alone", "by the gain's interval"]]
+    most, least = max(table["images"]), min(table["images"])
+
+    def shown(count: float) -> str:
+        return f"more than {most:,}" if count > most else f"fewer than {least:,}" if count < least else f"{count:,.0f}"
+
+    for row in table.to_dict("records"):
+        between = f"{shown(row['low'])} to {shown(row['high'])}"
+        rows.append([row["line"], f"{row['images']:,}", f"{100 * row['gain']:+.2f}", shown(row["equal"]), between])
+    return _markdown(rows, "lrrrr")
+
+
+MADE = {"published": published, "sweep": swept, "resplit": resplit, "worth": worths}
 
 
 def measure(found: Container[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from touchstone import params, quotes, yaml12
+from touchstone import learning_curves, params, quotes, yaml12
 from touchstone.errors import TouchstoneError
 from touchstone.workspace import LINKED, copy_project, recipe
 
@@ -20,14 +20,15 @@ IDENTITY = {
     for part, value in (("NAME", "Touchstone"), ("EMAIL", "touchstone@localhost"))
 }
 FILE = "params.yaml"
-KEPT = "experiments.csv"
+KEPT, CURVE = "experiments.csv", "learning_curve.png"
 COMPARED = ("gain", "gain_low", "gain_high", "verdict", "diverged")
 
 
 def sweep(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
     """Run recipes/<name> for every combination of the values in its sweep.yaml; keep the table beside the recipe.
 
-    A row of recipes/<name>/experiments.csv is an experiment and a run or ensemble. changes: "key=value" each, over the
+    A row of recipes/<name>/experiments.csv is an experiment and a run or ensemble; a sweep over data.train_size has its
+    learning curve drawn beside it. changes: "key=value" each, over the
     recipe's params. jobs: how many experiments run at a time. Returns the folder in which DVC knows them.
 
     Raises TouchstoneError on an unknown recipe, one without sweep.yaml, bad values, and where an experiment fails.
@@ -56,14 +57,16 @@ def sweep(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
             "run the same command again"
         )
     found.to_csv(folder / KEPT, index=False)
+    if learning_curves.SIZE in values:
+        learning_curves.save(found, folder / CURVE)
     for file in quotes.update(root):
         print(f"{file.relative_to(root)}: quotes the new table")
     return space
 
 
 def table(space: Path, values: dict[str, list[Any]]) -> pd.DataFrame:
-    """experiment, the swept parameters, run, accuracy (or map, of several labels an image), its sd, its interval and COMPARED: a row
-    an experiment and a run or ensemble."""
+    """experiment, the swept parameters, run, accuracy (or map, of several labels an image), its sd, its interval and
+    COMPARED: a row an experiment and a run or ensemble."""
     shown = json.loads(_dvc(space, "exp", "show", "--json").stdout)
     rows: list[dict[str, Any]] = []
     columns: tuple[str, ...] = ()

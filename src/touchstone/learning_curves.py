@@ -1,0 +1,112 @@
+"""Accuracy against the number of real training images, a line an arm; and how many real images an addition is worth.
+
+Of a sweep over `data.train_size` (sweep.py): what else was swept makes lines of its own where it makes a difference.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from touchstone.errors import TouchstoneError
+
+SIZE = "data.train_size"
+COLOURS = ("#5a636d", "#1f6fa8", "#b0620a", "#6d4fa3", "#14807a", "#a33c6e")
+DASHES = ("-", "--", ":", "-.")
+
+
+def lines(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """A sweep's table -> line -> its rows, by the number of real images.
+
+    A run that is the same for all values of another swept parameter is one line, `<run>`; otherwise there is one for
+    each value, `<run>, <key> <value>`. Raises TouchstoneError where the sweep was not over data.train_size.
+    """
+    if SIZE not in table:
+        raise TouchstoneError(f"a learning curve wants a sweep over {SIZE}; got {', '.join(map(str, table.columns))}")
+    keys = list(table.columns[1 : list(table.columns).index("run")])
+    others = [key for key in keys if key != SIZE]
+    found = {}
+    for run, part in table.groupby("run", sort=False):
+        same = not others or part.groupby(SIZE)[_key(table)].nunique().max() == 1
+        groups = [("", part.drop_duplicates(SIZE))] if same else part.groupby(others, sort=False)
+        for values, rows in groups:
+            named = [f"{key.rsplit('.', 1)[-1]} {value}" for key, value in zip(others, values, strict=False)]
+            found[", ".join([str(run), *named])] = rows.sort_values(SIZE).reset_index(drop=True)
+    return found
+
+
+def worth(table: pd.DataFrame) -> pd.DataFrame:
+    """line, images, gain, equal, low, high: with how many real images alone the baseline's own curve is as good.
+
+    The curve is the baseline run's, made monotone and read between its points on a logarithmic axis; low and high are
+    those of the gain's interval. Infinite beyond its last point, 0 below its first.
+    """
+    curves, key = lines(table), _key(table)
+    rows = []
+    for name, line in curves.items():
+        run = str(line["run"].iloc[0])
+        compared = line[line["gain"].astype(str) != ""]
+        base = curves.get(_baseline(table, run))
+        if base is None:
+            continue
+        sizes, scores = base[SIZE].to_numpy(float), np.maximum.accumulate(base[key].to_numpy(float))
+        for row in compared.to_dict("records"):
+            size = float(row[SIZE])
+            start = float(base.loc[base[SIZE] == row[SIZE], key].iloc[0])
+            gain, low, high = (float(row[column]) for column in ("gain", "gain_low", "gain_high"))
+            equal = [_equal(start + value, sizes, scores) for value in (gain, low, high)]
+            rows.append([name, int(size), gain, *equal])
+    return pd.DataFrame(rows, columns=["line", "images", "gain", "equal", "low", "high"])
+
+
+def drawn(table: pd.DataFrame) -> Figure:
+    """The curves with the intervals of each accuracy as bands, on a logarithmic axis of real images."""
+    figure = Figure(figsize=(7.2, 4.4), dpi=110, layout="constrained")
+    axes: Axes = figure.subplots()
+    key = _key(table)
+    for number, (name, line) in enumerate(lines(table).items()):
+        colour, x = COLOURS[number % len(COLOURS)], line[SIZE].to_numpy(float)
+        y, low, high = (100 * line[column].to_numpy(float) for column in (key, f"{key}_low", f"{key}_high"))
+        axes.plot(x, y, DASHES[number % len(DASHES)], color=colour, marker="o", markersize=3.5, label=name)
+        axes.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
+    sizes = sorted(table[SIZE].unique())
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.minorticks_off()
+    axes.set_xlabel("real training images")
+    axes.set_ylabel("test accuracy, %" if key == "accuracy" else "mean average precision, %")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure
+
+
+def save(table: pd.DataFrame, file: Path) -> None:
+    """Write the figure as a PNG with stable bytes."""
+    drawn(table).savefig(file, metadata={"Software": None})
+
+
+def _key(table: pd.DataFrame) -> str:
+    return "map" if "map" in table else "accuracy"
+
+
+def _baseline(table: pd.DataFrame, run: str) -> str:
+    """The run of the same model that is compared with nothing."""
+    alone = table.loc[table["gain"].astype(str) == "", "run"].unique()
+    return next((str(name) for name in alone if str(name).rsplit("-", 1)[0] == run.rsplit("-", 1)[0]), "")
+
+
+def _equal(score: float, sizes: np.ndarray, scores: np.ndarray) -> float:
+    """How many real images reach `score`."""
+    if score > scores[-1]:
+        return math.inf
+    if score < scores[0]:
+        return 0.0
+    after = int(np.searchsorted(scores, score))
+    if scores[after] == score:
+        return float(sizes[after])
+    share = (score - scores[after - 1]) / (scores[after] - scores[after - 1])
+    return float(np.exp(np.interp(share, [0, 1], np.log(sizes[after - 1 : after + 1]))))
