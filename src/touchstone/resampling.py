@@ -6,7 +6,7 @@ which pairs them.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -25,13 +25,22 @@ def resampled(metric: str, probs: np.ndarray, labels: np.ndarray, *, num_resampl
     probs: (seeds, N, K). labels: int64 (N,), or (N, K) of several labels an image (labels.py). Rows are NaN where the
     score of a resample is not defined.
     """
-    score, num_items = SCORERS[metric](probs, labels), len(labels)
+    return together([(metric, probs)], labels, num_resamples=num_resamples, seed=seed)[0]
 
-    def some(block: tuple[int, int]) -> np.ndarray:
-        return score(drawn(num_items, *block, seed=seed))
+
+def together(
+    asked: Sequence[tuple[str, np.ndarray]], labels: np.ndarray, *, num_resamples: int, seed: int
+) -> list[np.ndarray]:
+    """`resampled` of several (metric, probs), whose resamples are drawn once: drawing takes most of the time."""
+    scorers, num_items = [SCORERS[metric](probs, labels) for metric, probs in asked], len(labels)
+
+    def some(block: tuple[int, int]) -> list[np.ndarray]:
+        counts = drawn(num_items, *block, seed=seed)
+        return [score(counts) for score in scorers]
 
     with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
-        return np.concatenate(list(pool.map(some, _blocks(num_items, num_resamples))))
+        parts = list(pool.map(some, _blocks(num_items, num_resamples)))
+    return [np.concatenate(found) for found in zip(*parts, strict=True)]
 
 
 def drawn(num_items: int, start: int, size: int, *, seed: int) -> np.ndarray:
@@ -71,12 +80,14 @@ def _macro_f1(probs: np.ndarray, labels: np.ndarray) -> Scorer:
     actual = np.eye(num_classes, dtype=np.float32)[labels]  # (N, K)
     known = np.unique(labels)
     predicted = [np.eye(num_classes, dtype=np.float32)[p.argmax(1)] for p in probs]
+    columns = np.concatenate([actual, *predicted, *(actual * chosen for chosen in predicted)], 1)
 
     def score(counts: np.ndarray) -> np.ndarray:
-        there, out = counts @ actual, []
-        for chosen in predicted:
-            total = there + counts @ chosen
-            f1 = np.divide(2 * (counts @ (actual * chosen)), total, out=np.zeros_like(total), where=total > 0)
+        there, *sums = np.split(counts @ columns, 1 + 2 * len(predicted), axis=1)  # (R, K) each
+        out = []
+        for chosen, right in zip(sums[: len(predicted)], sums[len(predicted) :], strict=True):
+            total = there + chosen
+            f1 = np.divide(2 * right, total, out=np.zeros_like(total), where=total > 0)
             out.append(f1[:, known].mean(1, dtype=np.float64))
         return np.stack(out, 1)
 
@@ -91,9 +102,11 @@ def _ece(probs: np.ndarray, labels: np.ndarray) -> Scorer:
         place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
         gap = (p.argmax(1) == labels) - confidence
         gaps.append(np.eye(BINS, dtype=np.float32)[place] * gap[:, None].astype(np.float32))  # (N, bins)
+    columns = np.concatenate(gaps, 1)
 
     def score(counts: np.ndarray) -> np.ndarray:
-        return np.stack([np.abs(counts @ gap).sum(1, dtype=np.float64) for gap in gaps], 1) / len(labels)
+        each = (counts @ columns).reshape(len(counts), len(gaps), BINS)
+        return np.abs(each).sum(2, dtype=np.float64) / len(labels)
 
     return score
 

@@ -3,7 +3,7 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from touchstone import yaml12
 from touchstone.compare import HELPS, INCONCLUSIVE, Comparison, Paired, conclude, holm
 from touchstone.errors import TouchstoneError
 from touchstone.labels import encode, is_multi_label
-from touchstone.resampling import LOWER_IS_BETTER, SCORERS, resampled
+from touchstone.resampling import LOWER_IS_BETTER, SCORERS, together
 from touchstone.sections import Compare
 
 WORKSPACE = "workspace"
@@ -130,25 +130,32 @@ def compare(before: Revision, after: Revision, settings: Compare, *, seed: int) 
     places = [[r.seeds.index(s) for s in seeds] for r in (before, after)]
     labels = encode(after.table.iloc[rows[1]].reset_index(drop=True), after.meta)
     metrics = SEVERAL if is_multi_label(after.meta) else SINGLE
-    found, unchanged = dict[tuple[str, str], tuple[Paired, list[float]]](), list[str]()
+    pairs, unchanged = dict[str, list[np.ndarray]](), list[str]()
     for name in names:
         pair = [r.probs[name][place][:, row] for r, place, row in zip((before, after), places, rows, strict=True)]
         if np.array_equal(pair[0], pair[1]):
             unchanged.append(name)
         else:
-            found |= {(name, metric): _paired(metric, pair, labels, settings, seed) for metric in metrics}
+            pairs[name] = pair
+    found = _paired(pairs, metrics, labels, settings, seed)
     return Report(before.name, after.name, _judged(found, settings), unchanged, notes)
 
 
 def _paired(
-    metric: str, pair: list[np.ndarray], labels: np.ndarray, settings: Compare, seed: int
-) -> tuple[Paired, list[float]]:
-    """The difference of a metric and its resamples; its values before and after, means over the seeds."""
+    pairs: dict[str, list[np.ndarray]], metrics: Sequence[str], labels: np.ndarray, settings: Compare, seed: int
+) -> dict[tuple[str, str], tuple[Paired, list[float]]]:
+    """(run, metric) -> its difference with resamples; its values before and after, means over the seeds."""
+    asked = [(metric, probs) for pair in pairs.values() for metric in metrics for probs in pair]
+    drawn = iter(together(asked, labels, num_resamples=settings.num_resamples, seed=seed) if asked else ())
     once = np.ones((1, len(labels)), np.float32)
-    values = [SCORERS[metric](probs, labels)(once)[0] for probs in pair]  # (seeds,) each
-    how: dict[str, Any] = {"num_resamples": settings.num_resamples, "seed": seed}
-    first, second = (resampled(metric, probs, labels, **how) for probs in pair)
-    return Paired(values[1] - values[0], second - first), [float(value.mean()) for value in values]
+    out = {}
+    for name, pair in pairs.items():
+        for metric in metrics:
+            values = [SCORERS[metric](probs, labels)(once)[0] for probs in pair]  # (seeds,) each
+            first, second = next(drawn), next(drawn)
+            means = [float(value.mean()) for value in values]
+            out[name, metric] = Paired(values[1] - values[0], second - first), means
+    return out
 
 
 def _judged(found: dict[tuple[str, str], tuple[Paired, list[float]]], settings: Compare) -> list[Change]:
