@@ -21,7 +21,7 @@ from touchstone.imageset import class_indices, load
 from touchstone.measures import measure
 from touchstone.preparation import prepare
 from touchstone.probs import load_all, load_diverged, predictions
-from touchstone.report import charts, html, markdown, matrices, runtime, tables, words, write
+from touchstone.report import attributed, charts, html, markdown, matrices, runtime, tables, words, write
 from touchstone.report.facts import Facts
 from touchstone.report.gather import gather
 from touchstone.report.headline import headline
@@ -151,7 +151,7 @@ def _explain(data: Path, runs: list[str]) -> None:
     row |= {"plain_logit": -0.25, "integrated_gradients_delta": 0.0012, "deep_lift_delta": -0.0}
     pd.DataFrame([row]).to_csv(to / "images.csv", index=False)
     sanity = {
-        "method": ["saliency", "occlusion"] * 3,
+        "method": ["saliency", "integrated_gradients"] * 3,
         "layers": [0, 0, 1, 1, 2, 2],
         "likeness": [1, 1, 0.5, 0.25, 0.1, ""],
     }
@@ -401,7 +401,7 @@ def test_each_phase_of_a_model_is_a_row_and_random_frozen_weights_are_named(fact
 
 def test_markdown_tables_are_well_formed(twin: str) -> None:
     blocks = re.findall(r"(?:^\|.*\n)+", twin, re.MULTILINE)
-    assert len(blocks) == 13
+    assert len(blocks) == 14
     for block in blocks:
         widths = {len(re.split(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(widths) == 1, block
@@ -508,6 +508,14 @@ def test_the_page_and_its_twin_open_with_the_verdict_in_one_sentence(facts: Fact
     assert unescape(re.sub("<[^>]+>", "", first[1])) == spoken(headline(facts))
 
 
+def test_methods_are_told_by_what_they_miss_and_how_they_stand_the_check(facts: Facts, twin: str) -> None:
+    assert attributed.checks(facts).rows == [
+        ["lenet-real", "saliency", "–", "–", "0.10"],
+        ["lenet-real", "integrated gradients", "0.001", "0.001", "–"],
+    ]
+    assert "| lenet-real | saliency | – | – | 0.10 |" in twin
+
+
 def judged(facts: Facts, **verdicts: str) -> Facts:
     """Facts of models and arms with these verdicts: model__arm=verdict."""
     known = {name.replace("__", "-"): word for name, word in verdicts.items()}
@@ -549,9 +557,10 @@ def test_attributions_are_shown_with_what_they_miss_and_their_check(facts: Facts
     assert "−0.0000" not in section
     assert "test/0|a_.png" in section
     assert (
-        'aria-label="Rank correlation against layers drawn anew; last values: saliency 0.1, occlusion 0.25"' in section
+        'aria-label="Rank correlation against layers drawn anew; last values: saliency 0.1, integrated_gradients 0.25"'
+        in section
     )
-    assert charts.sanity(facts.attributions["lenet-real"]).csv.splitlines()[:2] == [
+    assert attributed.sanity(facts.attributions["lenet-real"]).csv.splitlines()[:2] == [
         "line,layers drawn anew,rank correlation",
         "saliency,0,1",
     ]

@@ -1,7 +1,8 @@
 """Tables in README and docs that are made from what a study kept, so that no figure is typed in.
 
 Between `<!-- KIND from SOURCE -->` and `<!-- end -->` stands what SOURCE says now:
-  results, audit   of recipes/<name>/report.md: what it has between the comments `results:start` and `results:end`
+  results, audit, attributions
+                   of recipes/<name>/report.md: what it has between the comments `results:start` and `results:end`
   published        of recipes/<name>/published.csv: run, validation, test, note, per cent; beside them what metrics.json
                    in the same folder says
   sweep            of recipes/<name>/experiments.csv: test accuracy (or mean average precision), a row for the swept

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from touchstone.report.facts import Attributions, Facts, Scored
+from touchstone.report.facts import Facts, Scored
 from touchstone.report.words import count
 
 WIDTH, HEIGHT = 300, 150  # of a chart's plane, in its own units
@@ -74,13 +74,6 @@ def reliability(facts: Facts, model: str) -> list[Chart]:
         if series:
             charts.append(chart(title, series, shares_of="confidence"))
     return charts
-
-
-def sanity(found: Attributions) -> Chart:
-    """How like its own map each method's stays while weights are drawn anew, from the last layer on."""
-    methods = found.sanity.groupby("method", sort=False)
-    series = {str(name): part[["layers", "likeness"]].dropna().to_numpy(float) for name, part in methods}
-    return chart("Rank correlation", series, axis="layers drawn anew")
 
 
 def losses(table: pd.DataFrame) -> list[Chart]:

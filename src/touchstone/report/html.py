@@ -2,7 +2,7 @@
 
 import yaml
 
-from touchstone.report import audits, charts, environment, matrices, pictures, several, tables, words
+from touchstone.report import attributed, audits, charts, environment, matrices, pictures, several, tables, words
 from touchstone.report.facts import Facts
 from touchstone.report.headline import headline
 
@@ -19,9 +19,10 @@ def render(facts: Facts) -> str:
         charts=charts,
         matrices=matrices,
         store=pictures.stored(facts),
+        attributed=attributed,
         audits=audits,
         rates=charts.rates(facts),
-        sanity={name: charts.sanity(found) for name, found in facts.attributions.items() if found.holds},
+        sanity={name: attributed.sanity(found) for name, found in facts.attributions.items() if found.holds},
         losses={name: charts.losses(table) for name, table in facts.losses.items()},
         reliability={model: charts.reliability(facts, model) for model in facts.params.trained},
         several=several,

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from touchstone.report import audits, environment, several, tables, words
+from touchstone.report import attributed, audits, environment, several, tables, words
 from touchstone.report.facts import Facts
 from touchstone.report.headline import headline
 from touchstone.report.table import Table
@@ -21,6 +21,7 @@ def render(facts: Facts) -> str:
         headline=headline(facts),
         words=words,
         tables=tables,
+        attributed=attributed,
         audits=audits,
         several=several,
         worst=several.ends(facts) if facts.multi_label else tables.mistakes(facts, each=WORST),

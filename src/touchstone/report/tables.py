@@ -6,7 +6,7 @@ import pandas as pd
 
 from touchstone.model_sections import Finetune, Model, Phase
 from touchstone.report import several
-from touchstone.report.facts import Attributions, Facts, Scored
+from touchstone.report.facts import Facts, Scored
 from touchstone.report.table import Table
 from touchstone.report.words import confidence, count, interval, number, percent, points
 from touchstone.sections import Arm
@@ -254,20 +254,6 @@ def calibration(facts: Facts) -> Table:
     keys = ("nll", "ece", "temperature", "nll_scaled", "ece_scaled")
     rows = [[entry.name, *(number(entry.value(key)) for key in keys)] for entry in facts.entries]
     return Table("lrrrrr", header, rows)
-
-
-def attributed(found: Attributions) -> Table:
-    """What is explained of each image, and how far each method's sum is from the difference of the logits."""
-    deltas = [str(name) for name in found.images if str(name).endswith("_delta")]
-    header = ["file", "true", "explained", "probability", "logit", "plain logit"]
-    header += [f"{name.removesuffix('_delta').replace('_', ' ')} misses by" for name in deltas]
-    rows = [
-        [row["file"], row["true"] or "none", row["explained"], number(row["probability"])]
-        + [number(row[key], 2) for key in ("logit", "plain_logit")]
-        + [number(row[key], 4) for key in deltas]
-        for row in found.images.to_dict("records")
-    ]
-    return Table("lll" + "r" * (len(header) - 3), header, rows)
 
 
 def mistakes(facts: Facts, *, each: int) -> Table:

@@ -115,24 +115,6 @@ def attention(found: Attention) -> str:
     )
 
 
-def attributed(facts: Facts) -> str:
-    """Which answers are traced back to pixels, and how to read the pictures."""
-    explain = facts.params.explain
-    which = {"worst": "The surest errors", "confident": "The surest answers"}[explain.choose]
-    which = "The images that params.yaml names" if explain.files else which
-    return (
-        f"{which}, and what in them speaks for the class that was predicted (orange) or against it (blue), in the net "
-        "of the first seed, by each method; saliency and the noise tunnel tell how much, not which way. The plain "
-        "image that others are measured from is the mean colour of the training images."
-    )
-
-
-SANITY = (
-    "The check draws the weights anew, layer after layer from the last one on (Adebayo 2018): a method whose maps stay "
-    "as they were, near a rank correlation of 1, shows the image and not what the net has learned."
-)
-
-
 def _clauses(entries: list[Scored], params: Params) -> list[Fragment]:
     """` helps a (+2 points, 95 % interval +1 to +3) and b (...); hurts c (...)`; the unit stands at the first."""
     fragments: list[Fragment] = []
