@@ -65,6 +65,8 @@ def test_the_figure_has_a_line_with_its_band_for_each_and_stable_bytes(tmp_path:
     assert [line.get_label() for line in axes.lines] == list(lines(table()))
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [70, 80, 90])
     assert len(axes.collections) == 3
+    gains = drawn(table()).axes[1]
+    assert len(gains.containers) == 2, "an arm each, with the bars of its gains"
     assert axes.get_xscale() == "log"
     for name in ("a.png", "b.png"):
         save(table(), tmp_path / name)

@@ -22,7 +22,9 @@ def lines(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """A sweep's table -> line -> its rows, by the number of real images.
 
     A run that is the same for all values of another swept parameter is one line, `<run>`; otherwise there is one for
-    each value, `<run>, <key> <value>`. Raises TouchstoneError where the sweep was not over data.train_size.
+    each value, `<run>, <key> <value>`. Baselines come first.
+
+    Raises TouchstoneError where the sweep was not over data.train_size.
     """
     if SIZE not in table:
         raise TouchstoneError(f"a learning curve wants a sweep over {SIZE}; got {', '.join(map(str, table.columns))}")
@@ -35,7 +37,8 @@ def lines(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         for values, rows in groups:
             named = [f"{key.rsplit('.', 1)[-1]} {value}" for key, value in zip(others, values, strict=False)]
             found[", ".join([str(run), *named])] = rows.sort_values(SIZE).reset_index(drop=True)
-    return found
+    alone = {name: line for name, line in found.items() if (line["gain"].astype(str) == "").all()}
+    return alone | found
 
 
 def worth(table: pd.DataFrame) -> pd.DataFrame:
@@ -63,25 +66,40 @@ def worth(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def drawn(table: pd.DataFrame) -> Figure:
-    """The curves with the intervals of each accuracy as bands, on a logarithmic axis of real images."""
-    figure = Figure(figsize=(7.2, 4.4), dpi=110, layout="constrained")
-    axes: Axes = figure.subplots()
+    """The curves, with the intervals of each accuracy as bands; beneath them the gains over the baseline with theirs.
+
+    Both on a logarithmic axis of real images. Gains are paired, and known far better than what they are differences of.
+    """
+    figure = Figure(figsize=(7.2, 7.2), dpi=110, layout="constrained")
+    curves, gains = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     key = _key(table)
     for number, (name, line) in enumerate(lines(table).items()):
-        colour, x = COLOURS[number % len(COLOURS)], line[SIZE].to_numpy(float)
-        y, low, high = (100 * line[column].to_numpy(float) for column in (key, f"{key}_low", f"{key}_high"))
-        axes.plot(x, y, DASHES[number % len(DASHES)], color=colour, marker="o", markersize=3.5, label=name)
-        axes.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
-    sizes = sorted(table[SIZE].unique())
-    axes.set_xscale("log")
-    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    axes.minorticks_off()
-    axes.set_xlabel("real training images")
-    axes.set_ylabel("test accuracy, %" if key == "accuracy" else "mean average precision, %")
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+        style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+        x, columns = line[SIZE].to_numpy(float), (key, f"{key}_low", f"{key}_high")
+        y, low, high = (100 * line[column].to_numpy(float) for column in columns)
+        curves.plot(x, y, marker="o", markersize=3.5, label=name, **style)
+        curves.fill_between(x, low, high, color=style["color"], alpha=0.07, linewidth=0)
+        if (line["gain"].astype(str) == "").all():
+            continue
+        y, low, high = (100 * line[column].to_numpy(float) for column in ("gain", "gain_low", "gain_high"))
+        aside = x * 1.02 ** (number - 2)  # so that bars do not hide one another
+        gains.errorbar(aside, y, [y - low, high - y], marker="o", markersize=3.5, capsize=2, linewidth=1.2, **style)
+    gains.axhline(0, color=COLOURS[0], linewidth=0.8)
+    gains.set_ylabel("gain over the baseline, points")
+    curves.set_ylabel("test accuracy, %" if key == "accuracy" else "mean average precision, %")
+    curves.legend(frameon=False)
+    _dressed([curves, gains], sorted(table[SIZE].unique()))
     return figure
+
+
+def _dressed(every: list[Axes], sizes: list[int]) -> None:
+    for axes in every:
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    every[-1].set_xlabel("real training images")
 
 
 def save(table: pd.DataFrame, file: Path) -> None:
