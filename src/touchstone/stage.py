@@ -15,6 +15,7 @@ from touchstone.errors import run as run_or_explain
 
 RUNTIME = Path("metrics/runtime")  # ignored by git, no output of any stage
 PACKAGES = (
+    "captum",
     "diffusers",
     "dvc",
     "numpy",
