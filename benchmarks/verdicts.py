@@ -6,7 +6,7 @@ Each study has a baseline and five arms of accuracy .8 on average, with rates th
 items are hard or easy to all runs alike. coverage: the share of 95 % intervals that hold the true gain of 2 points of a
 sixth arm, width: their mean half-width in points. false: the share of studies without any effect in which at least one
 of the five arms helps or hurts, as Holm's rule and the interval say together; alone: as the intervals alone would.
-The table of 400 studies a cell is in docs/evidence.md; 8 minutes on two cores.
+The table is in docs/evidence.md; some 20 minutes on two cores, half of them for its last row.
 """
 
 import argparse
