@@ -108,6 +108,8 @@ def resplit(source: Path) -> str:
 def worths(source: Path) -> str:
     """With how many real images alone the baseline is as good as each arm, by the number of real images it has."""
     table = learning_curves.worth(pd.read_csv(source, keep_default_na=False))
+    if table.empty:  # what was swept changes the baseline, too
+        return ""
     rows = [["arm", "real images", "gain, points", "as good as, real images alone", "by the gain's interval"]]
     most, least = max(table["images"]), min(table["images"])
 
