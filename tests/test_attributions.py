@@ -78,6 +78,16 @@ def test_overlapping_windows_lose_nothing() -> None:
     assert np.abs(found["deep_lift"].delta).max() < 1e-5
 
 
+def test_deterministic_mode_is_no_hindrance_and_stays_on() -> None:
+    net, x = made("lenet")
+    torch.use_deterministic_algorithms(True)
+    try:
+        attribute(net, x, torch.tensor([0, 1, 3]), known=x, settings=Explain(steps=8, samples=2), seed=0)
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 def test_a_module_that_is_called_twice_gets_a_copy_for_each_call() -> None:
     relu = nn.ReLU(inplace=True)
     net = nn.Sequential(nn.Linear(3, 3), relu, nn.Linear(3, 3), relu)

@@ -121,7 +121,7 @@ def _misplaced(page: str) -> int:
     blocks = re.split(r'aria-label="(?:Highest|Lowest) scores', page)[1:]
     wrong = 0
     for place, block in zip(places, blocks, strict=True):
-        said = re.findall(r"</strong> (lacks it|has it)", block.split("</div>")[0])
+        said = re.findall(r"</strong> (lacks it|has it)", block)
         wrong += sum((text == "has it") != (place == "Highest") for text in said)
     return wrong
 

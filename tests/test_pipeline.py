@@ -180,7 +180,7 @@ def test_a_new_model_file_runs_only_its_own(space: Path) -> None:
     run("git", "add", "src", cwd=space)  # experiments take along what git knows
     ran = stages_run(run("dvc", "exp", "run", "-S", "+models.mine={input_size: 16}", cwd=space).stdout)
     own = {f"{stage}@mine-{arm}" for stage in ("train", "predict") for arm in ("real", "fixed")} | {"find_lr@mine"}
-    assert ran == own | {"check", "nets", "pretrained", "ensemble", "evaluate", "explain", "report"}
+    assert ran == own | {"code", "check", "nets", "pretrained", "ensemble", "evaluate", "explain", "report"}
 
 
 def test_training_hangs_on_the_hash_of_its_own_weights(space: Path) -> None:

@@ -117,10 +117,15 @@ def _deep_lift(net: nn.Module, x: torch.Tensor, targets: torch.Tensor, known: to
     """Image by image: where two values agree, Captum's rule of max pooling takes the first image's gradient
     (captum#1276)."""
     lift = attr.DeepLift(net)
-    found = [
-        lift.attribute(image, target=target, return_convergence_delta=True)
-        for image, target in zip(x.split(1), targets.split(1), strict=True)
-    ]
+    strict = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(False)  # it refuses `max_unpool`, whose places differ where windows are disjoint
+    try:
+        found = [
+            lift.attribute(image, target=target, return_convergence_delta=True)
+            for image, target in zip(x.split(1), targets.split(1), strict=True)
+        ]
+    finally:
+        torch.use_deterministic_algorithms(strict)
     return torch.cat([values for values, _ in found]), torch.cat([delta for _, delta in found])
 
 
