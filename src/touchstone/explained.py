@@ -125,20 +125,30 @@ def explain(
         lambda net: {method: each.maps for method, each in again(net).items()},
         _drawn_anew(net, card, x, stages=settings.randomised, seed=seed),
     )
-    with torch.no_grad():
-        logits, plain = (net(inputs).gather(1, targets[:, None])[:, 0].cpu() for inputs in (x, torch.zeros_like(x)))
-    images = pd.DataFrame(
+    named = pd.DataFrame(
         {
             "file": [files[choice.row] for choice in chosen],
             "true": [test.table["label"].iloc[choice.row] for choice in chosen],
             "explained": [card.classes[choice.target] for choice in chosen],
             "probability": [choice.score for choice in chosen],
-            "logit": logits,
-            "plain_logit": plain,
-            **{f"{method}_delta": each.delta for method, each in found.items() if not np.isnan(each.delta).all()},
         }
-    ).round(DIGITS)
+    )
+    images = named.join(_logits(net, x, targets)).join(_deltas(found)).round(DIGITS)
     return Explained(drawn(pixels.numpy(), maps, images), images, pd.DataFrame(checked).round(DIGITS), maps)
+
+
+def _logits(net: nn.Module, x: torch.Tensor, targets: torch.Tensor) -> pd.DataFrame:
+    """logit, plain_logit: of each image's class, on the image and on the plain one."""
+    with torch.no_grad():
+        found = [net(inputs).gather(1, targets[:, None])[:, 0].cpu().numpy() for inputs in (x, torch.zeros_like(x))]
+    return pd.DataFrame(dict(zip(("logit", "plain_logit"), found, strict=True)))
+
+
+def _deltas(found: dict[str, Attributed]) -> pd.DataFrame:
+    """<method>_delta, of the methods whose sums say what they should be."""
+    return pd.DataFrame(
+        {f"{method}_delta": each.delta for method, each in found.items() if not np.isnan(each.delta).all()}
+    )
 
 
 def _nothing(settings: Explain) -> Explained:
