@@ -2,16 +2,19 @@
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from touchstone.audit.features import Seen
 
 BLOCK = 2**24  # distances at a time
 
 
+@threadpool_limits.wrap(limits=1)
 def nearest(images: Seen, train: Seen) -> pd.DataFrame:
     """id, nearest_id, distance: a row an image; the distance is Euclidean, in units of the features (see features.py).
 
     Of equally near training images the first counts. Without training images there are no rows.
+    In one thread, as all of the audit: the last bits of distances do not hang on how many cores there are.
     """
     values, known = (seen.features.values.astype(np.float64) for seen in (images, train))
     squares = np.square(known).sum(1)
