@@ -3,7 +3,8 @@
     python benchmarks/bootstrap.py --resamples 10000 --items 10000 --arms 10
 
 collapsed is what verdicts on accuracy use: items with the same pattern of differences are drawn together, as
-multinomial counts. counts is what every other score uses: how often each item is in a resample, by matrix products.
+multinomial counts. counts is what every other score uses: how often each item is in a resample, by matrix products
+(map: mean average precision of ten classes, each a ranking of its own).
 gather draws the items of each resample and takes their mean, in NumPy; loop is the same in plain Python. The last two
 are timed on a share of the resamples and scaled up. A table is in docs/evidence.md.
 """
@@ -31,16 +32,18 @@ def main() -> None:
     hard = rng.normal(size=known.items)
     runs = [_run(rng, labels, hard) for _ in range(known.arms + 1)]
     right = [run.argmax(2) == labels for run in runs]
+    several = np.eye(CLASSES, dtype=np.float32)[labels]  # a label of CLASSES an image, read as several
 
     def collapsed() -> None:
         for arm in right[1:]:
             conclude(paired_bootstrap(arm, right[0], num_resamples=known.resamples, seed=0), confidence=0.95)
 
     found = {"accuracy, collapsed": (_timed(collapsed), 1.0)}
-    for metric in ("accuracy", "macro_f1", "nll", "ece"):
+    for metric in ("accuracy", "macro_f1", "nll", "ece", "map"):
 
         def counted(metric: str = metric) -> None:
-            together([(metric, run) for run in runs], labels, num_resamples=known.resamples, seed=0)
+            truth = several if metric == "map" else labels
+            together([(metric, run) for run in runs], truth, num_resamples=known.resamples, seed=0)
 
         found[f"{metric}, counts"] = (_timed(counted), 1.0)
     some = known.resamples // SHARE

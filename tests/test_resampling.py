@@ -39,13 +39,31 @@ def test_a_resample_is_scored_as_the_images_it_holds(metric: str) -> None:
             assert found[start + r].mean() == pytest.approx(expected, abs=1e-5)
 
 
-def test_several_labels() -> None:
+@pytest.mark.parametrize("levels", [None, 4])  # of scores: hardly any ties, and many
+def test_mean_ap_is_that_of_the_images_repeated(levels: int | None) -> None:
     probs, single = made()
+    probs = probs if levels is None else np.round(probs * levels) / np.float32(levels)
     labels = np.eye(CLASSES, dtype=np.float32)[single]
     labels[:9, 0] = np.nan
-    found = resampled("map", probs, labels, num_resamples=20, seed=5)
-    rows = np.repeat(np.arange(N), drawn(N, 0, 20, seed=5)[7].astype(int))
-    assert found[7].tolist() == pytest.approx([mean_average_precision(p[rows], labels[rows]) for p in probs], abs=1e-9)
+    labels[np.flatnonzero(labels[:, 2] == 1)[2:], 2] = 0  # two positives, which resamples may lack
+    found = resampled("map", probs, labels, num_resamples=40, seed=5)
+    lacking = 0
+    for value, counts in zip(found, drawn(N, 0, 40, seed=5), strict=True):
+        rows = np.repeat(np.arange(N), counts.astype(int))
+        lacking += not (labels[rows, 2] == 1).any()
+        expected = [mean_average_precision(p[rows], labels[rows]) for p in probs]
+        assert value.tolist() == pytest.approx(expected, abs=1e-12)
+    assert lacking
+
+
+def test_mean_ap_is_undefined_where_a_resample_holds_no_positive_image() -> None:
+    labels = np.zeros((N, 2), np.float32)
+    labels[3, 0] = 1
+    probs = np.linspace(0, 1, SEEDS * N * 2, dtype=np.float32).reshape(SEEDS, N, 2)
+    found = resampled("map", probs, labels, num_resamples=50, seed=0)
+    without = drawn(N, 0, 50, seed=0)[:, 3] == 0
+    assert 0 < without.sum() < 50
+    assert np.array_equal(np.isnan(found), np.repeat(without[:, None], SEEDS, 1))
 
 
 def test_draws_are_even_and_the_same_for_all_runs() -> None:

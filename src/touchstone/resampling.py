@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from touchstone.average_precision import average_precision
 from touchstone.scores import BINS, proper
 from touchstone.seeds import generator
 
@@ -112,18 +112,48 @@ def _ece(probs: np.ndarray, labels: np.ndarray) -> Scorer:
 
 
 def _map(probs: np.ndarray, labels: np.ndarray) -> Scorer:
-    """Mean average precision over the classes that have a positive item in the resample."""
-    each = [(np.flatnonzero(~np.isnan(labels[:, k])), labels[:, k] == 1) for k in range(labels.shape[1])]
+    """Mean average precision over the classes that have a positive item in the resample.
+
+    AP as average_precision.py has it, Σ (R_n - R_n-1) P_n: recall moves just at steps that hold a positive item, so
+    that only how many items lie between those must be known.
+    """
+    steps = [[_positive_steps(p[:, k], labels[:, k]) for p in probs] for k in range(labels.shape[1])]
 
     def score(counts: np.ndarray) -> np.ndarray:
+        items = np.ascontiguousarray(counts.T)  # (N, R): a row an item, as sparse products want it
         total, there = np.zeros((len(counts), len(probs))), np.zeros((len(counts), 1))
-        for k, (known, positive) in enumerate(each):
-            found = np.stack([average_precision(p[known, k], positive[known], counts[:, known]) for p in probs], 1)
+        for of_class in steps:
+            found = np.stack([_ap(new @ items, hits @ items) for new, hits in of_class], 1)  # (R, seeds)
             total += np.nan_to_num(found)
             there += ~np.isnan(found[:, :1])  # the same of all seeds: positives decide
         return np.divide(total, there, out=np.full(total.shape, np.nan), where=there > 0)
 
     return score
+
+
+def _positive_steps(scores: np.ndarray, labels: np.ndarray) -> tuple[csr_array, csr_array]:
+    """Two tables of 0 and 1, (P, N): the items from the step before on, and the positive ones.
+
+    P: the different scores that a positive item has, from the highest down. labels: 1 positive, 0 not, NaN not counted.
+    """
+    known = np.flatnonzero(~np.isnan(labels))
+    positive = labels[known] == 1
+    levels = np.unique(scores[known][positive])
+    step = len(levels) - np.searchsorted(levels, scores[known], side="right")  # P: below them all, of no step
+    shape = (len(levels), len(labels))
+
+    def table(chosen: np.ndarray) -> csr_array:
+        return csr_array((np.ones(chosen.sum(), np.float32), (step[chosen], known[chosen])), shape=shape)
+
+    return table(step < len(levels)), table(positive)
+
+
+def _ap(new: np.ndarray, hits: np.ndarray) -> np.ndarray:
+    """AP (R,) from the items and the positive items that each step adds, (P, R); NaN without any positive."""
+    seen, found = new.cumsum(0, np.float64), hits.cumsum(0, np.float64)
+    precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
+    total = hits.sum(0, dtype=np.float64)
+    return np.divide((hits * precision).sum(0), total, out=np.full(len(total), np.nan), where=total > 0)
 
 
 SCORERS: dict[str, Callable[[np.ndarray, np.ndarray], Scorer]] = {
