@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from touchstone.attributions import METHODS, attribute
+from touchstone.attributions import METHODS, Attributed, attribute
 from touchstone.models import build, nets
 from touchstone.randomised import cascade, likeness, sanity
 from touchstone.sections import Explain
@@ -57,13 +57,30 @@ def test_separated_nets_answer_alike_and_deep_lift_sums_to_the_difference(name: 
 def test_integrated_gradients_sum_to_the_difference_of_the_outputs(name: str) -> None:
     net, x = made(name)
     targets = torch.tensor([0, 1, 3])
-    settings = Explain(methods=("integrated_gradients",), steps=200)
+    settings = Explain(methods=("integrated_gradients",), steps=200, tolerance=1e9)
     found = attribute(net, x, targets, known=x, settings=settings, seed=0)["integrated_gradients"]
     wanted = (outputs(net, x, targets) - outputs(net, torch.zeros_like(x), targets)).numpy()
     assert np.abs(wanted).max() > 0.02
     scale = max(1, np.abs(wanted).max())
     assert np.abs(found.maps.sum((1, 2)) - wanted).max() < 1e-2 * scale
     assert np.abs(found.delta).max() < 1e-2 * scale
+
+
+def test_integrated_gradients_take_more_steps_where_they_are_off() -> None:
+    net, x = made("c3")
+
+    def found(steps: int, tolerance: float) -> Attributed:
+        how = Explain(methods=("integrated_gradients",), steps=steps, tolerance=tolerance)
+        return attribute(net, x, torch.tensor([0, 1, 3]), known=x, settings=how, seed=0)["integrated_gradients"]
+
+    rough = found(8, 1e9)
+    middle = float(np.sort(np.abs(rough.delta))[1])
+    mended = found(8, middle)  # the farthest off of three alone
+    changed = np.abs(rough.delta) > middle
+    assert changed.tolist() == [not np.array_equal(*maps) for maps in zip(rough.maps, mended.maps, strict=True)]
+    assert changed.sum() == 1
+    assert np.abs(mended.delta)[changed] < np.abs(rough.delta)[changed]
+    np.testing.assert_array_equal(found(8, 1e-9).delta, found(64, 1e9).delta, "three times twice the steps, at most")
 
 
 def test_overlapping_windows_lose_nothing() -> None:

@@ -147,7 +147,8 @@ class Explain(Section):
     choose: Literal["worst", "confident"] = "worst"  # which images: the surest errors, or the surest answers ...
     files: Annotated[tuple[str, ...], AfterValidator(each_once)] = ()  # ... or these, by their names
     methods: Annotated[tuple[Method, ...], Field(min_length=1), AfterValidator(each_once)] = get_args(Method)
-    steps: Annotated[int, Field(ge=8)] = 200  # of integrated gradients
+    steps: Annotated[int, Field(ge=8)] = 200  # of integrated gradients; more ...
+    tolerance: Annotated[float, Field(gt=0)] = 0.01  # ... where their sum misses the difference of the logits by more
     samples: Annotated[int, Field(ge=1)] = 10  # of the noise tunnel and of GradientShap
     noise: Fraction = 0.15  # its standard deviation in these, as a share of the range of the pixels
     window: Annotated[int, Field(ge=0)] = 0  # px of the net's input that occlusion covers; 0: an eighth of the side
