@@ -17,7 +17,6 @@ from touchstone.errors import TouchstoneError, nearest
 from touchstone.figures import spread, thumbnail
 from touchstone.imageset import ImageSet
 from touchstone.loaders import to_float
-from touchstone.models import build
 from touchstone.overlays import SIDE, signed, table
 from touchstone.predict import batches
 from touchstone.randomised import cascade, sanity
@@ -199,11 +198,5 @@ def _drawn_anew(
         return
     with torch.random.fork_rng():
         torch.manual_seed(derive(seed, "untrained"))
-        untrained = build(
-            card.net,
-            num_classes=len(card.classes),
-            in_channels=card.channels,
-            input_size=card.input_size,
-            options=card.options,
-        )
+        untrained = card.untrained()
     yield from cascade(net, untrained.to(x.device), x[:1], stages=stages)

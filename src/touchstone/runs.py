@@ -82,6 +82,16 @@ class Card:
     def view(self) -> View:
         return View(size_px=self.image_size, input_px=self.test_input_size, crop_px=self.crop_size)
 
+    def untrained(self) -> nn.Module:
+        """A net of the run's kind, (B, channels, S, S) -> logits (B, classes), its weights drawn from torch's generator."""
+        return build(
+            self.net,
+            num_classes=len(self.classes),
+            in_channels=self.channels,
+            input_size=self.input_size,
+            options=self.options,
+        )
+
 
 class Predictor(nn.Module):
     """One seed's net behind its normalisation: uint8 (B, S, S, C), or five crops of each -> logits (B, classes)."""
@@ -143,13 +153,7 @@ def _load_net(file: Path, sha256: str, card: Card) -> Predictor:
         tensors = safetensors.torch.load(content)
     except (OSError, SafetensorError) as error:
         raise TouchstoneError(f"{file}: cannot be read ({error}); run `dvc checkout --force`") from error
-    net = build(
-        card.net,
-        num_classes=len(card.classes),
-        in_channels=card.channels,
-        input_size=card.input_size,
-        options=card.options,
-    )
+    net = card.untrained()
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:
