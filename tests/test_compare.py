@@ -65,7 +65,7 @@ def test_the_verdict_follows_the_interval() -> None:
     assert compare(same, better).word == "hurts"
     assert compare(same, same).word == "inconclusive"
     none = compare(same, same)
-    assert (none.value, none.low, none.high, none.p_value, none.chance, none.detectable) == (0, 0, 0, 1, 0.5, 0)
+    assert (none.value, none.low, none.high, none.p_value, none.chance, none.detectable()) == (0, 0, 0, 1, 0.5, 0)
 
 
 def test_one_seed_and_wider_confidence() -> None:
@@ -109,7 +109,7 @@ def test_the_p_value_is_where_the_interval_meets_zero(rates: list[float]) -> Non
         low, high = found.interval(1 - found.p_value)
         assert min(abs(low), abs(high)) < 0.002
     assert rates != [0.95] * 3 or found.p_value < 0.03
-    assert (found.chance > 0.5) == (found.value > 0)
+    assert found.chance == pytest.approx(1 - found.p_value / 2 if found.value > 0 else found.p_value / 2)
 
 
 def test_of_one_seed_the_p_value_is_about_that_of_the_t_test_and_of_mcnemar() -> None:
@@ -122,11 +122,23 @@ def test_of_one_seed_the_p_value_is_about_that_of_the_t_test_and_of_mcnemar() ->
 def test_what_is_detectable_is_seen_four_times_in_five() -> None:
     """One seed, 500 items, answers that are independent: gains as large as what the first study says it can see."""
     rng = np.random.default_rng(7)
-    wanted = compare(rng.random((1, 500)) < 0.75, rng.random((1, 500)) < 0.75, num_resamples=2000).detectable
+    wanted = compare(rng.random((1, 500)) < 0.75, rng.random((1, 500)) < 0.75, num_resamples=2000).detectable()
     seen = 0
     for study in range(300):
         run, baseline = rng.random((1, 500)) < 0.75 + wanted, rng.random((1, 500)) < 0.75
         seen += compare(run, baseline, num_resamples=500, seed=study).word == "helps"
+    assert seen / 300 == pytest.approx(0.8, abs=0.09)
+
+
+def test_what_is_detectable_among_others_passes_holm_four_times_in_five() -> None:
+    """Of ten comparisons, one with an effect; the others' p-values are even, as without any."""
+    rng = np.random.default_rng(9)
+    wanted = compare(rng.random((1, 500)) < 0.75, rng.random((1, 500)) < 0.75, num_resamples=5000).detectable(10)
+    seen = 0
+    for study in range(300):
+        run, baseline = rng.random((1, 500)) < 0.75 + wanted / 2, rng.random((1, 500)) < 0.75 - wanted / 2
+        own = compare(run, baseline, num_resamples=5000, seed=study).p_value
+        seen += holm([own, *rng.random(9)])[0] <= 0.05
     assert seen / 300 == pytest.approx(0.8, abs=0.09)
 
 

@@ -78,7 +78,7 @@ def test_metrics_are_flat_sorted_rounded_and_the_verdict_follows_the_interval() 
     assert row["gain"] == pytest.approx(row["accuracy"] - metrics["one-real"]["accuracy"], abs=1e-5)
     assert row["gain_low"] < row["gain"] < row["gain_high"]
     assert row["gain_p"] < 0.05
-    assert row["gain_chance"] == 1
+    assert row["gain_chance"] == pytest.approx(1 - row["gain_p"] / 2, abs=1e-5)
     assert row["gain_detectable"] > 0
     assert all(value == round(value, 5) for value in row.values() if isinstance(value, float))
     assert "gain" not in metrics["one-real"]
@@ -109,6 +109,8 @@ def test_a_run_that_diverged_has_no_gain_and_its_ensemble_leaves_it_out() -> Non
     assert metrics["one-repeat"]["verdict"] == "diverged"
     assert not {"gain", "gain_low", "gain_high"} & metrics["one-repeat"].keys()
     assert metrics["one-repeat"]["accuracy"] == sound["one-repeat"]["accuracy"], "of all seeds, not of survivors"
+    less = metrics["two-repeat"].pop("gain_detectable"), sound["two-repeat"].pop("gain_detectable")
+    assert less[0] < less[1], "fewer are judged together"
     assert metrics["two-repeat"] == sound["two-repeat"]
     assert metrics["vote"] == sound["vote"], "no member of it"
     assert "diverged" not in str(sound)

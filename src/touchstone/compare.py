@@ -66,14 +66,18 @@ class Comparison:
 
     @property
     def chance(self) -> float:
-        """The share of the resamples above 0, those at 0 by half: the probability of improvement."""
-        return float((self.resamples > 0).mean() + (self.resamples == 0).mean() / 2)
+        """The probability of improvement: one less half the p-value where the value is above 0, half of it below."""
+        return 0.5 + float(np.sign(self.value)) * (1 - self.p_value) / 2
 
-    @property
-    def detectable(self) -> float:
-        """The smallest true gain that such a comparison would see with a power of 80 %: (t_upper + t_power) sd."""
+    def detectable(self, family: int = 1) -> float:
+        """The smallest true gain that such a comparison would find with a power of 80 %: (t_upper + t_power) sd.
+
+        family: comparisons that are judged together by Holm; where one alone has an effect, it must pass the first of
+        his steps, which is Bonferroni's.
+        """
         known = stats.norm if np.isinf(self.freedom) else stats.t(self.freedom)
-        return float((known.ppf((1 + self.confidence) / 2) + known.ppf(POWER)) * self.resamples.std())
+        upper = 1 - (1 - self.confidence) / family / 2
+        return float((known.ppf(upper) + known.ppf(POWER)) * self.resamples.std())
 
     @property
     def word(self) -> str:

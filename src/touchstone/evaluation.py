@@ -8,7 +8,7 @@ import pandas as pd
 from touchstone import label_scores
 from touchstone.calibration import reliability, scaled
 from touchstone.class_gains import class_gains
-from touchstone.compare import INCONCLUSIVE, Paired, conclude, holm
+from touchstone.compare import INCONCLUSIVE, Comparison, Paired, conclude, holm
 from touchstone.ensembles import rotated_means, tied
 from touchstone.entries import Entry
 from touchstone.measures import Measure
@@ -20,7 +20,7 @@ DIGITS = 5  # decimals in metrics files: below that is noise, and rounding keeps
 
 
 def evaluate(all_entries: list[Entry], measure: Measure) -> dict[str, dict[str, float | str]]:
-    """The metrics file: entry -> scores and, where it has a baseline, what comparing them says (see `_compared`).
+    """The metrics file: entry -> scores and, where it has a baseline, what comparing them says (see `_verdicts`).
 
     Where training of either diverged there is no gain, and the verdict is `diverged`: an average over the seeds that
     survived would be of other seeds than the baseline's.
@@ -77,7 +77,7 @@ def _tie_rate(members: list[Entry]) -> float:
 def _verdicts(
     all_entries: list[Entry], by_name: dict[str, Entry], measure: Measure
 ) -> dict[str, dict[str, float | str]]:
-    """Of each entry with a baseline what comparing them says.
+    """Of each entry with a baseline what comparing them says: `_gain`; exact_p, where there is one; the control's gain.
 
     The seeds of a model's arms are taken to vary alike. All arms of all models are judged together: each helps or hurts
     where its p-value, adjusted by Holm for all of them, says so, too.
@@ -91,10 +91,16 @@ def _verdicts(
         if e.control and not by_name[e.control].diverged
     }
     rows = {entry.name: dict[str, float | str](verdict="diverged") for entry in compared}
-    for entry in sound:
-        pools = [_pool(entry, sound, paired) for paired in (found, over)]
-        rows[entry.name] = _compared(entry, found, over, pools, by_name, measure)
     arms = [entry.name for entry in sound if entry.pool]
+    for entry in sound:
+        one = conclude(found[entry.name], confidence=measure.confidence, pool=_pool(entry, sound, found))
+        rows[entry.name] = _gain(one, family=len(arms) if entry.pool else 1)
+        exact = measure.exact_p(entry.probs, by_name[entry.baseline].probs)
+        rows[entry.name] |= {} if exact is None else {"exact_p": exact}
+        if entry.name in over:
+            other = conclude(over[entry.name], confidence=measure.confidence, pool=_pool(entry, sound, over))
+            rows[entry.name] |= {"control": entry.control, "control_gain": other.value}
+            rows[entry.name] |= {"control_gain_low": other.low, "control_gain_high": other.high}
     for name, p in zip(arms, holm([float(rows[name]["gain_p"]) for name in arms]), strict=True):
         rows[name]["gain_p_holm"] = p
         if p > 1 - measure.confidence:
@@ -107,27 +113,12 @@ def _pool(entry: Entry, others: list[Entry], paired: dict[str, Paired]) -> list[
     return [paired[e.name] for e in others if entry.pool and e.pool == entry.pool and e.name in paired]
 
 
-def _compared(
-    entry: Entry,
-    found: dict[str, Paired],
-    over: dict[str, Paired],
-    pools: list[list[Paired]],
-    by_name: dict[str, Entry],
-    measure: Measure,
-) -> dict[str, float | str]:
+def _gain(one: Comparison, *, family: int) -> dict[str, float | str]:
     """verdict; gain with its interval gain_low, gain_high, its p-value gain_p, gain_chance (the probability of
-    improvement), gain_detectable; exact_p, where there is one; control and its gain."""
-    one = conclude(found[entry.name], confidence=measure.confidence, pool=pools[0])
+    improvement), gain_detectable among `family` comparisons that are judged together."""
     row: dict[str, float | str] = {"gain": one.value, "gain_low": one.low, "gain_high": one.high}
-    row |= {"gain_p": one.p_value, "gain_chance": one.chance, "gain_detectable": one.detectable}
-    row |= {"verdict": one.word}
-    exact = measure.exact_p(entry.probs, by_name[entry.baseline].probs)
-    row |= {} if exact is None else {"exact_p": exact}
-    if entry.name in over:
-        other = conclude(over[entry.name], confidence=measure.confidence, pool=pools[1])
-        row |= {"control": entry.control, "control_gain": other.value}
-        row |= {"control_gain_low": other.low, "control_gain_high": other.high}
-    return row
+    row |= {"gain_p": one.p_value, "gain_chance": one.chance, "gain_detectable": one.detectable(family)}
+    return row | {"verdict": one.word}
 
 
 def plots(

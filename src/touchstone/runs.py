@@ -83,7 +83,7 @@ class Card:
         return View(size_px=self.image_size, input_px=self.test_input_size, crop_px=self.crop_size)
 
     def untrained(self) -> nn.Module:
-        """A net of the run's kind, (B, channels, S, S) -> logits (B, classes), its weights drawn from torch's generator."""
+        """A net of the run's kind, (B, channels, S, S) -> logits (B, classes), untrained: torch's generator draws."""
         return build(
             self.net,
             num_classes=len(self.classes),

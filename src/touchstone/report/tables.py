@@ -281,7 +281,7 @@ def run_facts(facts: Facts) -> list[tuple[str, str]]:
     unused = f"; {count(over, 'more training image')} unused (train_size {data.train_size:,})" if over else ""
     copies = "left out" if data.near_duplicates == "drop" else "reported, not left out"
     times = "once" if facts.num_seeds == 1 else f"{facts.num_seeds} times"
-    over_what = "test images" if facts.num_seeds == 1 else "seeds and test images"
+    spread = "" if facts.num_seeds == 1 else ", spread by what seeds vary"
     resamples = f"{params.compare.num_resamples:,} resamples"
     return [
         ("Data source", data.source + (f", fold {data.fold}" if data.fold else "")),
@@ -292,5 +292,5 @@ def run_facts(facts: Facts) -> list[tuple[str, str]]:
         ("Exact copies", f"{found['num_exact_copies_dropped']:,} left out of training and validation"),
         ("Near copies", f"{found['num_near_copies']:,} found ({copies})"),
         ("Seeds", f"{', '.join(map(str, params.train.seeds))}: each run was trained {times}"),
-        ("Intervals", f"{confidence(params)}, paired bootstrap over {over_what}, {resamples}"),
+        ("Intervals", f"{confidence(params)}, paired bootstrap over test images{spread}, {resamples}"),
     ]

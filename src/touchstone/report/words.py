@@ -200,7 +200,7 @@ def _told(facts: Facts) -> str:
     if not any(entry.verdict == "inconclusive" and "gain_detectable" in entry.scores for entry in facts.entries):
         return ""
     return (
-        " Inconclusive is not no effect: a true gain as large as the detectable one would be seen four times in five."
+        " Inconclusive is not no effect: a true gain as large as the detectable one would be found four times in five."
     )
 
 
