@@ -155,6 +155,39 @@ def test_on_a_planted_patch_each_method_puts_most_of_its_mass(method, planted) -
     assert share.mean() > 0.5
 
 
+class Patches(nn.Module):
+    """Two patches of an image, what is for and against each of three classes known: A - B, B, -A, of their means."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a, b = x[:, 0, :4, :4].mean((1, 2)), x[:, 0, 8:12, 8:12].mean((1, 2))
+        return torch.stack([a - b, b, -a], 1)
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_each_patch_speaks_for_its_class_and_against_others(method) -> None:
+    x = torch.ones(3, 1, 16, 16)
+    settings = Explain(methods=(method,), noise=0.0, steps=16, window=1)
+    how = {"known": torch.zeros(2, 1, 16, 16), "settings": settings, "seed": 0}
+    maps = attribute(Patches(), x, torch.tensor([0, 1, 2]), **how)[method].maps
+    found = np.stack([maps[:, :4, :4].sum((1, 2)), maps[:, 8:12, 8:12].sum((1, 2))], 1)
+    expected = np.array([[1, -1], [0, 1], [-1, 0]])
+    unsigned = method in ("saliency", "noise_tunnel")
+    assert np.sign(found.round(6)).tolist() == (np.abs(expected) if unsigned else expected).tolist()
+    rest = np.abs(maps).sum((1, 2)) - np.abs(maps[:, :4, :4]).sum((1, 2)) - np.abs(maps[:, 8:12, 8:12]).sum((1, 2))
+    np.testing.assert_allclose(rest, 0, atol=1e-6)
+
+
+def test_no_other_image_has_to_do_with_a_map(planted) -> None:
+    net, x, targets = planted
+    how = {"known": x[4:], "settings": Explain(steps=16), "seed": 0}
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    together = attribute(net, torch.cat([5 * x[:1], x[1:3]]), targets[:3], **how)
+    alone = attribute(net, x[2:3], targets[2:3], **how)
+    for method, found in alone.items():
+        np.testing.assert_array_equal(found.maps[0], together[method].maps[2], method)
+    np.testing.assert_array_equal(np.random.get_state()[1], before, "NumPy's generator is as it was")  # noqa: NPY002
+
+
 def test_draws_are_those_of_the_seed(planted) -> None:
     net, x, targets = planted
     settings = Explain(methods=("noise_tunnel", "gradient_shap"), steps=16)

@@ -10,6 +10,7 @@ from touchstone.errors import TouchstoneError
 from touchstone.explained import choose, explain
 from touchstone.models import build
 from touchstone.report.explanations import attributions
+from touchstone.overlays import signed
 from touchstone.runs import Card, Predictor
 from touchstone.sections import Explain
 
@@ -109,3 +110,12 @@ def test_of_five_crops_the_one_that_answers_most_strongly_is_explained() -> None
     with torch.no_grad():
         logits = predictor(pixels)
     assert found.images["logit"][0] == pytest.approx(float(logits[0, 0]), abs=1e-4)
+
+
+def test_what_is_for_a_class_is_orange_and_what_is_against_it_blue() -> None:
+    values = np.array([[1.0, -1.0], [0.0, 0.0]])
+    tile = np.asarray(signed(np.full((2, 2, 1), 128, np.uint8), values), int)
+    (up, _, up_blue), (down, _, down_blue), grey = tile[8, 8], tile[8, -8], tile[-1, 8]
+    assert up - up_blue > 100
+    assert down_blue - down > 100
+    assert grey.tolist() == [128] * 3

@@ -7,8 +7,10 @@ deep_lift             differences to the plain image, layer by layer (rescale; S
 gradient_shap         gradients between noisy copies and training images (Lundberg 2017, arXiv 1705.07874)
 occlusion             what is lost where a window is covered (Zeiler 2013, arXiv 1311.2901)
 
-The plain image is the mean colour of the training images. What the second, fourth and fifth attribute sums to the
-difference of the logits; how far it does not is their convergence delta.
+The plain image is 0 after normalisation: the mean colour of the net's own training images, or, where its weights began
+elsewhere, of the images that those were trained with. What integrated gradients and DeepLift attribute sums to the
+difference of the logits of image and plain image; how far it does not is their convergence delta. GradientShap starts
+from training images instead. Each image is attributed alone, so that no other has to do with its map.
 """
 
 import warnings
@@ -25,8 +27,7 @@ from touchstone.sections import Explain
 from touchstone.seeds import derive
 from touchstone.separation import separated
 
-BLOCK = 8  # images at a time
-TOGETHER = 256  # points on the way that pass the net at a time
+TOGETHER, PIXELS = 256, 2**20  # points on the way that pass the net at a time, at most; pixels in them
 FINER = 3  # times that integrated gradients take twice the steps, at most
 COARSER = 4  # the ways of the noise tunnel: their mean is of many
 WINDOWS = 8  # occlusion: of the side, where no size is given
@@ -50,33 +51,38 @@ def attribute(
     """The attributions of each image to its class by every method of `settings`.
 
     net: in evaluation mode, (B, C, H, W) -> logits (B, K). x: (B, C, H, W), normalised, so that 0 is the mean colour.
-    targets: int64 (B,). known: (N, C, H, W), training images. seed: of what noise tunnel and GradientShap draw.
+    targets: int64 (B,). known: (N, C, H, W), real training images. seed: of what noise tunnel and GradientShap draw.
     """
-    parts = zip(x.split(BLOCK), targets.split(BLOCK), strict=True)
     apart = separated(net, x[:1])
-    found = [_block(apart, *part, known, settings, derive(seed, "block", i)) for i, part in enumerate(parts)]
-    return {
-        method: Attributed(
-            *(np.concatenate([getattr(each[method], key) for each in found]) for key in ("maps", "delta"))
-        )
-        for method in settings.methods
-    }
-
-
-def _block(
-    net: nn.Module, x: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, settings: Explain, seed: int
-) -> dict[str, Attributed]:
     out: dict[str, Attributed] = {}
     for method in settings.methods:
-        with torch.random.fork_rng(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that it asks for gradients, and for hooks
-            torch.manual_seed(derive(seed, method))
-            np.random.seed(derive(seed, method) % 2**32)  # noqa: NPY002 (Captum's GradientShap draws from both)
-            values, delta = METHODS[method](net, x.detach().clone(), targets, known, settings)
-        nothing = torch.full((len(x),), float("nan"))
-        delta = nothing if delta is None else delta.detach().reshape(len(x), -1).mean(1)
-        out[method] = Attributed(values.detach().sum(1).float().cpu().numpy(), delta.float().cpu().numpy())
+        found = [
+            _one(METHODS[method], apart, image, target, known, settings, derive(seed, method))
+            for image, target in zip(x.split(1), targets.split(1), strict=True)
+        ]
+        maps, deltas = zip(*found, strict=True)
+        out[method] = Attributed(np.stack(maps), np.array(deltas, np.float32))
     return out
+
+
+def _one(
+    method: Callable[..., "Found"],
+    net: nn.Module,
+    image: torch.Tensor,
+    target: torch.Tensor,
+    known: torch.Tensor,
+    settings: Explain,
+    seed: int,
+) -> tuple[np.ndarray, float]:
+    """The map (H, W) of one image, (1, C, H, W), and its delta."""
+    before = np.random.get_state()  # noqa: NPY002 (Captum's GradientShap draws from NumPy's generator, too)
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that it asks for gradients, and for hooks
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        values, delta = method(net, image.detach().clone(), target, known, settings)
+    np.random.set_state(before)  # noqa: NPY002
+    return values.detach().sum(1)[0].float().cpu().numpy(), float("nan") if delta is None else float(delta)
 
 
 Found = tuple[torch.Tensor, torch.Tensor | None]
@@ -89,26 +95,18 @@ def _saliency(net: nn.Module, x: torch.Tensor, targets: torch.Tensor, known: tor
 def _integrated(
     net: nn.Module, x: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, settings: Explain
 ) -> Found:
-    """Twice the steps, FINER times at most, for images whose sum is off by more than the tolerance."""
-    values, delta = _on_the_way(net, x, targets, settings.steps)
-    for doubling in range(1, FINER + 1):
-        rough = delta.abs() > settings.tolerance
-        if not rough.any():
+    """Twice the steps, FINER times at most, where the sum is off by more than the tolerance."""
+    for doubling in range(FINER + 1):
+        values, delta = attr.IntegratedGradients(net).attribute(
+            x,
+            target=targets,
+            n_steps=settings.steps * 2**doubling,
+            internal_batch_size=_at_once(x),
+            return_convergence_delta=True,
+        )
+        if float(delta.abs()) <= settings.tolerance:
             break
-        values[rough], delta[rough] = _on_the_way(net, x[rough], targets[rough], settings.steps * 2**doubling)
     return values, delta
-
-
-def _on_the_way(net: nn.Module, x: torch.Tensor, targets: torch.Tensor, steps: int) -> list[torch.Tensor]:
-    """Integrated gradients from the plain image and their convergence delta (B,)."""
-    values, delta = attr.IntegratedGradients(net).attribute(
-        x,
-        target=targets,
-        n_steps=steps,
-        internal_batch_size=max(len(x), TOGETHER),
-        return_convergence_delta=True,
-    )
-    return [values.detach(), delta.detach()]
 
 
 def _noise_tunnel(
@@ -118,42 +116,31 @@ def _noise_tunnel(
         x,
         nt_type="smoothgrad_sq",
         nt_samples=settings.samples,
-        nt_samples_batch_size=1,
         stdevs=_noise(x, settings),
         target=targets,
         n_steps=max(1, settings.steps // COARSER),
-        internal_batch_size=max(len(x), TOGETHER),
+        internal_batch_size=max(settings.samples, _at_once(x)),
     )
     return values, None
 
 
 def _deep_lift(net: nn.Module, x: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, settings: Explain) -> Found:
-    """Image by image: where two values agree, Captum's rule of max pooling takes the first image's gradient
-    (captum#1276)."""
-    lift = attr.DeepLift(net)
     strict = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(False)  # it refuses `max_unpool`, whose places differ where windows are disjoint
     try:
-        found = [
-            lift.attribute(image, target=target, return_convergence_delta=True)
-            for image, target in zip(x.split(1), targets.split(1), strict=True)
-        ]
+        found: Found = attr.DeepLift(net).attribute(x, target=targets, return_convergence_delta=True)
     finally:
         torch.use_deterministic_algorithms(strict)
-    return torch.cat([values for values, _ in found]), torch.cat([delta for _, delta in found])
+    return found
 
 
 def _gradient_shap(
     net: nn.Module, x: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, settings: Explain
 ) -> Found:
-    return attr.GradientShap(net).attribute(
-        x,
-        baselines=known,
-        n_samples=settings.samples,
-        stdevs=_noise(x, settings),
-        target=targets,
-        return_convergence_delta=True,
+    values = attr.GradientShap(net).attribute(
+        x, baselines=known, n_samples=settings.samples, stdevs=_noise(x, settings), target=targets
     )
+    return values, None
 
 
 def _occlusion(net: nn.Module, x: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, settings: Explain) -> Found:
@@ -164,13 +151,18 @@ def _occlusion(net: nn.Module, x: torch.Tensor, targets: torch.Tensor, known: to
         target=targets,
         sliding_window_shapes=(channels, window, window),
         strides=(channels, max(1, window // 2), max(1, window // 2)),
-        perturbations_per_eval=max(1, TOGETHER // len(x)),
+        perturbations_per_eval=_at_once(x),
     )
     return values, None
 
 
+def _at_once(x: torch.Tensor) -> int:
+    """Images of this size that pass the net together."""
+    return int(min(TOGETHER, max(1, PIXELS // (x.shape[-1] * x.shape[-2]))))
+
+
 def _noise(x: torch.Tensor, settings: Explain) -> float:
-    """The standard deviation: a share of the range of the pixels."""
+    """The standard deviation: a share of the range of the image's pixels."""
     return float(settings.noise * (x.max() - x.min()))
 
 
