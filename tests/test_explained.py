@@ -9,8 +9,8 @@ from conftest import image_set
 from touchstone.errors import TouchstoneError
 from touchstone.explained import choose, explain
 from touchstone.models import build
-from touchstone.report.explanations import attributions
 from touchstone.overlays import signed
+from touchstone.report.explanations import attributions
 from touchstone.runs import Card, Predictor
 from touchstone.sections import Explain
 
