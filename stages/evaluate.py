@@ -9,7 +9,7 @@ from touchstone.evaluation import evaluate, plots
 from touchstone.imageset import read_table, replaced
 from touchstone.labels import encode
 from touchstone.measures import measure
-from touchstone.probs import load_all, load_diverged
+from touchstone.probs import load_all, load_diverged, load_every_weights
 from touchstone.stage import run
 
 DATA, PREPARED = Path("data"), Path("data/prepared")
@@ -22,7 +22,8 @@ def main() -> None:
     val, test = (load_all(DATA, settings, split) for split in ("val", "test"))
     diverged = load_diverged(DATA / "probs", settings.runs)
     judge = measure(labels["test"], settings.compare, seed=settings.seed)
-    every = entries(settings, test, val, labels["val"], diverged, measure=judge)
+    found = load_every_weights(DATA / "ensembles", settings)
+    every = entries(settings, test, val, labels["val"], diverged, measure=judge, weights=found)
     with replaced(DATA / "plots") as folder:
         for kind in ("confusion", "classes", "precision_recall", "reliability"):
             (folder / kind).mkdir()

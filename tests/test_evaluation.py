@@ -190,3 +190,32 @@ def test_one_seed_has_an_exact_test_beside() -> None:
     right = [one[name][0].argmax(1) == LABELS for name in ("one-repeat", "one-real")]
     assert metrics["one-repeat"]["exact_p"] == pytest.approx(mcnemar(*right), abs=1e-5)
     assert "exact_p" not in scored()["one-repeat"]
+
+
+def test_ensembles_are_judged_together_beside_the_arms() -> None:
+    metrics = scored()
+    assert metrics["vote"]["gain_p_holm"] == metrics["vote"]["gain_p"], "a family of one"
+    both = [metrics[name]["gain_p"] for name in ("one-repeat", "two-repeat")]
+    assert [metrics[name]["gain_p_holm"] for name in ("one-repeat", "two-repeat")] == pytest.approx(
+        holm(both), abs=2e-5
+    )
+
+
+def test_at_equal_compute_seeds_that_overlap_are_no_evidence() -> None:
+    """As many seeds as members: one rival alone; the interval is that of one net beside another, over images."""
+    entry = next(e for e in entries(settings(), TEST, VAL, LABELS[:12], NONE) if e.name == "vote")
+    row = scored()["vote"]
+    best = TEST[row["baseline"]]
+    rival = np.broadcast_to(best.mean(0), best.shape)
+    right, before = (p.argmax(2) == LABELS for p in (entry.probs, rival))
+    assert row["equal_gain"] == pytest.approx(right.mean() - before.mean(), abs=0.02)
+    each = (right.mean(0) - before.mean(0)).std() / np.sqrt(len(LABELS))
+    assert (row["equal_gain_high"] - row["equal_gain_low"]) / 2 == pytest.approx(1.96 * each, rel=0.15)
+
+
+def test_members_without_weight_are_none() -> None:
+    of_one = every_entry(
+        settings(), TEST, VAL, LABELS[:12], NONE, measure=JUDGE, weights={"vote": {"one-real": 0.0, "two-real": 1.0}}
+    )
+    assert of_one[-1].members == ("two-real",)
+    assert "equal_gain" not in evaluate(of_one)["vote"]

@@ -1,8 +1,9 @@
 """Probs x Probs x labels -> verdict: a paired comparison with its interval, its p-value and what it could have seen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -20,13 +21,14 @@ class Comparison:
     """A value of all seeds and test items, such as a gain in accuracy, and what it is in resamples of both.
 
     value: the mean over the seeds. resamples: float64 (R,), sorted. freedom: degrees of freedom with which their spread
-    is known, infinite of one seed. confidence: of the interval.
+    is known, infinite of one seed. confidence: of the interval. least_p: below which no p-value is told, see `Paired`.
     """
 
     value: float
     resamples: np.ndarray
     freedom: float
     confidence: float
+    least_p: float = 0.0
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """The quantiles of the resamples, spread about the value by t / z: few seeds know their own variance badly."""
@@ -52,17 +54,18 @@ class Comparison:
     def p_value(self) -> float:
         """Two-sided: one less the highest confidence at which the interval leaves 0 out, found by halving.
 
-        Not below 1 / (R + 1), which is what so many resamples can tell.
+        Where so many resamples cannot tell, below 1 / (R + 1), it is that of their spread, by the t distribution.
         """
         low, high = LEAST, 1 - 1 / (len(self.resamples) + 1)
         if not self._leaves_out_zero(low):
             return 1.0
         if self._leaves_out_zero(high):
-            return 1 - high
+            tail = 2 * float(self._known.sf(abs(self.value) / self.resamples.std()))
+            return max(self.least_p, min(1 - high, tail))
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             low, high = (middle, high) if self._leaves_out_zero(middle) else (low, middle)
-        return 1 - low
+        return max(self.least_p, 1 - low)
 
     @property
     def chance(self) -> float:
@@ -75,15 +78,20 @@ class Comparison:
         family: comparisons that are judged together by Holm; where one alone has an effect, it must pass the first of
         his steps, which is Bonferroni's.
         """
-        known = stats.norm if np.isinf(self.freedom) else stats.t(self.freedom)
         upper = 1 - (1 - self.confidence) / family / 2
-        return float((known.ppf(upper) + known.ppf(POWER)) * self.resamples.std())
+        return float((self._known.ppf(upper) + self._known.ppf(POWER)) * self.resamples.std())
 
     @property
     def word(self) -> str:
-        """helps where the interval lies above 0, hurts where it lies below, inconclusive otherwise."""
+        """helps where the interval lies above 0, hurts where it lies below and the p-value agrees, or inconclusive."""
         low, high = self.ends
+        if self.p_value > 1 - self.confidence:
+            return INCONCLUSIVE
         return HELPS if low > 0 else HURTS if high < 0 else INCONCLUSIVE
+
+    @property
+    def _known(self) -> Any:
+        return stats.norm if np.isinf(self.freedom) else stats.t(self.freedom)
 
     def _leaves_out_zero(self, confidence: float) -> bool:
         low, high = self.interval(confidence)
@@ -94,11 +102,15 @@ class Comparison:
 class Paired:
     """A value such as a gain, by seed, and its resamples over test items, which are drawn with all their seeds.
 
-    values: (S,), of all items. by_seed: float64 (R, S); rows that are NaN are left out of what follows.
+    values: (S,), of all items. by_seed: float64 (R, S); rows that are NaN are left out of what follows. least_sd: below
+    which the spread over items is not taken to be, however few of them differ. least_p: the p-value of an exact test,
+    or the least that such a test could give.
     """
 
     values: np.ndarray
     by_seed: np.ndarray
+    least_sd: float = 0.0
+    least_p: float = 0.0
 
     @cached_property
     def rows(self) -> np.ndarray:
@@ -124,12 +136,19 @@ class Paired:
         chance = (self.rows.var(0).mean() - self.together.var()) * num_seeds / (num_seeds - 1)
         return float(self.of_seeds - chance)
 
+    def of_these_seeds(self) -> "Paired":
+        """Their mean as one: what is said of it is of these seeds alone."""
+        whole = {"values": self.values.mean(keepdims=True), "by_seed": self.by_seed.mean(1, keepdims=True)}
+        return replace(self, **whole)
+
 
 def paired_bootstrap(run: np.ndarray, baseline: np.ndarray, *, num_resamples: int, seed: int) -> Paired:
     """The gain in accuracy and its resamples; run, baseline: bool (seeds, N), whether each seed is right on each item.
 
-    Items with the same pattern of differences are drawn together, as multinomial counts: exact, and quick. Raises
-    ValueError where the shapes differ.
+    Items with the same pattern of differences are drawn together, as multinomial counts: exact, and quick. Where few
+    items differ, resamples know too little: the spread is at least that of one item among all, and the p-value at least
+    McNemar's of one seed, or of several 2^(1 - d), the least that any test of the signs of d items that differ could
+    give. Raises ValueError where the shapes differ.
     """
     if run.shape != baseline.shape:
         raise ValueError(f"run: got {run.shape}, expected the baseline's {baseline.shape}")
@@ -137,7 +156,11 @@ def paired_bootstrap(run: np.ndarray, baseline: np.ndarray, *, num_resamples: in
     num_items = difference.shape[1]
     patterns, counts = np.unique(difference, axis=1, return_counts=True)  # (seeds, P), (P,)
     drawn = generator(seed, "bootstrap").multinomial(num_items, counts / num_items, num_resamples)  # (R, P)
-    return Paired(difference.mean(1), drawn @ patterns.T / num_items)
+    if len(run) == 1:
+        least_p = mcnemar(run[0], baseline[0])
+    else:
+        least_p = min(1.0, 2.0 ** (1 - np.count_nonzero(difference.sum(0))))
+    return Paired(difference.mean(1), drawn @ patterns.T / num_items, 1 / num_items, float(least_p))
 
 
 def conclude(found: Paired, *, confidence: float, pool: Sequence[Paired] = ()) -> Comparison:
@@ -149,34 +172,39 @@ def conclude(found: Paired, *, confidence: float, pool: Sequence[Paired] = ()) -
     over comparisons with the same baseline, and the larger of the pooled one and the own one counts, but at least
     s^2 / (S - 1), as so few cannot tell what is their own from chance. The freedom is Satterthwaite's (1946) of b and
     the pooled s^2 / S, whose own is k (S - 1) / (1 + (k - 1) / 4) of k comparisons that share a baseline, half of whose
-    variance is its; at least S - 1, and S - 1 of a comparison that has none to pool with.
+    variance is its. Where a comparison's own variance is the larger, it is of b and its own s^2 / S, with S - 1; of one
+    that has none to pool with S - 1; never less.
 
     pool: those comparisons, this one among them or not; none by default. With one seed nothing is said of others.
     """
     num_seeds, value = len(found.values), float(found.values.mean())
     known = [found, *(other for other in pool if other is not found)]
-    spread = float(found.together.std())
+    drawn = float(found.together.std())
+    spread = max(drawn, found.least_sd)
     pooled = float(np.mean([each.own for each in known]))
     least = float(np.mean([each.of_seeds for each in known])) / max(1, num_seeds - 1)
     added = max(found.own, pooled, least) / num_seeds if num_seeds > 1 else 0.0
-    if spread > TINY:  # never drawn in: of few items that differ, none may be in a resample
-        resamples = value + (found.together - value) * np.sqrt(1 + added / spread**2)
-    else:
+    whole = spread**2 + added
+    if drawn > TINY:
+        resamples = value + (found.together - value) * np.sqrt(whole) / drawn
+    else:  # of few items that differ, none may be in a resample
         even = (np.arange(len(found.rows)) + 0.5) / len(found.rows)
-        resamples = value + np.sqrt(added) * stats.norm.ppf(even)
-    freedom = _freedom(known, num_seeds, spread**2, added)
-    return Comparison(value, np.sort(resamples), freedom, confidence)
-
-
-def _freedom(known: list[Paired], num_seeds: int, of_items: float, added: float) -> float:
+        resamples = value + np.sqrt(whole) * stats.norm.ppf(even)
     if num_seeds == 1:
-        return float("inf")
-    count, least = len(known), num_seeds - 1
-    of_seeds = float(np.mean([each.of_seeds for each in known])) / num_seeds
-    if of_seeds == 0 or count == 1:
-        return float(least)
-    pooled = count * least / (1 + (count - 1) / 4)
-    return max(float(least), (of_items + added) ** 2 / (of_seeds**2 / pooled))
+        freedom = float("inf")
+    elif len(known) == 1:
+        freedom = num_seeds - 1.0
+    elif found.own > max(pooled, least):
+        freedom = _freedom(whole, found.of_seeds / num_seeds, num_seeds - 1)
+    else:
+        own = len(known) * (num_seeds - 1) / (1 + (len(known) - 1) / 4)
+        freedom = _freedom(whole, least * (num_seeds - 1) / num_seeds, max(own, num_seeds - 1))
+    return Comparison(value, np.sort(resamples), max(freedom, num_seeds - 1.0), confidence, found.least_p)
+
+
+def _freedom(whole: float, part: float, freedom: float) -> float:
+    """Satterthwaite's, of a variance of which a part is known with `freedom` and the rest well."""
+    return (whole / part) ** 2 * freedom if part > 0 else freedom
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

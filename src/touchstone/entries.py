@@ -23,7 +23,7 @@ class Entry:
     left_out: members that are. thresholds: (K,), where an image may have several labels. pool: of an arm's run its
     model, whose seeds are taken to vary alike on all arms; "" for what is compared by itself. control: a run on plain
     copies, the gain over which is told apart. temperature: (seeds,), of the logits, for the highest likelihood on
-    validation. rule, members: of an ensemble.
+    validation. rule, members: of an ensemble, those that have no weight left out.
     """
 
     name: str
@@ -49,8 +49,10 @@ def entries(
     diverged: dict[str, dict[str, str]],
     *,
     measure: Measure,
+    weights: dict[str, dict[str, float]] | None = None,
 ) -> list[Entry]:
     """Every declared run and ensemble, in the file's order; test and val: name -> Probs. diverged: `load_diverged`.
+    weights: of the members of an ensemble, where its rule found them.
 
     A run is compared with its model on the baseline arm; on that arm with what compare.against names, and a finetune
     otherwise with the run it started from. An ensemble is compared with its best member on validation (without a
@@ -69,7 +71,10 @@ def entries(
                 entry = replace(entry, pool=model, control=control)
             out.append(entry)
     for name, ensemble in params.ensembles.items():
-        out.append(_ensemble(name, ensemble, test[name], on_val, [run for run, seeds in diverged.items() if seeds]))
+        failed_runs = [run for run, seeds in diverged.items() if seeds]
+        entry = _ensemble(name, ensemble, test[name], on_val, failed_runs)
+        shares = (weights or {}).get(name, dict.fromkeys(entry.members, 1.0))
+        out.append(replace(entry, members=tuple(member for member in entry.members if shares[member])))
     return [_tuned(entry, val.get(entry.name), val_labels, params) for entry in out]
 
 

@@ -54,14 +54,15 @@ def _calibrated(entry: Entry, measure: Measure) -> dict[str, float | str]:
 
 def _joined(entry: Entry, by_name: dict[str, Entry], measure: Measure) -> dict[str, float | str]:
     """Of an ensemble: tie_rate of a majority vote, and its gain over as many nets of its best member, where that has
-    as many seeds (equal_gain with its interval)."""
+    as many seeds (equal_gain). Those means of seeds overlap, so that how they vary says little of other seeds: the
+    interval is over test images alone."""
     row: dict[str, float | str] = {}
     members = [by_name[name] for name in entry.members]
     if entry.rule == "majority" and len(members) > 1:
         row["tie_rate"] = _tie_rate(members)
     if 1 < len(members) <= len(entry.probs) and not entry.diverged and not by_name[entry.baseline].diverged:
         rival = rotated_means(by_name[entry.baseline].probs, len(members))
-        found = conclude(measure.compared(entry.probs, rival), confidence=measure.confidence)
+        found = conclude(measure.compared(entry.probs, rival).of_these_seeds(), confidence=measure.confidence)
         row |= {"equal_gain": found.value, "equal_gain_low": found.low, "equal_gain_high": found.high}
     return row
 
@@ -79,8 +80,8 @@ def _verdicts(
 ) -> dict[str, dict[str, float | str]]:
     """Of each entry with a baseline what comparing them says: `_gain`; exact_p, where there is one; the control's gain.
 
-    The seeds of a model's arms are taken to vary alike. All arms of all models are judged together: each helps or hurts
-    where its p-value, adjusted by Holm for all of them, says so, too.
+    The seeds of a model's arms are taken to vary alike. All arms of all models are judged together, and so are all
+    ensembles and runs with a baseline of their own: each helps or hurts where its p-value, adjusted by Holm, agrees.
     """
     compared = [entry for entry in all_entries if entry.baseline]
     sound = [e for e in compared if not e.diverged and not by_name[e.baseline].diverged]
@@ -91,20 +92,16 @@ def _verdicts(
         if e.control and not by_name[e.control].diverged
     }
     rows = {entry.name: dict[str, float | str](verdict="diverged") for entry in compared}
-    arms = [entry.name for entry in sound if entry.pool]
-    for entry in sound:
-        one = conclude(found[entry.name], confidence=measure.confidence, pool=_pool(entry, sound, found))
-        rows[entry.name] = _gain(one, family=len(arms) if entry.pool else 1)
-        exact = measure.exact_p(entry.probs, by_name[entry.baseline].probs)
-        rows[entry.name] |= {} if exact is None else {"exact_p": exact}
-        if entry.name in over:
-            other = conclude(over[entry.name], confidence=measure.confidence, pool=_pool(entry, sound, over))
-            rows[entry.name] |= {"control": entry.control, "control_gain": other.value}
-            rows[entry.name] |= {"control_gain_low": other.low, "control_gain_high": other.high}
-    for name, p in zip(arms, holm([float(rows[name]["gain_p"]) for name in arms]), strict=True):
-        rows[name]["gain_p_holm"] = p
-        if p > 1 - measure.confidence:
-            rows[name]["verdict"] = INCONCLUSIVE
+    for family in ([e for e in sound if e.pool], [e for e in sound if not e.pool]):
+        gains = [conclude(found[e.name], confidence=measure.confidence, pool=_pool(e, sound, found)) for e in family]
+        for entry, gain, p in zip(family, gains, holm([gain.p_value for gain in gains]), strict=True):
+            rows[entry.name] = _gain(gain, p, family=len(family))
+            exact = measure.exact_p(entry.probs, by_name[entry.baseline].probs)
+            rows[entry.name] |= {} if exact is None else {"exact_p": exact}
+            if entry.name in over:
+                other = conclude(over[entry.name], confidence=measure.confidence, pool=_pool(entry, sound, over))
+                rows[entry.name] |= {"control": entry.control, "control_gain": other.value}
+                rows[entry.name] |= {"control_gain_low": other.low, "control_gain_high": other.high}
     return rows
 
 
@@ -113,12 +110,13 @@ def _pool(entry: Entry, others: list[Entry], paired: dict[str, Paired]) -> list[
     return [paired[e.name] for e in others if entry.pool and e.pool == entry.pool and e.name in paired]
 
 
-def _gain(one: Comparison, *, family: int) -> dict[str, float | str]:
-    """verdict; gain with its interval gain_low, gain_high, its p-value gain_p, gain_chance (the probability of
-    improvement), gain_detectable among `family` comparisons that are judged together."""
-    row: dict[str, float | str] = {"gain": one.value, "gain_low": one.low, "gain_high": one.high}
-    row |= {"gain_p": one.p_value, "gain_chance": one.chance, "gain_detectable": one.detectable(family)}
-    return row | {"verdict": one.word}
+def _gain(one: Comparison, p_holm: float, *, family: int) -> dict[str, float | str]:
+    """verdict; gain with its interval gain_low, gain_high, its p-value gain_p, adjusted gain_p_holm, gain_chance (the
+    probability of improvement), gain_detectable among `family` comparisons that are judged together."""
+    row: dict[str, float | str] = {"gain": one.value, "gain_low": max(-1.0, one.low), "gain_high": min(1.0, one.high)}
+    row |= {"gain_p": one.p_value, "gain_p_holm": p_holm, "gain_chance": one.chance}
+    row |= {"gain_detectable": one.detectable(family)}
+    return row | {"verdict": one.word if p_holm <= 1 - one.confidence else INCONCLUSIVE}
 
 
 def plots(

@@ -73,7 +73,7 @@ def load_decider(name: str, *, params: Params, data: Path) -> Decider:
         thresholds = {member: choose(probs, labels, rule=votes) for member, probs in of_members.items()}
         [whole] = load_probs(data / ("ensembles" if ensemble else "probs"), [name], "val").values()
         thresholds[""] = choose(whole, labels, rule=params.thresholds(name))
-    weights = load_weights(data / "ensembles" / name) if rule in ("weighted", "greedy") else None
+    weights = load_weights(data / "ensembles" / name) if ensemble and ensemble.finds_weights else None
     return Decider(members, rule, decider(chosen, prefer), thresholds, weights)
 
 

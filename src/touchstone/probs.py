@@ -50,6 +50,12 @@ def load_weights(folder: Path) -> dict[str, float]:
         ) from error
 
 
+def load_every_weights(folder: Path, params: Params) -> dict[str, dict[str, float]]:
+    """Of each ensemble below `folder` whose rule finds weights."""
+    found = (name for name, ensemble in params.ensembles.items() if ensemble.finds_weights)
+    return {name: load_weights(folder / name) for name in found}
+
+
 def load_all(data: Path, params: Params, split: str) -> dict[str, np.ndarray]:
     """The Probs of every declared run and ensemble below `data`."""
     return load_probs(data / "probs", params.runs, split) | load_probs(data / "ensembles", params.ensembles, split)

@@ -126,6 +126,10 @@ class Ensemble(Section):
     prefer: str = ""  # majority: decides where the vote is tied
     thresholds: Rule = "f1"  # several labels an image: those that members vote for, or that the mean is held to
 
+    @property
+    def finds_weights(self) -> bool:
+        return self.rule in ("weighted", "greedy")
+
 
 class Compare(Section):
     """How runs are scored, and compared with the declared baseline arm."""

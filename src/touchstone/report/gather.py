@@ -12,7 +12,7 @@ from touchstone.errors import TouchstoneError
 from touchstone.imageset import ImageSet, class_indices, load, read_files
 from touchstone.labels import encode, is_multi_label
 from touchstone.params import Params
-from touchstone.probs import load_diverged, load_probs, load_weights
+from touchstone.probs import load_diverged, load_every_weights, load_probs
 from touchstone.report import audits
 from touchstone.report.explanations import attention, attributions, neighbours
 from touchstone.report.facts import (
@@ -61,11 +61,7 @@ def gather(root: Path, params: Params) -> Facts:
             name: attributions(data / f"explained/attributions/{name}")
             for name in (params.explain.runs if params.explain.images or params.explain.files else ())
         },
-        weights={
-            name: load_weights(data / "ensembles" / name)
-            for name, ensemble in params.ensembles.items()
-            if ensemble.rule in ("weighted", "greedy")
-        },
+        weights=load_every_weights(data / "ensembles", params),
         together=co_occurrence(encode(train.table, meta)) if is_multi_label(meta) else np.zeros((0, 0), np.int64),
         unlabelled={name: read_table(data / f"ensembles/{name}/predictions.csv") for name in params.ensembles},
     )
