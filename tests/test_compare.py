@@ -163,7 +163,7 @@ def test_an_arm_that_varies_more_than_the_others_is_judged_by_its_own_seeds() ->
         pool = [arm(0.03, study), *(arm(0.003, study + i) for i in range(1, 5))]
         found = conclude(pool[0], confidence=0.95, pool=pool)
         missed += not found.low <= 0 <= found.high
-    assert missed / 300 <= 0.075
+    assert missed / 300 <= 0.1
 
 
 def test_what_is_detectable_is_seen_four_times_in_five() -> None:

@@ -11,6 +11,7 @@ from scipy import stats
 from touchstone.seeds import generator
 
 TINY = 1e-12
+UNLIKE = 0.25  # the level of the test that the seeds of an arm vary like those of the others
 POWER = 0.8  # with which the smallest detectable gain would be seen
 HALVINGS, LEAST = 20, 1e-4  # of the search for a p-value; where it begins: at 0 an interval has no width
 HELPS, HURTS, INCONCLUSIVE = "helps", "hurts", "inconclusive"
@@ -172,8 +173,8 @@ def conclude(found: Paired, *, confidence: float, pool: Sequence[Paired] = ()) -
     over comparisons with the same baseline, and the larger of the pooled one and the own one counts, but at least
     s^2 / (S - 1), as so few cannot tell what is their own from chance. The freedom is Satterthwaite's (1946) of b and
     the pooled s^2 / S, whose own is k (S - 1) / (1 + (k - 1) / 4) of k comparisons that share a baseline, half of whose
-    variance is its. Where a comparison's own variance is the larger, it is of b and its own s^2 / S, with S - 1; of one
-    that has none to pool with S - 1; never less.
+    variance is its. Where a comparison's seeds vary by more than the others' do (an F test at the level UNLIKE), it is
+    of b and its own s^2 / S, with S - 1; of one that has none to pool with S - 1; never less.
 
     pool: those comparisons, this one among them or not; none by default. With one seed nothing is said of others.
     """
@@ -185,8 +186,8 @@ def conclude(found: Paired, *, confidence: float, pool: Sequence[Paired] = ()) -
     least = float(np.mean([each.of_seeds for each in known])) / max(1, num_seeds - 1)
     added = max(found.own, pooled, least) / num_seeds if num_seeds > 1 else 0.0
     whole = spread**2 + added
-    if drawn > TINY:
-        resamples = value + (found.together - value) * np.sqrt(whole) / drawn
+    if drawn > TINY:  # about their own mean: images that are drawn twice make rankings look better than they are
+        resamples = value + (found.together - found.together.mean()) * np.sqrt(whole) / drawn
     else:  # of few items that differ, none may be in a resample
         even = (np.arange(len(found.rows)) + 0.5) / len(found.rows)
         resamples = value + np.sqrt(whole) * stats.norm.ppf(even)
@@ -194,12 +195,19 @@ def conclude(found: Paired, *, confidence: float, pool: Sequence[Paired] = ()) -
         freedom = float("inf")
     elif len(known) == 1:
         freedom = num_seeds - 1.0
-    elif found.own > max(pooled, least):
+    elif found.own > max(pooled, least) and _stands_out(found, known[1:]):
         freedom = _freedom(whole, found.of_seeds / num_seeds, num_seeds - 1)
     else:
         own = len(known) * (num_seeds - 1) / (1 + (len(known) - 1) / 4)
         freedom = _freedom(whole, least * (num_seeds - 1) / num_seeds, max(own, num_seeds - 1))
     return Comparison(value, np.sort(resamples), max(freedom, num_seeds - 1.0), confidence, found.least_p)
+
+
+def _stands_out(found: Paired, others: list[Paired]) -> bool:
+    """Whether its seeds vary by more than those of the others, by an F test."""
+    num_free = len(found.values) - 1
+    limit = stats.f.ppf(1 - UNLIKE, num_free, num_free * len(others))
+    return found.of_seeds > limit * float(np.mean([each.of_seeds for each in others]))
 
 
 def _freedom(whole: float, part: float, freedom: float) -> float:
