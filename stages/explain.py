@@ -15,7 +15,7 @@ from touchstone.labels import encode
 from touchstone.models import attends
 from touchstone.predict import device
 from touchstone.probs import load_probs
-from touchstone.runs import Card, Predictor, load_first
+from touchstone.runs import load_card, load_first, load_nets
 from touchstone.stage import run
 
 DATA, PREPARED = Path("data"), Path("data/prepared")
@@ -23,6 +23,7 @@ DATA, PREPARED = Path("data"), Path("data/prepared")
 
 def main() -> None:
     settings = params.load()
+    torch.set_num_threads(settings.train.num_threads)
     models = [m for m in settings.trained if attends(settings.model(m).net)] if settings.explain.images else []
     with replaced(DATA / "explained") as folder:
         found = {name: attention(name, folder, settings) for model in models for name in settings.runs_of(model)}
@@ -31,17 +32,12 @@ def main() -> None:
             attributions(name, folder / "attributions" / name, settings)
 
 
-def first(name: str, settings: params.Params) -> tuple[Predictor, Card]:
-    """The net of a run's first seed."""
-    torch.set_num_threads(settings.train.num_threads)
-    return load_first(DATA / "runs" / name, device=device(settings.machine.accelerator))
-
-
 def attention(name: str, folder: Path, settings: params.Params) -> dict[str, float]:
     """Draw where attention lies on some test images."""
     test = load(PREPARED / "test")
     rows = spread(test.table["label"].tolist(), settings.explain.images)
-    drawing, table, figures = picture(*first(name, settings), test.take(rows))
+    first = load_first(DATA / "runs" / name, device=device(settings.machine.accelerator))
+    drawing, table, figures = picture(*first, test.take(rows))
     drawing.save(folder / f"{name}.png")
     table.to_csv(folder / f"{name}.csv", index=False)
     return figures
@@ -53,7 +49,9 @@ def attributions(name: str, folder: Path, settings: params.Params) -> None:
     labels = encode(test.table, json.loads((PREPARED / "meta.json").read_text()))
     probs = load_probs(DATA / "probs", [name], "test")[name]
     given: Any = {"files": read_files(PREPARED, "test"), "settings": settings.explain, "seed": settings.seed}
-    explain(*first(name, settings), probs, labels, test=test, train=train, **given).save(folder)
+    card = load_card(DATA / "runs" / name)
+    nets = load_nets(DATA / "runs" / name, card, device=device(settings.machine.accelerator))
+    explain(nets, card, probs, labels, test=test, train=train, **given).save(folder)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,9 @@ def explained(settings: Explain, *, crop_size: int = 0, side: int = 16, images: 
     predictor, card = run(crop_size=crop_size, side=side)
     train = image_set(["x", "y"] * 5, side=side, seed=1)
     given = {"test": test, "train": train, "files": FILES, "settings": settings, "seed": 0}
-    return predictor, card, test, explain(predictor, card, PROBS, np.array([1, 0, 0, 1]), **given)
+    torch.manual_seed(1)
+    again = Predictor(build("lenet", num_classes=2, in_channels=3, input_size=16, options={}), card)
+    return predictor, card, test, explain([predictor, again], card, PROBS, np.array([1, 0, 0, 1]), **given)
 
 
 def test_what_is_kept_of_an_explanation(tmp_path) -> None:
@@ -86,6 +88,8 @@ def test_what_is_kept_of_an_explanation(tmp_path) -> None:
     sanity = pd.read_csv(kept / "sanity.csv")
     assert sanity["layers"].unique().tolist() == [0, 3, 5], "five layers in two stages"
     assert set(sanity["method"]) == set(settings.methods)
+    assert sanity["another_seed"].between(-1, 0.99).all()
+    assert (sanity.groupby("method")["another_seed"].nunique() == 1).all()
 
 
 def test_without_stages_there_is_no_check(tmp_path) -> None:
@@ -96,7 +100,7 @@ def test_without_stages_there_is_no_check(tmp_path) -> None:
 def test_a_run_without_errors_has_nothing_to_explain(tmp_path) -> None:
     predictor, card = run()
     given = {"test": image_set(["x", "y"] * 2), "train": image_set(["x"]), "files": FILES, "seed": 0}
-    explain(predictor, card, PROBS, PROBS.mean(0).argmax(1), settings=Explain(), **given).save(tmp_path / "run")
+    explain([predictor], card, PROBS, PROBS.mean(0).argmax(1), settings=Explain(), **given).save(tmp_path / "run")
     found = attributions(tmp_path / "run")
     assert len(found.images) == len(found.sanity) == 0
     assert not found.holds

@@ -154,6 +154,7 @@ def _explain(data: Path, runs: list[str]) -> None:
         "method": ["saliency", "integrated_gradients"] * 3,
         "layers": [0, 0, 1, 1, 2, 2],
         "likeness": [1, 1, 0.5, 0.25, 0.1, ""],
+        "another_seed": [0.7, 0.8] * 3,
     }
     pd.DataFrame(sanity).to_csv(to / "sanity.csv", index=False)
 

@@ -19,7 +19,7 @@ from touchstone.imageset import ImageSet
 from touchstone.loaders import to_float
 from touchstone.overlays import SIDE, signed, table
 from touchstone.predict import batches
-from touchstone.randomised import cascade, sanity
+from touchstone.randomised import cascade, likeness, sanity
 from touchstone.runs import Card, Predictor
 from touchstone.sections import Explain
 from touchstone.seeds import derive
@@ -40,7 +40,8 @@ class Choice:
 @dataclass(frozen=True, eq=False)
 class Explained:
     """sheet: the picture. images: a row an image, with the logit of its class and what the plain image has; deltas in
-    `<method>_delta`. sanity: method, layers, likeness. maps: method -> float32 (B, S, S)."""
+    `<method>_delta`. sanity: method, layers, likeness; another_seed, how like the maps of the second seed's
+    net are, NaN without one. maps: method -> float32 (B, S, S)."""
 
     sheet: Image.Image
     images: pd.DataFrame
@@ -88,7 +89,7 @@ def _row(name: str, files: list[str]) -> int:
 
 
 def explain(
-    predictor: Predictor,
+    predictors: list[Predictor],
     card: Card,
     probs: np.ndarray,
     labels: np.ndarray,
@@ -99,8 +100,8 @@ def explain(
     settings: Explain,
     seed: int,
 ) -> Explained:
-    """Attribute the chosen answers (see `choose`) of one net of a run by every method, and check the methods by weights
-    drawn anew.
+    """Attribute the chosen answers (see `choose`) of the net of a run's first seed by every method, and check the
+    methods by weights drawn anew, beside those of the second seed.
 
     Of five crops of an image the one counts that answers most strongly for the class. Where there is nothing to
     explain, as in a run without errors, the tables are empty.
@@ -108,6 +109,7 @@ def explain(
     chosen = choose(probs, labels, files, settings=settings)
     if not chosen:
         return _nothing(settings)
+    predictor = predictors[0]
     net = predictor.eval().net
     targets = torch.tensor([choice.target for choice in chosen], device=predictor.mean.device)
     pixels = _seen(predictor, test.take([choice.row for choice in chosen]), card, targets)  # uint8 (B, S, S, C)
@@ -121,11 +123,14 @@ def explain(
     found = again(net)
     quick = settings.model_copy(update={"tolerance": math.inf})  # ranks of pixels want no sum to be right
     maps = {method: each.maps for method, each in found.items()}
-    checked = sanity(
-        maps,
-        lambda net: {method: each.maps for method, each in again(net, quick).items()},
-        _drawn_anew(net, card, x, stages=settings.randomised, seed=seed),
-    )
+
+    def quickly(net: nn.Module) -> dict[str, np.ndarray]:
+        return {method: each.maps for method, each in again(net, quick).items()}
+
+    checked = pd.DataFrame(sanity(maps, quickly, _drawn_anew(net, card, x, stages=settings.randomised, seed=seed)))
+    others = quickly(predictors[1].eval().net) if len(predictors) > 1 else {}
+    trained = {method: likeness(maps[method], other) for method, other in others.items()}
+    checked["another_seed"] = checked["method"].map(trained).astype(float)
     named = pd.DataFrame(
         {
             "file": [files[choice.row] for choice in chosen],
@@ -135,7 +140,7 @@ def explain(
         }
     )
     images = named.join(_logits(net, x, targets)).join(_deltas(found)).round(DIGITS)
-    return Explained(drawn(pixels.numpy(), maps, images), images, pd.DataFrame(checked).round(DIGITS), maps)
+    return Explained(drawn(pixels.numpy(), maps, images), images, checked.round(DIGITS), maps)
 
 
 def _logits(net: nn.Module, x: torch.Tensor, targets: torch.Tensor) -> pd.DataFrame:
@@ -155,7 +160,7 @@ def _deltas(found: dict[str, Attributed]) -> pd.DataFrame:
 def _nothing(settings: Explain) -> Explained:
     maps: dict[str, np.ndarray] = {method: np.zeros((0, 0, 0), np.float32) for method in settings.methods}
     images = pd.DataFrame(columns=["file", "true", "explained", "probability", "logit", "plain_logit"])
-    sanity = pd.DataFrame(columns=["method", "layers", "likeness"])
+    sanity = pd.DataFrame(columns=["method", "layers", "likeness", "another_seed"])
     return Explained(table([], ["nothing to explain"], []), images, sanity, maps)
 
 

@@ -24,10 +24,12 @@ def lines(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     A run that is the same for all values of another swept parameter is one line, `<run>`; otherwise there is one for
     each value, `<run>, <key> <value>`. Baselines come first.
 
-    Raises TouchstoneError where the sweep was not over data.train_size.
+    Raises TouchstoneError where the sweep was not over data.train_size, or took all images (0), however many those are.
     """
     if SIZE not in table:
         raise TouchstoneError(f"a learning curve wants a sweep over {SIZE}; got {', '.join(map(str, table.columns))}")
+    if (table[SIZE] == 0).any():
+        raise TouchstoneError(f"a learning curve wants numbers of images: {SIZE} 0 is all there are; name how many")
     keys = list(table.columns[1 : list(table.columns).index("run")])
     others = [key for key in keys if key != SIZE]
     found = {}
@@ -81,7 +83,8 @@ def drawn(table: pd.DataFrame) -> Figure:
         curves.fill_between(x, low, high, color=style["color"], alpha=0.07, linewidth=0)
         if (line["gain"].astype(str) == "").all():
             continue
-        y, low, high = (100 * line[column].to_numpy(float) for column in ("gain", "gain_low", "gain_high"))
+        told = ("gain", "gain_low", "gain_high")  # "" where training diverged: nothing is drawn there
+        y, low, high = (100 * pd.to_numeric(line[column], errors="coerce").to_numpy(float) for column in told)
         aside = x * 1.02 ** (number - 2)  # so that bars do not hide one another
         gains.errorbar(aside, y, [y - low, high - y], marker="o", markersize=3.5, capsize=2, linewidth=1.2, **style)
     gains.axhline(0, color=COLOURS[0], linewidth=0.8)

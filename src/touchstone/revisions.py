@@ -4,7 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Revision:
     """What a revision predicts of its test images.
 
     meta: meta.json. table: of the test images. seeds: those of every run. probs: name of a run or ensemble ->
-    (seeds, N, K). missing: those whose predictions are nowhere to be had.
+    (seeds, N, K). missing: those whose predictions are nowhere to be had. diverged: those whose training did.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Revision:
     seeds: list[int]
     probs: dict[str, np.ndarray]
     missing: list[str]
+    diverged: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,24 @@ def read(root: Path, rev: str) -> Revision:
     meta, table = content("data/prepared/meta.json"), content("data/prepared/test/table.csv")
     if meta is None or table is None:
         raise TouchstoneError(f"{rev}: its test images are not in DVC's cache; run `dvc pull`, or `dvc repro` there")
-    probs, missing = {}, []
+    probs, missing, diverged = dict[str, np.ndarray](), list[str](), list[str]()
     for name, path in _declared(values):
         found = content(f"{path}/test.npy")
         if found is None:
             missing.append(name)
         else:
             probs[name] = np.load(io.BytesIO(found), allow_pickle=False)
+            if json.loads(content(f"{path}/diverged.json") or "{}"):
+                diverged.append(name)
     frame = pd.read_csv(io.BytesIO(table), dtype=str, keep_default_na=False)
-    return Revision(rev, json.loads(meta), frame, list(values["train"].get("seeds", [0])), probs, missing)
+    seeds = list(values["train"].get("seeds", [0]))
+    for name, told in probs.items():
+        if told.shape[:2] != (len(seeds), len(frame)):
+            raise TouchstoneError(
+                f"{rev}: predictions of {name} are of {told.shape[0]} seeds and {told.shape[1]:,} images, params.yaml "
+                f"and the test set of {len(seeds)} and {len(frame):,}; run `dvc repro`"
+            )
+    return Revision(rev, json.loads(meta), frame, seeds, probs, missing, diverged)
 
 
 def _declared(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -123,7 +133,8 @@ def compare(before: Revision, after: Revision, settings: Compare, *, seed: int) 
     notes = list(_notes(before, after))
     rows = _common_images(before, after)
     seeds = [s for s in before.seeds if s in after.seeds]
-    names = [name for name in before.probs if name in after.probs]
+    failed = {*before.diverged, *after.diverged}
+    names = [name for name in before.probs if name in after.probs and name not in failed]
     for what, there in (("test image with the same labels", len(rows[0])), ("seed", seeds), ("run", names)):
         if not there:
             raise TouchstoneError(f"{before.name} and {after.name} have no {what} in common; {' '.join(notes)}")
@@ -199,6 +210,8 @@ def _notes(before: Revision, after: Revision) -> Iterator[str]:
     if before.seeds != after.seeds:
         yield f"The seeds differ: {before.seeds} and {after.seeds}; compared on those in both."
     for one, other in ((before, after), (after, before)):
+        if one.diverged:
+            yield f"Training diverged in {one.name}: {', '.join(one.diverged)}; not compared."
         if one.missing:
             yield f"Not in the cache of {one.name}: {', '.join(one.missing)}; `dvc pull` or `dvc repro` brings them."
         lone = [name for name in one.probs if name not in other.probs and name not in other.missing]

@@ -13,16 +13,24 @@ def basis(facts: Facts) -> str:
     explain = facts.params.explain
     which = {"worst": "The surest errors", "confident": "The surest answers"}[explain.choose]
     which = "The images that params.yaml names" if explain.files else which
+    answer = (
+        "the class named beneath, one that was missed or seen where it is not,"
+        if facts.multi_label
+        else "the class predicted"
+    )
     return (
-        f"{which}, and what in them speaks for the class that was predicted (orange) or against it (blue), in the net "
-        "of the first seed, by each method; saliency and the noise tunnel tell how much, not which way. The plain "
-        "image that others are measured from is the mean colour of the training images."
+        f"{which}, and what in them speaks for {answer} (orange) or against it (blue), in the net of the first seed, "
+        "by each method; saliency and the noise tunnel tell how much, not which way. Each map is drawn to its own "
+        "strongest value. The plain image that integrated gradients, DeepLift and occlusion start from is 0 after the "
+        "run's normalisation: the mean colour of what it was trained on, or of ImageNet where its weights began there. "
+        "GradientShap starts from real training images, so that no sum is set for it."
     )
 
 
 SANITY = (
     "The check draws the weights anew, layer after layer from the last one on (Adebayo 2018): a method whose maps stay "
-    "as they were, near a rank correlation of 1, shows the image and not what the net has learned."
+    "as they were, near a rank correlation of 1, shows the image and not what the net has learned. The yardstick is "
+    "the map of the next seed's net, trained in the same way: what untrained weights leave should be well below it."
 )
 
 
@@ -50,9 +58,18 @@ def checks(facts: Facts) -> Table:
         for method in dict.fromkeys(found.sanity["method"]):
             missed = np.abs(found.images.get(f"{method}_delta", np.zeros(0)))
             size = [number(float(each)) for each in (missed.mean(), missed.max())] if len(missed) else ["–", "–"]
-            rows.append([name, method.replace("_", " "), *size, number(float(likeness.get(method, np.nan)), 2)])
-    header = ["run", "method", "misses by, mean", "at most", "rank correlation, all weights drawn anew"]
-    return Table("llrrr", header, rows)
+            trained = found.sanity.loc[found.sanity["method"] == method, "another_seed"].mean()
+            alike = [number(float(each), 2) for each in (likeness.get(method, np.nan), trained)]
+            rows.append([name, method.replace("_", " "), *size, *alike])
+    header = [
+        "run",
+        "method",
+        "misses by, mean",
+        "at most",
+        "rank correlation, all weights drawn anew",
+        "another seed's",
+    ]
+    return Table("llrrrr", header, rows)
 
 
 def sanity(found: Attributions) -> Chart:

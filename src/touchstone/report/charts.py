@@ -11,6 +11,7 @@ from touchstone.report.words import count
 
 WIDTH, HEIGHT = 300, 150  # of a chart's plane, in its own units
 MAX_POINTS = 150  # of a line
+SHARES = ("Validation accuracy", "Validation mean", "Rank correlation", "Diversity")  # titles: never to a log scale
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def rates(facts: Facts) -> dict[str, Chart]:
 def chart(
     title: str, series: dict[str, np.ndarray], *, log_x: bool = False, shares_of: str = "", axis: str = ""
 ) -> Chart:
-    """series: name -> float (points, 2). Positive values that span a factor above 20 are drawn to a log scale.
+    """series: name -> float (points, 2). Losses and rates that span a factor above 20 are drawn to a log scale.
 
     axis: the name of the x axis, where that is not training steps; shares_of: the same, of a chart of which both axes
     run from 0 to 1.
@@ -108,7 +109,7 @@ def chart(
     x_low = x_low if log_x else 0.0
     if shares_of:
         x_high, low, high = 1.0, 0.0, 1.0
-    log = low > 0 and high / low > 20
+    log = low > 0 and high / low > 20 and not title.startswith(SHARES)
     if log:
         low, high = math.log10(low), math.log10(high)
         decades = list(range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1))

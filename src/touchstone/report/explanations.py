@@ -35,6 +35,10 @@ def attributions(folder: Path) -> Attributions:
     """Which pixels speak for a run's answers."""
     images = read_table(folder / "images.csv")
     numbers = [str(name) for name in images if name not in ("file", "true", "explained")]
-    sanity = read_table(folder / "sanity.csv").replace("", "nan").astype({"layers": int, "likeness": float})
+    sanity = (
+        read_table(folder / "sanity.csv")
+        .replace("", "nan")
+        .astype({"layers": int, "likeness": float, "another_seed": float})
+    )
     images[numbers] = images[numbers].replace("", "nan").astype(float)
     return Attributions(read_bytes(folder / "sheet.png"), images, sanity)
