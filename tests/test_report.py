@@ -511,10 +511,10 @@ def test_the_page_and_its_twin_open_with_the_verdict_in_one_sentence(facts: Fact
 
 def test_methods_are_told_by_what_they_miss_and_how_they_stand_the_check(facts: Facts, twin: str) -> None:
     assert attributed.checks(facts).rows == [
-        ["lenet-real", "saliency", "–", "–", "0.10"],
-        ["lenet-real", "integrated gradients", "0.001", "0.001", "–"],
+        ["lenet-real", "saliency", "–", "–", "0.10", "0.70"],
+        ["lenet-real", "integrated gradients", "0.001", "0.001", "–", "0.80"],
     ]
-    assert "| lenet-real | saliency | – | – | 0.10 |" in twin
+    assert "| lenet-real | saliency | – | – | 0.10 | 0.70 |" in twin
 
 
 def judged(facts: Facts, **verdicts: str) -> Facts:
