@@ -102,6 +102,19 @@ def test_a_picture_enlarges_and_closes_by_keyboard_alone(browser, page_file: Pat
     page.close()
 
 
+def test_on_a_phone_pictures_grow(browser, page_file: Path) -> None:
+    page, _ = opened(browser, page_file, width="phone")
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    for section in ("audit", "attributions", "worst"):
+        button = page.locator(f"#{section} .enlarge").first
+        before = button.locator("svg").bounding_box()["width"]
+        button.click()
+        after = page.locator(":popover-open svg").first.bounding_box()["width"]
+        assert after > before, section
+        page.keyboard.press("Escape")
+    page.close()
+
+
 def test_a_figures_data_is_downloaded_from_the_page_itself(browser, page_file: Path) -> None:
     page, heard = opened(browser, page_file)
     with page.expect_download() as found:
