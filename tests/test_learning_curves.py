@@ -78,3 +78,18 @@ def test_docs_quote_what_an_arm_is_worth(tmp_path: Path) -> None:
     text = quoted("<!-- worth from experiments.csv -->\n<!-- end -->\n", tmp_path)
     assert "| lenet-made, ratio 0.5 | 50 | +5.00 | 71 | fewer than 50 to 81 |" in text
     assert "| lenet-made, ratio 0.5 | 200 | +5.00 | more than 200 | 141 to more than 200 |" in text
+
+
+def test_a_run_that_diverged_has_no_gain_and_the_rest_is_drawn(tmp_path: Path) -> None:
+    found = table()
+    row = found.index[found["run"] == "lenet-made"][1]
+    found.loc[row, ["gain", "gain_low", "gain_high"]] = ""
+    found.loc[row, "verdict"] = "diverged"
+    save(found, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").stat().st_size > 10_000
+    assert len(worth(found)) == len(worth(table())) - 1
+
+
+def test_all_images_are_no_number_of_images() -> None:
+    with pytest.raises(TouchstoneError, match=r"data.train_size 0 is all there are; name how many"):
+        lines(table().replace({"data.train_size": {200: 0}}))

@@ -65,6 +65,13 @@ def test_other_test_sets_and_seeds_are_said_and_what_is_common_is_compared() -> 
     assert found.changes[0].before == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_run_that_diverged_is_named_and_not_compared() -> None:
+    new = replace(revision("new", one=STRONG, two=STRONG), diverged=["two"])
+    found = compare(revision(one=WEAK, two=WEAK), new, SETTINGS, seed=0)
+    assert {change.run for change in found.changes} == {"one"}
+    assert found.notes == ["Training diverged in new: two; not compared."]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -159,3 +166,13 @@ def test_a_revision_that_is_none_and_a_cache_that_is_gone_are_one_line(space: Pa
     with pytest.raises(TouchstoneError, match="HEAD~1: its test images are not in DVC's cache; run `dvc pull`"):
         read(bare, "HEAD~1")
     assert read(bare, "workspace").probs, "what lies there needs no cache"
+
+
+def test_predictions_of_other_parameters_are_refused(space: Path) -> None:
+    before = (space / "params.yaml").read_text()
+    (space / "params.yaml").write_text(before.replace("[0, 1, 2]", "[0, 1, 2, 3]"))
+    try:
+        with pytest.raises(TouchstoneError, match=r"net-real are of 3 seeds and 200 images, .* of 4 and 200; run `dvc"):
+            read(space, "workspace")
+    finally:
+        (space / "params.yaml").write_text(before)
