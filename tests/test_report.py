@@ -25,6 +25,7 @@ from touchstone.report import attributed, charts, html, markdown, matrices, runt
 from touchstone.report.facts import Facts
 from touchstone.report.gather import gather
 from touchstone.report.headline import headline
+from touchstone.sections import Arm, Transform
 from touchstone.sources import ArraySet, RawImage
 from touchstone.transforms import transform
 
@@ -536,6 +537,17 @@ def test_the_one_sentence_groups_arms_that_do_the_same(facts: Facts) -> None:
     assert spoken(headline(found)) == "Against real, x and y help both models; z helps b; nothing hurts."
     found = judged(facts, a__x="hurts", a__y="diverged", a__z="inconclusive")
     assert spoken(headline(found)) == "Against real, nothing helps; x hurts a; z is inconclusive; y diverged."
+
+
+def test_plain_copies_that_seem_to_help_are_told_as_a_failed_control(facts: Facts) -> None:
+    found = judged(facts, a__x="helps", a__twice="hurts")
+    arms = {"real": Arm(), "x": Arm(add=("tilt",)), "twice": Arm(add=("repeat",))}
+    more = {"arms": arms, "transforms": {"repeat": Transform(), "tilt": Transform(rotate_deg=5)}}
+    found = replace(found, params=found.params.model_copy(update=more))
+    [text] = words.failures(found)
+    assert text.startswith("a-twice hurts, though plain copies at as many steps are no other training set")
+    epochs = found.params.model_copy(update={"models": {"a": {"net": "lenet", "num_steps": 0, "epochs": 3}}})
+    assert words.failures(replace(found, params=epochs)) == []
 
 
 def test_mistakes_show_the_training_image_nearest_to_them(facts: Facts, page: str) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from touchstone.entries import copy_arm
 from touchstone.params import Params
 from touchstone.report.facts import Attention, Facts, Scored
 
@@ -158,7 +159,7 @@ def beside(entry: Scored, facts: Facts) -> str:
 
 
 def failures(facts: Facts) -> list[str]:
-    """A sentence for each run whose training diverged, then one for each ensemble that leaves members out."""
+    """A sentence for each run whose training diverged, ensemble that leaves members out, and control that failed."""
     out = []
     for entry in facts.entries:
         if entry.diverged:
@@ -168,7 +169,18 @@ def failures(facts: Facts) -> list[str]:
     for entry in facts.entries:
         if "left_out" in entry.scores:
             out.append(f"{entry.name} leaves out {entry.scores['left_out']}, whose training diverged.")
-    return out
+    return out + _failed_controls(facts)
+
+
+def _failed_controls(facts: Facts) -> list[str]:
+    """Of plain copies that seem to help or hurt at as many steps, where they are the same training set."""
+    found = [entry for entry in facts.entries if entry.arm and entry.arm == copy_arm(facts.params)]
+    return [
+        f"{entry.name} {entry.verdict}, though plain copies at as many steps are no other training set: by chance, or "
+        f"because so few seeds tell too little. Trust no verdict on {entry.model} before more seeds say the same."
+        for entry in found
+        if entry.verdict in ("helps", "hurts") and facts.params.model(entry.model).num_steps
+    ]
 
 
 def basis(facts: Facts) -> str:
