@@ -149,11 +149,27 @@ def _positive_steps(scores: np.ndarray, labels: np.ndarray) -> tuple[csr_array, 
 
 
 def _ap(new: np.ndarray, hits: np.ndarray) -> np.ndarray:
-    """AP (R,) from the items and the positive items that each step adds, (P, R); NaN without any positive."""
-    seen, found = new.cumsum(0, np.float64), hits.cumsum(0, np.float64)
-    precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
+    """AP (R,) from the items and the positive items that each step adds, (P, R); NaN without any positive.
+
+    float32, which counts exactly; a precision is right to 7 digits.
+    """
+    seen, precision = _accumulated(new), _accumulated(hits)
     total = hits.sum(0, dtype=np.float64)
-    return np.divide((hits * precision).sum(0), total, out=np.full(len(total), np.nan), where=total > 0)
+    precision /= np.maximum(seen, 1, out=seen)  # where no item is seen, no hit is
+    precision *= hits
+    return np.divide(precision.sum(0, dtype=np.float64), total, out=np.full(len(total), np.nan), where=total > 0)
+
+
+def _accumulated(values: np.ndarray) -> np.ndarray:
+    """`values.cumsum(0)` of (P, R), but faster: in blocks of rows, all at once, then block on block."""
+    size = max(1, round(len(values) ** 0.5))
+    out = np.zeros((-(-len(values) // size), size, values.shape[1]), values.dtype)
+    out.reshape(-1, values.shape[1])[: len(values)] = values
+    for row in range(1, size):
+        out[:, row] += out[:, row - 1]
+    for block in range(1, len(out)):
+        out[block] += out[block - 1, -1]
+    return out.reshape(-1, values.shape[1])[: len(values)]
 
 
 SCORERS: dict[str, Callable[[np.ndarray, np.ndarray], Scorer]] = {
