@@ -24,7 +24,7 @@ def step(form: str, side: int, batch: int) -> tuple[float, float]:
     import torch
 
     import touchstone  # noqa: F401  # settings of threads
-    from touchstone.attention import PatchAttention
+    from touchstone.models.nets._attention import PatchAttention
 
     torch.set_num_threads(1)
     block = PatchAttention(form, channels=16, side_px=side, patch=1, heads=1, width=32)

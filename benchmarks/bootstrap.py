@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from touchstone.compare import conclude, paired_bootstrap
-from touchstone.resampling import together
+from touchstone.evaluation.compare import conclude, paired_bootstrap
+from touchstone.evaluation.resampling import together
 
 SEEDS, CLASSES, SHARE = 3, 10, 100  # of the resamples, one in SHARE is timed where all would take too long
 

@@ -23,17 +23,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from touchstone.arms import TrainingSet, combine
-from touchstone.decode import decode
-from touchstone.imageset import ImageSet
-from touchstone.model_sections import Model
-from touchstone.params import load as load_params
-from touchstone.resize import resize
-from touchstone.sections import Arm, Machine
+from touchstone.config.model import Model
+from touchstone.config.params import load as load_params
+from touchstone.config.sections import Arm, Machine
+from touchstone.data.decode import decode
+from touchstone.data.imageset import ImageSet
+from touchstone.data.ops.resize import resize
+from touchstone.data.training_set import TrainingSet, combine
+from touchstone.data.transforms import transform
 from touchstone.training import lightning  # noqa: F401  # imported once, not in the seconds of the first cell
 from touchstone.training.seed import Trained, train_seed
 from touchstone.training.task import task
-from touchstone.transforms import transform
 
 ENGINES = ("lightning", "torch")
 BATCHES = (16, 32, 64, 128)

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from touchstone.arms import combine
-from touchstone.imageset import ImageSet
-from touchstone.model_sections import Model
-from touchstone.sections import Arm, Machine
+from touchstone.config.model import Model
+from touchstone.config.sections import Arm, Machine
+from touchstone.data.imageset import ImageSet
+from touchstone.data.training_set import combine
 from touchstone.training.seed import train_seed
 from touchstone.training.task import task
 

@@ -30,10 +30,10 @@ def job(engine: str, *, steps: int, threads: int):
     import numpy as np
     import pandas as pd
 
-    from touchstone.arms import combine
-    from touchstone.imageset import ImageSet
-    from touchstone.model_sections import Model
-    from touchstone.sections import Arm, Machine
+    from touchstone.config.model import Model
+    from touchstone.config.sections import Arm, Machine
+    from touchstone.data.imageset import ImageSet
+    from touchstone.data.training_set import combine
     from touchstone.training.task import task
 
     labels = [f"class {i % 10}" for i in range(10_000)]
@@ -57,7 +57,7 @@ def by_hand(one) -> Iterator[None]:
     import torch
     from torch.nn import functional as F
 
-    from touchstone.models import build
+    from touchstone.models.nets import build
     from touchstone.training.seed import stream
 
     net = build("lenet", num_classes=10, in_channels=3, input_size=32, options={}).to(memory_format=torch.channels_last)

@@ -67,10 +67,10 @@ import pandas as pd
 
 from touchstone.audit.pairs import Calibration, calibrate, find_copies
 from touchstone.audit.quality import Features, quality
-from touchstone.copies import near_copies, thumbnails
-from touchstone.resize import scale
+from touchstone.data.copies import near_copies, thumbnails
+from touchstone.data.ops.resize import scale
+from touchstone.data.sources import cifar10, digits
 from touchstone.seeds import generator
-from touchstone.sources import cifar10, digits
 
 LIST = Path(__file__).parent / "cifar10_copies.csv"  # of natural ones, by row of the test and training batches
 ROUNDS = 5

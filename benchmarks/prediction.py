@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from touchstone.loaders import View, to_float
-from touchstone.models import build
-from touchstone.predict import blocks, logits
+from touchstone.data.batches import View, to_float
+from touchstone.models.nets import build
+from touchstone.models.predict import blocks, logits
 
 
 class Plain(nn.Module):

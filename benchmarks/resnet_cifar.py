@@ -29,7 +29,7 @@ WAYS = ("plain", "timm", "touchstone")
 
 
 def net() -> Any:
-    from touchstone.models import build
+    from touchstone.models.nets import build
 
     return build("resnet_cifar", num_classes=10, in_channels=3, input_size=32, options={})
 
@@ -110,10 +110,10 @@ def touchstone(data: Path, num_steps: int, num_workers: int) -> float:
     import torch
     from torchvision import datasets
 
-    from touchstone.arms import combine
-    from touchstone.imageset import ImageSet
-    from touchstone.model_sections import Model
-    from touchstone.sections import Arm, Machine
+    from touchstone.config.model import Model
+    from touchstone.config.sections import Arm, Machine
+    from touchstone.data.imageset import ImageSet
+    from touchstone.data.training_set import combine
     from touchstone.training.seed import train_seed
     from touchstone.training.task import task
 

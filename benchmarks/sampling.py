@@ -27,11 +27,11 @@ from diffusers import DDPMPipeline, UNet2DModel
 
 from touchstone.audit.features import Eye, Seen
 from touchstone.audit.quality import frechet_distance, matched
-from touchstone.generator_files import load_generator
-from touchstone.generators.ddpm import Ddpm
-from touchstone.imageset import ImageSet, load
-from touchstone.kinds.ddpm import DdpmSample
-from touchstone.runs import load_card, load_nets
+from touchstone.data.imageset import ImageSet, load
+from touchstone.generators.ddpm.config import DdpmSample
+from touchstone.generators.ddpm.net import Ddpm
+from touchstone.generators.files import load_generator
+from touchstone.models.runs import load_card, load_nets
 from touchstone.seeds import generator as draws
 
 DATA = Path("data")

@@ -50,7 +50,7 @@ def usual(data: Path, steps: int, num_workers: int) -> float:
     import torchvision
     from torchvision import transforms
 
-    from touchstone.models import build
+    from touchstone.models.nets import build
 
     class Usual(pl.LightningModule):
         def __init__(self) -> None:
@@ -85,10 +85,10 @@ def touchstone(data: Path, steps: int, num_workers: int) -> float:
     import torch
     import torchvision
 
-    from touchstone.arms import combine
-    from touchstone.imageset import ImageSet
-    from touchstone.model_sections import Model
-    from touchstone.sections import Arm, Machine
+    from touchstone.config.model import Model
+    from touchstone.config.sections import Arm, Machine
+    from touchstone.data.imageset import ImageSet
+    from touchstone.data.training_set import combine
     from touchstone.training.seed import train_seed
     from touchstone.training.task import task
 

@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 from scipy import stats
 
-from touchstone.compare import conclude, holm, paired_bootstrap
+from touchstone.evaluation.compare import conclude, holm, paired_bootstrap
 
 RATE, GAIN, SD, SHARED, NUM_ARMS, ALPHA = 0.8, 0.02, 0.008, 0.8, 5, 0.05
 SEEDS, ITEMS = (3, 5, 10), (200, 1000, 10000)

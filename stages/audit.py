@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from touchstone import params
 from touchstone.audit.features import Eye
 from touchstone.audit.nearest import nearest
 from touchstone.audit.sets import audit, real, rounded
-from touchstone.imageset import load, replaced
-from touchstone.predict import device
-from touchstone.runs import load_card, load_nets
+from touchstone.config import params
+from touchstone.data.imageset import load, replaced
+from touchstone.models.predict import device
+from touchstone.models.runs import load_card, load_nets
 from touchstone.stage import run
 
 DATA = Path("data")

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from touchstone import params
-from touchstone.arms import assemble, manifest
-from touchstone.imageset import load, replaced
+from touchstone.config import params
+from touchstone.data.imageset import load, replaced
+from touchstone.data.training_set import assemble, manifest
 from touchstone.stage import run
 
 POOLS = Path("data/pools")

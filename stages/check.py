@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from touchstone import params
+from touchstone.config import params
+from touchstone.config.model import Finetune, Model
+from touchstone.data.sources import load_source
 from touchstone.errors import TouchstoneError
-from touchstone.model_sections import Finetune, Model
-from touchstone.models import check_settings
-from touchstone.precision import check_precision
-from touchstone.sources import load_source
+from touchstone.models.nets import check_settings
+from touchstone.models.precision import check_precision
 from touchstone.stage import run
 from touchstone.training.loggers import check_loggers
 
@@ -33,13 +33,13 @@ def main() -> None:
 
 def check_model(key: str, model: Model, settings: params.Params) -> None:
     if model.precision != "fp32":
-        from touchstone.predict import device  # here: it needs torch, which most params do not
+        from touchstone.models.predict import device  # here: it needs torch, which most params do not
 
         check_precision(model.precision, device(settings.machine.accelerator))
     check_settings(key, model.net, input_size=model.input_size, options=model.options)
     frozen = any(phase.trainable != ("all",) for phase in model.plan())
     if model.options or model.pretrained or model.test_input_size or frozen or isinstance(model, Finetune):
-        from touchstone.plan import check_plan, check_start  # here: it needs torch, which most params do not
+        from touchstone.models.plan import check_plan, check_start  # here: it needs torch, which most params do not
 
         check_plan(key, model, channels=settings.data.channels)
         if isinstance(model, Finetune):

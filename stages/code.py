@@ -6,8 +6,8 @@ A stage depends on its own note: what it does not import re-runs nothing, and dv
 import json
 from pathlib import Path
 
-from touchstone.closure import hashes
-from touchstone.imageset import replaced
+from touchstone.code_hash import hashes
+from touchstone.data.imageset import replaced
 from touchstone.stage import run
 
 STAGES = Path("stages")

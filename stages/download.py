@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from touchstone import params
-from touchstone.imageset import replaced
-from touchstone.sources import load_source
+from touchstone.config import params
+from touchstone.data.imageset import replaced
+from touchstone.data.sources import load_source
 from touchstone.stage import run
 
 OLD = Path("data/raw")

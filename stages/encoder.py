@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from touchstone import params
-from touchstone.arms import combine
-from touchstone.imageset import ImageSet, content_hash, load, replaced
-from touchstone.model_sections import Model
-from touchstone.sections import Arm
+from touchstone.config import params
+from touchstone.config.model import Model
+from touchstone.config.sections import Arm
+from touchstone.data.imageset import ImageSet, content_hash, load, replaced
+from touchstone.data.training_set import combine
 from touchstone.stage import run
 from touchstone.training.run import deliver, done, train
 from touchstone.training.store import fingerprint

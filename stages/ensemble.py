@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from touchstone import params
-from touchstone.ensembles import combine, decider, found_weights, sound
-from touchstone.imageset import read_files, read_table, replaced
-from touchstone.labels import encode
-from touchstone.measures import measure
-from touchstone.probs import load_diverged, load_probs, predictions
+from touchstone.config import params
+from touchstone.data.imageset import read_files, read_table, replaced
+from touchstone.data.labels import encode
+from touchstone.evaluation.ensembles import combine, decider, found_weights, sound
+from touchstone.evaluation.measures import measure
+from touchstone.evaluation.probs import load_diverged, load_probs, predictions
+from touchstone.evaluation.thresholds import choose
 from touchstone.stage import run
-from touchstone.thresholds import choose
 
 PREPARED, PROBS = Path("data/prepared"), Path("data/probs")
 

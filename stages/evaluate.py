@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-from touchstone import params
-from touchstone.entries import entries
-from touchstone.evaluation import evaluate, plots
-from touchstone.imageset import read_table, replaced
-from touchstone.labels import encode
-from touchstone.measures import measure
-from touchstone.probs import load_all, load_diverged, load_every_weights
+from touchstone.config import params
+from touchstone.data.imageset import read_table, replaced
+from touchstone.data.labels import encode
+from touchstone.evaluation.evaluate import evaluate, plots
+from touchstone.evaluation.measures import measure
+from touchstone.evaluation.probs import load_all, load_diverged, load_every_weights
+from touchstone.evaluation.results import entries
 from touchstone.stage import run
 
 DATA, PREPARED = Path("data"), Path("data/prepared")

@@ -6,16 +6,16 @@ from typing import Any
 
 import torch
 
-from touchstone import params
-from touchstone.attention_maps import picture
-from touchstone.explained import explain
-from touchstone.figures import spread
-from touchstone.imageset import load, read_files, replaced
-from touchstone.labels import encode
-from touchstone.models import attends
-from touchstone.predict import device
-from touchstone.probs import load_probs
-from touchstone.runs import load_card, load_first, load_nets
+from touchstone.config import params
+from touchstone.data.imageset import load, read_files, replaced
+from touchstone.data.labels import encode
+from touchstone.data.sheets import spread
+from touchstone.evaluation.probs import load_probs
+from touchstone.explain.attention_maps import picture
+from touchstone.explain.run import explain
+from touchstone.models.nets import attends
+from touchstone.models.predict import device
+from touchstone.models.runs import load_card, load_first, load_nets
 from touchstone.stage import run
 
 DATA, PREPARED = Path("data"), Path("data/prepared")

@@ -5,8 +5,8 @@ a new encoder samples anew what it filters and nothing else.
 import json
 from pathlib import Path
 
-from touchstone import params
-from touchstone.imageset import replaced
+from touchstone.config import params
+from touchstone.data.imageset import replaced
 from touchstone.stage import run
 
 

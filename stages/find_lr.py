@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from touchstone import params
-from touchstone.arms import combine
-from touchstone.imageset import ImageSet, load
-from touchstone.model_sections import Model
-from touchstone.origin import read_origin
-from touchstone.sections import Arm, Machine
+from touchstone.config import params
+from touchstone.config.model import Model
+from touchstone.config.sections import Arm, Machine
+from touchstone.data.imageset import ImageSet, load
+from touchstone.data.training_set import combine
+from touchstone.models.origin import read_origin
 from touchstone.stage import run
 
 if TYPE_CHECKING:

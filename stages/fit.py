@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from touchstone import params
-from touchstone.arms import combine
-from touchstone.fitting import fit
-from touchstone.generator_files import Card, save_generator
+from touchstone.config import params
+from touchstone.config.sections import Arm
+from touchstone.data.imageset import content_hash, load, replaced
+from touchstone.data.training_set import combine
 from touchstone.generators import build
-from touchstone.imageset import content_hash, load, replaced
-from touchstone.predict import device
-from touchstone.sections import Arm
+from touchstone.generators.files import Card, save_generator
+from touchstone.generators.fit import fit
+from touchstone.models.predict import device
 from touchstone.seeds import derive
 from touchstone.stage import run
 from touchstone.training.store import fingerprint, opened

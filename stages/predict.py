@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from touchstone import params
-from touchstone.imageset import load, replaced
-from touchstone.predict import device, probabilities
-from touchstone.runs import load_card, load_nets
+from touchstone.config import params
+from touchstone.data.imageset import load, replaced
+from touchstone.models.predict import device, probabilities
+from touchstone.models.runs import load_card, load_nets
 from touchstone.stage import run
 
 

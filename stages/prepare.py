@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from touchstone import params
-from touchstone.preparation import prepare
-from touchstone.sources import load_source
+from touchstone.config import params
+from touchstone.data.prepare import prepare
+from touchstone.data.sources import load_source
 from touchstone.stage import run
 
 TO = Path("data/prepared")

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from touchstone import params
+from touchstone.config import params
+from touchstone.config.model import Model
+from touchstone.data.imageset import replaced
 from touchstone.errors import TouchstoneError
-from touchstone.imageset import replaced
-from touchstone.model_sections import Model
-from touchstone.origin import Origin
+from touchstone.models.origin import Origin
 from touchstone.stage import run
 
 OUT = Path("data/pretrained")
@@ -30,7 +30,7 @@ def note(file: Path, model: Model, settings: params.Params) -> None:
     """What the model starts from, checked against its net."""
     origin = Origin.of(model, channels=settings.data.channels)
     if model.pretrained:
-        from touchstone.pretrained import write_body  # here: most models start from nothing, and need no torch
+        from touchstone.models.pretrained import write_body  # here: most models start from nothing, and need no torch
 
         old = OUT / file.name  # of an earlier run: nothing is fetched twice
         where: dict[str, Any] = {"old": old, "mirror": settings.data.mirror, "downloads": DOWNLOADS}

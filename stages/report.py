@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from touchstone import params
+from touchstone.config import params
 from touchstone.report import html, markdown, runtime, write
 from touchstone.report.gather import gather
 from touchstone.stage import RUNTIME, run

@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from touchstone import params
+from touchstone.config import params
+from touchstone.models.starts import Start
 from touchstone.stage import run
-from touchstone.starts import Start
 
 DATA = Path("data")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
-from touchstone import params
-from touchstone.figures import save_with_sheet
-from touchstone.generator_files import load_generator
-from touchstone.predict import device
+from touchstone.config import params
+from touchstone.data.sheets import save_with_sheet
+from touchstone.generators.files import load_generator
+from touchstone.generators.sample import load_judge, synthesize
+from touchstone.models.predict import device
 from touchstone.stage import run
-from touchstone.synthesis import load_judge, synthesize
 from touchstone.training.store import delivered, fingerprint, opened
 
 DATA = Path("data")

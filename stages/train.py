@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from touchstone import params
-from touchstone.arms import assemble
-from touchstone.imageset import content_hash, load, replaced
-from touchstone.labels import is_multi_label
+from touchstone.config import params
+from touchstone.data.imageset import content_hash, load, replaced
+from touchstone.data.labels import is_multi_label
+from touchstone.data.training_set import assemble
+from touchstone.models.starts import begin
 from touchstone.stage import run
-from touchstone.starts import begin
 from touchstone.training.run import curve, deliver, done, history_table, train
 from touchstone.training.store import fingerprint
 from touchstone.training.task import task

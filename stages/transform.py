@@ -3,11 +3,11 @@
 import sys
 from pathlib import Path
 
-from touchstone import params
-from touchstone.figures import save_with_sheet
-from touchstone.imageset import load
+from touchstone.config import params
+from touchstone.data.imageset import load
+from touchstone.data.sheets import save_with_sheet
+from touchstone.data.transforms import transform
 from touchstone.stage import run
-from touchstone.transforms import transform
 
 
 def main() -> None:

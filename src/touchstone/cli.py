@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from touchstone import params
+from touchstone.config import params
 from touchstone.errors import TouchstoneError, run
 
 
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from touchstone.inference import load_decider, predict_folder
+    from touchstone.studies.predict_folder import load_decider, predict_folder
 
     if arguments.output.is_dir() or not arguments.output.absolute().parent.is_dir():
         raise TouchstoneError(f"-o {arguments.output}: expected a file in a folder that exists")
@@ -78,21 +78,21 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 
 def _study(arguments: argparse.Namespace) -> None:
-    from touchstone.workspace import study
+    from touchstone.studies.workspace import study
 
     space = study(arguments.name, root=Path.cwd(), changes=arguments.set_param)
     print(f"kept in recipes/{arguments.name}; the whole report: {space / 'metrics/report.html'}")
 
 
 def _sweep(arguments: argparse.Namespace) -> None:
-    from touchstone.sweep import KEPT, sweep
+    from touchstone.studies.sweep import KEPT, sweep
 
     space = sweep(arguments.name, root=Path.cwd(), changes=arguments.set_param, jobs=max(1, arguments.jobs))
     print(f"kept in recipes/{arguments.name}/{KEPT}; `dvc exp show` in {space} has the experiments")
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from touchstone.parallel import train_runs, visible_gpus
+    from touchstone.studies.parallel import train_runs, visible_gpus
 
     settings = params.load()
     runs = [run for name in settings.models for run in settings.runs_of(name)]  # finetunes come after them
@@ -100,8 +100,8 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    from touchstone import revision_text
-    from touchstone.revisions import compare, read
+    from touchstone.studies import revision_text
+    from touchstone.studies.revisions import compare, read
 
     settings = params.load()
     before, after = (read(Path.cwd(), rev) for rev in (arguments.before, arguments.after))
@@ -111,8 +111,8 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    from touchstone.verify import verify
-    from touchstone.workspace import cache_of
+    from touchstone.studies.verify import verify
+    from touchstone.studies.workspace import cache_of
 
     found = verify(Path.cwd(), cache_of(Path.cwd()))
     for fault in found.faults:
@@ -127,8 +127,8 @@ def _verify(arguments: argparse.Namespace) -> None:
 
 
 def _mosaics(arguments: argparse.Namespace) -> None:
-    from touchstone.mosaics import write
-    from touchstone.sources import load_source
+    from touchstone.data.sources import load_source
+    from touchstone.studies.mosaics import write
 
     counts = {split: getattr(arguments, split) for split in ("train", "val", "test")}
     if min(counts.values()) < 1:

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from touchstone.audit.quality import Features
+from touchstone.data.batches import View
+from touchstone.data.imageset import ImageSet, valid_sizes
+from touchstone.data.labels import encode
 from touchstone.errors import TouchstoneError
-from touchstone.imageset import ImageSet, valid_sizes
-from touchstone.labels import encode
-from touchstone.loaders import View
-from touchstone.predict import batches
-from touchstone.runs import Predictor
+from touchstone.models.predict import batches
+from touchstone.models.runs import Predictor
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from touchstone.copies import CLOSE, SIDE, mirrored, near_copies, thumbnails
-from touchstone.resize import scale
+from touchstone.data.copies import CLOSE, SIDE, mirrored, near_copies, thumbnails
+from touchstone.data.ops.resize import scale
 from touchstone.seeds import generator
 
 SHORTLIST = 32  # known images, plain and mirrored, whose pixels are compared

@@ -13,8 +13,8 @@ from touchstone.audit.features import Seen
 from touchstone.audit.pairs import Calibration, Copies, Matches, calibrate, closest, find_copies
 from touchstone.audit.quality import quality
 from touchstone.audit.verdicts import verdict
-from touchstone.figures import gallery
-from touchstone.sections import Audit
+from touchstone.config.sections import Audit
+from touchstone.data.sheets import gallery
 from touchstone.seeds import derive
 
 DIGITS = 4  # of the figures

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from touchstone.generator_sections import Generator
+from touchstone.config.generator import Generator
 from touchstone.report.facts import AuditedSet, Facts
 from touchstone.report.table import Table
 from touchstone.report.words import count, number, percent

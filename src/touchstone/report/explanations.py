@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from touchstone.figures import valid_area
-from touchstone.imageset import load, read_files
+from touchstone.data.imageset import load, read_files
+from touchstone.data.sheets import valid_area
 from touchstone.report.facts import Attention, Attributions, Neighbour
 from touchstone.report.files import read_bytes, read_json, read_table
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchstone.params import Params
+from touchstone.config.params import Params
 
 
 @dataclass(frozen=True, eq=False)

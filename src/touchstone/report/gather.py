@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchstone.arms import combine
+from touchstone.config.params import Params
+from touchstone.config.sections import Transform
+from touchstone.data.imageset import ImageSet, class_indices, load, read_files
+from touchstone.data.labels import encode, is_multi_label
+from touchstone.data.training_set import combine
 from touchstone.errors import TouchstoneError
-from touchstone.imageset import ImageSet, class_indices, load, read_files
-from touchstone.labels import encode, is_multi_label
-from touchstone.params import Params
-from touchstone.probs import load_diverged, load_every_weights, load_probs
+from touchstone.evaluation.probs import load_diverged, load_every_weights, load_probs
 from touchstone.report import audits
 from touchstone.report.explanations import attention, attributions, neighbours
 from touchstone.report.facts import (
@@ -27,7 +28,6 @@ from touchstone.report.files import read_bytes, read_json, read_table
 from touchstone.report.ranked import ranked
 from touchstone.report.several import co_occurrence
 from touchstone.report.worst import worst
-from touchstone.sections import Transform
 
 
 def gather(root: Path, params: Params) -> Facts:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from touchstone.figures import thumbnail
+from touchstone.data.sheets import thumbnail
 from touchstone.report.facts import Facts
 
 MAX_COLOURS = 128  # of a colour picture: a third of the bytes, and hardly to be seen at this size

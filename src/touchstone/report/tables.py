@@ -4,12 +4,12 @@ import math
 
 import pandas as pd
 
-from touchstone.model_sections import Finetune, Model, Phase
+from touchstone.config.model import Finetune, Model, Phase
+from touchstone.config.sections import Arm
 from touchstone.report import several
 from touchstone.report.facts import Facts, Scored
 from touchstone.report.table import Table
 from touchstone.report.words import confidence, count, interval, number, percent, points
-from touchstone.sections import Arm
 
 
 def class_counts(facts: Facts) -> Table:

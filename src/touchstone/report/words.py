@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from touchstone.entries import copy_arm
-from touchstone.params import Params
+from touchstone.config.params import Params
+from touchstone.evaluation.results import copy_arm
 from touchstone.report.facts import Attention, Facts, Scored
 
 VERDICTS = ("helps", "hurts", "inconclusive", "diverged")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from touchstone.figures import valid_area
-from touchstone.imageset import ImageSet
+from touchstone.data.imageset import ImageSet
+from touchstone.data.sheets import valid_area
 from touchstone.report.facts import Mistake
 
 

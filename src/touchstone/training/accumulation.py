@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from touchstone.model_sections import Phase
+from touchstone.config.model import Phase
 
 
 def blocks(phase: Phase, *, num_steps: int, batch_size: int, num_images: int) -> np.ndarray:

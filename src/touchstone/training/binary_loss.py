@@ -8,7 +8,7 @@ import torch
 from scipy.special import entr
 from torch.nn import functional as F
 
-from touchstone.model_sections import Phase
+from touchstone.config.model import Phase
 
 
 def balanced(labels: np.ndarray) -> np.ndarray:

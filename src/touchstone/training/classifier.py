@@ -4,10 +4,10 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from touchstone import crops
-from touchstone.freezing import train_mode
-from touchstone.loaders import to_float
-from touchstone.predict import answers
+from touchstone.data.batches import to_float
+from touchstone.data.ops import crops
+from touchstone.models.freezing import train_mode
+from touchstone.models.predict import answers
 
 
 class Classifier(nn.Module):

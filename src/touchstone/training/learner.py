@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from touchstone import averaging
-from touchstone.freezing import freeze
-from touchstone.model_sections import Model
+from touchstone.config.model import Model
+from touchstone.models import averaging
+from touchstone.models.freezing import freeze
 from touchstone.training import schedules
 from touchstone.training.accumulation import blocks
 from touchstone.training.classifier import Classifier

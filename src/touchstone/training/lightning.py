@@ -6,7 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from touchstone.sections import Machine
+from touchstone.config.sections import Machine
 from touchstone.training.keeper import Keeper
 from touchstone.training.learner import Batch, Learner
 from touchstone.training.plain import OnStep

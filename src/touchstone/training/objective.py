@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from touchstone.average_precision import mean_average_precision
-from touchstone.model_sections import Phase
+from touchstone.config.model import Phase
+from touchstone.evaluation.average_precision import mean_average_precision
 from touchstone.training import binary_loss, loss
 
 

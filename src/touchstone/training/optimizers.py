@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from touchstone.model_sections import Phase
+from touchstone.config.model import Phase
 
 
 def optimizer(parameters: Iterable[nn.Parameter], s: Phase) -> torch.optim.Optimizer:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch.utils import deterministic
 
-from touchstone.sections import Machine
+from touchstone.config.sections import Machine
 from touchstone.training.keeper import Keeper
 from touchstone.training.learner import Batch, Learner
 

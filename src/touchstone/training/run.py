@@ -11,7 +11,7 @@ import pandas as pd
 import safetensors.torch
 import torch
 
-from touchstone.runs import Card, save_run
+from touchstone.models.runs import Card, save_run
 from touchstone.training.divergence import Divergence
 from touchstone.training.seed import Trained, train_seed
 from touchstone.training.store import delivered, folder_of, opened

@@ -3,7 +3,7 @@
 import torch
 from torch.optim import lr_scheduler as lrs
 
-from touchstone.model_sections import Phase
+from touchstone.config.model import Phase
 
 Schedule = lrs.LRScheduler
 

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from touchstone.arms import TrainingSet
-from touchstone.backbone import Backbone
+from touchstone.data.batches import Batches, View
+from touchstone.data.imageset import valid_sizes
+from touchstone.data.training_set import TrainingSet
 from touchstone.errors import TouchstoneError
-from touchstone.freezing import is_frozen_but_head
-from touchstone.imageset import valid_sizes
-from touchstone.loaders import Batches, View
-from touchstone.models import build, head_of
-from touchstone.origin import start_from
-from touchstone.predict import batch_size, batches, device, logits, mean_of
+from touchstone.models.feature_cache import Backbone
+from touchstone.models.freezing import is_frozen_but_head
+from touchstone.models.nets import build, head_of
+from touchstone.models.origin import start_from
+from touchstone.models.predict import batch_size, batches, device, logits, mean_of
+from touchstone.models.starts import check_fit, take_over
 from touchstone.seeds import derive
-from touchstone.starts import check_fit, take_over
 from touchstone.training import loggers, plain
 from touchstone.training.classifier import Classifier
 from touchstone.training.divergence import Divergence

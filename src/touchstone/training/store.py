@@ -6,7 +6,7 @@ import shutil
 from importlib import metadata
 from pathlib import Path
 
-from touchstone.closure import digest, imports
+from touchstone.code_hash import digest, imports
 
 LIBRARIES = (
     "torch",

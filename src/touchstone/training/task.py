@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from touchstone.arms import TrainingSet
+from touchstone.config.model import Model, Phase
+from touchstone.config.sections import Machine
+from touchstone.data.augment import Online
+from touchstone.data.batches import View, statistics
+from touchstone.data.imageset import ImageSet
+from touchstone.data.labels import encode
+from touchstone.data.training_set import TrainingSet
 from touchstone.errors import TouchstoneError
-from touchstone.imageset import ImageSet
-from touchstone.labels import encode
-from touchstone.loaders import View, statistics
-from touchstone.model_sections import Model, Phase
-from touchstone.online import Online
-from touchstone.origin import Origin, Tensors
-from touchstone.precision import check_precision
-from touchstone.predict import device
-from touchstone.sections import Machine
-from touchstone.starts import Start
+from touchstone.models.origin import Origin, Tensors
+from touchstone.models.precision import check_precision
+from touchstone.models.predict import device
+from touchstone.models.starts import Start
 from touchstone.training.divergence import Watch
 from touchstone.training.loggers import check_loggers
 from touchstone.training.objective import Objective, objective

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils import deterministic as torch_deterministic
 
-from touchstone.sections import Machine
+from touchstone.config.sections import Machine
 from touchstone.training.steps import Steps, Trainee
 
 # Lightning lets torch look for GPUs by way of NVML. Optimizers of torch look in every step; where there is no NVML,

@@ -1,0 +1,1 @@
+"""What may stand in params.yaml, how it is read, merged with defaults and checked."""

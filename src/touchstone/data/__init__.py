@@ -1,0 +1,1 @@
+"""Images from any source to batches: sources, splits, transforms, training sets."""

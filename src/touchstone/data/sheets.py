@@ -1,0 +1,86 @@
+"""Pictures of images: contact sheets and captioned galleries, as Pillow images with stable bytes."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from touchstone.data.imageset import ImageSet, load, replaced, write
+from touchstone.data.labels import names
+
+TILE = 64  # px, the side of a tile
+GAP = 4  # px
+
+
+def save_with_sheet(folder: Path, images: ImageSet, *, sheet_size: int, rows: np.ndarray | None = None) -> None:
+    """Write an ImageSet (of it: these `rows`) and its contact sheet to `folder`, whole or not at all."""
+    with replaced(folder) as new:
+        write(new, images, rows=rows)
+        contact_sheet(load(new), max_images=sheet_size).save(new / "sheet.png")
+
+
+def contact_sheet(images: ImageSet, *, max_images: int) -> Image.Image:
+    """One picture of at most `max_images` images: the classes in turn, so that each is seen; 8 tiles a row."""
+    rows = spread(images.table["label"].tolist(), max_images)
+    return gallery([valid_area(images, row) for row in rows])
+
+
+def spread(labels: Sequence[str], count: int) -> list[int]:
+    """At most `count` row numbers: the first of each class, then the second of each, grouped by class.
+
+    labels: a class each, or several joined by `|`; an image is shown for one of them, those without any last.
+    """
+    rows: dict[str, list[int]] = {}
+    for row, label in enumerate(labels):
+        for name in names(label) or [""]:
+            rows.setdefault(name, []).append(row)
+    waiting = {name: iter(rows[name]) for name in sorted(rows, key=lambda name: (name == "", name))}
+    place = {name: number for number, name in enumerate(waiting)}
+    chosen: dict[int, int] = {}  # row -> the place of the class that it is shown for
+    while waiting and len(chosen) < count:
+        for name in list(waiting):
+            found = next((row for row in waiting[name] if row not in chosen), None)
+            if found is None:
+                del waiting[name]
+            elif len(chosen) < count:
+                chosen[found] = place[name]
+    return sorted(chosen, key=lambda row: (chosen[row], row))
+
+
+def valid_area(images: ImageSet, row: int) -> np.ndarray:
+    """One image without its padding, uint8 (h, w, C)."""
+    if "height" not in images.table:
+        return np.asarray(images.images[row])
+    height, width = images.table[["height", "width"]].iloc[row].astype(int)
+    return np.asarray(images.images[row, :height, :width])
+
+
+def gallery(images: Sequence[np.ndarray], captions: Sequence[str] | None = None, *, columns: int = 8) -> Image.Image:
+    """Images (each uint8 (h, w, C)) as tiles on white, `captions` beneath; an empty gallery is one blank tile."""
+    caption = 14 if captions is not None else 0
+    rows = max(1, math.ceil(len(images) / columns))
+    wide = max(1, min(columns, len(images)))
+    sheet = Image.new("RGB", (GAP + wide * (TILE + GAP), GAP + rows * (TILE + GAP + caption)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, pixels in enumerate(images):
+        x, y = GAP + i % columns * (TILE + GAP), GAP + i // columns * (TILE + GAP + caption)
+        tile = thumbnail(pixels)
+        sheet.paste(tile, (x + (TILE - tile.width) // 2, y + (TILE - tile.height) // 2))
+        if captions is not None:
+            draw.text((x, y + TILE + 2), captions[i], fill="black", font=caption_font())
+    return sheet
+
+
+def thumbnail(pixels: np.ndarray, side: int = TILE) -> Image.Image:
+    """The image, RGB, scaled so that its longer side is `side` px: small images in whole pixels, unblurred."""
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
+    scale = side / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX)
+
+
+def caption_font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The font of captions, 10 px."""
+    return ImageFont.load_default(size=10)

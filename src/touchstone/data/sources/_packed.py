@@ -1,0 +1,66 @@
+"""Image files in one uncompressed zip beside a table of their labels: the raw data of sources that read image files."""
+
+import hashlib
+import io
+import threading
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from touchstone.data.decode import decode
+from touchstone.data.sources import RawImage
+from touchstone.errors import TouchstoneError
+
+Files = Mapping[str, Callable[[], bytes]]  # a file's posix name -> what reads it
+
+
+def pack(files: Files, to: Path, *, labels: Mapping[str, tuple[str, ...]], columns: tuple[str, ...]) -> None:
+    """Write `files.zip` and `manifest.csv` (file, `columns`, sha256, bytes) into the folder `to`, names sorted.
+
+    labels: of each file, the values of the columns. The bytes depend on names, contents and labels alone.
+    """
+    rows = []
+    with zipfile.ZipFile(to / "files.zip", "w", zipfile.ZIP_STORED) as archive:
+        for name in tqdm(sorted(files), desc="pack", disable=None):  # None: no bar where stderr is no terminal
+            content = files[name]()
+            archive.writestr(_entry(name), content)
+            rows.append((name, *labels[name], hashlib.sha256(content).hexdigest(), len(content)))
+    table = pd.DataFrame(rows, columns=["file", *columns, "sha256", "bytes"])
+    table.to_csv(to / "manifest.csv", index=False, lineterminator="\n")
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """A header that depends on the name alone, on every system."""
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    entry.create_system = 3  # Unix
+    entry.external_attr = 0o100644 << 16
+    return entry
+
+
+class PackedSet:
+    """A `RawSet` of what `pack` wrote with the columns label, split and, maybe, difficult; ids are files' sha256."""
+
+    def __init__(self, raw: Path) -> None:
+        # Strings, and nothing is a missing value: a class may be called 01 or NA.
+        table = pd.read_csv(raw / "manifest.csv", dtype=str, keep_default_na=False)
+        wanted = [name for name in ("sha256", "label", "split", "file", "difficult") if name in table]
+        self.images = [RawImage(*row) for row in table[wanted].itertuples(index=False, name=None)]
+        self.classes = sorted({name for image in self.images for name in image.labels})
+        one = all(len(image.labels) == 1 for image in self.images if image.split != "unlabelled")
+        self.multi_label = "difficult" in table or not one
+        self._archive = raw / "files.zip"
+        self._opened = threading.local()  # a ZipFile for each thread, so that threads need not wait for one another
+
+    def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
+        """uint8 (H, W, channels) of `images[index]`; `BadImage` if it cannot be decoded."""
+        try:
+            if not hasattr(self._opened, "archive"):
+                self._opened.archive = zipfile.ZipFile(self._archive)
+            content = self._opened.archive.read(self.images[index].file)
+        except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
+            raise TouchstoneError(f"{self._archive}: damaged ({error}); make the raw data again") from error
+        return decode(io.BytesIO(content), channels=channels, max_pixels=max_pixels)

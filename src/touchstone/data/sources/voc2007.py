@@ -1,0 +1,27 @@
+"""PASCAL VOC2007: 2,501 train, 2,510 val and 4,952 test images of 20 classes, several an image.
+
+http://host.robots.ox.ac.uk/pascal/VOC/voc2007/ (images from flickr, under its terms of use). 870 MiB to fetch.
+"""
+
+from pathlib import Path
+
+from touchstone.data.sources._packed import PackedSet
+from touchstone.data.sources._voc_archives import pack_year
+
+ARCHIVES = {
+    "voc2007/VOCtrainval_06-Nov-2007.tar": "c52e279531787c972589f7e41ab4ae64",
+    "voc2007/VOCtest_06-Nov-2007.tar": "b6e924de25625d8de591ea690078ad9f",
+}
+
+
+def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None:
+    """Pack the official images, from archives checked by md5 or an unpacked copy (`pack_year`).
+
+    `path` and `old` are not used: keep the archives in `data.mirror`, or they are fetched anew when this code changes.
+    """
+    pack_year("2007", ARCHIVES, to=to, mirror=mirror, rename={})
+
+
+def read(*, raw: Path) -> PackedSet:
+    """Open what `download` wrote; an image's id is the sha256 of its file."""
+    return PackedSet(raw)

@@ -1,0 +1,1 @@
+"""Probabilities and labels to scores, comparisons and verdicts."""

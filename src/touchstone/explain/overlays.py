@@ -1,0 +1,44 @@
+"""What lies over an image, in colour: the image itself turns grey."""
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from touchstone.data.sheets import GAP, caption_font, thumbnail
+
+SIDE = 128  # px of a tile
+FOR, AGAINST, OPACITY = (255, 110, 0), (0, 110, 255), 0.85  # RGB; of the most that is covered
+STRONG = 0.99  # the quantile of absolute values from which on they are drawn alike
+HEAD, FOOT = 18, 30  # px: a line of text above, two beneath
+
+
+def covered(tile: Image.Image, level: np.ndarray, colour: tuple[int, int, int]) -> Image.Image:
+    """`tile` with a colour over it. level: (rows, columns) from 0, nothing of it, to 1, most; cells fade."""
+    strength = np.round(255 * OPACITY * np.clip(level, 0, 1)).astype(np.uint8)
+    mask = Image.fromarray(cv2.resize(strength, tile.size, interpolation=cv2.INTER_LINEAR))
+    return Image.composite(Image.new("RGB", tile.size, colour), tile, mask)
+
+
+def grey(tile: Image.Image) -> Image.Image:
+    return tile.convert("L").convert("RGB")
+
+
+def signed(pixels: np.ndarray, values: np.ndarray) -> Image.Image:
+    """An image, uint8 (S, S, C), and values (S, S) over it: orange above 0, blue below, the largest most."""
+    tile = grey(thumbnail(pixels, SIDE))
+    level = values / max(float(np.quantile(np.abs(values), STRONG)), 1e-12)
+    return covered(covered(tile, level, FOR), -level, AGAINST)
+
+
+def table(rows: list[list[Image.Image]], header: list[str], captions: list[str]) -> Image.Image:
+    """Tiles in rows: a header above the columns, and beneath each row a caption of at most two lines."""
+    high = SIDE + FOOT + GAP
+    sheet = Image.new("RGB", (GAP + len(header) * (SIDE + GAP), HEAD + len(rows) * high), "white")
+    draw = ImageDraw.Draw(sheet)
+    for j, text in enumerate(header):
+        draw.text((GAP + j * (SIDE + GAP), 3), text, fill="black", font=caption_font())
+    for i, (tiles, caption) in enumerate(zip(rows, captions, strict=True)):
+        for j, tile in enumerate(tiles):
+            sheet.paste(tile, (GAP + j * (SIDE + GAP), HEAD + i * high))
+        draw.text((GAP, HEAD + i * high + SIDE + 2), caption, fill="black", font=caption_font())
+    return sheet

@@ -1,0 +1,91 @@
+"""What every generator is to those that fit and sample it: a LightningModule with averaged weights.
+
+Images are in [-1, 1] inside, uint8 outside.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from touchstone.config.generator import Sample
+from touchstone.data.batches import to_float
+from touchstone.models.averaging import averaged
+
+State = dict[str, Any]
+Streams = Sequence[np.random.Generator]  # of noise, one an image, on the CPU: the same on every device
+
+
+class Generative(pl.LightningModule):
+    """`net` is fitted; `averaged` follows it (exponential moving average of parameters and buffers) and is sampled.
+
+    A kind adds `training_step`, `configure_optimizers`, `sample` and, where its draft differs, `preview`.
+    """
+
+    grey: torch.Tensor
+
+    def __init__(self, net: nn.Module, *, ema_decay: float) -> None:
+        super().__init__()
+        self.net = net.to(memory_format=torch.channels_last)
+        self.averaged = averaged(self.net, decay=ema_decay)
+        self.register_buffer("grey", torch.tensor([[[127.5]]]), persistent=False)
+        self.resume: State | None = None
+
+    def sample(self, labels: torch.Tensor, streams: Streams, settings: Sample) -> torch.Tensor:
+        """Images of the classes int64 (B,), each from its own stream of noise: uint8 (B, H, W, C)."""
+        raise NotImplementedError
+
+    def preview(self, labels: torch.Tensor, streams: Streams) -> torch.Tensor:
+        """`sample`, in the manner that a sheet drawn while fitting uses."""
+        raise NotImplementedError
+
+    def stuck(self, history: list[dict[str, float]]) -> str:
+        """Why fitting leads nowhere any more, judged by the losses so far; "" where it does."""
+        return ""
+
+    def signals(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 (B, H, W, C) -> float32 (B, C, H, W) in [-1, 1]."""
+        grey = self.grey.expand(pixels.shape[3], 1, 1)
+        return to_float(pixels, grey, grey)
+
+    def pixels(self, signals: torch.Tensor) -> torch.Tensor:
+        """float32 (B, C, H, W) -> uint8 (B, H, W, C) on the CPU, clipped."""
+        grey = ((signals.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        return grey.permute(0, 2, 3, 1).contiguous().cpu()
+
+    def made(self, optimizers: list[torch.optim.Optimizer], schedules: list[Any]) -> Any:
+        """What `configure_optimizers` returns, taken up where an earlier process was stopped."""
+        if self.resume is not None:
+            for part, state in zip([*optimizers, *schedules], self.resume["steppers"], strict=True):
+                part.load_state_dict(state)
+        return optimizers, [{"scheduler": schedule, "interval": "step"} for schedule in schedules]
+
+    def state(self) -> State:
+        """Nets, averages, optimizers and schedules, as plain values and tensors."""
+        schedules: list[Any] = [entry.scheduler for entry in self.trainer.lr_scheduler_configs]
+        return {
+            "module": self.state_dict(),
+            "steppers": [part.state_dict() for part in (*self.trainer.optimizers, *schedules)],
+        }
+
+    def restore(self, state: State) -> None:
+        """Take up `state()`: the nets at once, the rest when it is made."""
+        self.load_state_dict(state["module"])
+        self.resume = state
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """A copy of the averaged weights, contiguous and on the CPU: all that sampling needs."""
+        tensors = self.averaged.module.state_dict()
+        return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+
+    def load_weights(self, weights: dict[str, torch.Tensor]) -> None:
+        """Take up `weights()`. Raises RuntimeError where they are of another net."""
+        self.averaged.module.load_state_dict(weights)
+
+
+def noise(streams: Streams, *shape: int) -> torch.Tensor:
+    """Standard normal float32 (B, *shape), image i from stream i: independent of what else is in the block."""
+    return torch.from_numpy(np.stack([stream.standard_normal(shape, np.float32) for stream in streams]))

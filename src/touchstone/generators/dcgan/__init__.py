@@ -1,0 +1,1 @@
+"""The DCGAN: its settings and its nets."""

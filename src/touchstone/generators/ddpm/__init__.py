@@ -1,0 +1,1 @@
+"""The DDPM: its settings and its net."""

@@ -1,0 +1,217 @@
+"""Sampling an addition set from a fitted generator, block by block.
+
+Image k of class c is a function of (seed, c, k) and of its block: the images k // block of class c, always sampled
+together and always as many, since kernels of other sizes give other last bits. So asking for more images extends a
+set, and blocks may be made in any order, in any process.
+"""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from touchstone.config.generator import Sample
+from touchstone.config.sections import Machine
+from touchstone.data.batches import View
+from touchstone.data.imageset import ImageSet
+from touchstone.errors import TouchstoneError
+from touchstone.generators.base import Generative
+from touchstone.models.predict import probabilities
+from touchstone.models.runs import load_card, load_nets
+from touchstone.seeds import generator
+from touchstone.training.trainer import lean
+
+Block = tuple[int, int]  # class c, number b: its images b * block .. (b + 1) * block - 1
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The classifier that filters: uint8 (B, S, S, C) -> logits (B, classes), and how it is fed."""
+
+    forward: torch.nn.Module
+    view: View
+
+
+def load_judge(run: Path, sha256: str, *, device: str) -> Judge:
+    """The classifier of the run in folder `run` whose weights have this hash. Raises TouchstoneError if none has."""
+    card = load_card(run)
+    hashes = list(card.weights.values())
+    if sha256 not in hashes:
+        raise TouchstoneError(f"{run}: none of its classifiers has the hash {sha256[:8]}...; run `dvc repro filters`")
+    return Judge(load_nets(run, card, device=device)[hashes.index(sha256)], card.view)
+
+
+@dataclass(frozen=True)
+class Synthesized:
+    """The images that were kept, and how many were sampled and kept of each class: class, sampled, kept."""
+
+    images: ImageSet
+    counts: pd.DataFrame
+
+
+def synthesize(
+    module: Generative,
+    *,
+    settings: Sample,
+    classes: list[str],
+    name: str,
+    num_threads: int,
+    machine: Machine,
+    scratch: Path,
+    judge: Judge | None,
+) -> Synthesized:
+    """`settings.per_class` images of each class, the first of every class, then the second, and so on.
+
+    Blocks lie as files in `scratch`, where those of an earlier process are found again. Memory holds a block at a
+    time, and so does what is returned: pixels are read when they are asked for. Raises TouchstoneError where the
+    filter keeps too few of a class.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    maker = Maker(module, settings, scratch=scratch, num_threads=num_threads, title=name)
+    kept: list[list[int]] = [[] for _ in classes]  # of each class: which k
+    sampled = [0] * len(classes)
+    while todo := _blocks(kept, sampled, settings, classes, name):
+        _make(maker, [block for block in todo if not block_file(scratch, block).exists()], machine)
+        for block in todo:
+            sampled[block[0]] += settings.block
+            kept[block[0]] += _accepted(scratch, block, settings, judge, len(classes))
+    rows = [(c, kept[c][rank]) for rank in range(settings.per_class) for c in range(len(classes))]
+    table = pd.DataFrame(
+        {
+            "id": [f"{name}-{classes[c]}-{k}" for c, k in rows],
+            "label": [classes[c] for c, _ in rows],
+            "source_id": "",
+            "origin": name,
+        }
+    )
+    images = cast(np.ndarray, _Stored(scratch, rows, settings.block))
+    counts = pd.DataFrame({"class": classes, "sampled": sampled, "kept": [len(k) for k in kept]})
+    return Synthesized(ImageSet(images, table), counts)
+
+
+def _blocks(kept: list[list[int]], sampled: list[int], settings: Sample, classes: list[str], name: str) -> list[Block]:
+    """The next blocks of every class that has too few: as many as would do if all of their images were kept."""
+    todo = []
+    for c, class_name in enumerate(classes):
+        lacking = settings.per_class - len(kept[c])
+        if lacking <= 0:
+            continue
+        if sampled[c] >= settings.filter.max_tries * settings.per_class:
+            raise TouchstoneError(
+                f"generators.{name}.sample.filter: of {sampled[c]} samples of class {class_name} {len(kept[c])} "
+                f"reach a confidence of {settings.filter.min_confidence}, {settings.per_class} are wanted; lower "
+                "min_confidence, raise max_tries, or fit longer"
+            )
+        first = sampled[c] // settings.block
+        todo += [(c, first + i) for i in range(math.ceil(lacking / settings.block))]
+    return todo
+
+
+def _make(maker: "Maker", blocks: list[Block], machine: Machine) -> None:
+    """Sample blocks, spread over `machine.devices` processes or devices by Lightning."""
+    if not blocks:
+        return
+    devices = min(machine.devices, len(blocks))
+    strategy = "ddp_spawn" if devices > 1 else "auto"
+    maker.num_blocks = math.ceil(len(blocks) / devices)
+    trainer = lean(machine, [], devices=devices, strategy=strategy)
+    trainer.predict(maker, DataLoader(_Listed(blocks), batch_size=None), return_predictions=False)
+
+
+class Maker(pl.LightningModule):
+    """Samples one block a step and writes it to a file, whole or not at all."""
+
+    def __init__(self, module: Generative, settings: Sample, *, scratch: Path, num_threads: int, title: str) -> None:
+        super().__init__()
+        self.module, self.settings, self.scratch = module.eval(), settings, scratch
+        self.num_threads, self.title = num_threads, title
+        self.num_blocks = 0
+
+    def on_predict_start(self) -> None:
+        torch.set_num_threads(self.num_threads)  # in a process of its own, too
+        self.bar = tqdm(
+            total=self.num_blocks * self.settings.block,
+            desc=self.title,
+            unit="img",
+            disable=None if self.global_rank == 0 else True,
+            mininterval=0.5,
+        )
+
+    def predict_step(self, block: Block, batch_idx: int) -> None:
+        c, b = (int(part) for part in block)
+        size = self.settings.block
+        streams = [generator(self.settings.seed, "noise", c, k) for k in range(b * size, (b + 1) * size)]
+        pixels = self.module.sample(torch.full((size,), c), streams, self.settings).numpy()
+        file = block_file(self.scratch, (c, b))
+        new = file.with_suffix(f".{os.getpid()}.new")
+        with open(new, "wb") as opened:
+            np.save(opened, pixels)
+            opened.flush()
+            os.fsync(opened.fileno())
+        new.replace(file)
+        self.bar.update(size)
+
+    def on_predict_end(self) -> None:
+        self.bar.close()
+        del self.bar  # it holds the terminal, which another process cannot be given
+
+
+def block_file(scratch: Path, block: Block) -> Path:
+    """Where a block lies: uint8 (block, H, W, C)."""
+    return scratch / f"{block[0]}-{block[1]}.npy"
+
+
+def _accepted(scratch: Path, block: Block, settings: Sample, judge: Judge | None, num_classes: int) -> list[int]:
+    """Which images k of the block are kept."""
+    c, b = block
+    numbers = np.arange(b * settings.block, (b + 1) * settings.block)
+    if judge is None:
+        return numbers.tolist()
+    pixels = np.load(block_file(scratch, block), mmap_mode="r")
+    images = ImageSet(pixels, pd.DataFrame({"id": numbers.astype(str)}))
+    confidence = probabilities(judge.forward, images, view=judge.view, num_classes=num_classes)[:, c]
+    return numbers[confidence >= settings.filter.min_confidence].tolist()
+
+
+class _Listed(Dataset[Block]):
+    """Blocks as a dataset, which Lightning shares out."""
+
+    def __init__(self, blocks: list[Block]) -> None:
+        self.blocks = blocks
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, item: int) -> Block:
+        return self.blocks[item]
+
+
+class _Stored:
+    """Looks like uint8 (N, H, W, C): rows are read from their blocks as they are taken."""
+
+    dtype, ndim = np.dtype(np.uint8), 4
+
+    def __init__(self, scratch: Path, rows: list[tuple[int, int]], size: int) -> None:
+        self.scratch, self.rows, self.size = scratch, rows, size
+        self.shape = (len(rows), *self._block(0).shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        out = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        for i, row in enumerate(rows):
+            out[i] = self._block(int(row))[self.rows[row][1] % self.size]
+        return out
+
+    def _block(self, row: int) -> np.ndarray:
+        c, k = self.rows[row]
+        return np.load(block_file(self.scratch, (c, k // self.size)), mmap_mode="r")

@@ -1,0 +1,76 @@
+"""Which parts of a net are trained and which stay as they are.
+
+A frozen part is in evaluation mode even while the rest trains: its batch norms keep their statistics and its dropouts
+let everything through, so that it computes what it computed when its weights were made.
+"""
+
+from collections.abc import Iterator
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from touchstone.config.model import Phase
+from touchstone.errors import TouchstoneError, nearest
+
+ALL, HEAD = "all", "head"
+
+
+def freeze(net: nn.Module, phase: Phase, *, head: str) -> None:
+    """Make the phase's modules trainable and nothing else. head: the name of the net's last module.
+
+    Raises TouchstoneError on a module that the net has not.
+    """
+    net.requires_grad_(False)
+    for name in phase.trainable:
+        _module(net, name, head).requires_grad_(True)
+    if phase.batch_norm == "frozen":
+        for module in net.modules():
+            if isinstance(module, _BatchNorm):
+                module.requires_grad_(False)
+    if not any(p.requires_grad for p in net.parameters()):
+        raise TouchstoneError(f"trainable: {', '.join(phase.trainable)} holds no weights that could be trained")
+
+
+def train_mode(net: nn.Module, *, head: str) -> None:
+    """Training mode for what is trained, evaluation mode for what is frozen.
+
+    A part without parameters, such as a dropout, goes with the module that it is in, or, where nothing but the head is
+    trained, with the head or with all before it.
+    """
+    net.train()
+    for module in _frozen(net):
+        module.eval()
+    if is_frozen_but_head(net, head):
+        inside = set(net.get_submodule(head).modules())
+        for module in net.modules():
+            module.training = module.training and module in inside
+
+
+def is_frozen_but_head(net: nn.Module, head: str) -> bool:
+    """Whether everything before the head is frozen, so that an image has the same features in every step."""
+    return not any(p.requires_grad for name, p in net.named_parameters() if not name.startswith(head + "."))
+
+
+def _frozen(net: nn.Module) -> Iterator[nn.Module]:
+    """The outermost modules that have parameters, none of them trainable."""
+    parameters = list(net.parameters())
+    if parameters and not any(p.requires_grad for p in parameters):
+        yield net
+        return
+    for child in net.children():
+        yield from _frozen(child)
+
+
+def _module(net: nn.Module, name: str, head: str) -> nn.Module:
+    if name == ALL:
+        return net
+    known = dict(net.named_modules())
+    del known[""]
+    wanted = head if name == HEAD else name
+    if wanted not in known:
+        top = [ALL, HEAD, *(child for child, _ in net.named_children())]
+        raise TouchstoneError(
+            f"trainable: got {name!r}, expected one of {', '.join(top)}, or a module inside one, such as "
+            f"{next((inner for inner in known if '.' in inner), head)}{nearest(name, [*top, *known])}"
+        )
+    return known[wanted]

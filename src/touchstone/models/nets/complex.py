@@ -1,0 +1,35 @@
+"""Three times Conv-ReLU-BN-MaxPool at the images' own size, one linear layer: the large net of the transfer study.
+
+Source: the study states the sequence and Linear 512 -> classes, and calls the net too complex to learn well. Chosen
+here: 5x5 convolutions to 32, 64 and 128 channels, pooling by 4, and a last, adaptive max pooling to 2 x 2 (from 128 to
+191 px it changes nothing), so that 128 x 2 x 2 = 512 features come out at any size.
+Parameters: 264,202 at 128 px, 3 channels, 10 classes, whatever the size. Input: at least 64 px.
+Published: no figure.
+"""
+
+from collections import OrderedDict
+
+from torch import nn
+
+from touchstone.models.nets import check_size
+
+LEAST_PX = 64  # three poolings by 4
+HEAD = "classifier"
+
+
+def build(*, num_classes: int, in_channels: int, input_size: int) -> nn.Module:
+    """(B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
+    check_size("complex", input_size, least=LEAST_PX)
+    blocks = [_block(a, b) for a, b in ((in_channels, 32), (32, 64), (64, 128))]
+    parts = {
+        "features": nn.Sequential(*blocks),
+        "pool": nn.AdaptiveMaxPool2d(2),
+        "flatten": nn.Flatten(),  # (B, 512)
+        "classifier": nn.Linear(512, num_classes),
+    }
+    return nn.Sequential(OrderedDict(parts))
+
+
+def _block(channels_in: int, channels_out: int) -> nn.Sequential:
+    convolution = nn.Conv2d(channels_in, channels_out, 5, padding=2)
+    return nn.Sequential(convolution, nn.ReLU(), nn.BatchNorm2d(channels_out), nn.MaxPool2d(4))

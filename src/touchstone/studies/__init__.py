@@ -1,0 +1,1 @@
+"""Commands around the pipeline: studies, sweeps, comparing revisions, predicting folders."""

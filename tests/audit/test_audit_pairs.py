@@ -1,0 +1,234 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from touchstone.audit.pairs import (
+    LIMITS,
+    Calibration,
+    Copies,
+    Matches,
+    calibrate,
+    closest,
+    find_copies,
+    match,
+)
+from touchstone.audit.verdicts import verdict
+from touchstone.data.copies import near_copies, thumbnails
+from touchstone.data.ops.resize import scale
+
+NEVER = Calibration(limit=0.25, found=0, count=100)
+
+
+@pytest.fixture(scope="module")
+def digits() -> np.ndarray:
+    """1,797 digits, uint8 (N, 16, 16, 1), in random order."""
+    images = np.rint(load_digits().images * 255 / 16).astype(np.uint8)[..., None]
+    return np.stack([scale(image, 16, 16) for image in images])[np.random.default_rng(0).permutation(len(images))]
+
+
+def colours(count: int, seed: int, side: int = 32) -> np.ndarray:
+    noise = np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 3), np.uint8)
+    return np.stack([scale(image, side, side) for image in noise])
+
+
+def noisy(images: np.ndarray, sigma: float = 4) -> np.ndarray:
+    noise = np.random.default_rng(5).normal(0, sigma, images.shape)
+    return np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
+
+
+def moved(images: np.ndarray) -> np.ndarray:
+    """Each by a pixel in a direction of its own, edges repeated."""
+    moves = [(y, x) for y in (0, 1, 2) for x in (0, 1, 2) if (y, x) != (1, 1)]
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    height, width = images.shape[1:3]
+    corners = [moves[i % 8] for i in range(len(images))]
+    return np.stack([padded[i, y : y + height, x : x + width] for i, (y, x) in enumerate(corners)])
+
+
+def planted(images: np.ndarray) -> dict[str, np.ndarray]:
+    rolled = [np.roll(image, ((i % 3) - 1, 1), (0, 1)) for i, image in enumerate(images)]
+    return {
+        "exact": images,
+        "mirrored": images[:, :, ::-1],
+        "wrapped": np.stack(rolled),
+        "moved": moved(images),
+        "noisy": noisy(images),
+        "mirrored, moved and noisy": noisy(moved(images[:, :, ::-1])),
+        "twice as noisy": noisy(images, 8),
+    }
+
+
+def check(train: np.ndarray, calibrating: np.ndarray, honest: np.ndarray, most_alarms: float) -> Calibration:
+    calibration = calibrate(calibrating, train, seed=0)
+    copied = np.arange(0, len(train), max(1, len(train) // 200))
+    for kind, images in planted(train[copied]).items():
+        found = find_copies(images, train, calibration)
+        hit = (found.near | found.matches.exact) & (found.matches.row == copied)
+        assert hit.mean() >= (0.9 if kind == "twice as noisy" else 0.99), kind
+        assert found.matches.exact.all() == (kind in ("exact", "mirrored")), kind
+        assert not (found.near & found.matches.exact).any()
+    alarms = find_copies(honest, train, calibration)
+    assert (alarms.near | alarms.matches.exact).mean() <= most_alarms
+    return calibration
+
+
+@pytest.mark.parametrize("train", [200, 900])
+def test_copies_planted_among_digits_are_found_and_honest_digits_are_not(digits: np.ndarray, train: int) -> None:
+    calibration = check(digits[:train], digits[900:1348], digits[1348:], 0.01)
+    assert calibration.count == 448
+    assert calibration.found <= 5
+
+
+@pytest.mark.slow
+def test_copies_planted_among_cifar10(test_data: Path, tmp_path: Path) -> None:
+    """All of its training images; natural copies are no honest images and are taken out before."""
+    from touchstone.data.sources import cifar10
+
+    subprocess.run([sys.executable, str(test_data / "restore_cifar10.py"), str(tmp_path)], check=True)
+    (tmp_path / "raw").mkdir()
+    cifar10.download(to=tmp_path / "raw", path=tmp_path, mirror=str(tmp_path))
+    raw = cifar10.read(raw=tmp_path / "raw")
+    test = np.array([image.split == "test" for image in raw.images])
+    train, held_out = raw.array[~test], raw.array[test]
+    pairs = near_copies(thumbnails(held_out), thumbnails(train), close=20)
+    assert 0.02 < len(set(pairs.held_out)) / len(held_out) < 0.05, "3.3 % by eye"
+    honest = np.setdiff1d(np.arange(1, len(held_out), 2), pairs.held_out)[:2000]
+    check(train, held_out[::2], held_out[honest], 0.01)
+
+
+def test_the_closest_image_its_mirror_image_and_its_distance() -> None:
+    known = colours(30, 0)
+    known[7] = np.clip(known[7], 20, 200)
+    images = np.stack([known[3], known[4, :, ::-1], np.roll(known[5], 1, axis=1), known[7] + 10, colours(1, 1)[0]])
+    found = match(images, known)
+    assert found.row[:4].tolist() == [3, 4, 5, 7]
+    assert found.mirrored[:4].tolist() == [False, True, False, False]
+    assert found.exact.tolist() == [True, True, False, False, False]
+    assert found.distance[:4].tolist() == [0, 0, 0, 10]
+    assert found.distance[4] > 20
+    assert found.ratio[2] == 0
+    assert found.ratio[4] > 0.7
+    assert closest(found, count=3).tolist() == [0, 1, 2]
+    assert closest(found).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_distances_are_those_of_all_images_and_moves() -> None:
+    """Against a plain search without a shortlist."""
+    known, images = colours(20, 0, side=16), colours(5, 1, side=16)
+    found = match(images, known)
+    for image, distance in zip(images.astype(float), found.distance, strict=True):
+        every = [
+            np.sqrt(np.square(image[y0:y1, x0:x1] - other[16 - y1 : 16 - y0, 16 - x1 : 16 - x0]).mean())
+            for plain in known.astype(float)
+            for other in (plain, plain[:, ::-1])
+            for y0, y1 in ((0, 15), (0, 16), (1, 16))
+            for x0, x1 in ((0, 15), (0, 16), (1, 16))
+        ]
+        assert distance == pytest.approx(min(every), rel=1e-5)
+
+
+def test_several_copies_of_a_known_image_do_not_hide_one_another() -> None:
+    known = colours(60, 0)
+    known[1:6] = noisy(known[[0, 0, 0, 0, 0]], 2)
+    assert find_copies(noisy(known[:1]), known, NEVER).near.all()
+
+
+def test_images_of_one_colour_are_exact_copies_or_nothing() -> None:
+    grey = np.repeat(np.arange(100, 140, dtype=np.uint8), 32 * 32).reshape(40, 32, 32, 1)
+    assert find_copies(grey[:20], grey, NEVER).matches.exact.all()
+    for known in (np.repeat(grey[20:21], 20, axis=0), grey[20:]):
+        found = find_copies(grey[:10], known, NEVER)
+        assert not found.near.any()
+        assert not found.matches.exact.any()
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_with_few_known_images_only_exact_copies_are_told(count: int) -> None:
+    images = colours(10, 0)
+    found = find_copies(np.concatenate([images, noisy(images)]), images[:count], NEVER)
+    assert np.flatnonzero(found.matches.exact).tolist() == list(range(count))
+    assert not found.near.any()
+    assert (found.matches.row < 0).all() == (count == 0)
+    assert len(closest(found.matches)) == (20 if count else 0)
+
+
+def test_no_images_at_all() -> None:
+    images = colours(20, 0)
+    found = find_copies(images[:0], images, NEVER)
+    assert len(found.near) == len(found.matches.row) == 0
+    assert calibrate(images[:0], images, seed=0) == Calibration(LIMITS[0], 0, 0)
+
+
+def test_other_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"got uint8 \(3, 16, 16, 3\) and uint8 \(3, 32, 32, 3\)"):
+        match(colours(3, 0, side=16), colours(3, 0))
+
+
+def test_natural_copies_do_not_loosen_or_tighten_the_limit() -> None:
+    """Of 300 real images 15 are copies of known ones: they count as found, and the limit stays that of the others."""
+    known, honest = colours(300, 0), colours(300, 1)
+    mixed = honest.copy()
+    mixed[:15] = noisy(known[:15])
+    plain, with_copies = calibrate(honest, known, seed=0), calibrate(mixed, known, seed=0)
+    assert LIMITS[0] < with_copies.limit == pytest.approx(plain.limit, abs=0.05)
+    assert with_copies.found >= 15 > plain.found
+
+
+def test_with_few_real_images_the_limit_is_the_strict_one() -> None:
+    assert calibrate(colours(90, 1), colours(300, 0), seed=0).limit == LIMITS[0]
+
+
+def test_the_same_call_gives_the_same_numbers(digits: np.ndarray) -> None:
+    first, again = match(digits[900:1000], digits[:200]), match(digits[900:1000], digits[:200])
+    for name, value in vars(first).items():
+        np.testing.assert_array_equal(value, vars(again)[name])
+    assert calibrate(digits[900:1100], digits[:200], seed=3) == calibrate(digits[900:1100], digits[:200], seed=3)
+
+
+def copies(count: int, exact: int = 0, near: int = 0, *, real: tuple[int, int] = (4, 897)) -> Copies:
+    flags = np.arange(count)
+    none = np.zeros(count)
+    matches = Matches(flags, none.astype(bool), none, none, exact=flags < exact)
+    return Copies(matches, (flags >= exact) & (flags < exact + near), Calibration(0.3, *real))
+
+
+def test_verdict_clean_tells_what_was_looked_for() -> None:
+    word, reasons = verdict({"training": copies(600, near=3), "test": copies(600)}, c_t=-0.4, c_t_excess=0.3)
+    assert word == "clean"
+    assert reasons[:2] == [
+        "No exact copies of training images among 600.",
+        "Near copies of training images: 3 of 600 against 4 of 897 real images (p = 0.58).",
+    ]
+    assert reasons[-1] == "C_T is -0.4, 0.3 of it due to the training images; copying shows below -3."
+
+
+@pytest.mark.parametrize(
+    ("training", "test", "c_t", "reason"),
+    [
+        (copies(600, exact=1), copies(600), 0, "1 exact copy of training images among 600."),
+        (copies(600), copies(600, exact=2), 0, "2 exact copies of test images among 600."),
+        (copies(600, near=30), copies(600), 0, "Near copies of training images: 30 of 600 against 4 of 897"),
+        (copies(600), copies(600), -3.5, "C_T is -3.5"),
+    ],
+)
+def test_verdict_copies_gives_the_reason_alone(training: Copies, test: Copies, c_t: float, reason: str) -> None:
+    word, reasons = verdict({"training": training, "test": test}, c_t=c_t, c_t_excess=c_t)
+    assert word == "copies"
+    assert len(reasons) == 1
+    assert reasons[0].startswith(reason)
+
+
+def test_images_that_are_merely_more_alike_are_no_copies() -> None:
+    assert verdict({"training": copies(600)}, c_t=-9.0, c_t_excess=-1.0)[0] == "clean"
+    assert verdict({"training": copies(600)}, c_t=-9.0, c_t_excess=-8.0)[0] == "copies"
+
+
+def test_verdict_without_c_t_or_images() -> None:
+    word, reasons = verdict({"training": copies(0)}, c_t=np.nan, c_t_excess=np.nan)
+    assert word == "clean"
+    assert "too few" in reasons[-1]
+    assert verdict({"training": copies(600, near=10, real=(12, 897))}, c_t=np.nan, c_t_excess=np.nan)[0] == "clean"

@@ -1,0 +1,200 @@
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from kit.params import DEFAULT, load, message
+from kit.project import ROOT
+from touchstone.config import params, yaml12
+from touchstone.errors import TouchstoneError
+
+
+@pytest.mark.parametrize("recipe", ["", *sorted(path.parent.name for path in ROOT.glob("recipes/*/params.yaml"))])
+def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
+    file = ROOT / "recipes" / recipe / "params.yaml" if recipe else ROOT / "params.yaml"
+    settings = params.load(file)
+    assert settings.runs
+    assert "\n-" not in file.read_text().replace("\n  - ", ""), "list dashes as DVC writes them"
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        ("train.lrr=0.1", ["train.lrr", "unknown key (value 0.1)", "known keys:", "did you mean lr?"]),
+        ("models.simple.bach_size=8", ["models.simple.bach_size", "unknown key", "did you mean batch_size?"]),
+        ("data.image_sise=8", ["data.image_sise", "did you mean image_size?"]),
+        ("transforms.brighter.brightnes=1", ["transforms.brighter.brightnes", "did you mean brightness?"]),
+        ("trian.lr=1", ["trian: unknown key", "did you mean train?"]),
+        ("train.lr=-0.1", ["train.lr", "got -0.1", "a number above 0, or auto"]),
+        ("models.simple.lr=-0.1", ["models.simple.lr", "got -0.1", "a number above 0, or auto"]),
+        ("train.optimizer=nadan", ["train.optimizer: got 'nadan'", "did you mean nadam?"]),
+        ("models.simple.optimizer=adadelda", ["models.simple.optimizer", "did you mean adadelta?"]),
+        ("train.schedule=cosin", ["train.schedule", "did you mean cosine?"]),
+        ("train.engine=pytorch", ["train.engine: got 'pytorch'", "'torch'"]),
+        ("train.accumulate=0", ["train.accumulate: got 0", "a number of batches from 1 on"]),
+        ("train.clip_norm=-0.5", ["train.clip_norm: got -0.5", "greater than or equal to 0"]),
+        ("train.jitter_hue=0.2", ["jitter_hue", "data.channels is 1, grey images have no colours"]),
+        ("transforms.brighter.saturation=2", ["transforms.brighter.saturation", "grey images have no colours"]),
+        ("train.swa_share=0.2", ["train", "set select to last"]),
+        ("models.simple.warmup_epochs=1", ["models.simple", "one_cycle warms up by itself"]),
+        ("train.lr=auto", ["audit.encoder.lr: got auto, its own or that of train", "give it another lr"]),
+        ("audit.encoder.lr=auto", ["audit.encoder.lr: got auto"]),
+        ("train.schedule=plateau", ["audit.encoder.schedule: got plateau"]),
+        ("audit.encoder.jitter_hue=0.1", ["audit.encoder.jitter_hue", "grey images have no colours"]),
+        ("train.accumulate=many", ["train.accumulate: got 'many'"]),
+        ("train.warmup_epochs=.inf", ["train.warmup_epochs: got inf", "finite"]),
+        ("models.simple.phases=[{num_steps: 5, lr: auto}]", ["models.simple.lr", "give each phase its lr"]),
+        ("machine.loggers=[mlflow]", ["machine.loggers", "'tensorboard' or 'wandb'"]),
+        ("train.batch_size=many", ["train.batch_size", "'many'", "integer"]),
+        ("train.batch_size=8.5", ["train.batch_size", "8.5", "integer"]),
+        ("train.hflip=yes", ["train.hflip", "'yes'", "boolean"]),
+        ("train.optimizer=adamm", ["train.optimizer", "'adamm'", "'adam'", "'sgd'"]),
+        ("data.val_fraction=1.5", ["data.val_fraction", "1.5", "less than 1"]),
+        ("data.fold=6 of 5", ["data.fold", "6 of 5", "k of n"]),
+        ("train.epochs=3", ["train", "exactly one of num_steps and epochs"]),
+        ("models.simple.seeds=[1]", ["models.simple.seeds"]),
+        ("arms.fixed.add=[tilt_lef]", ["arms.fixed.add", "'tilt_lef'", "did you mean tilt_left?"]),
+        ("compare.baseline=reel", ["compare.baseline", "'reel'", "did you mean real?"]),
+        ("ensembles.vote.members=[lenet-real, simple-rael]", ["ensembles.vote.members", "did you mean simple-real?"]),
+        ("ensembles.vote.prefer=simple-real", ["ensembles.vote.prefer", "expected one of lenet-real"]),
+        ("ensembles.vote.prefer=''", ["ensembles.vote.prefer", "majority vote needs"]),
+        ("ensembles.vote.members=[lenet-real, lenet-real]", ["ensembles.vote", "is listed twice"]),
+        ("explain.runs=[lenet-rael]", ["explain.runs", "'lenet-rael'", "did you mean lenet-real?"]),
+        ("explain.methods=[deeplift]", ["explain.methods", "'deeplift'", "'deep_lift'"]),
+        ("explain.choose=best", ["explain.choose", "'worst' or 'confident'"]),
+        ("transforms={}", ["transforms", "at least 1"]),
+        ("data.image_size=20", ["generators.dcgan", "8, 16, 32, 64, 128 px", "got data.image_size 20"]),
+        ("generators.ddpm.fit.multipliers=[1, 1, 1, 1, 1, 1]", ["generators.ddpm", "multiple of 32 or fewer"]),
+        ("generators.ddpm.fit.num_timesteps=0", ["generators.ddpm.fit.num_timesteps", "got 0", "greater than"]),
+        ("generators.ddpm.fit.num_timesteps=10", ["num_inference_steps 20 is above fit.num_timesteps 10"]),
+        ("generators.ddpm.sample.num_inference_steps=0", ["sample.num_inference_steps", "got 0"]),
+        (
+            "generators.ddpm.sample.num_inference_steps=2000",
+            ["num_inference_steps 2000 is above fit.num_timesteps 1000"],
+        ),
+        ("generators.ddpm.sample.guidance_weight=1.8", ["guidance_weight 1.8", "set fit.label_drop above 0"]),
+        ("generators.ddpm.fit.beta_start=0.5", ["generators.ddpm.fit", "beta_end 0.02 is below beta_start 0.5"]),
+        ("generators.ddpm.fit.attention=[5]", ["generators.ddpm", "attention 5", "levels have [16, 8, 4] px"]),
+        ("generators.ddpm.fit.epochs=3", ["generators.ddpm.fit", "exactly one of num_steps and epochs"]),
+        ("generators.dcgan.sample.per_class=0", ["generators.dcgan.sample.per_class", "got 0", "equal to 1"]),
+        ("generators.dcgan.fit.beta_2=0", ["generators.dcgan.fit.beta_2", "unknown key", "did you mean beta1?"]),
+        ("generators.dcgan.kind=3", ["generators.dcgan.kind: got 3, expected one of dcgan, ddpm"]),
+        ("generators.dcgan.kind=null", ["generators.dcgan.kind: got None"]),
+        ("generators.ddpm.sample={per_class: 9, sampler: ddim, num_inference_steps: 30}", ["30 does not divide"]),
+        ("generators.dcgan.kind=dcgn", ["generators.dcgan.kind", "'dcgn'", "did you mean dcgan?"]),
+        ("generators={repeat: {kind: dcgan}}", ["generators.repeat", "a transform has that name"]),
+        ("arms.ddpm.add=[dpm]", ["arms.ddpm.add", "'dpm'", "did you mean ddpm?"]),
+        ("arms.ddpm_only.schedule=pretrain", ["arms.ddpm_only.schedule", "needs real images and additions"]),
+        ("audit.encoder.nett=lenet", ["audit.encoder.nett", "unknown key", "did you mean net?"]),
+        ("audit.encoder.seeds=[1]", ["audit.encoder", "seeds is not for the encoder"]),
+        ("models.simple.phases=[]", ["models.simple.phases", "at least 1 item"]),
+        (
+            "models.simple={weights: random, phases: [{epochs: 1, lrr: 2}]}",
+            ["models.simple.phases.0.lrr", "did you mean lr?"],
+        ),
+        ("models.simple={weights: random, phases: [{lr: 1}]}", ["models.simple.phases.0", "exactly one of num_steps"]),
+        ("models.simple={phases: [{epochs: 1}], epochs: 3}", ["models.simple: phases have budgets of their own"]),
+        ("models.simple.trainable=[]", ["models.simple.trainable", "at least 1 item"]),
+        ("models.simple.trainable=[head, head]", ["models.simple.trainable", "'head' is listed twice"]),
+        ("audit.encoder.test_input_size=32", ["audit.encoder", "test_input_size is not for the encoder"]),
+        ("models.simple.batch_norm=frozen", ["models.simple", "batch_norm frozen, and no weights"]),
+        ("models.simple.crops=ten", ["models.simple.crops", "'ten'", "'centre' or 'five'"]),
+        ("models.simple.crop_size=8", ["models.simple.crop_size: is of five crops; set crops to five"]),
+        (
+            "models.simple.crops=five",
+            ["models.simple.input_size: got five crops of 32 px, data.image_size is 16", "larger than the images"],
+        ),
+        (
+            "models.simple={input_size: 16, crops: five, crop_padding: 1}",
+            ["models.simple.crop_padding: is not for five crops", "set crops to centre"],
+        ),
+        ("models.simple={input_size: 16, crops: five, cutmix: 1.0}", ["models.simple.cutmix: is not for five crops"]),
+        (
+            "models.simple={crops: five, crop_size: 16}",
+            ["models.simple.crop_size: got five crops of 16", "all the same"],
+        ),
+        ("audit.encoder.crops=five", ["audit.encoder", "crops is not for the encoder"]),
+        (
+            "multi_label.difficult=marked",
+            ["multi_label.difficult", "'ignore', 'count' or 'mark'", "did you mean mark?"],
+        ),
+        ("compare.tail_from=1", ["compare.tail_from", "less than 1"]),
+        ("models.simple.weights=/tmp/w.pth", ["models.simple.weights", "imagenet or a file in data/weights"]),
+        ("models.simple.weights=imagnet", ["models.simple.weights", "'imagnet'", "expected none, random, imagenet"]),
+        ("models.simple.weights_sha256=abc", ["models.simple.weights_sha256", "pattern"]),
+        ("models.simple={crop_padding: 2, crop_scale: 0.5}", ["models.simple", "crop_padding or crop_scale, not both"]),
+        ("audit.encoder.weights=imagenet", ["audit.encoder", "weights is not for the encoder"]),
+        ("arms.empty={real: false}", ["arms.empty", "nothing to train on"]),
+        ("arms.a-b={}", ["arms.a-b", "pattern"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_key_value_and_remedy(tmp_path: Path, change: str, parts: list[str]) -> None:
+    text = message(tmp_path, change)
+    assert [part for part in parts if part not in text] == [], text
+
+
+def test_several_mistakes_are_counted(tmp_path: Path) -> None:
+    assert "(and 1 more)" in message(tmp_path, "train.lr=-1", "data.image_size=1")
+
+
+def test_a_missing_key_and_a_key_twice(tmp_path: Path) -> None:
+    with pytest.raises(TouchstoneError, match=r"data\.source: this key is missing"):
+        load(tmp_path, text=DEFAULT.replace("  source: digits\n", ""))
+    with pytest.raises(TouchstoneError, match="'seed' stands twice"):
+        load(tmp_path, text=DEFAULT + "seed: 1\n")
+    with pytest.raises(TouchstoneError, match="not YAML"):
+        load(tmp_path, text="a: [1")
+    with pytest.raises(TouchstoneError, match="no such file"):
+        params.load(tmp_path / "nothing.yaml")
+
+
+@pytest.mark.parametrize(
+    "scalar",
+    [
+        "1e-05",
+        "1E5",
+        "off",
+        "yes",
+        "No",
+        "on",
+        "null",
+        "~",
+        "0o17",
+        "0x1f",
+        "1_000",
+        ".5",
+        "5.",
+        "+3",
+        "010",
+        "1:30",
+        "true",
+    ],
+)
+def test_scalars_are_read_as_dvc_reads_them(scalar: str) -> None:
+    dvc = YAML(typ="safe", pure=True).load(f"v: {scalar}")["v"]
+    mine = yaml12.parse(f"v: {scalar}")["v"]
+    assert (mine, type(mine)) == (dvc, type(dvc))
+
+
+def test_a_learning_rate_in_exponent_form_is_a_number(tmp_path: Path) -> None:
+    assert load(tmp_path, "train.lr=1e-05").train.lr == 1e-5
+
+
+def test_a_model_overrides_train_and_its_budget_replaces_the_default(tmp_path: Path) -> None:
+    settings = load(tmp_path, "models.simple={lr: 0.5, epochs: 3}")
+    simple, lenet = settings.model("simple"), settings.model("lenet")
+    assert (simple.lr, simple.epochs, simple.num_steps, simple.input_size) == (0.5, 3, 0, 16)
+    assert (lenet.lr, lenet.num_steps, lenet.net) == (settings.train.lr, settings.train.num_steps, "lenet")
+
+
+def test_sections_are_frozen(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load(tmp_path).train.lr = 1.0
+
+
+def test_the_encoder_takes_part_in_no_technique_but_its_own(tmp_path: Path) -> None:
+    """It decides what filters let through: a technique of training is not to change the images it is judged on."""
+    on = ("mixup=0.2", "cutmix=1.0", "label_smoothing=0.1", "class_weights=balanced", "ema_decay=0.9", "accumulate=2")
+    settings = load(tmp_path, *(f"train.{change}" for change in on), "train.clip_norm=1.0", "train.precision=bf16")
+    assert settings.encoder() == load(tmp_path).encoder()
+    assert load(tmp_path, "audit.encoder.label_smoothing=0.1").encoder().label_smoothing == 0.1

@@ -1,0 +1,183 @@
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kit.project import ROOT
+from touchstone.config import yaml12
+from touchstone.config.sections import Data
+from touchstone.data.imageset import load
+from touchstone.data.prepare import prepare
+from touchstone.data.sources import RawImage
+from touchstone.errors import BadImage, TouchstoneError
+
+
+@dataclass
+class Raw:
+    """A raw set from a list of (split, label, pixels); a file's id is its name's hash unless given."""
+
+    rows: list[tuple[str, str, np.ndarray | None]]
+    ids: dict[int, str] = field(default_factory=dict)
+    multi_label = False
+
+    @property
+    def classes(self) -> list[str]:
+        return sorted({label for _, label, _ in self.rows if label})
+
+    @property
+    def images(self) -> list[RawImage]:
+        import hashlib
+
+        name = lambda i: self.ids.get(i, hashlib.sha256(str(i).encode()).hexdigest())  # noqa: E731
+        return [RawImage(name(i), label, split, f"{label}/{i}.png") for i, (split, label, _) in enumerate(self.rows)]
+
+    def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
+        pixels = self.rows[index][2]
+        if pixels is None:
+            raise BadImage("truncated")
+        return pixels
+
+
+def picture(seed: int, height: int = 16, width: int = 16) -> np.ndarray:
+    import cv2
+
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def data(**changes) -> Data:
+    values = yaml12.parse((ROOT / "recipes/digits/params.yaml").read_text())["data"]
+    values |= {"source": "folder", "image_size": 16, "channels": 3, "train_size": 0}
+    return Data(**(values | {"test_fraction": 0.3, "val_fraction": 0.3} | changes))
+
+
+def many(count: int = 60, split: str = "") -> list[tuple[str, str, np.ndarray | None]]:
+    return [(split, "ab"[i % 2], picture(i)) for i in range(count)]
+
+
+def prepared(tmp_path: Path, raw: Raw, **changes) -> dict[str, object]:
+    return prepare(raw, data=data(**changes), to=tmp_path / "p", sheet_size=8)
+
+
+def ids(tmp_path: Path, split: str) -> set[str]:
+    return set(load(tmp_path / "p" / split).table["id"])
+
+
+def test_adding_images_moves_no_old_one(tmp_path: Path) -> None:
+    prepared(tmp_path, Raw(many(40)))
+    before = {split: ids(tmp_path, split) for split in ("train", "val", "test")}
+    assert all(before.values())
+    prepared(tmp_path, Raw(many(80)))
+    for split, old in before.items():
+        assert old < ids(tmp_path, split)
+
+
+def test_files_follow_the_rows_and_counts_add_up(tmp_path: Path) -> None:
+    raw = Raw(many(40))
+    summary = prepared(tmp_path, raw)
+    files = pd.read_csv(tmp_path / "p/files.csv")
+    for split in ("train", "val", "test"):
+        images = load(tmp_path / "p" / split)
+        assert summary[f"num_{split}"] == len(images)
+        for row, file in enumerate(files.loc[files["split"] == split, "file"]):
+            assert np.array_equal(images.images[row], raw.rows[int(Path(file).stem[0:])][2])
+    counts = pd.read_csv(tmp_path / "p/findings/counts.csv").set_index("class")
+    assert counts.to_numpy().sum() == 40
+    assert json.loads((tmp_path / "p/meta.json").read_text())["classes"] == ["a", "b"]
+
+
+def test_exact_copies_of_held_out_images_leave_training(tmp_path: Path) -> None:
+    rows = [*many(20, "train"), ("test", "a", picture(100)), ("test", "b", picture(101)), ("test", "b", picture(101))]
+    rows += [
+        ("train", "a", picture(100)),
+        ("train", "b", picture(3)),
+        ("val", "a", picture(101)),
+        ("val", "b", picture(200)),
+    ]
+    summary = prepared(tmp_path, Raw(rows))
+    assert summary["num_exact_copies_dropped"] == 2
+    assert summary["num_repeats_within_splits"] == 2, "what repeats its own split stays"
+    assert summary["num_test"] == 3, "an official test split is scored whole"
+    assert (summary["num_train"], summary["num_val"]) == (21, 1)
+    reasons = pd.read_csv(tmp_path / "p/findings/left_out.csv")["left_out"].tolist()
+    assert sum("exact copy of a/20.png in test" in reason for reason in reasons) == 1
+    assert any("labelled" in reason for reason in reasons), "a copy under another label says so"
+
+
+@pytest.mark.parametrize("policy", ["report", "drop"])
+def test_near_and_mirrored_copies_are_reported_or_dropped(tmp_path: Path, policy: str) -> None:
+    brighter = np.clip(picture(100).astype(int) + 1, 0, 255).astype(np.uint8)
+    rows = [*many(40, "train"), ("test", "a", picture(100)), ("test", "b", picture(101)), ("val", "a", picture(102))]
+    rows += [("train", "a", brighter), ("train", "b", picture(101)[:, ::-1].copy())]
+    summary = prepared(tmp_path, Raw(rows), near_duplicates=policy)
+    near = pd.read_csv(tmp_path / "p/findings/near_copies.csv")
+    assert sorted(near["copy_file"]) == ["a/43.png", "b/44.png"]
+    assert near.set_index("copy_file")["mirrored"].to_dict() == {"a/43.png": False, "b/44.png": True}
+    assert summary["num_train"] == (42 if policy == "report" else 40)
+
+
+def test_bad_images_fail_with_their_names_or_are_left_out(tmp_path: Path, capsys) -> None:
+    rows = [*many(40), ("", "a", None)]
+    prepared(tmp_path, Raw(many(40)))
+    before = {path: path.read_bytes() for path in (tmp_path / "p").rglob("*") if path.is_file()}
+    with pytest.raises(TouchstoneError, match=r"1 of 41 images cannot be read: a/40\.png: truncated.*bad_images: skip"):
+        prepared(tmp_path, Raw(rows))
+    assert before == {path: path.read_bytes() for path in (tmp_path / "p").rglob("*") if path.is_file()}
+    assert prepared(tmp_path, Raw(rows), bad_images="skip")["num_bad_images"] == 1
+    assert "a/40.png: truncated" in capsys.readouterr().out
+
+
+def test_shortest_edge_keeps_the_aspect_in_padded_storage(tmp_path: Path) -> None:
+    rows = [("", "ab"[i % 2], picture(i, 20 + i % 3 * 20, 40)) for i in range(40)]
+    prepared(tmp_path, Raw(rows), resize="shortest_edge")
+    images = load(tmp_path / "p/train")
+    sizes = {tuple(size) for size in images.sizes()}
+    assert sizes <= {(16, 32), (16, 16), (24, 16)}
+    assert images.images.shape[1:3] == (24, 32)
+    for pixels, (height, width) in zip(images.images, images.sizes(), strict=True):
+        assert not pixels[height:].any()
+        assert not pixels[:, width:].any()
+
+
+@pytest.mark.parametrize("mode", ["squash", "crop", "pad"])
+def test_other_modes_give_squares(tmp_path: Path, mode: str) -> None:
+    rows = [("", "ab"[i % 2], picture(i, 20, 40)) for i in range(40)]
+    prepared(tmp_path, Raw(rows), resize=mode)
+    images = load(tmp_path / "p/train").images
+    assert images.shape[1:] == (16, 16, 3)
+    assert images[:, :4].any() == (mode != "pad"), "pad leaves black above and below a wide picture"
+
+
+def test_train_size_and_official_splits(tmp_path: Path) -> None:
+    rows = many(30, "train") + [("test", "ab"[i % 2], picture(100 + i)) for i in range(10)]
+    rows += [("unlabelled", "", picture(200 + i)) for i in range(4)]
+    summary = prepared(tmp_path, Raw(rows), train_size=11, val_fraction=0.0)
+    assert (summary["num_train"], summary["num_val"], summary["num_test"], summary["num_unlabelled"]) == (11, 0, 10, 4)
+    assert load(tmp_path / "p/train").table["label"].value_counts().to_dict() == {"a": 6, "b": 5}
+
+
+def test_of_an_image_far_longer_than_wide_the_middle_is_kept(tmp_path: Path) -> None:
+    """All are stored in the size of the largest: one panorama would pad all others."""
+    long = picture(99, 16, 200)
+    prepared(tmp_path, Raw([*many(40), ("train", "a", long)]), resize="shortest_edge", val_fraction=0.0)
+    images = load(tmp_path / "p/train")
+    assert images.images.shape[1:3] == (16, 32)
+    [row] = np.flatnonzero(images.sizes()[:, 1] == 32)
+    assert np.array_equal(images.images[row], long[:, 84:116])
+
+
+def test_a_fold_beside_an_official_validation_split_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TouchstoneError, match=r"data\.fold: got '1 of 5'.*validation split of its own"):
+        prepared(tmp_path, Raw([*many(20, "train"), ("val", "a", picture(99))]), fold="1 of 5")
+
+
+def test_impossible_splits_say_what_to_change(tmp_path: Path) -> None:
+    with pytest.raises(TouchstoneError, match="class 'b' has no training image left"):
+        prepared(tmp_path, Raw([*many(20, "train")[::2], ("test", "b", picture(99))]))
+    with pytest.raises(TouchstoneError, match="the test split is empty"):
+        prepared(tmp_path, Raw(many(20)), test_fraction=0.0)
+    with pytest.raises(TouchstoneError, match="the validation split is empty"):
+        prepared(tmp_path, Raw(many(20)), val_fraction=0.0001)

@@ -1,0 +1,448 @@
+import hashlib
+import io
+import os
+import shutil
+import tarfile
+import unicodedata
+import zipfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from touchstone.data.sources import folder
+from touchstone.errors import BadImage, TouchstoneError
+
+PLAIN = ["cat/1.png", "cat/2.png", "dog/1.png", "dog/deeper/2.jpg"]
+SPLIT = ["train/cat/1.png", "train/dog/1.png", "test/cat/1.png", "val/dog/1.png"]
+
+
+def picture(name: str) -> bytes:
+    """An image file whose grey follows from its name."""
+    file = io.BytesIO()
+    grey = hashlib.sha256(name.encode(errors="surrogateescape")).digest()[0]
+    Image.new("L", (4, 3), grey).save(file, "JPEG" if name.endswith("jpg") else "PNG")
+    return file.getvalue()
+
+
+def lay(root: Path, names: Iterable[str]) -> Path:
+    """The files, as pictures or text by their suffix; a name that ends in / is an empty folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        file = root / name
+        (file if name.endswith("/") else file.parent).mkdir(parents=True, exist_ok=True)
+        if not name.endswith("/"):
+            file.write_bytes(picture(name) if name.lower().endswith(("png", "jpg")) else b"text")
+    return root
+
+
+def download(tmp_path: Path, path: Path) -> Path:
+    raw = tmp_path / f"raw{len(list(tmp_path.iterdir()))}"
+    raw.mkdir()
+    folder.download(to=raw, path=path, mirror="")
+    assert sorted(file.name for file in raw.iterdir()) == ["files.zip", "manifest.csv"]
+    return raw
+
+
+def rows(tmp_path: Path, names: Iterable[str]) -> list[tuple[str, str, str]]:
+    """(file, label, split) of what is read from the named files."""
+    raw_set = folder.read(raw=download(tmp_path, lay(tmp_path / "in", names)))
+    return [(image.file, image.label, image.split) for image in raw_set.images]
+
+
+def refused(tmp_path: Path, names: Iterable[str]) -> str:
+    path = lay(tmp_path / "in", names)
+    return refused_path(tmp_path, path).removeprefix(f"data.path: {path}: ")
+
+
+def refused_path(tmp_path: Path, path: Path) -> str:
+    (tmp_path / "raw").mkdir()
+    with pytest.raises(TouchstoneError) as raised:
+        folder.download(to=tmp_path / "raw", path=path, mirror="")
+    assert "\n" not in str(raised.value)
+    assert str(path) in str(raised.value)
+    assert not list((tmp_path / "raw").iterdir())
+    return str(raised.value)
+
+
+# --- layouts ---
+
+
+def test_classes_without_split(tmp_path: Path) -> None:
+    assert rows(tmp_path, PLAIN) == [
+        ("cat/1.png", "cat", ""),
+        ("cat/2.png", "cat", ""),
+        ("dog/1.png", "dog", ""),
+        ("dog/deeper/2.jpg", "dog", ""),
+    ]
+
+
+def test_classes_with_split(tmp_path: Path) -> None:
+    assert rows(tmp_path, [*SPLIT, "unlabelled/x.png"]) == [
+        ("test/cat/1.png", "cat", "test"),
+        ("train/cat/1.png", "cat", "train"),
+        ("train/dog/1.png", "dog", "train"),
+        ("unlabelled/x.png", "", "unlabelled"),
+        ("val/dog/1.png", "dog", "val"),
+    ]
+
+
+def test_train_alone_is_a_split(tmp_path: Path) -> None:
+    got = rows(tmp_path, ["train/cat/1.png", "train/dog/deeper/1.png"])
+    assert {split for *_, split in got} == {"train"}
+
+
+def test_unlabelled_beside_classes(tmp_path: Path) -> None:
+    got = rows(tmp_path, [*PLAIN, "unlabelled/x.png", "unlabelled/deep/er/y.png"])
+    assert got[-2:] == [("unlabelled/deep/er/y.png", "", "unlabelled"), ("unlabelled/x.png", "", "unlabelled")]
+    assert folder.read(raw=tmp_path / "raw1").classes == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("names", [PLAIN, [*SPLIT, "unlabelled/x.png"]])
+def test_one_folder_around_is_looked_through(tmp_path: Path, names: list[str]) -> None:
+    plain = download(tmp_path, lay(tmp_path / "in", names))
+    around = lay(tmp_path / "outer", ["readme.txt", ".hidden/x.png"])
+    shutil.copytree(tmp_path / "in", around / "inner")
+    wrapped = download(tmp_path, around)
+    assert (wrapped / "files.zip").read_bytes() == (plain / "files.zip").read_bytes()
+
+
+def test_the_path_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(lay(tmp_path / "in", PLAIN))
+    download(tmp_path, tmp_path / "link")
+
+
+# --- what is written ---
+
+
+def pack(path: Path, suffix: str, order: int = 1) -> Path:
+    """The folder `path`, packed in or against the order of names."""
+    files = sorted((file for file in path.rglob("*") if file.is_file()), reverse=order < 0)
+    archive = path.with_name(f"packed{suffix}")
+    if suffix == ".zip":
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
+            for file in files:
+                out.write(file, file.relative_to(path))
+    else:
+        with tarfile.open(archive, "w:gz") as tar:
+            for file in files:
+                tar.add(file, Path("some-name") / file.relative_to(path))
+    return archive
+
+
+@pytest.mark.parametrize("names", [PLAIN, [*SPLIT, "unlabelled/x.png"], [*PLAIN, "notes.txt", "ä/1.png", "ä/2.png"]])
+def test_a_folder_and_its_archives_give_the_same_bytes(tmp_path: Path, names: list[str]) -> None:
+    path = lay(tmp_path / "in", names)
+    first = download(tmp_path, path)
+    os.utime(path / names[0], (10**9, 10**9))
+    (path / names[0]).chmod(0o600)
+    for again in (path, pack(path, ".zip"), pack(path, ".tar.gz", order=-1)):
+        other = download(tmp_path, again)
+        for name in ("files.zip", "manifest.csv"):
+            assert (other / name).read_bytes() == (first / name).read_bytes()
+
+
+def test_manifest_and_files(tmp_path: Path) -> None:
+    raw = download(tmp_path, lay(tmp_path / "in", [*PLAIN, "unlabelled/x.png"]))
+    table = pd.read_csv(raw / "manifest.csv", keep_default_na=False)
+    assert table.columns.tolist() == ["file", "label", "split", "sha256", "bytes"]
+    with zipfile.ZipFile(raw / "files.zip") as archive:
+        assert archive.namelist() == table["file"].tolist() == sorted([*PLAIN, "unlabelled/x.png"])
+        for entry, digest, size in zip(archive.infolist(), table["sha256"], table["bytes"], strict=True):
+            content = archive.read(entry)
+            assert content == picture(entry.filename)
+            assert (hashlib.sha256(content).hexdigest(), len(content)) == (digest, size)
+            assert entry.date_time == (1980, 1, 1, 0, 0, 0)
+            assert entry.compress_type == zipfile.ZIP_STORED
+
+
+def test_pixels_from_many_threads(tmp_path: Path) -> None:
+    raw_set = folder.read(raw=download(tmp_path, lay(tmp_path / "in", PLAIN)))
+
+    def one(index: int) -> np.ndarray:
+        return raw_set.pixels(index, channels=3, max_pixels=12)
+
+    with ThreadPoolExecutor(4) as pool:
+        for index, got in enumerate(pool.map(one, [0, 1, 2, 3] * 10)):
+            file = io.BytesIO(picture(PLAIN[index % 4]))
+            np.testing.assert_array_equal(got, np.asarray(Image.open(file).convert("RGB")))
+    assert raw_set.images[1].id == hashlib.sha256(picture("cat/2.png")).hexdigest()
+
+
+def test_bad_images_show_when_they_are_read(tmp_path: Path) -> None:
+    path = lay(tmp_path / "in", PLAIN)
+    (path / "cat/1.png").write_bytes(b"no image")
+    raw_set = folder.read(raw=download(tmp_path, path))
+    with pytest.raises(BadImage, match="not an image"):
+        raw_set.pixels(0, channels=1, max_pixels=100)
+    with pytest.raises(BadImage, match="4x3 is more than 11 pixels"):
+        raw_set.pixels(1, channels=1, max_pixels=11)
+
+
+def test_damaged_raw_data(tmp_path: Path) -> None:
+    raw = download(tmp_path, lay(tmp_path / "in", PLAIN))
+    (raw / "files.zip").write_bytes(b"x")
+    with pytest.raises(TouchstoneError, match=r"files\.zip: damaged .*; make the raw data again"):
+        folder.read(raw=raw).pixels(0, channels=1, max_pixels=100)
+
+
+# --- names ---
+
+
+def test_names_that_look_like_something_else(tmp_path: Path) -> None:
+    classes = ["01", "1.0", "NA", "a, b", 'quo"te', "nan", "true"]
+    names = [f"{label}/{index}.png" for label in classes for index in (1, 2)]
+    got = rows(tmp_path, names)
+    assert sorted({label for _, label, _ in got}) == sorted(classes)
+    assert [file for file, *_ in got] == sorted(names)
+
+
+def test_names_become_nfc(tmp_path: Path) -> None:
+    decomposed = unicodedata.normalize("NFD", "é")
+    assert len(decomposed) == 2
+    got = rows(tmp_path, [f"{decomposed}/{decomposed}.png", f"{decomposed}/2.png", *PLAIN])
+    assert ("\u00e9/\u00e9.png", "\u00e9", "") in got
+
+
+@pytest.mark.parametrize("name", ["cat/{}.png", "{}/1.png"])
+def test_two_names_equal_in_nfc(tmp_path: Path, name: str) -> None:
+    names = [name.format(form) for form in ("\u00e9", "e\u0301")]
+    assert "two names are" in refused(tmp_path, [*PLAIN, *names])
+
+
+@pytest.mark.parametrize("label", ["a|b", " cat", "cat ", "\u00a0x"])
+@pytest.mark.parametrize("top", ["", "train/"])
+def test_class_names(tmp_path: Path, label: str, top: str) -> None:
+    names = [f"{top}{name}" for name in (*PLAIN, f"{label}/1.png", f"{label}/2.png")]
+    message = refused(tmp_path, names)
+    assert f"the class name {label!r} holds | or begins or ends with a blank; rename the folder" in message
+
+
+@pytest.mark.parametrize("name", ["a\nb/1.png", "cat/a\tb.png", "cat/a\x7fb.png", "cat/\udcff.png"])
+def test_control_characters(tmp_path: Path, name: str) -> None:
+    assert "holds a control character or is not UTF-8; rename it" in refused(tmp_path, [*PLAIN, name])
+
+
+# --- what is left out ---
+
+
+def test_other_files_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    others = ["cat/notes.txt", "README.md", "dog/data.csv", "labels.json"]
+    hidden = [".gitignore", "cat/.DS_Store", "dog/Thumbs.db", "cat.dvc", ".ipynb_checkpoints/x.png", "__MACOSX/x.png"]
+    assert [file for file, *_ in rows(tmp_path, [*PLAIN, *others, *hidden])] == PLAIN
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert "left out 4 that are not images: README.md, cat/notes.txt, dog/data.csv, ..." in said
+
+
+def test_nothing_is_said_of_hidden_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows(tmp_path, [*PLAIN, ".gitignore", "in.dvc", "cat/Thumbs.db"])
+    assert capsys.readouterr().out == ""
+
+
+def test_suffixes_in_upper_case(tmp_path: Path) -> None:
+    assert len(rows(tmp_path, [*PLAIN, "cat/3.PNG"])) == 5
+
+
+# --- errors ---
+
+
+def test_missing_path(tmp_path: Path) -> None:
+    assert "does not exist; put a folder or an archive" in refused_path(tmp_path, tmp_path / "nowhere")
+
+
+def test_neither_folder_nor_archive(tmp_path: Path) -> None:
+    (tmp_path / "x.7z").write_bytes(b"x")
+    message = refused_path(tmp_path, tmp_path / "x.7z")
+    assert "got a file, expected a folder or a .zip or .tar" in message
+
+
+def test_a_damaged_archive(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(b"x")
+    assert "damaged or truncated" in refused_path(tmp_path, tmp_path / "x.zip")
+
+
+@pytest.mark.parametrize("names", [[], ["readme.txt"], ["unlabelled/x.png"], [".hidden/x.png"]])
+def test_no_class_folder(tmp_path: Path, names: list[str]) -> None:
+    assert refused(tmp_path, names).startswith("no class folder; expected <class>/<image>")
+
+
+@pytest.mark.parametrize("names", [["x.png"], ["x.png", *PLAIN], ["x.png", *SPLIT]])
+def test_images_at_the_top(tmp_path: Path, names: list[str]) -> None:
+    message = refused(tmp_path, names)
+    assert message.startswith("the image x.png is not in a class folder; expected <class>/<image>")
+
+
+def test_images_directly_in_a_split(tmp_path: Path) -> None:
+    message = refused(tmp_path, [*SPLIT, "train/x.png"])
+    assert "the image train/x.png is not in a class folder; expected <class>/<image> under each of train" in message
+
+
+@pytest.mark.parametrize("empty", ["bird/", "bird/notes.txt", "bird/deeper/"])
+@pytest.mark.parametrize(("names", "top"), [(PLAIN, ""), (SPLIT, "train/"), (SPLIT, "test/")])
+def test_a_class_without_images(tmp_path: Path, names: list[str], top: str, empty: str) -> None:
+    message = refused(tmp_path, [*names, top + empty])
+    assert message == f"the class folder {top}bird has no images; remove it or put images in it"
+
+
+def test_a_class_without_images_in_an_archive(tmp_path: Path) -> None:
+    path = pack(lay(tmp_path / "in", [*PLAIN, "bird/notes.txt"]), ".zip")
+    assert "the class folder bird has no images" in refused_path(tmp_path, path)
+
+
+@pytest.mark.parametrize(
+    "names", [["cat/1.png", "cat/2.png"], ["train/cat/1.png"], ["cat/1.png", "cat/2.png", "unlabelled/x.png"]]
+)
+def test_one_class(tmp_path: Path, names: list[str]) -> None:
+    assert refused(tmp_path, names) == "got 1 class (cat), expected at least two; add a class folder"
+
+
+@pytest.mark.parametrize("names", [PLAIN, SPLIT])
+@pytest.mark.parametrize("empty", ["unlabelled/", "unlabelled/notes.txt", "unlabelled/deeper/"])
+def test_unlabelled_without_images(tmp_path: Path, names: list[str], empty: str) -> None:
+    message = refused(tmp_path, [*names, empty])
+    assert message == "the folder unlabelled has no images; remove the folder or put images in it"
+
+
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_a_split_without_images(tmp_path: Path, split: str) -> None:
+    names = [name for name in SPLIT if not name.startswith(split)]
+    message = refused(tmp_path, [*names, f"{split}/"])
+    assert message == f"the folder {split} has no images; remove the folder or put images in it"
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_no_train(tmp_path: Path, split: str) -> None:
+    message = refused(tmp_path, [f"{split}/cat/1.png", f"{split}/dog/1.png"])
+    assert message == f"got the folder {split} without train; add train/<class>/"
+
+
+def test_another_folder_beside_a_split(tmp_path: Path) -> None:
+    message = refused(tmp_path, [*SPLIT, "valid/cat/1.png"])
+    assert "got the folder valid beside a split's, expected only train, val, test, unlabelled" in message
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_a_class_that_train_lacks(tmp_path: Path, split: str) -> None:
+    message = refused(tmp_path, [*SPLIT, f"{split}/bird/1.png"])
+    assert message == f"the class bird of {split} is not in train; add train/bird or remove it"
+
+
+def test_a_class_of_one_image(tmp_path: Path) -> None:
+    message = refused(tmp_path, [*PLAIN, "bird/1.png"])
+    assert message.startswith("class bird has 1 image; at least 2 are needed")
+
+
+@pytest.mark.parametrize("target", ["cat/1.png", "cat", "/elsewhere"])
+def test_links_in_a_folder(tmp_path: Path, target: str) -> None:
+    path = lay(tmp_path / "in", PLAIN)
+    (path / "dog" / "link.png").symlink_to(path / target)
+    message = refused_path(tmp_path, path)
+    assert "dog/link.png is a symbolic link, expected a file or folder" in message
+
+
+def test_a_pipe_in_a_folder(tmp_path: Path) -> None:
+    os.mkfifo(lay(tmp_path / "in", PLAIN) / "cat" / "pipe.png")
+    assert "cat/pipe.png is neither a file nor a folder" in refused_path(tmp_path, tmp_path / "in")
+
+
+@pytest.mark.parametrize("method", ["iterdir", "read_bytes"])
+def test_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    path = lay(tmp_path / "in", PLAIN)
+    original = getattr(Path, method)
+
+    def refuse(self: Path) -> object:
+        if self.is_relative_to(path / "dog"):
+            raise PermissionError(13, "Permission denied")
+        return original(self)
+
+    (tmp_path / "raw").mkdir()
+    monkeypatch.setattr(Path, method, refuse)
+    with pytest.raises(TouchstoneError, match=r"dog.*cannot be read \(Permission denied\); change its permissions"):
+        folder.download(to=tmp_path / "raw", path=path, mirror="")
+
+
+def table(tmp_path: Path, text: str, *names: str) -> Path:
+    root = lay(tmp_path / "in", names or ("1.png", "deep/2.png", "3.png", "unlabelled/4.png"))
+    (root / "labels.csv").write_text(text, encoding="utf-8")
+    return root
+
+
+def test_a_table_of_labels_joins_several_an_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "file,label,split\n1.png,dog|cat,train\ndeep/2.png,,test\n3.png,cat,\n"
+    path = table(tmp_path, text, "1.png", "deep/2.png", "3.png", "unlabelled/4.png", "stray.png")
+    raw = folder.read(raw=download(tmp_path, path))
+    assert {(image.file, image.label, image.split) for image in raw.images} == {
+        ("1.png", "cat|dog", "train"),
+        ("deep/2.png", "", "test"),
+        ("3.png", "cat", ""),
+        ("unlabelled/4.png", "", "unlabelled"),
+    }
+    assert raw.multi_label
+    assert raw.classes == ["cat", "dog"]
+    assert "left out 1 images that labels.csv does not list: stray.png" in capsys.readouterr().out
+
+
+def test_a_table_of_single_labels_is_as_class_folders(tmp_path: Path) -> None:
+    path = table(tmp_path, "file,label\n1.png,a\ndeep/2.png,b\n3.png,a\n")
+    raw = folder.read(raw=download(tmp_path, path))
+    assert not raw.multi_label
+    assert [image.label for image in raw.images] == ["a", "a", "b", ""]
+
+
+def test_an_archive_and_a_wrapped_folder_of_a_table_give_the_same_bytes(tmp_path: Path) -> None:
+    path = table(tmp_path, "file,label\n1.png,a|b\ndeep/2.png,b\n3.png,\n")
+    shutil.copytree(path, tmp_path / "outer/top")
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", path)
+    raws = [download(tmp_path, each) for each in (path, tmp_path / "outer", Path(archive))]
+    for file in ("files.zip", "manifest.csv"):
+        assert len({(raw / file).read_bytes() for raw in raws}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name,label\n", "got the header 'name,label', expected file,label or file,label,split"),
+        ("", "got the header ''"),
+        ("file,label\n1.png\n", "line 2: got 1 cells, expected 2: file,label"),
+        ("file,label\n1.pgn,a\n", "line 2: no image '1.pgn' beside labels.csv; did you mean 1.png?"),
+        ("file,label\n1.png,a\n1.png,b\n", "line 3: 1.png is listed twice; join its classes by |"),
+        ("file,label\n1.png,a| b\n", "line 2: got the class name ' b', expected one without | and control characters"),
+        ("file,label\n1.png,a|a\n", "got the label 'a|a', expected each class once, joined by |"),
+        ("file,label\n1.png,a|\n", "line 2: got the class name ''"),
+        ('file,label\n1.png,"a\nb"\n', r"line 2: got the class name 'a\nb'"),
+        ("file,label\nunlabelled/4.png,a\n", "unlabelled/4.png lies in unlabelled and has the label 'a'"),
+        ("file,label,split\n1.png,a,dev\n", "line 2: got the split 'dev', expected train, val, test, unlabelled"),
+        ("file,label,split\n1.png,a,unlabelled\n", "an unlabelled image has the label 'a'"),
+        ("file,label\n1.png,\n", "no image has a label"),
+        ("file,label\n1.png,a\n3.png,a\n", "every image is a; nothing can be told apart"),
+        ('file,label\n"1.png,a\n', "not a CSV file in UTF-8"),
+    ],
+)
+def test_a_table_that_cannot_be_meant_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+    message = refused_path(tmp_path, table(tmp_path, text))
+    assert said in message
+    assert "\n" not in message
+
+
+def test_names_in_a_table_are_normalised_and_folders_of_splits_count(tmp_path: Path) -> None:
+    accent = unicodedata.normalize("NFD", "\u00e9")
+    path = table(
+        tmp_path, f"file,label\ntrain/{accent}.png,\u00e9|b\ntest/2.png,{accent}\n", "train/\u00e9.png", "test/2.png"
+    )
+    raw = folder.read(raw=download(tmp_path, path))
+    assert {(image.file, image.label, image.split) for image in raw.images} == {
+        ("train/\u00e9.png", "b|\u00e9", "train"),
+        ("test/2.png", "\u00e9", "test"),
+    }
+
+
+def test_a_table_beside_flat_images_is_found_in_an_archive_of_their_folder(tmp_path: Path) -> None:
+    table(tmp_path / "outer", "file,label\n1.png,a|b\n2.png,b\n", "1.png", "2.png")
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "outer")
+    for path in (tmp_path / "outer", Path(archive)):
+        assert [image.label for image in folder.read(raw=download(tmp_path, path)).images] == ["a|b", "b"]

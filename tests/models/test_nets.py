@@ -1,0 +1,167 @@
+"""Every model file: builds at its sizes, shapes, gradients, parameters as its header says, memory format, errors."""
+
+import importlib
+import re
+
+import pytest
+import safetensors.torch
+import torch
+from torchvision import models as torchvision_models
+
+from touchstone.errors import TouchstoneError
+from touchstone.models.nets import attends, build, check_net, check_settings, head_of, imagenet_weights, nets
+
+CASES = [(net, {}) for net in nets()] + [
+    ("resnet", {"depth": 34}),
+    ("resnet", {"depth": 50}),
+    ("resnet_cifar", {"depth": 34}),
+    ("mobilenet_v2", {"hidden": 512, "dropout": 0.3}),
+    ("resnet_graph_attention", {"at": "image", "patch": 4, "heads": 2}),
+    ("resnet_classic_attention", {"at": "layer2", "depth": 34}),
+]
+NAMES = [" ".join([net, *(f"{k}={v}" for k, v in options.items())]) for net, options in CASES]
+
+
+def made(net: str, options=None, *, size: int = 0, channels: int = 3, classes: int = 10) -> torch.nn.Module:
+    torch.manual_seed(0)
+    size = size or max(32, module_of(net).LEAST_PX)
+    return build(net, num_classes=classes, in_channels=channels, input_size=size, options=options or {})
+
+
+def module_of(net: str):
+    return importlib.import_module(f"touchstone.models.nets.{net}")
+
+
+@pytest.mark.parametrize(("net", "options"), CASES, ids=NAMES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shapes_and_gradients(net: str, options: dict, channels: int) -> None:
+    size = max(32, module_of(net).LEAST_PX)
+    module = made(net, options, channels=channels, classes=7)
+    if attends(net):
+        torch.nn.init.normal_(module.attention.restore.weight)  # at zero, nothing before it would have a gradient yet
+    out = module(torch.randn(4, channels, size, size))
+    assert out.shape == (4, 7)
+    torch.nn.functional.cross_entropy(out, torch.arange(4)).backward()
+    assert [name for name, p in module.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
+
+
+@pytest.mark.parametrize(("net", "options"), CASES, ids=NAMES)
+def test_memory_format_seed_and_file_change_nothing(net: str, options: dict, tmp_path) -> None:
+    module = made(net, options).eval()
+    size = max(32, module_of(net).LEAST_PX)
+    x = torch.randn(2, 3, size, size)
+    with torch.no_grad():
+        plain = module(x)
+        assert torch.equal(plain, module(x))
+        safetensors.torch.save_file(module.state_dict(), tmp_path / "w.safetensors")
+        other = made(net, options).eval()
+        assert torch.equal(plain, other(x)), "the same seed, the same weights"
+        with torch.no_grad():
+            for parameter in other.parameters():
+                parameter.zero_()
+        other.load_state_dict(safetensors.torch.load_file(tmp_path / "w.safetensors"))
+        assert torch.equal(plain, other(x))
+        last = module.to(memory_format=torch.channels_last)(x.to(memory_format=torch.channels_last))
+    scale = plain.abs().max()
+    assert torch.allclose(plain / scale, last / scale, atol=1e-5)
+
+
+@pytest.mark.parametrize(("net", "options"), CASES, ids=NAMES)
+def test_the_head_is_the_last_module_and_takes_features(net: str, options: dict) -> None:
+    module, found = made(net, options).eval(), []
+    size = max(32, module_of(net).LEAST_PX)
+    head = module.get_submodule(head_of(net))
+    head.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
+    with torch.no_grad():
+        out = module(torch.randn(2, 3, size, size))
+        features = found[0]
+        assert features.ndim == 2
+        assert torch.equal(head(features), out)
+
+
+@pytest.mark.parametrize("net", nets())
+def test_the_header_states_the_true_parameter_count(net: str) -> None:
+    text = module_of(net).__doc__ or ""
+    stated = re.search(r"Parameters: ([\d,]+) at (\d+) px, (\d+) channels, (\d+) classes", text)
+    assert stated, "the header must say: Parameters: N at S px, 3 channels, K classes"
+    module = made(net, size=int(stated[2]), channels=int(stated[3]), classes=int(stated[4]))
+    assert sum(p.numel() for p in module.parameters()) == int(stated[1].replace(",", ""))
+    assert f"Input: at least {module_of(net).LEAST_PX} px" in text
+
+
+def test_c3_has_the_published_size() -> None:
+    assert sum(p.numel() for p in made("c3", size=256, classes=8).parameters()) == 10_832
+
+
+@pytest.mark.parametrize(
+    ("net", "size", "features"), [("simple", 32, 128), ("medium", 64, 8192), ("complex", 150, 512), ("net", 32, 4096)]
+)
+def test_the_features_that_the_studies_state(net: str, size: int, features: int) -> None:
+    head = made(net, size=size).get_submodule(head_of(net))
+    first = next(layer for layer in head.modules() if isinstance(layer, torch.nn.Linear))
+    assert first.in_features == features
+
+
+@pytest.mark.parametrize(("net", "options"), [(n, o) for n, o in CASES if hasattr(module_of(n), "imagenet")])
+def test_weights_load_strictly_under_torchvisions_names(net: str, options: dict) -> None:
+    """The state dict of torchvision's own net, 1,000 classes, in ours with its stock head."""
+    body = {k: v for k, v in options.items() if k not in ("hidden", "dropout")}
+    weights = torchvision_models.get_weight(imagenet_weights(net, body))
+    with torch.device("meta"):
+        theirs = getattr(torchvision_models, type(weights).__name__.removesuffix("_Weights").lower())()
+        assert sum(p.numel() for p in theirs.parameters()) == weights.meta["num_params"]
+        ours = build(net, num_classes=1000, in_channels=3, input_size=64, options=body)
+    shapes = {name: value.shape for name, value in theirs.state_dict().items()}
+    assert {name: value.shape for name, value in ours.state_dict().items()} == shapes
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    for entry in ("mean", "std"):
+        assert getattr(weights.transforms(), entry) == [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]][entry == "std"]
+
+
+def test_the_cifar_stem_keeps_the_resolution() -> None:
+    module, found = made("resnet_cifar").eval(), []
+    module.layer1.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].shape))
+    module(torch.randn(1, 3, 32, 32))
+    assert found == [(1, 64, 32, 32)]
+
+
+@pytest.mark.parametrize("net", nets())
+def test_the_least_size_works_and_a_smaller_one_says_what_is_needed(net: str) -> None:
+    least = module_of(net).LEAST_PX
+    for size in (least, least + 1, least + 7):
+        assert made(net, size=size).eval()(torch.zeros(1, 3, size, size)).shape == (1, 10)
+    with pytest.raises(TouchstoneError, match=f"{net}: got input_size {least - 1} px, at least {least} px"):
+        made(net, size=least - 1)
+
+
+@pytest.mark.parametrize("net", nets())
+def test_what_a_file_says_is_checked_without_building(net: str) -> None:
+    least = module_of(net).LEAST_PX
+    check_settings("models.mine", net, input_size=least, options={})
+    with pytest.raises(TouchstoneError, match=f"{net}: got input_size {least - 1} px"):
+        check_settings("models.mine", net, input_size=least - 1, options={})
+    with pytest.raises(TouchstoneError, match=f"{net}: unknown option 'widht'"):
+        check_settings("models.mine", net, input_size=least, options={"widht": 3})
+
+
+def test_a_net_without_a_named_head_is_an_error(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text("LEAST_PX = 3\ndef build(*, num_classes): ...\n")
+    monkeypatch.setattr("touchstone.models.nets.FOLDER", tmp_path)
+    with pytest.raises(TouchstoneError, match=r"mine: no HEAD in src/touchstone/models/nets/mine\.py"):
+        check_settings("models.mine", "mine", input_size=32, options={})
+
+
+def test_unknown_nets_and_options_name_the_nearest() -> None:
+    with pytest.raises(
+        TouchstoneError, match=r"models\.mine: no src/touchstone/models/nets/lenett\.py.*did you mean lenet\?"
+    ):
+        check_net("models.mine", "lenett")
+    with pytest.raises(TouchstoneError, match="lenet: unknown option 'width'"):
+        build("lenet", num_classes=2, in_channels=1, input_size=32, options={"width": 3})
+    with pytest.raises(TouchstoneError, match="resnet: option depth: got 19, expected one of 18, 34, 50"):
+        made("resnet", {"depth": 19})
+    for options in ({"dropout": 2.0}, {"hidden": -1}, {"hidden": "x"}, {"hidden": 0.5}):
+        with pytest.raises(TouchstoneError, match=r"mobilenet_v2: options .*; mend models\.<name>\.options"):
+            made("mobilenet_v2", options)
+    with pytest.raises(TouchstoneError, match="lenet: torchvision has no ImageNet weights"):
+        imagenet_weights("lenet", {})

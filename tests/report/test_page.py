@@ -1,0 +1,126 @@
+"""The report in a real browser: nothing asked of any server, nothing wider than the window, keyboard, axe-core."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kit.report import workspace
+from touchstone.config import params
+from touchstone.report import html, runtime, write
+from touchstone.report.gather import gather
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
+)
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine: apt-get install chromium")
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+WIDTHS = {"phone": (390, 844), "desktop": (1280, 900)}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright: make setup")
+    with api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory) -> Path:
+    root = workspace(tmp_path_factory.mktemp("page"))
+    file = root / "metrics/report.html"
+    write(file, html.render(gather(root, params.load(root / "params.yaml"))))
+    write(root / "metrics/runtime.html", runtime.render(root / "metrics/runtime"))
+    return file
+
+
+def opened(browser, file: Path, *, width: str = "desktop", scheme: str = "light"):
+    """The page, and what it complains of or asks for."""
+    wide, high = WIDTHS[width]
+    page = browser.new_page(viewport={"width": wide, "height": high}, color_scheme=scheme)
+    heard: list[str] = []
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.on("request", lambda asked: heard.append(asked.url) if not asked.url.startswith(("file:", "data:")) else None)
+    page.on("requestfailed", lambda asked: heard.append(f"failed: {asked.url[:80]}"))
+    page.goto(file.as_uri())
+    return page, heard
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_fits_asks_nothing_and_shows_every_picture(browser, page_file: Path, width: str) -> None:
+    page, heard = opened(browser, page_file, width=width)
+    assert heard == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width][0]
+    count = page.evaluate(
+        """async () => {
+            const pictures = [...document.querySelectorAll('svg image')].map(e => e.getAttribute('href'));
+            await Promise.all(pictures.map(src => { const i = new Image(); i.src = src; return i.decode(); }));
+            return pictures.length;
+        }"""
+    )
+    assert count > 4
+    missing = page.evaluate(
+        "[...document.querySelectorAll('use')].filter(e => !document.querySelector(e.getAttribute('href'))).length"
+    )
+    assert missing == 0
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_axe_finds_no_fault_that_is_more_than_minor(browser, page_file: Path, width: str, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python: make setup")
+    for file in (page_file, page_file.with_name("runtime.html")):
+        page, _ = opened(browser, file, width=width, scheme=scheme)
+        page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        found = axe.Axe().run(page).response
+        assert found["passes"]
+        faults = [
+            f"{v['id']} ({v['impact']}): {v['help']}: {v['nodes'][0]['html'][:200]}"
+            for v in found["violations"]
+            if v["impact"] != "minor"
+        ]
+        assert not faults, "\n".join(faults)
+        page.close()
+
+
+def test_a_picture_enlarges_and_closes_by_keyboard_alone(browser, page_file: Path) -> None:
+    page, _ = opened(browser, page_file)
+    button = page.locator("#worst .enlarge").first
+    button.focus()
+    page.keyboard.press("Enter")
+    large = page.locator(":popover-open")
+    assert large.count() == 1
+    assert "predicted" in large.inner_text()
+    assert large.locator("svg").count() == 2, "the test image and the training image nearest to it"
+    page.keyboard.press("Escape")
+    assert page.locator(":popover-open").count() == 0
+    page.close()
+
+
+def test_on_a_phone_pictures_grow(browser, page_file: Path) -> None:
+    page, _ = opened(browser, page_file, width="phone")
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    for section in ("audit", "attributions", "worst"):
+        button = page.locator(f"#{section} .enlarge").first
+        before = button.locator("svg").bounding_box()["width"]
+        button.click()
+        after = page.locator(":popover-open svg").first.bounding_box()["width"]
+        assert after > before, section
+        page.keyboard.press("Escape")
+    page.close()
+
+
+def test_a_figures_data_is_downloaded_from_the_page_itself(browser, page_file: Path) -> None:
+    page, heard = opened(browser, page_file)
+    with page.expect_download() as found:
+        page.locator("#curves a.csv").first.click()
+    text = Path(found.value.path()).read_text()
+    assert text.splitlines()[0] == "line,step,training loss"
+    assert found.value.suggested_filename == "lenet training loss, log scale.csv"
+    assert heard == []
+    page.close()

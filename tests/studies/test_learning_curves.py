@@ -1,0 +1,95 @@
+"""Learning curves of a sweep: which lines there are, and how many real images an arm is worth."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from touchstone.errors import TouchstoneError
+from touchstone.studies.learning_curves import drawn, lines, save, worth
+from touchstone.studies.quotes import quoted
+
+REAL = {50: 0.7, 100: 0.8, 200: 0.9}
+
+
+def table() -> pd.DataFrame:
+    """`real` is the same for both ratios; `made` gains .05 or .15, and at 200 images is beyond the curve."""
+    rows = []
+    for ratio, gain in ((0.5, 0.05), (1.0, 0.15)):
+        for size, accuracy in REAL.items():
+            base = {"experiment": f"n-{ratio}-{size}", "arms.made.ratio": ratio, "data.train_size": size}
+            ends = {"accuracy_low": accuracy - 0.02, "accuracy_high": accuracy + 0.02}
+            empty = dict.fromkeys(("gain", "gain_low", "gain_high", "verdict", "diverged"), "")
+            rows.append({**base, "run": "lenet-real", "accuracy": accuracy, "accuracy_sd": 0.01, **ends, **empty})
+            told = {"gain": gain, "gain_low": gain - 0.1, "gain_high": gain + 0.02, "verdict": "helps", "diverged": ""}
+            ends = {key: value + gain for key, value in ends.items()}
+            rows.append({**base, "run": "lenet-made", "accuracy": accuracy + gain, "accuracy_sd": 0.01, **ends, **told})
+    columns = [key for key in rows[0] if key != "run"]
+    return pd.DataFrame(rows)[[*columns[:3], "run", *columns[3:]]]
+
+
+def test_a_run_that_is_the_same_for_all_values_is_one_line() -> None:
+    found = lines(table())
+    assert list(found) == ["lenet-real", "lenet-made, ratio 0.5", "lenet-made, ratio 1.0"]
+    assert [line["data.train_size"].tolist() for line in found.values()] == [[50, 100, 200]] * 3
+
+
+def test_worth_reads_the_baselines_curve_on_a_logarithmic_axis() -> None:
+    found = worth(table()).set_index(["line", "images"])
+    half = found.loc["lenet-made, ratio 0.5"]
+    assert half.loc[50, "equal"] == pytest.approx(50 * math.sqrt(2)), ".75 is half way from 50 to 100"
+    assert half.loc[50, "low"] == 0, ".65 is below the curve"
+    assert half.loc[100, "low"] == pytest.approx(50 * math.sqrt(2))
+    assert half.loc[200, "equal"] == math.inf
+    assert found.loc[("lenet-made, ratio 1.0", 50), "equal"] == pytest.approx(100 * math.sqrt(2))
+
+
+def test_a_baseline_that_falls_again_counts_by_its_best_so_far() -> None:
+    changed = table()
+    changed.loc[(changed["run"] == "lenet-real") & (changed["data.train_size"] == 100), "accuracy"] = 0.6
+    found = worth(changed).set_index(["line", "images"])
+    assert found.loc[("lenet-made, ratio 0.5", 50), "equal"] == pytest.approx(100 * 2**0.25), (
+        "a quarter from 100 to 200"
+    )
+
+
+def test_other_sweeps_have_no_learning_curve() -> None:
+    with pytest.raises(TouchstoneError, match=r"wants a sweep over data\.train_size"):
+        lines(table().drop(columns="data.train_size"))
+
+
+def test_the_figure_has_a_line_with_its_band_for_each_and_stable_bytes(tmp_path: Path) -> None:
+    axes = drawn(table()).axes[0]
+    assert [line.get_label() for line in axes.lines] == list(lines(table()))
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [70, 80, 90])
+    assert len(axes.collections) == 3
+    gains = drawn(table()).axes[1]
+    assert len(gains.containers) == 2, "an arm each, with the bars of its gains"
+    assert axes.get_xscale() == "log"
+    for name in ("a.png", "b.png"):
+        save(table(), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_docs_quote_what_an_arm_is_worth(tmp_path: Path) -> None:
+    table().to_csv(tmp_path / "experiments.csv", index=False)
+    text = quoted("<!-- worth from experiments.csv -->\n<!-- end -->\n", tmp_path)
+    assert "| lenet-made, ratio 0.5 | 50 | +5.00 | 71 | fewer than 50 to 81 |" in text
+    assert "| lenet-made, ratio 0.5 | 200 | +5.00 | more than 200 | 141 to more than 200 |" in text
+
+
+def test_a_run_that_diverged_has_no_gain_and_the_rest_is_drawn(tmp_path: Path) -> None:
+    found = table()
+    row = found.index[found["run"] == "lenet-made"][1]
+    found.loc[row, ["gain", "gain_low", "gain_high"]] = ""
+    found.loc[row, "verdict"] = "diverged"
+    save(found, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").stat().st_size > 10_000
+    assert len(worth(found)) == len(worth(table())) - 1
+
+
+def test_all_images_are_no_number_of_images() -> None:
+    with pytest.raises(TouchstoneError, match=r"data.train_size 0 is all there are; name how many"):
+        lines(table().replace({"data.train_size": {200: 0}}))

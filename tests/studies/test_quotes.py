@@ -1,0 +1,110 @@
+"""README and docs say what the kept reports say, and name what exists."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kit.project import ROOT
+from touchstone.config import params
+from touchstone.errors import TouchstoneError
+from touchstone.studies.quotes import QUOTE, published, quoted, resplit, swept, update
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_a_quotation_is_filled_and_filled_again(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    report = tmp_path / "recipes/x/report.md"
+    report.parent.mkdir(parents=True)
+    page = tmp_path / "README.md"
+    page.write_text("a\n<!-- results from recipes/x/report.md -->\nold\n<!-- end -->\nb\n")
+    assert update(tmp_path) == []
+    for rows in ("| 1 |\n", "| 2 |\n| 3 |\n"):
+        report.write_text(
+            f"x\n<!-- results:start -->\n{rows}<!-- results:end -->\n<!-- audit:start -->\nn\n<!-- audit:end -->\n"
+        )
+        assert update(tmp_path) == [page]
+        assert page.read_text() == f"a\n<!-- results from recipes/x/report.md -->\n{rows}<!-- end -->\nb\n"
+    assert update(tmp_path) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_quotation_is_that_of_its_report(page: Path) -> None:
+    text = page.read_text()
+    assert quoted(text, ROOT) == text, "run `make study NAME=...`, which updates it"
+    for _, _, source, _ in QUOTE.findall(text):
+        assert (ROOT / source).is_file()
+
+
+def test_the_readme_opens_with_the_default_and_its_table() -> None:
+    quotes = QUOTE.findall((ROOT / "README.md").read_text())
+    assert [(kind, source) for _, kind, source, _ in quotes] == [("results", "recipes/digits/report.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_and_make_targets_exist(page: Path) -> None:
+    text = page.read_text()
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (page.parent / link).exists(), link
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = re.findall(r"`make ([a-z -]+)", text) + re.findall(r"^make ([a-z -]+?)(?: [A-Z]|  |$)", text, re.M)
+    assert {word for words in named for word in words.split()} <= targets
+
+
+def test_published_figures_stand_beside_the_kept_metrics(tmp_path: Path) -> None:
+    source = tmp_path / "published.csv"
+    source.write_text("run,validation,test,note\na,60.5,,x\nb,,55.46,\nc,,10,too high\n")
+    assert published(source) == "", "nothing was measured yet"
+    metrics = {"a": {"accuracy": 0.61234, "val_accuracy": 0.6}, "b": {"accuracy": 0.5}}
+    metrics["c"] = {"accuracy": 0.1, "diverged": "1 of 1 seed"}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    assert published(source).splitlines()[2:] == [
+        "| a | 60.5 | – | 60.00 | 61.23 | x |",
+        "| b | – | 55.46 | – | 50.00 |  |",
+        "| c | – | 10 | – | 10.00 | too high, diverged: 1 of 1 seed |",
+    ]
+
+
+@pytest.mark.parametrize("source", sorted(ROOT.glob("recipes/*/published.csv")), ids=lambda path: path.parent.name)
+def test_published_runs_are_those_of_the_recipe_each_once(source: Path) -> None:
+    runs = pd.read_csv(source)["run"].tolist()
+    assert len(runs) == len(set(runs))
+    assert set(runs) <= set(params.load(source.parent / "params.yaml").runs)
+
+
+def test_a_published_run_that_was_not_kept_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "published.csv"
+    (tmp_path / "metrics.json").write_text('{"a": {"accuracy": 0.5}}')
+    for runs in ("a\nb", "a\na"):
+        rows = "\n".join(f"{run},1,2," for run in runs.splitlines())
+        source.write_text(f"run,validation,test,note\n{rows}\n")
+        with pytest.raises(TouchstoneError, match="expected each run once"):
+            published(source)
+
+
+def test_a_sweep_is_a_row_for_its_values_and_a_column_a_run(tmp_path: Path) -> None:
+    source = tmp_path / "experiments.csv"
+    source.write_text(
+        "experiment,train.batch_size,run,accuracy,accuracy_sd,verdict,diverged\n"
+        "n1,16,a,0.5,0.0,,\nn1,16,b,0.25,0.01,helps,\nn2,128,a,0.75,0.0,,1 of 1 seed\nn2,128,b,1.0,0.0,,\n"
+    )
+    assert swept(source).splitlines() == [
+        "| batch_size | a | b |",
+        "| ---: | ---: | ---: |",
+        "| 16 | 50.00 | 25.00 ± 1.00 |",
+        "| 128 | 75.00, diverged | 100.00 |",
+    ]
+
+
+def test_resplits_are_summed_up_over_the_splits(tmp_path: Path) -> None:
+    (tmp_path / "experiments.csv").write_text(
+        "experiment,data.split_seed,run,accuracy,accuracy_sd,gain,gain_low,gain_high,verdict,diverged\n"
+        "n1,0,a-real,0.9,0.01,,,,,\nn1,0,a-more,0.92,0.01,0.02,0.01,0.03,helps,\n"
+        "n2,1,a-real,0.9,0.01,,,,,\nn2,1,a-more,0.91,0.01,0.01,-0.01,0.03,inconclusive,\n"
+    )
+    table = resplit(tmp_path / "experiments.csv").splitlines()
+    assert len(table) == 3
+    assert table[2] == "| a-more | 2 | 1.50 | 0.71 | 1.00 | 2.00 | 1.50 | 1 helps, 1 inconclusive |"

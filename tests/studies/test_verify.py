@@ -1,0 +1,98 @@
+"""Outputs against dvc.lock, by a real DVC: what it does not notice itself is named."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kit.project import run
+from touchstone.errors import TouchstoneError
+from touchstone.studies.verify import ADDED, DAMAGED, MISSING, Fault, verify
+
+STAGES = """
+stages:
+  make:
+    cmd: mkdir -p out/deep && echo 1 > out/deep/a.txt && echo 2 > out/deep-b.txt && echo 3 > "out/é.txt" && echo 4 > one
+    outs:
+    - out
+    - one
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("verify")
+    run("git", "init", "-q", cwd=root)
+    run("dvc", "init", "-q", cwd=root)
+    run("dvc", "config", "cache.type", "copy", cwd=root)
+    (root / "dvc.yaml").write_text(STAGES)
+    run("dvc", "repro", cwd=root)
+    return root
+
+
+@pytest.fixture
+def space(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "space"))
+
+
+def cache(space: Path) -> Path:
+    return space / ".dvc/cache"
+
+
+def flip(file: Path) -> None:
+    """Another byte of the same size and time: DVC's own status does not see it."""
+    before = file.stat()
+    file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_what_is_whole_is_counted(space: Path) -> None:
+    found = verify(space, cache(space))
+    assert (found.num_outs, found.num_files, found.num_bytes, found.faults) == (2, 4, 8, ())
+    assert "2 outs, 4 files, 0.0 MB: all as dvc.lock says" in run("touchstone", "verify", cwd=space).stdout
+
+
+def test_damaged_missing_and_added_files_are_named(space: Path) -> None:
+    flip(space / "out/deep/a.txt")
+    (space / "out/é.txt").unlink()
+    (space / "out/new.txt").write_text("x")
+    flip(space / "one")
+    assert set(verify(space, cache(space)).faults) == {
+        Fault(space / "out/deep/a.txt", "make", DAMAGED),
+        Fault(space / "out/é.txt", "make", MISSING),
+        Fault(space / "out/new.txt", "make", ADDED),
+        Fault(space / "one", "make", DAMAGED),
+    }
+    done = run("touchstone", "verify", cwd=space, check=False)
+    assert done.returncode == 1
+    assert "damaged: out/deep/a.txt (of make)" in done.stdout
+    assert done.stderr.startswith("error: 4 faults in 2 outs, 4 files")
+
+
+def test_without_the_cache_a_folder_is_named_as_a_whole(space: Path) -> None:
+    shutil.rmtree(cache(space))
+    assert not verify(space, cache(space)).faults
+    flip(space / "out/deep/a.txt")
+    shutil.rmtree(space / "one", ignore_errors=True)
+    (space / "one").unlink()
+    expected = {Fault(space / "out", "make", DAMAGED), Fault(space / "one", "make", MISSING)}
+    assert set(verify(space, cache(space)).faults) == expected
+    shutil.rmtree(space / "out")
+    assert Fault(space / "out", "make", MISSING) in verify(space, cache(space)).faults
+
+
+def test_a_list_of_the_cache_that_is_damaged_itself_is_not_believed(space: Path) -> None:
+    for listed in cache(space).rglob("*.dir"):
+        listed.chmod(0o644)
+        listed.write_text(listed.read_text().replace("deep-b", "deep-c"))
+    flip(space / "out/deep/a.txt")
+    assert verify(space, cache(space)).faults == (Fault(space / "out", "make", DAMAGED),)
+
+
+@pytest.mark.parametrize("text", [None, "stages: [", "stages: {make: {outs: [{path: one}]}}", "- 1"])
+def test_a_lock_that_is_none_is_one_line(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "dvc.lock").write_text(text)
+    with pytest.raises(TouchstoneError, match=r"dvc\.lock: not readable"):
+        verify(tmp_path, tmp_path)
