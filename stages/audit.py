@@ -1,4 +1,4 @@
-"""data/pools x real images -> metrics/audit.json, data/audit/<set>.{png,csv}: what each addition set is worth."""
+"""data/augmented x real images -> metrics/audit.json, data/audit/<set>.{png,csv}: the audit of each added set."""
 
 import json
 from pathlib import Path
@@ -6,38 +6,46 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from touchstone.audit.features import Eye
+from touchstone.audit.features import FeatureExtractor
 from touchstone.audit.nearest import nearest
-from touchstone.audit.sets import audit, real, rounded
-from touchstone.config import params
+from touchstone.audit.sets import audit, real_images, rounded
+from touchstone.config.machine import load_machine
+from touchstone.config.settings import load_settings
 from touchstone.data.imageset import load, replaced
-from touchstone.models.predict import device
-from touchstone.models.runs import load_card, load_nets
+from touchstone.models.device import device
+from touchstone.models.runs import load_nets, load_run_metadata
 from touchstone.stage import run
 
+SETTINGS = ("audit", "generators", "transforms")
 DATA = Path("data")
 
 
 def main() -> None:
-    every = params.load()
-    torch.set_num_threads(every.train.num_threads)
-    card = load_card(DATA / "encoder")
-    encoder = load_nets(DATA / "encoder", card, device=device(every.machine.accelerator))[0]
-    eye = Eye(encoder, view=card.view, meta={"classes": card.classes, "multi_label": card.multi_label})
-    train, test = eye.focus(load(DATA / "prepared/train")), eye.see(load(DATA / "prepared/test"))
-    known = real(train, test, settings=every.audit)
-    hashes = {"encoder": {"sha256": card.weights[str(every.audit.seed)], "test_accuracy": rounded(test.agreement)}}
+    settings = load_settings("audit")
+    torch.set_num_threads(settings.audit.encoder.num_threads)
+    metadata = load_run_metadata(DATA / "encoder")
+    encoder = load_nets(DATA / "encoder", metadata, device=device(load_machine().accelerator))[0]
+    meta = {"classes": metadata.classes, "multi_label": metadata.multi_label}
+    extractor = FeatureExtractor(encoder, view=metadata.view, meta=meta)
+    train = extractor.calibrate(load(DATA / "prepared/train"))
+    test = extractor.extract(load(DATA / "prepared/test"))
+    real = real_images(train, test, settings=settings.audit)
+    sha256 = metadata.weights[str(settings.audit.seed)]
     figures = {}
     with replaced(DATA / "audit") as folder:
         nearest(test, train).to_csv(folder / "test-nearest.csv", index=False)
-        for name in tqdm(every.additions, desc="audit", unit="set", disable=None):
-            found = audit(eye.see(load(DATA / "pools" / name)), known, settings=every.audit)
-            figures[name] = found.figures
-            found.gallery.save(folder / f"{name}.png")
-            found.pairs.to_csv(folder / f"{name}.csv", index=False)
-            print(f"{name}: {found.figures['verdict']}. {found.figures['reasons']}")
+        for name in tqdm(settings.added_sets, desc="audit", unit="set", disable=None):
+            result = audit(extractor.extract(load(DATA / "augmented" / name)), real, settings=settings.audit)
+            figures[name] = result.figures
+            result.gallery.save(folder / f"{name}.png")
+            result.pairs.to_csv(folder / f"{name}.csv", index=False)
+            print(f"{name}: {result.figures['verdict']}. {result.figures['reasons']}")
     Path("metrics").mkdir(exist_ok=True)
-    text = json.dumps({"sets": figures} | hashes, indent=2, sort_keys=True)
+    text = json.dumps(
+        {"sets": figures, "encoder": {"sha256": sha256, "test_accuracy": rounded(test.agreement)}},
+        indent=2,
+        sort_keys=True,
+    )
     Path("metrics/audit.json").write_text(text + "\n")
 
 

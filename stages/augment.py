@@ -1,23 +1,27 @@
-"""data/pools + arms -> data/arms/<arm>.json: what each arm is made of; no pixel is copied."""
+"""data/augmented + arms -> data/arms/<arm>.json: what each arm is made of; no pixel is copied."""
 
 import json
 from pathlib import Path
 
-from touchstone.config import params
+from touchstone.config.resolved import load as load_settings
+from touchstone.config.resolved import read
+from touchstone.config.schema.data import Arm
 from touchstone.data.imageset import load, replaced
 from touchstone.data.training_set import assemble, manifest
 from touchstone.stage import run
 
-POOLS = Path("data/pools")
+SETTINGS = ("arms",)
+AUGMENTED = Path("data/augmented")
 
 
 def main() -> None:
     train = load(Path("data/prepared/train"))
     with replaced(Path("data/arms")) as folder:
-        for name, arm in params.load().arms.items():
+        for name in read("augment")["arms"]:
+            arm = load_settings(Arm, "augment", "arms", name)
             file = folder / f"{name}.json"
-            file.write_text(json.dumps(manifest(arm, pools=POOLS), indent=2) + "\n")
-            images = assemble(file, train=train, pools=POOLS)  # an arm that cannot be put together fails here
+            file.write_text(json.dumps(manifest(arm, augmented=AUGMENTED), indent=2) + "\n")
+            images = assemble(file, train=train, augmented=AUGMENTED)  # an arm that cannot be put together fails here
             print(f"{name}: {len(images)} training images")
 
 

@@ -2,18 +2,20 @@
 
 from pathlib import Path
 
-from touchstone.config import params
+from touchstone.config.resolved import load, read
+from touchstone.config.schema.data import Source
 from touchstone.data.imageset import replaced
 from touchstone.data.sources import load_source
 from touchstone.stage import run
 
-OLD = Path("data/raw")
+SETTINGS = ("data.source", "source")
+RAW = Path("data/raw")
 
 
 def main() -> None:
-    data = params.load().data
-    with replaced(OLD) as folder:
-        load_source(data.source).download(to=folder, path=Path(data.path), mirror=data.mirror, old=OLD)
+    name, source = read("download")["data"]["source"], load(Source, "download", "source")
+    with replaced(RAW) as folder:
+        load_source(name).download(to=folder, path=Path(source.path), mirror=source.mirror, old=RAW)
 
 
 if __name__ == "__main__":

@@ -2,40 +2,42 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
-from touchstone.config import params
-from touchstone.config.model import Model
-from touchstone.config.sections import Arm
-from touchstone.data.imageset import ImageSet, content_hash, load, replaced
+from touchstone.config.machine import load_machine
+from touchstone.config.resolved import ENCODER
+from touchstone.config.resolved import load as load_settings
+from touchstone.config.schema.data import Arm
+from touchstone.config.schema.model import Model
+from touchstone.data.imageset import ImageSet, load, replaced
 from touchstone.data.training_set import combine
+from touchstone.models.initial_weights import load_initial_weights
 from touchstone.stage import run
-from touchstone.training.run import deliver, done, train
-from touchstone.training.store import fingerprint
-from touchstone.training.task import task
+from touchstone.training.resume import fingerprint, inputs, mark_complete
+from touchstone.training.run import deliver, request_of, train
+from touchstone.training.setup import set_up
 
 DATA = Path("data")
+STORE = Path(".touchstone/encoder")
 
 
 def main() -> None:
-    machine = params.load().machine
-    note = (DATA / "nets/audit-encoder.json").read_text()  # of params.yaml what counts here, and the net's hash
-    fields = {key: value for key, value in json.loads(note).items() if key != "sha256"}
-    settings = Model.model_validate_json(json.dumps(fields))
+    machine = load_machine()
     meta = json.loads((DATA / "prepared/meta.json").read_text())
     real = load(DATA / "prepared/train")
-    images = combine(Arm(), train=real, additions=[], name="encoder")
-    nobody = ImageSet(real.images[:0], real.table[:0])  # no selection: its last weights
-    job = task("encoder", settings=settings, data=images, val=nobody, meta=meta, machine=machine)
-    known = [note, (DATA / "prepared/meta.json").read_text(), content_hash(DATA / "prepared/train")]
-    kept: Any = {
-        "store": Path(".touchstone/encoder"),
-        "fingerprint": fingerprint(__file__, *known, accelerator=machine.accelerator),
-    }
-    trained = train(job, **kept)
+    training_run = set_up(
+        "encoder",
+        settings=load_settings(Model, f"models/{ENCODER}"),
+        data=combine(Arm(), train=real, name="encoder"),
+        val=ImageSet(real.images[:0], real.table[:0]),  # no selection: its last weights count
+        meta=meta,
+        machine=machine,
+        initial=load_initial_weights(DATA / f"pretrained/{ENCODER}.json"),
+    )
+    mark = fingerprint(inputs("encoder"), accelerator=machine.accelerator)
+    trained = train(training_run, store=STORE, fingerprint=mark)
     with replaced(DATA / "encoder") as folder:
-        deliver(folder, job, trained, meta=meta)
-    done(job, **kept)
+        deliver(folder, training_run, trained, meta=meta)
+    mark_complete(STORE, mark, request=request_of(training_run))
 
 
 if __name__ == "__main__":

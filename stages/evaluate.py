@@ -3,27 +3,28 @@
 import json
 from pathlib import Path
 
-from touchstone.config import params
+from touchstone.config.settings import load_settings
 from touchstone.data.imageset import read_table, replaced
 from touchstone.data.labels import encode
 from touchstone.evaluation.evaluate import evaluate, plots
 from touchstone.evaluation.measures import measure
 from touchstone.evaluation.probs import load_all, load_diverged, load_every_weights
-from touchstone.evaluation.results import entries
+from touchstone.evaluation.results import results
 from touchstone.stage import run
 
+SETTINGS = ("arms", "compare", "ensembles", "finetunes", "models", "seed", "transforms")
 DATA, PREPARED = Path("data"), Path("data/prepared")
 
 
 def main() -> None:
-    settings = params.load()
+    settings = load_settings("evaluate")
     meta = json.loads((PREPARED / "meta.json").read_text())
     labels = {split: encode(read_table(PREPARED / split), meta) for split in ("val", "test")}
     val, test = (load_all(DATA, settings, split) for split in ("val", "test"))
     diverged = load_diverged(DATA / "probs", settings.runs)
     judge = measure(labels["test"], settings.compare, seed=settings.seed)
-    found = load_every_weights(DATA / "ensembles", settings)
-    every = entries(settings, test, val, labels["val"], diverged, measure=judge, weights=found)
+    weights = load_every_weights(DATA / "ensembles", settings)
+    every = results(settings, test, val, labels["val"], diverged, measure=judge, weights=weights)
     with replaced(DATA / "plots") as folder:
         for kind in ("confusion", "classes", "precision_recall", "reliability"):
             (folder / kind).mkdir()

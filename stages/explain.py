@@ -1,4 +1,4 @@
-"""data/runs x test images -> data/explained: where the attention of nets lies, and which pixels speak for a class."""
+"""data/runs x test images -> data/explained: attention maps, and attributions of predictions to pixels."""
 
 import json
 from pathlib import Path
@@ -6,52 +6,54 @@ from typing import Any
 
 import torch
 
-from touchstone.config import params
+from touchstone.config.machine import load_machine
+from touchstone.config.settings import Settings, load_settings
 from touchstone.data.imageset import load, read_files, replaced
 from touchstone.data.labels import encode
 from touchstone.data.sheets import spread
 from touchstone.evaluation.probs import load_probs
 from touchstone.explain.attention_maps import picture
 from touchstone.explain.run import explain
+from touchstone.models.device import device
 from touchstone.models.nets import attends
-from touchstone.models.predict import device
-from touchstone.models.runs import load_card, load_first, load_nets
+from touchstone.models.runs import load_first, load_nets, load_run_metadata
 from touchstone.stage import run
 
+SETTINGS = ("arms", "explain", "finetunes", "models", "seed")
 DATA, PREPARED = Path("data"), Path("data/prepared")
 
 
 def main() -> None:
-    settings = params.load()
-    torch.set_num_threads(settings.train.num_threads)
-    models = [m for m in settings.trained if attends(settings.model(m).net)] if settings.explain.images else []
+    settings = load_settings("explain")
+    models = [m for m in settings.trained if attends(settings.trained[m].net)] if settings.explain.images else []
     with replaced(DATA / "explained") as folder:
-        found = {name: attention(name, folder, settings) for model in models for name in settings.runs_of(model)}
-        (folder / "attention.json").write_text(json.dumps(found, indent=2) + "\n")
+        figures = {name: attention(name, folder, settings) for model in models for name in settings.runs_of(model)}
+        (folder / "attention.json").write_text(json.dumps(figures, indent=2) + "\n")
         for name in settings.explain.runs if settings.explain.images or settings.explain.files else ():
             attributions(name, folder / "attributions" / name, settings)
 
 
-def attention(name: str, folder: Path, settings: params.Params) -> dict[str, float]:
-    """Draw where attention lies on some test images."""
-    test = load(PREPARED / "test")
-    rows = spread(test.table["label"].tolist(), settings.explain.images)
-    first = load_first(DATA / "runs" / name, device=device(settings.machine.accelerator))
+def attention(name: str, folder: Path, settings: Settings) -> dict[str, float]:
+    """Draw the attention of a run over some test images."""
+    torch.set_num_threads(settings.trained[name.rsplit("-", 1)[0]].num_threads)
+    rows = spread((test := load(PREPARED / "test")).table["label"].tolist(), settings.explain.images)
+    first = load_first(DATA / "runs" / name, device=device(load_machine().accelerator))
     drawing, table, figures = picture(*first, test.take(rows))
     drawing.save(folder / f"{name}.png")
     table.to_csv(folder / f"{name}.csv", index=False)
     return figures
 
 
-def attributions(name: str, folder: Path, settings: params.Params) -> None:
-    """Trace answers back to pixels, on the images that are chosen."""
+def attributions(name: str, folder: Path, settings: Settings) -> None:
+    """Attribute the predictions of a run to pixels, on the images that are chosen."""
+    torch.set_num_threads(settings.trained[name.rsplit("-", 1)[0]].num_threads)
     test, train = (load(PREPARED / split) for split in ("test", "train"))
     labels = encode(test.table, json.loads((PREPARED / "meta.json").read_text()))
     probs = load_probs(DATA / "probs", [name], "test")[name]
     given: Any = {"files": read_files(PREPARED, "test"), "settings": settings.explain, "seed": settings.seed}
-    card = load_card(DATA / "runs" / name)
-    nets = load_nets(DATA / "runs" / name, card, device=device(settings.machine.accelerator))
-    explain(nets, card, probs, labels, test=test, train=train, **given).save(folder)
+    metadata = load_run_metadata(DATA / "runs" / name)
+    nets = load_nets(DATA / "runs" / name, metadata, device=device(load_machine().accelerator))
+    explain(nets, metadata, probs, labels, test=test, train=train, **given).save(folder)
 
 
 if __name__ == "__main__":

@@ -8,26 +8,29 @@ from typing import Any
 import numpy as np
 import torch
 
-from touchstone.config import params
+from touchstone.config.machine import load_machine
+from touchstone.config.resolved import load as load_settings
+from touchstone.config.schema.model import Model
 from touchstone.data.imageset import load, replaced
-from touchstone.models.predict import device, probabilities
-from touchstone.models.runs import load_card, load_nets
+from touchstone.models.device import device
+from touchstone.models.predict import probabilities
+from touchstone.models.runs import load_nets, load_run_metadata
 from touchstone.stage import run
 
 
 def main() -> None:
-    name = sys.argv[1]
-    settings = params.load()
-    torch.set_num_threads(settings.train.num_threads)
-    card = load_card(Path("data/runs") / name)
-    nets = load_nets(Path("data/runs") / name, card, device=device(settings.machine.accelerator))
+    model, arm = sys.argv[1:]
+    name = f"{model}-{arm}"
+    torch.set_num_threads(load_settings(Model, f"models/{model}").num_threads)
+    metadata = load_run_metadata(Path("data/runs") / name)
+    nets = load_nets(Path("data/runs") / name, metadata, device=device(load_machine().accelerator))
     with replaced(Path("data/probs") / name) as folder:
         for split in ("val", "test", "unlabelled"):
             images = load(Path("data/prepared") / split)
-            kind: Any = {"num_classes": len(card.classes), "multi_label": card.multi_label}
-            probs = [probabilities(net, images, view=card.view, **kind) for net in nets]
+            kind: Any = {"num_classes": len(metadata.classes), "multi_label": metadata.multi_label}
+            probs = [probabilities(net, images, view=metadata.view, **kind) for net in nets]
             np.save(folder / f"{split}.npy", np.stack(probs))
-        (folder / "diverged.json").write_text(json.dumps(card.diverged, indent=2) + "\n")
+        (folder / "diverged.json").write_text(json.dumps(metadata.diverged, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,18 +4,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from touchstone.config import params
+from touchstone.config.resolved import load, read
+from touchstone.config.schema.data import Data, MultiLabel
 from touchstone.data.prepare import prepare
 from touchstone.data.sources import load_source
 from touchstone.stage import run
 
+SETTINGS = ("data", "multi_label")
 TO = Path("data/prepared")
 
 
 def main() -> dict[str, object]:
-    settings = params.load()
-    raw = load_source(settings.data.source).read(raw=Path("data/raw"))
-    summary = prepare(raw, data=settings.data, several=settings.multi_label, to=TO, sheet_size=settings.report.sheet)
+    data, multi_label = load(Data, "prepare", "data"), load(MultiLabel, "prepare", "multi_label")
+    raw = load_source(data.source).read(Path("data/raw"))
+    summary = prepare(raw, data=data, multi_label=multi_label, to=TO, sheet_size=read("sheet"))
     print(pd.read_csv(TO / "findings/counts.csv", dtype=str, keep_default_na=False).to_string(index=False))
     print(*(f"{key}: {value}" for key, value in summary.items()), sep="\n")
     return summary

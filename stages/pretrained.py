@@ -5,39 +5,43 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from touchstone.config import params
-from touchstone.config.model import Model
+from touchstone.config.resolved import ENCODER, load, read
+from touchstone.config.schema.model import Model
 from touchstone.data.imageset import replaced
 from touchstone.errors import TouchstoneError
-from touchstone.models.origin import Origin
+from touchstone.models.initial_weights import EVERY_SEED, InitialWeights
 from touchstone.stage import run
 
+SETTINGS = ("audit.encoder", "data.channels", "models", "source.mirror")
 OUT = Path("data/pretrained")
 DOWNLOADS = Path(".touchstone/downloads")
 
 
 def main() -> None:
-    settings = params.load()
+    settings = read("pretrained")
+    models = {name: load(Model, "pretrained", "models", name) for name in settings["models"]}
+    models[ENCODER] = load(Model, "pretrained", "audit", "encoder")
     with replaced(OUT) as folder:
-        for name in settings.models:
+        for name, model in models.items():
             try:
-                note(folder / f"{name}.json", settings.model(name), settings)
+                note(folder / f"{name}.json", model, settings["data"]["channels"], settings["source"]["mirror"])
             except TouchstoneError as error:
                 raise TouchstoneError(f"models.{name}: {error}") from error
 
 
-def note(file: Path, model: Model, settings: params.Params) -> None:
-    """What the model starts from, checked against its net."""
-    origin = Origin.of(model, channels=settings.data.channels)
+def note(file: Path, model: Model, channels: int, mirror: str) -> None:
+    """Write the note of a model's initial weights and, checked against its net, the weights themselves."""
+    initial = InitialWeights.of_model(model, channels=channels)
     if model.pretrained:
-        from touchstone.models.pretrained import write_body  # here: most models start from nothing, and need no torch
+        from touchstone.models.pretrained import write_body  # here: most models start at random, and need no torch
 
         old = OUT / file.name  # of an earlier run: nothing is fetched twice
-        where: dict[str, Any] = {"old": old, "mirror": settings.data.mirror, "downloads": DOWNLOADS}
+        where: dict[str, Any] = {"old": old, "mirror": mirror, "downloads": DOWNLOADS}
         weights = file.with_suffix(".safetensors")
-        source = write_body(weights, model, channels=settings.data.channels, **where)
-        origin = replace(origin, source=source, sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
-    origin.write(file)
+        source = write_body(weights, model, channels=channels, **where)
+        sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+        initial = replace(initial, source=source, sha256={EVERY_SEED: sha256})
+    initial.write(file)
 
 
 if __name__ == "__main__":

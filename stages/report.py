@@ -2,16 +2,32 @@
 
 from pathlib import Path
 
-from touchstone.config import params
+from touchstone.config.settings import load_settings
 from touchstone.report import html, markdown, runtime, write
 from touchstone.report.gather import gather
 from touchstone.stage import RUNTIME, run
 
+SETTINGS = (
+    "arms",
+    "audit",
+    "compare",
+    "data",
+    "ensembles",
+    "explain",
+    "finetunes",
+    "generators",
+    "models",
+    "multi_label",
+    "report",
+    "seed",
+    "train",
+    "transforms",
+)
 TO = Path("metrics")
 
 
 def main() -> None:
-    facts = gather(Path(), params.load())
+    facts = gather(Path(), load_settings("report"))
     write(TO / "report.html", html.render(facts))
     write(TO / "report.md", markdown.render(facts))
     write(TO / "runtime.html", runtime.render(RUNTIME))

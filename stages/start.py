@@ -3,17 +3,15 @@
 import sys
 from pathlib import Path
 
-from touchstone.config import params
-from touchstone.models.starts import Start
+from touchstone.models.initial_weights import InitialWeights
 from touchstone.stage import run
 
 DATA = Path("data")
 
 
 def main() -> None:
-    name = sys.argv[1]
-    origin = params.load().finetune(name).init_from
-    Start.of(origin, runs=DATA / "runs").write(DATA / f"starts/{name}.json")
+    finetune, init_from = sys.argv[1:]
+    InitialWeights.of_run(init_from, runs=DATA / "runs").write(DATA / f"starts/{finetune}.json")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""synthesize@<generator>: data/generators/<generator> -> data/pools/<generator>, labelled images."""
+"""synthesize@<generator>: data/generators/<generator> -> data/augmented/<generator>, labelled images."""
 
 import json
 import shutil
@@ -7,47 +7,50 @@ from pathlib import Path
 
 import torch
 
-from touchstone.config import params
+from touchstone.config.machine import load_machine
+from touchstone.config.resolved import read
+from touchstone.config.schema.generator import part_of
 from touchstone.data.sheets import save_with_sheet
 from touchstone.generators.files import load_generator
 from touchstone.generators.sample import load_judge, synthesize
-from touchstone.models.predict import device
+from touchstone.models.device import device
 from touchstone.stage import run
-from touchstone.training.store import delivered, fingerprint, opened
+from touchstone.training.resume import fingerprint, inputs, mark_complete, open_checkpoint
 
 DATA = Path("data")
 
 
 def main() -> dict[str, object]:
     name = sys.argv[1]
-    every = params.load()
-    settings, machine = every.generator(name).sample, every.machine
-    card, fit, module = load_generator(DATA / "generators" / name)
-    known = [
-        settings.model_dump_json(exclude={"per_class", "filter"}),
-        card.sha256,
-        (DATA / f"kinds/{name}.json").read_text(),
-    ]
-    asked = settings.model_dump_json()
-    mark = fingerprint(__file__, *known, accelerator=machine.accelerator)
-    scratch = opened(Path(".touchstone/synthesize") / name, mark, asked=asked)
+    values, machine = read(f"generators/{name}.sample"), load_machine()
+    settings = part_of(values["kind"], "sample", values["sample"])
+    metadata, fit, module = load_generator(DATA / "generators" / name)
+    # A block of samples depends on neither how many are wanted nor which are kept.
+    apart = {
+        "data/settings/sheet.json": None,
+        f"data/settings/generators/{name}.sample.json": ["per_class", "filter"],
+        f"data/filters/{name}.json": None,
+    }
+    mark = fingerprint(inputs("synthesize", name=name), accelerator=machine.accelerator, apart=apart)
+    store, request = Path(".touchstone/synthesize") / name, settings.model_dump_json()
     where = device(machine.accelerator, count=machine.devices)
     torch.set_num_threads(fit.num_threads)
     classifier = json.loads((DATA / f"filters/{name}.json").read_text())["classifier"]
     made = synthesize(
         module,
         settings=settings,
-        classes=card.classes,
+        classes=metadata.classes,
         name=name,
         num_threads=fit.num_threads,
         machine=machine,
-        scratch=scratch,
+        scratch=open_checkpoint(store, mark, request=request),
         judge=load_judge(DATA / "encoder", classifier, device=where) if classifier else None,
     )
-    save_with_sheet(DATA / "pools" / name, made.images, sheet_size=every.report.sheet)
-    made.counts.to_csv(DATA / "pools" / name / "counts.csv", index=False)
-    shutil.copyfile(DATA / f"losses/{name}.csv", DATA / "pools" / name / "losses.csv")  # there for the report
-    delivered(scratch, asked)
+    folder = DATA / "augmented" / name
+    save_with_sheet(folder, made.images, sheet_size=read("sheet"))
+    made.counts.to_csv(folder / "counts.csv", index=False)
+    shutil.copyfile(DATA / f"losses/{name}.csv", folder / "losses.csv")  # for the report
+    mark_complete(store, mark, request=request)
     print(made.counts.to_string(index=False))
     return {"images": len(made.images)}
 

@@ -8,51 +8,51 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from touchstone.config import params
-from touchstone.data.imageset import content_hash, load, replaced
+from touchstone.config.machine import load_machine
+from touchstone.config.resolved import load as load_settings
+from touchstone.config.schema.model import Model
+from touchstone.data.imageset import load, replaced
 from touchstone.data.labels import is_multi_label
 from touchstone.data.training_set import assemble
-from touchstone.models.starts import begin
+from touchstone.models.initial_weights import load_initial_weights
 from touchstone.stage import run
-from touchstone.training.run import curve, deliver, done, history_table, train
-from touchstone.training.store import fingerprint
-from touchstone.training.task import task
+from touchstone.training.resume import fingerprint, inputs, mark_complete
+from touchstone.training.run import curve, deliver, history_table, request_of, train
+from touchstone.training.setup import set_up
 
-DATA = Path("data")
-FEATURES = Path(".touchstone/features")
+DATA, STATE = Path("data"), Path(".touchstone")
 
 
 def main() -> dict[str, object]:
     model, arm = sys.argv[1:]
     name = f"{model}-{arm}"
-    every = params.load()
-    settings, beginning, own = begin(every, model, DATA)
+    machine = load_machine()
+    settings = load_settings(Model, f"models/{model}")
+    if settings.init_from:
+        initial = load_initial_weights(DATA / f"starts/{model}.json", runs=DATA / "runs")
+    else:
+        settings = settings.with_lr(json.loads((DATA / f"lr/{model}.json").read_text())["lr"])
+        initial = load_initial_weights(DATA / f"pretrained/{model}.json")
     meta = json.loads((DATA / "prepared/meta.json").read_text())
-    manifest = DATA / f"arms/{arm}.json"
-    parts: Any = {"pools": DATA / "pools", "multi_label": is_multi_label(meta)}
-    images = assemble(manifest, train=load(DATA / "prepared/train"), **parts)
-    val = load(DATA / "prepared/val")
-    more: Any = {"meta": meta, "machine": every.machine, "features": FEATURES} | beginning
-    job = task(name, settings=settings, data=images, val=val, **more)
-    known = [
-        settings.model_copy(update={"seeds": ()}).model_dump_json(),
-        *own,
-        *(path.read_text() for path in (manifest, DATA / f"nets/{model}.json", DATA / "prepared/meta.json")),
-        *(content_hash(DATA / "prepared" / split) for split in ("train", "val")),
-    ]
-    kept: Any = {
-        "store": Path(".touchstone/train") / name,
-        "fingerprint": fingerprint(__file__, *known, accelerator=every.machine.accelerator),
-    }
-    trained = train(job, **kept)
+    parts: Any = {"augmented": DATA / "augmented", "multi_label": is_multi_label(meta)}
+    images = assemble(DATA / f"arms/{arm}.json", train=load(DATA / "prepared/train"), **parts)
+    more: Any = {"meta": meta, "machine": machine, "features": STATE / "features", "initial": initial}
+    training_run = set_up(name, settings=settings, data=images, val=load(DATA / "prepared/val"), **more)
+    # Each seed has a folder of its own: what differs between seeds invalidates no other seed.
+    apart = {f"data/settings/models/{model}.json": ["seeds"]}
+    apart |= {f"data/starts/{model}.json": ["sha256", "diverged"]} if settings.init_from else {}
+    stage = "finetune" if settings.init_from else "train"
+    mark = fingerprint(inputs(stage, model=model, arm=arm), accelerator=machine.accelerator, apart=apart)
+    store = STATE / "train" / name
+    trained = train(training_run, store=store, fingerprint=mark)
     with replaced(DATA / "runs" / name) as folder:
-        deliver(folder, job, trained, meta=meta)
+        deliver(folder, training_run, trained, meta=meta)
         history_table(trained).to_csv(folder / "history.csv", index=False)
-    drawn = curve(trained, left_out=job.failed_starts)
+    drawn = curve(trained, left_out=training_run.failed_starts)
     for kind, table in (("curves", drawn), ("rates", drawn[["step", "lr"]])):
         (DATA / kind).mkdir(exist_ok=True)
         table.to_csv(DATA / f"{kind}/{name}.csv", index=False)
-    done(job, **kept)
+    mark_complete(store, mark, request=request_of(training_run))
     return {"images_per_second": [round(t.images_per_second) for t in trained]}
 
 

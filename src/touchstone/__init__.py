@@ -1,17 +1,18 @@
-"""Touchstone: does an augmentation help? A reproducible image-classification pipeline with evidence."""
+"""Touchstone, a reproducible image-classification pipeline that measures whether an augmentation helps."""
 
 import ctypes
 import os
 import sys
 
-# Idle OpenMP threads spin for a fraction of a millisecond, then sleep. Spinning for good, the default, is several
+# Idle OpenMP threads spin for a fraction of a millisecond and then sleep. Spinning for ever, the default, is several
 # times slower on a busy machine; sleeping at once is twice as slow for small nets on a quiet one (docs/speed.md).
-# It counts only when set before torch is imported, hence here. GOMP_SPINCOUNT is GNU's; others ignore it.
+# The variables take effect only if they are set before torch is imported, hence here. GOMP_SPINCOUNT is read by GNU's
+# OpenMP and ignored by others.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-# glibc gives large blocks back to the system at once and asks for them anew, page by page: much of the time of a net at
-# 224 px (docs/speed.md). Here the process keeps what it has had.
+# glibc returns large blocks to the system at once and asks for them again page by page, which takes much of the time of
+# a net at 224 px (docs/speed.md). With these options the process keeps the memory that it has had.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 if sys.platform == "linux":
     _libc = ctypes.CDLL(None)

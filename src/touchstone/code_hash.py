@@ -1,53 +1,162 @@
-"""Which files of this project a Python file imports, directly or not: what its results depend on. Runs nothing."""
+"""Which code of this project can change a script's outputs, and its hash. Nothing is executed.
+
+The hash of a file is taken over its syntax tree. What reaches no output is left out: comments, layout, docstrings,
+annotations of functions, messages of errors, wordings of settings in the report, and what is printed or shown in a
+progress bar. So a reworded message runs nothing again, and a changed number does.
+"""
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).parent  # src/touchstone
+ROOT = PACKAGE.parents[1]
+# Modules whose work reaches no output: they read, check and explain settings, time stages, write logs.
+SILENT = (
+    "errors.py",
+    "stage.py",
+    "config/checks.py",
+    "config/load.py",
+    "config/machine.py",
+    "config/mistakes.py",
+    "config/yaml.py",
+    "models/checks.py",
+    "training/checks.py",
+    "training/loggers.py",
+)
+LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "diffusers", "numpy", "opencv-python-headless")
+"""The libraries whose versions decide the bytes of what is trained and computed."""
+WRITTEN_DOWN = "BadImage"  # the one error whose message ends in an output: why an image was left out
+NOT_COUNTED = ("ctx", "kind", "type_comment", "type_params")  # they differ between versions of Python, or say nothing
 
 
-def imports(script: Path) -> list[Path]:
-    """The project's own files that `script` imports, itself first, then sorted.
+def imports(*scripts: Path) -> list[Path]:
+    """The project's own files that the scripts import, directly or not, themselves included; sorted.
 
-    Imports inside functions and under `if TYPE_CHECKING` count; modules named at run time (importlib) do not.
+    Imports inside functions count; those under `if TYPE_CHECKING`, SILENT modules and modules named at run time
+    (importlib) do not.
     """
     found: set[Path] = set()
-    todo = [script.resolve()]
+    todo = [script.resolve() for script in scripts]
     while todo:
         file = todo.pop()
-        if file not in found:
+        if file not in found and not _is_silent(file):
             found.add(file)
             todo += _imported_files(file)
-    return [script.resolve(), *sorted(found - {script.resolve()})]
+    return sorted(found)
 
 
-def digest(files: Iterable[Path]) -> str:
-    """sha256 over the contents of files, in the given order."""
-    total = hashlib.sha256()
-    for file in files:
-        total.update(hashlib.sha256(file.read_bytes()).digest())
-    return total.hexdigest()
-
-
-def hashes(script: Path, *, root: Path) -> dict[str, str]:
-    """Path below `root` -> sha256, of each file that `script` imports, itself first."""
+def hashes(*scripts: Path, root: Path = ROOT) -> dict[str, str]:
+    """Path below `root` -> hash, for every file in `imports`."""
     top = root.resolve()
-    return {file.relative_to(top).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in imports(script)}
+    return {file.relative_to(top).as_posix(): file_hash(file) for file in imports(*scripts)}
 
 
-def _imported_files(file: Path) -> list[Path]:
+def digest(*scripts: Path) -> str:
+    """One sha256 over the hashes of all files that the scripts import."""
+    return hashlib.sha256("".join(file_hash(file) for file in imports(*scripts)).encode()).hexdigest()
+
+
+def library_versions() -> list[str]:
+    """The names and versions of LIBRARIES."""
+    return [f"{name} {metadata.version(name)}" for name in LIBRARIES]
+
+
+def constant(script: Path, name: str) -> Any:
+    """The literal that a script assigns to `name` at its top, or None. The script is not run."""
+    for node in _tree(script).body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
+            return ast.literal_eval(node.value)
+    return None
+
+
+@cache
+def file_hash(file: Path) -> str:
+    """sha256 of what a Python file does; the first 32 digits."""
+    return hashlib.sha256(_text(_tree(file)).encode()).hexdigest()[:32]
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _text(node: object) -> str:
+    """A canonical text of a syntax tree without what reaches no output."""
+    if isinstance(node, list):
+        return "[" + ",".join(_text(item) for item in node if not _is_silent_statement(item)) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    return f"{type(node).__name__}({','.join(f'{name}={_text(value)}' for name, value in _counted(node))})"
+
+
+def _counted(node: ast.AST) -> Iterator[tuple[str, object]]:
+    """The fields of a node that count."""
+    silent: tuple[str, ...] = NOT_COUNTED
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        silent += ("returns",)
+    elif isinstance(node, ast.arg):
+        silent += ("annotation",)
+    elif isinstance(node, ast.Assert):
+        silent += ("msg",)
+    elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and _name(node.exc) != WRITTEN_DOWN:
+        silent += ("exc",)
+    elif isinstance(node, ast.Call) and _name(node) in ("TouchstoneError", "Shown"):
+        silent += ("args",)
+    elif isinstance(node, ast.Call) and _name(node) == "tqdm":
+        silent += ("keywords",)
+    for name, value in ast.iter_fields(node):
+        if name not in silent and value is not None and value != []:
+            yield name, value
+
+
+def _is_silent_statement(node: object) -> bool:
+    """Whether a statement is a docstring, a print, or an update of a progress bar's text."""
+    if not isinstance(node, ast.Expr):
+        return False
+    if isinstance(node.value, ast.Constant):
+        return isinstance(node.value.value, str)
+    return isinstance(node.value, ast.Call) and _name(node.value) in ("print", "set_postfix")
+
+
+def _name(call: ast.Call) -> str:
+    """The last part of what is called."""
+    function = call.func
+    return function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+
+
+def _is_silent(file: Path) -> bool:
+    return file.is_relative_to(PACKAGE) and file.relative_to(PACKAGE).as_posix() in SILENT
+
+
+@cache
+def _imported_files(file: Path) -> tuple[Path, ...]:
     names: list[str] = []
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in _at_run_time(_tree(file)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [path for name in names for path in _module_files(name)]
+    return tuple(path for name in names for path in _module_files(name))
 
 
-def _module_files(name: str) -> list[Path]:
+def _at_run_time(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those under `if TYPE_CHECKING`."""
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        yield node
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            todo += node.orelse
+        else:
+            todo += ast.iter_child_nodes(node)
+
+
+def _module_files(name: str) -> Iterable[Path]:
     """The files that importing `name` runs: the packages above it and the module itself."""
     first, *rest = name.split(".")
     if first != PACKAGE.name:

@@ -1,4 +1,4 @@
-"""What the user did, said in one line."""
+"""Errors that a user can correct, each explained in one line."""
 
 import difflib
 import sys
@@ -6,21 +6,26 @@ from collections.abc import Callable, Iterable
 
 
 class TouchstoneError(Exception):
-    """Bad input. The message is one line: what was got, what was expected, what to do about it."""
+    """Bad input. The message is one line: what was found, what was expected, and what to do about it."""
 
 
 class BadImage(TouchstoneError):
-    """One image that cannot be decoded; the message is the reason, without the file's name."""
+    """An image that cannot be decoded. The message is the reason alone, without the file's name."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean x?` for the known name that resembles `name` most, or nothing."""
-    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]}?" if found else ""
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Return `; did you mean x?` with the choice that resembles `name` most, or "" where none does."""
+    matches = difflib.get_close_matches(name, sorted(choices), n=1, cutoff=0.6)
+    return f"; did you mean {matches[0]}?" if matches else ""
+
+
+def one_line(error: Exception) -> str:
+    """Return the error's message in one line, or the name of its type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage or command: a `TouchstoneError` becomes one line on stderr and exit code 1."""
+    """Run a stage or a command. A `TouchstoneError` becomes one line on stderr and exit code 1."""
     try:
         main()
     except TouchstoneError as error:

@@ -1,4 +1,4 @@
-"""Random numbers as pure functions of (seed, purpose, ...): no global state, so resuming changes nothing."""
+"""Random numbers as pure functions of (seed, purpose, ...). There is no global state that resuming could lose."""
 
 import hashlib
 
@@ -6,11 +6,11 @@ import numpy as np
 
 
 def derive(seed: int, *purpose: str | int) -> int:
-    """A seed below 2**63 for one purpose, such as derive(0, "order", 3)."""
+    """Return a seed below 2**63 for one purpose, such as derive(0, "order", 3)."""
     text = "/".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
-    """A generator for one purpose."""
+    """Return a random generator for one purpose, such as generator(0, "order", 3)."""
     return np.random.Generator(np.random.Philox(derive(seed, *purpose)))

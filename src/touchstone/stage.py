@@ -1,4 +1,4 @@
-"""How a stage runs: errors in one line; seconds, versions and hardware into a file that no result depends on."""
+"""Running a stage: errors in one line, and a note of its seconds, versions and hardware on which no result depends."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from touchstone.errors import run as run_or_explain
 
-RUNTIME = Path("metrics/runtime")  # ignored by git, no output of any stage
+RUNTIME = Path("metrics/runtime")  # ignored by git, and no stage's output
 PACKAGES = (
     "captum",
     "diffusers",
@@ -31,7 +31,7 @@ PACKAGES = (
 
 
 def run(main: Callable[[], dict[str, object] | None]) -> None:
-    """Run a stage's main and note its cost in metrics/runtime/<stage>.json; main may return further figures."""
+    """Run a stage's main function and note its cost in metrics/runtime/<stage>.json, with any figures it returns."""
     run_or_explain(lambda: _measured(main))
 
 
@@ -54,15 +54,15 @@ def _measured(main: Callable[[], dict[str, object] | None]) -> None:
 
 def _peak_mib() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))  # macOS counts bytes, Linux KiB
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))  # in bytes on macOS, in KiB on Linux
 
 
 def _hardware() -> dict[str, object]:
-    found: dict[str, object] = {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()}
-    torch = sys.modules.get("torch")  # only where the stage needed it anyway
+    hardware: dict[str, object] = {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()}
+    torch = sys.modules.get("torch")  # not imported for this note: many stages do without it
     if torch is not None and torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name()
-    return found
+        hardware["gpu"] = torch.cuda.get_device_name()
+    return hardware
 
 
 def _processor() -> str:

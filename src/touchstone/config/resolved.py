@@ -1,0 +1,48 @@
+"""The files in data/settings: settings with all defaults merged, one small file for each reader.
+
+    <stage>.json                     the sections that the stage's script names in SETTINGS, and its code's hashes
+    models/<model>.json              a model, a finetune or the audit's encoder, and the hashes of its net's code
+    transforms/<name>.json           a fixed transform
+    generators/<name>.fit.json       how a generator is fitted, and the hashes of its kind's code
+    generators/<name>.sample.json    how it is sampled, and the same hashes
+    sheet.json                       the number of images on a contact sheet
+
+The stage `settings` writes them. Every other stage depends on its own files among them, so that a change in params.yaml
+runs what it concerns and nothing else.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from touchstone.config.schema.section import Section
+
+FOLDER = Path("data/settings")
+ENCODER = "audit-encoder"  # the encoder's file among the models'; no model can have this name
+
+S = TypeVar("S", bound=Section)
+
+
+def write(file: Path, settings: Any, **more: Any) -> None:
+    """Write settings, plain values or sections, with further facts such as the hashes of code."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"settings": settings} | more, indent=2, default=_plain) + "\n", encoding="utf-8")
+
+
+def read(name: str, *, folder: Path = FOLDER) -> Any:
+    """The settings in a file, as plain values; its name is without .json, such as models/lenet."""
+    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["settings"]
+
+
+def load(kind: type[S], name: str, *keys: str, folder: Path = FOLDER) -> S:
+    """The settings in a file, or below `keys` in it, as a section: load(Model, "models/lenet")."""
+    values = read(name, folder=folder)
+    for key in keys:
+        values = values[key]
+    return kind.model_validate_json(json.dumps(values))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Section):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} cannot be written as settings")

@@ -1,0 +1,32 @@
+"""How added sets are measured against real images."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from touchstone.config.schema.model import Model
+from touchstone.config.schema.section import Count, Section, Seed
+
+
+class _Audit(Section):
+    seed: Seed
+    """Seed of the encoder and of every random draw of the audit."""
+    num_draws: Annotated[int, Field(ge=2)] = 10
+    """Matched subsamples."""
+    neighbours: Count = 5
+    """Neighbours in precision, recall, density and coverage."""
+    pairs: Count = 32
+    """Closest pairs that are shown."""
+
+
+class AuditEntry(_Audit):
+    """The section `audit` of params.yaml."""
+
+    encoder: dict[str, Any]
+    """The classifier whose features are used: an entry like those of `models`."""
+
+
+class Audit(_Audit):
+    """The same with the encoder resolved."""
+
+    encoder: Model

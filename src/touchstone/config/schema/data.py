@@ -1,0 +1,101 @@
+"""Where images come from, how they are prepared and split, fixed transforms, and training sets."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from touchstone.config.schema.section import Fraction, Section
+
+
+class Source(Section):
+    """Where the raw images lie on this machine. It changes no result, so no stage but `download` depends on it."""
+
+    path: str
+    """The folder of your own images, for the sources folder and voc."""
+    mirror: str
+    """A directory or URL that is used instead of the official address; '' for the official one."""
+
+
+def _fold(text: str) -> str:
+    found = re.fullmatch(r"(\d+) of (\d+)", text)
+    if text and not (found and 1 <= int(found[1]) <= int(found[2]) and int(found[2]) >= 2):
+        raise ValueError("expected '' or 'k of n' with 1 <= k <= n and n >= 2, such as '1 of 5'")
+    return text
+
+
+class Data(Section):
+    """Which images, and how they are resized and split."""
+
+    source: str
+    """The name of a file in data/sources: digits, cifar10, folder, voc2007, ..."""
+    image_size: Annotated[int, Field(ge=4, le=2048)]
+    """Side of a prepared image, in px."""
+    channels: Literal[1, 3]
+    """1 for grey, 3 for colour."""
+    resize: Literal["squash", "crop", "pad", "shortest_edge"]
+    bad_images: Literal["fail", "skip"]
+    """What to do where an image cannot be decoded."""
+    max_pixels: Annotated[int, Field(gt=0)]
+    """Largest source image that is decoded, in pixels."""
+    near_duplicates: Literal["report", "drop"]
+    """What to do with near copies of held-out images among the training images."""
+    train_size: Annotated[int, Field(ge=0)]
+    """At most so many training images; 0 takes all."""
+    test_fraction: Fraction
+    """Share of the images that become test images where the source has no official test split."""
+    val_fraction: Fraction
+    """Share of the remaining images that become validation images; 0 selects nothing."""
+    fold: Annotated[str, AfterValidator(_fold)]
+    """'k of n' for cross-validation instead of `val_fraction`; '' for none."""
+    split_seed: Annotated[int, Field(ge=0)]
+
+
+class MultiLabel(Section):
+    """What is done with images that have several labels or none. It has no effect on data with one label an image."""
+
+    difficult: Literal["ignore", "count", "mark"] = "mark"
+    """Objects marked as difficult: treat them as absent, as any other, or leave them out of every score."""
+    without_label: Literal["keep", "drop"] = "keep"
+    """Images that show none of the classes."""
+
+
+class Transform(Section):
+    """One fixed geometric and photometric transform; `{}` is the identity, a plain copy."""
+
+    rotate_deg: Annotated[float, Field(ge=-180, le=180)] = 0.0
+    """Counter-clockwise rotation, in degrees."""
+    shift_x: Annotated[float, Field(gt=-1, lt=1)] = 0.0
+    """Shift to the right, as a share of the width."""
+    shift_y: Annotated[float, Field(gt=-1, lt=1)] = 0.0
+    """Shift downwards, as a share of the height."""
+    zoom: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """Share of the side that stays visible: 0.9 shows 90 % of it."""
+    hflip: bool = False
+    brightness: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """Factor of the grey levels."""
+    contrast: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """Factor of the distances from the image's mean."""
+    saturation: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """Factor of the distances from the pixel's grey."""
+    hue: Annotated[float, Field(ge=-0.5, le=0.5)] = 0.0
+    """Turn of the hue; 1 is the whole circle."""
+    fill: Literal["edge"] = "edge"
+    """What comes in from outside the image: the nearest edge pixel."""
+
+
+class Arm(Section):
+    """An arm, in the statistical sense: one training set to compare, made of real images and images added to them."""
+
+    add: tuple[str, ...] = ()
+    """The added sets: names of transforms and generators."""
+    real: bool = True
+    """Whether the real training images are part of it."""
+    ratio: Annotated[float, Field(ge=0)] = 0.0
+    """Added images per real image; 0 takes all there are."""
+    per_class: Annotated[int, Field(ge=0)] = 0
+    """At most so many added images of a class; 0 takes all there are."""
+    schedule: Literal["mixed", "pretrain"] = "mixed"
+    """pretrain trains on the added images alone first, then on the real images alone."""
+    pretrain_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of the steps that see the added images, with pretrain."""

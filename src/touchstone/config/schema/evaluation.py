@@ -1,0 +1,43 @@
+"""How runs are scored and compared, and which of them decide together."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from touchstone.config.schema.section import Fraction, Section, each_once
+
+ThresholdRule = Literal["f1", "half"]
+"""How the threshold of each label is set: at the best F1 on the validation images, or at one half."""
+
+
+class Ensemble(Section):
+    """Several runs that decide together."""
+
+    rule: Literal["majority", "mean", "weighted", "greedy"]
+    """weighted and greedy are means whose weights are found on the validation images."""
+    members: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(each_once)]
+    prefer: str = ""
+    """The member that decides where a majority vote is tied."""
+    thresholds: ThresholdRule = "f1"
+    """With several labels an image: the thresholds by which members vote, or to which the mean is held."""
+
+    @property
+    def finds_weights(self) -> bool:
+        return self.rule in ("weighted", "greedy")
+
+
+class Compare(Section):
+    """How runs are scored, and compared with those on the baseline arm."""
+
+    baseline: str = "real"
+    """The arm that the others are compared with."""
+    against: dict[str, str] = Field(default={})
+    """Model -> the run that the model's own run on the baseline arm is compared with."""
+    num_resamples: Annotated[int, Field(ge=100)] = 10_000
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    thresholds: ThresholdRule = "f1"
+    """With several labels an image: how a run's thresholds are set."""
+    tail_thresholds: Annotated[int, Field(ge=2)] = 20
+    """With several labels an image: the number of thresholds that tail accuracy averages over."""
+    tail_from: Fraction = 0.5
+    """The lowest of these; the highest is a class's highest score."""

@@ -1,0 +1,35 @@
+"""What is shown of how nets come to their answers."""
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, Field
+
+from touchstone.config.schema.section import Fraction, Section, each_once
+
+Method = Literal["saliency", "integrated_gradients", "noise_tunnel", "deep_lift", "gradient_shap", "occlusion"]
+
+
+class Explain(Section):
+    """Attributions and attention maps, of some test images."""
+
+    images: Annotated[int, Field(ge=0, le=32)] = 8
+    """Test images of each run; 0 shows none."""
+    runs: Annotated[tuple[str, ...], AfterValidator(each_once)] = ()
+    """The runs whose answers are attributed to pixels."""
+    choose: Literal["worst", "confident"] = "worst"
+    """Which images: the most confident errors, or the most confident answers."""
+    files: Annotated[tuple[str, ...], AfterValidator(each_once)] = ()
+    """Or these images, by their file names."""
+    methods: Annotated[tuple[Method, ...], Field(min_length=1), AfterValidator(each_once)] = get_args(Method)
+    steps: Annotated[int, Field(ge=8)] = 200
+    """Steps of integrated gradients."""
+    tolerance: Annotated[float, Field(gt=0)] = 0.01
+    """Largest difference between the attributions' sum and the difference of the logits; beyond it, more steps."""
+    samples: Annotated[int, Field(ge=1)] = 10
+    """Noisy copies for the noise tunnel and GradientShap."""
+    noise: Fraction = 0.15
+    """Standard deviation of their noise, as a share of the range of the pixels."""
+    window: Annotated[int, Field(ge=0)] = 0
+    """Side of the occluded window, in px of the net's input; 0 takes an eighth of the side."""
+    randomised: Annotated[int, Field(ge=0)] = 5
+    """Stages of the check by randomised weights; 0 skips it."""

@@ -1,0 +1,96 @@
+"""What the settings of every generator have in common: how it is fitted, and how it is sampled.
+
+`fit` and `sample` are apart so that asking for more images fits nothing again. A kind of generator is a folder
+`generators/<kind>`; its `config.py` names its own settings, a subclass of `GeneratorConfig`, as CONFIG.
+"""
+
+import importlib
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SerializeAsAny
+
+from touchstone.config.schema.model import Budget
+from touchstone.config.schema.section import Count, Fraction, Positive, Section, Seed
+
+FOLDER = Path(__file__).parents[2] / "generators"
+
+
+class Fit(Budget):
+    """How a generator is fitted, whatever its kind."""
+
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    lr: Positive = 0.0002
+    ema_decay: Fraction = 0.995
+    """Decay of the averaged weights that are sampled from; 0 takes the last weights."""
+    hflip: bool = False
+    """Mirror training images with probability 1/2."""
+    grid_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps between two sheets of samples; 0 draws one at the end."""
+    min_diversity: Fraction = 0.2
+    """Least diversity of samples, relative to real images; below it, fitting has collapsed (docs/generators.md)."""
+    max_diversity: Positive = 1.4
+    """Most diversity; above it, samples are noise."""
+    num_threads: Count = 2
+    """Threads of the fitting process; another number gives other last bits."""
+    seed: Seed = 0
+
+
+class Filter(Section):
+    """Which samples are kept, judged by a classifier that saw the training split alone."""
+
+    min_confidence: Fraction = 0.0
+    """Least probability of the class that was asked for; 0 keeps every sample."""
+    max_tries: Count = 10
+    """Samples drawn for each one kept, at most."""
+
+
+class Sample(Section):
+    """How many images are sampled, and in which blocks."""
+
+    per_class: Count
+    block: Annotated[int, Field(ge=1, le=4096)] = 20
+    """Images of one class that are sampled together; another size gives other last bits."""
+    seed: Seed = 0
+    filter: Filter = Filter()
+
+
+class GeneratorConfig(Section):
+    """An entry of `generators`. A kind narrows the types of `kind`, `fit` and `sample`."""
+
+    kind: str
+    fit: Fit
+    sample: Sample
+
+    def check_size(self, size_px: int) -> None:
+        """Raise ValueError unless images with this side can be made."""
+        raise NotImplementedError
+
+
+def kinds() -> list[str]:
+    """The names of all kinds."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/config.py"))
+
+
+def config_of(kind: str) -> type[GeneratorConfig]:
+    """The settings class of a kind, which must be one of `kinds()`.
+
+    It is imported by name, so that a new kind changes nothing that others depend on.
+    """
+    return importlib.import_module(f"touchstone.generators.{kind}.config").CONFIG
+
+
+def part_of(kind: str, part: str, values: dict[str, Any]) -> Any:
+    """`fit` or `sample` of a kind, from plain values of JSON."""
+    section: Any = config_of(kind).model_fields[part].annotation
+    return section.model_validate_json(json.dumps(values))
+
+
+def _of_its_kind(value: Any) -> Any:
+    if isinstance(value, dict):
+        return config_of(value["kind"]).model_validate_json(json.dumps(value))
+    return value
+
+
+AnyGenerator = Annotated[SerializeAsAny[GeneratorConfig], BeforeValidator(_of_its_kind)]

@@ -1,0 +1,21 @@
+"""Where and with how many processes the stages run."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from touchstone.config.schema.section import Count, NonNegative, Section, each_once
+
+
+class Machine(Section):
+    """What belongs to a machine. No stage depends on it, so moving to another device runs nothing again."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    num_workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that load batches; the results are the same."""
+    devices: Count = 1
+    """Devices, or CPU processes, that samples are made on; the results are the same."""
+    save_seconds: NonNegative = 20.0
+    """Seconds between two resume states of training."""
+    loggers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], AfterValidator(each_once)] = ()
+    """Extra loggers, each an optional dependency of the package."""

@@ -1,0 +1,246 @@
+"""How a model is trained: its net and initial weights, its phases, its optimizer, its budget.
+
+In params.yaml an entry of `models` may name any field of `Phase`, of `Run` and of `Net`; what it leaves out, `train`
+says. An entry of its `phases` may name any field of `Phase`; what it leaves out, the model says. The stage `settings`
+merges them once into a `Model`, whose phases are complete.
+"""
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from touchstone.config.schema.augmentation import Augmentation
+from touchstone.config.schema.section import Count, Fraction, NonNegative, Positive, Section, Seed, Shown, each_once
+
+Option = int | float | bool | str
+Accumulation = int | dict[int, int]
+
+
+def _learning_rate(value: float | str) -> float | str:
+    if value == "auto" or (not isinstance(value, str) and 0 < value < math.inf):
+        return value
+    raise ValueError("expected a number above 0, or auto: what the learning-rate finder suggests")
+
+
+def _accumulation(value: Accumulation) -> Accumulation:
+    numbers = value if isinstance(value, dict) else {0: value}
+    if 0 not in numbers or min(numbers) < 0 or min(numbers.values()) < 1:
+        raise ValueError(
+            "expected a number of batches from 1 on, or such a number for each epoch from which on it holds, epoch 0 "
+            "among them, such as {0: 1, 5: 4}"
+        )
+    return value
+
+
+class Budget(Section):
+    """How long: `num_steps` steps, or `epochs` passes over the training images."""
+
+    num_steps: Annotated[int, Field(ge=0)] = 0
+    epochs: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "Budget":
+        if (self.num_steps > 0) == (self.epochs > 0):
+            raise ValueError("set exactly one of num_steps and epochs above 0")
+        return self
+
+    def steps(self, num_images: int, batch_size: int) -> int:
+        """The number of steps: as given, or as many as `epochs` passes over `num_images` images take."""
+        return self.num_steps or math.ceil(self.epochs * num_images / batch_size)
+
+
+class Phase(Budget, Augmentation):
+    """A stretch of training. Its optimizer and its schedule start anew with it."""
+
+    trainable: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(each_once)] = ("all",)
+    """The modules that are trained: all, head, or names of modules."""
+    batch_norm: Annotated[Literal["train", "frozen"], Shown("trained", "batch norm frozen")] = "train"
+    """frozen keeps the statistics, scale and shift of every batch norm."""
+    optimizer: Literal["sgd", "nesterov", "adam", "adamw", "nadam", "rmsprop", "adagrad", "adadelta"] = "adam"
+    lr: Annotated[float | str, AfterValidator(_learning_rate)] = 0.001
+    """Learning rate, the highest of the schedule; auto takes what the learning-rate finder suggests."""
+    momentum: Annotated[float, Field(ge=0, lt=1), Shown("optimizer", "momentum {:g}")] = 0.9
+    """For sgd and nesterov; one_cycle cycles its own, from .95 to .85 and back."""
+    beta1: Annotated[Fraction, Shown("optimizer", "beta1 {:g}")] = 0.9
+    """For adam, adamw and nadam: the decay of the mean gradient; one_cycle cycles its own."""
+    beta2: Annotated[Fraction, Shown("optimizer", "beta2 {:g}")] = 0.999
+    """For the same: the decay of the mean squared gradient."""
+    weight_decay: Annotated[NonNegative, Shown("optimizer", "weight decay {:g}")] = 0.0
+    schedule: Literal["constant", "one_cycle", "cosine", "step", "plateau"] = "constant"
+    warmup_epochs: Annotated[NonNegative, Shown("schedule", "warm-up of {:g} epochs")] = 0.0
+    """Epochs over which the learning rate first rises linearly."""
+    decay_epochs: Annotated[Positive, Shown("schedule", "decays every {:g} epochs")] = 7.0
+    """For step: epochs between two decays."""
+    decay: Annotated[float, Field(gt=0, le=1), Shown("schedule", "decay factor {:g}")] = 0.1
+    """For step and plateau: the factor of each decay."""
+    plateau_patience: Annotated[int, Field(ge=0), Shown("schedule", "patience {}")] = 3
+    """For plateau: validations without a lower loss before a decay."""
+    clip_norm: Annotated[NonNegative, Shown("optimizer", "gradient norm clipped at {:g}")] = 0.0
+    """Largest norm of the gradient over all weights; 0 does not clip."""
+    clip_value: Annotated[NonNegative, Shown("optimizer", "gradient values clipped at {:g}")] = 0.0
+    """Largest absolute value of each gradient; 0 does not clip."""
+    accumulate: Annotated[Accumulation, AfterValidator(_accumulation), Shown("optimizer", "batches per update: {}")] = 1
+    """Batches an update is made from, or that number by epoch."""
+    label_smoothing: Annotated[Fraction, Shown("optimizer", "label smoothing {:g}")] = 0.0
+    class_weights: Annotated[Literal["none", "balanced"], Shown("optimizer", "{} class weights")] = "none"
+    """balanced weighs each class of the loss inversely to its number of images."""
+    mixup: Annotated[NonNegative, Shown("online augmentation", "mixup alpha {:g}")] = 0.0
+    """alpha of the Beta(alpha, alpha) that mixes two images; 0 mixes none."""
+    cutmix: Annotated[NonNegative, Shown("online augmentation", "cutmix alpha {:g}")] = 0.0
+    """The same for patches put into one another; with mixup, either at random."""
+
+    @model_validator(mode="after")
+    def _one_of_a_kind(self) -> "Phase":
+        if self.crop_padding and self.crop_scale < 1:
+            raise ValueError("set crop_padding or crop_scale, not both: either is a random crop")
+        if self.clip_norm and self.clip_value:
+            raise ValueError("set clip_norm or clip_value, not both: either clips gradients")
+        if self.schedule == "plateau" and self.decay == 1:
+            raise ValueError("decay: plateau multiplies the learning rate by it; set it below 1")
+        if self.warmup_epochs and self.schedule == "one_cycle":
+            raise ValueError("warmup_epochs: one_cycle warms up by itself; set 0, or another schedule")
+        return self
+
+    @property
+    def rate(self) -> float:
+        """The highest learning rate. Raises ValueError while it is still to be found."""
+        return float(self.lr)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images of a batch are mixed with one another."""
+        return bool(self.mixup or self.cutmix)
+
+    @property
+    def trains_all(self) -> bool:
+        """Whether the whole net is trained, its batch norms included."""
+        return self.trainable == ("all",) and self.batch_norm == "train"
+
+    def batches_an_update(self, epoch: int) -> int:
+        """The number of batches that an update is made from, in an epoch of the phase."""
+        if isinstance(self.accumulate, int):
+            return self.accumulate
+        return self.accumulate[max(start for start in self.accumulate if start <= epoch)]
+
+
+class Run(Section):
+    """What holds for a whole run, whatever its phases."""
+
+    engine: Literal["lightning", "torch"] = "lightning"
+    """Who runs the loop; the results are the same."""
+    batch_size: Count = 64
+    precision: Annotated[Literal["fp32", "bf16"], Shown("optimizer", "{}")] = "fp32"
+    """bf16 is mixed precision, where the hardware has it."""
+    deterministic: bool = True
+    """On a GPU: the same bytes again, at the cost of speed."""
+    ema_decay: Annotated[Fraction, Shown("selected by", "EMA of the weights, decay {:g}")] = 0.0
+    """Decay of the exponential moving average of the weights, which is then what counts; 0 averages nothing."""
+    swa_share: Annotated[Fraction, Shown("selected by", "SWA over the last {:.0%} of the phase")] = 0.0
+    """Share of the last phase over which stochastic weight averaging runs; 0 for none."""
+    swa_lr: Positive = 0.01
+    """The constant learning rate of stochastic weight averaging."""
+    swa_anneal_epochs: NonNegative = 5.0
+    """Epochs in which that rate is reached."""
+    eval_steps: Annotated[int, Field(ge=0)] = 0
+    """Validate every so many steps; 0 validates every epoch."""
+    select: Literal["val_loss", "val_accuracy", "val_map", "last"] = "val_accuracy"
+    """By which measure the best weights are chosen; val_map needs several labels an image."""
+    patience: Annotated[int, Field(ge=0), Shown("selected by", "early stopping, patience {}")] = 0
+    """A phase ends after so many validations without a better one; 0 never ends it early."""
+    collapse_epochs: Annotated[int, Field(ge=0)] = 2
+    """Predicting one class for all images this long is divergence; 0 never is."""
+    on_divergence: Literal["report", "fail"] = "report"
+    """report lets the other seeds and runs go on."""
+    test_flips: Annotated[bool, Shown("selected by", "predictions averaged with those of mirror images")] = False
+    """Predict the mean over each image and its mirror image."""
+    num_threads: Count = 2
+    """Threads of a training process; another number gives other last bits."""
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(each_once)] = (0,)
+
+    @model_validator(mode="after")
+    def _one_choice_of_weights(self) -> "Run":
+        if self.patience and self.select == "last":
+            raise ValueError("patience: early stopping watches what is selected by; set select to val_loss or another")
+        if self.swa_share and self.ema_decay:
+            raise ValueError("set swa_share or ema_decay, not both: either averages weights")
+        if self.swa_share and self.select != "last":
+            raise ValueError("swa_share: the mean of the last epochs' weights is what counts; set select to last")
+        return self
+
+
+class Net(Section):
+    """The net of a model, what it sees, and the weights it starts from."""
+
+    net: str
+    """The name of a file in models/nets; default: the model's own name."""
+    input_size: Annotated[int, Field(ge=4, le=2048)]
+    """Side of the net's input in training, in px; default: data.image_size."""
+    test_input_size: Annotated[int, Field(ge=0, le=2048)] = 0
+    """Side of the images that are predicted, in px; 0 takes input_size."""
+    crops: Literal["centre", "five"] = "centre"
+    """five sees the corners and the centre, and each label takes its strongest answer."""
+    crop_size: Annotated[int, Field(ge=0, le=2048)] = 0
+    """Side of the five crops, in px of the prepared image; 0 takes input_size."""
+    options: dict[str, Option] = Field(default={})
+    """Keyword arguments of the net's build()."""
+    weights: str = "none"
+    """Weights to start from: none, random, imagenet, or a file in data/weights."""
+    weights_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    """The hash that this file must have; '' accepts any."""
+    normalisation: Literal["auto", "data", "imagenet"] = "auto"
+    """auto takes ImageNet's with pretrained weights, and the training images' own otherwise."""
+    feature_cache: bool = True
+    """Compute the features of a frozen backbone once; the results are the same."""
+
+    @property
+    def test_px(self) -> int:
+        """Side of the images that are predicted, in px."""
+        return self.test_input_size or self.input_size
+
+    @property
+    def crop_px(self) -> int:
+        """Side of the five crops, in px of the prepared image; 0 where they are not asked for."""
+        return (self.crop_size or self.input_size) if self.crops == "five" else 0
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the net starts from the weights in a file."""
+        return self.weights not in ("none", "random")
+
+
+class Train(Phase, Run):
+    """The section `train`: the defaults of every model. Equal `num_steps` give every arm the same budget."""
+
+
+class ModelEntry(Train, Net):
+    """An entry of `models`, merged with `train`."""
+
+    phases: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)] | None = None
+    """Phases in their order, each with its own budget; without any there is one, the model itself."""
+
+
+class FinetuneEntry(ModelEntry):
+    """An entry of `finetunes`, merged with `train`."""
+
+    init_from: str
+
+
+class Model(Run, Net):
+    """A model with all its settings resolved: what every stage after `settings` reads."""
+
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
+    init_from: str = ""
+    """The run that a finetune starts from, `<model>-<arm>`, seed by seed and with its normalisation; "" for none."""
+
+    def with_lr(self, found: float | None) -> "Model":
+        """The model with the learning rate that was found, where it asks for one."""
+        if found is None:
+            return self
+        first = self.phases[0].model_copy(update={"lr": found})
+        return self.model_copy(update={"phases": (first, *self.phases[1:])})
+
+    @property
+    def is_frozen_in_part(self) -> bool:
+        """Whether a phase leaves a part of the net untrained."""
+        return not all(phase.trains_all for phase in self.phases)

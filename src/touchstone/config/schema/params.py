@@ -1,0 +1,39 @@
+"""The whole of params.yaml."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from touchstone.config.schema.audit import AuditEntry
+from touchstone.config.schema.data import Arm, Data, MultiLabel, Source, Transform
+from touchstone.config.schema.evaluation import Compare, Ensemble
+from touchstone.config.schema.explain import Explain
+from touchstone.config.schema.machine import Machine
+from touchstone.config.schema.model import Train
+from touchstone.config.schema.report import Report
+from touchstone.config.schema.section import Name, Section, Seed
+
+
+class Params(Section):
+    """params.yaml as it stands in the file. Every section must be there, since DVC looks them up by name.
+
+    Entries of models, finetunes and generators are plain mappings here: what they may hold depends on `train` and on
+    the generator's kind, which is for `config/load.py` to resolve.
+    """
+
+    source: Source
+    data: Data
+    multi_label: MultiLabel
+    seed: Seed
+    transforms: Annotated[dict[Name, Transform], Field(min_length=1)]
+    generators: dict[Name, dict[str, Any]]
+    arms: Annotated[dict[Name, Arm], Field(min_length=1)]
+    models: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+    finetunes: dict[Name, dict[str, Any]]
+    train: Train
+    ensembles: dict[Name, Ensemble]
+    compare: Compare
+    audit: AuditEntry
+    explain: Explain
+    report: Report
+    machine: Machine

@@ -1,0 +1,60 @@
+"""params.yaml -> data/settings: checked, merged with defaults, and split into one small file for each reader.
+
+A typo stops `dvc repro` here, before any output is touched. Each file also holds the hash of its reader's code, so that
+every other stage runs again where its own settings or its own code changed, and nowhere else.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from touchstone.code_hash import constant, hashes
+from touchstone.config.load import load
+from touchstone.config.resolved import ENCODER, FOLDER, write
+from touchstone.config.schema import generator
+from touchstone.config.settings import Settings
+from touchstone.data import sources
+from touchstone.data.imageset import replaced
+from touchstone.errors import TouchstoneError
+from touchstone.models import nets
+from touchstone.models.checks import check_models
+from touchstone.stage import run
+from touchstone.training.loggers import check_loggers
+
+STAGES = Path("stages")
+
+
+def main() -> None:
+    settings = load()
+    source = sources.file_of(settings.data.source)
+    if not Path(settings.source.path).exists():
+        raise TouchstoneError(f"source.path: {settings.source.path}: no such file or folder; put the images there")
+    check_loggers(settings.machine.loggers)
+    check_models(settings)
+    with replaced(FOLDER) as folder:
+        for script in sorted(STAGES.glob("*.py")):
+            code = hashes(script, source) if script.stem in ("download", "prepare") else hashes(script)
+            write(folder / f"{script.stem}.json", sections(script, settings), code=code)
+        for name, model in {**settings.trained, ENCODER: settings.audit.encoder}.items():
+            write(folder / f"models/{name}.json", model, code=hashes(nets.file_of(model.net)))
+        write(folder / "sheet.json", settings.report.sheet)
+        for name, transform in settings.transforms.items():
+            write(folder / f"transforms/{name}.json", transform)
+        for name, config in settings.generators.items():
+            code = hashes(generator.FOLDER / config.kind / "net.py")
+            for part in ("fit", "sample"):
+                values = {"kind": config.kind, part: getattr(config, part)}
+                write(folder / f"generators/{name}.{part}.json", values, code=code)
+
+
+def sections(script: Path, settings: Settings) -> dict[str, Any]:
+    """The settings that the script names in SETTINGS, such as data or report.sheet."""
+    found: dict[str, Any] = {}
+    for key in constant(script, "SETTINGS") or ():
+        section, _, name = key.partition(".")
+        value = getattr(settings, section)
+        found[section] = found.get(section, {}) | {name: getattr(value, name)} if name else value
+    return found
+
+
+if __name__ == "__main__":
+    run(main)
