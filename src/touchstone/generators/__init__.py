@@ -1,6 +1,7 @@
-"""One kind of generator a file: `generators/<kind>.py` with `build(fit, *, num_classes, channels, image_size)`.
+"""A folder for each kind of generator, with its sections of params.yaml in config.py and its nets in net.py.
 
-`build` returns a `touchstone.generative.Generative`; the kind's sections of params.yaml are in generator_sections.py.
+net.py has `build(fit, *, num_classes, channels, image_size)`, which returns a `touchstone.generators.base.Generative`.
+fit.py fits any kind, sample.py samples it, and files.py keeps it on disk.
 """
 
 import importlib
@@ -8,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from touchstone.config.generator import Fit
+    from touchstone.config.schema.generator import Fit
     from touchstone.generators.base import Generative
 
-FOLDER = Path(__file__).parent  # a folder each kind
+FOLDER = Path(__file__).parent  # holds the kinds' folders
 
 
 def build(kind: str, fit: "Fit", *, num_classes: int, channels: int, image_size: int) -> "Generative":
-    """A generator of a kind that has a file here, its weights drawn from torch's global generator."""
+    """Build a generator of a kind; torch's global generator draws its weights."""
     module = importlib.import_module(f"touchstone.generators.{kind}.net")
     return module.build(fit, num_classes=num_classes, channels=channels, image_size=image_size)

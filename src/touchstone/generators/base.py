@@ -1,6 +1,6 @@
-"""What every generator is to those that fit and sample it: a LightningModule with averaged weights.
+"""The interface of all generators to what fits and samples them: a LightningModule with averaged weights.
 
-Images are in [-1, 1] inside, uint8 outside.
+Inside a generator images are float32 in [-1, 1], outside uint8.
 """
 
 from collections.abc import Sequence
@@ -11,18 +11,18 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from touchstone.config.generator import Sample
+from touchstone.config.schema.generator import Sample
 from touchstone.data.batches import to_float
 from touchstone.models.averaging import averaged
 
 State = dict[str, Any]
-Streams = Sequence[np.random.Generator]  # of noise, one an image, on the CPU: the same on every device
+Streams = Sequence[np.random.Generator]  # noise, one stream an image, drawn on the CPU: the same on every device
 
 
 class Generative(pl.LightningModule):
-    """`net` is fitted; `averaged` follows it (exponential moving average of parameters and buffers) and is sampled.
+    """A generator: `net` is fitted, and `averaged`, its exponential moving average, is sampled.
 
-    A kind adds `training_step`, `configure_optimizers`, `sample` and, where its draft differs, `preview`.
+    A kind adds `training_step`, `configure_optimizers`, `sample` and `preview`.
     """
 
     grey: torch.Tensor
@@ -35,15 +35,15 @@ class Generative(pl.LightningModule):
         self.resume: State | None = None
 
     def sample(self, labels: torch.Tensor, streams: Streams, settings: Sample) -> torch.Tensor:
-        """Images of the classes int64 (B,), each from its own stream of noise: uint8 (B, H, W, C)."""
+        """Sample images uint8 (B, H, W, C) of the classes int64 (B,), each from its own stream of noise."""
         raise NotImplementedError
 
     def preview(self, labels: torch.Tensor, streams: Streams) -> torch.Tensor:
-        """`sample`, in the manner that a sheet drawn while fitting uses."""
+        """Sample as `sample` does, with the settings of the sheets that are drawn while fitting."""
         raise NotImplementedError
 
     def stuck(self, history: list[dict[str, float]]) -> str:
-        """Why fitting leads nowhere any more, judged by the losses so far; "" where it does."""
+        """Return why fitting no longer gets anywhere, judged by the losses so far, or ""."""
         return ""
 
     def signals(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -56,15 +56,15 @@ class Generative(pl.LightningModule):
         grey = ((signals.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         return grey.permute(0, 2, 3, 1).contiguous().cpu()
 
-    def made(self, optimizers: list[torch.optim.Optimizer], schedules: list[Any]) -> Any:
-        """What `configure_optimizers` returns, taken up where an earlier process was stopped."""
+    def configured(self, optimizers: list[torch.optim.Optimizer], schedules: list[Any]) -> Any:
+        """Return what `configure_optimizers` must, in the state that an earlier process left."""
         if self.resume is not None:
             for part, state in zip([*optimizers, *schedules], self.resume["steppers"], strict=True):
                 part.load_state_dict(state)
         return optimizers, [{"scheduler": schedule, "interval": "step"} for schedule in schedules]
 
     def state(self) -> State:
-        """Nets, averages, optimizers and schedules, as plain values and tensors."""
+        """Return nets, averages, optimizers and schedules as plain values and tensors."""
         schedules: list[Any] = [entry.scheduler for entry in self.trainer.lr_scheduler_configs]
         return {
             "module": self.state_dict(),
@@ -72,20 +72,20 @@ class Generative(pl.LightningModule):
         }
 
     def restore(self, state: State) -> None:
-        """Take up `state()`: the nets at once, the rest when it is made."""
+        """Restore `state()`: the nets now, optimizers and schedules in `configured`."""
         self.load_state_dict(state["module"])
         self.resume = state
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """A copy of the averaged weights, contiguous and on the CPU: all that sampling needs."""
+        """Return a copy of the averaged weights, contiguous and on the CPU: all that sampling needs."""
         tensors = self.averaged.module.state_dict()
         return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
     def load_weights(self, weights: dict[str, torch.Tensor]) -> None:
-        """Take up `weights()`. Raises RuntimeError where they are of another net."""
+        """Load `weights()`. Raises RuntimeError where they belong to another net."""
         self.averaged.module.load_state_dict(weights)
 
 
 def noise(streams: Streams, *shape: int) -> torch.Tensor:
-    """Standard normal float32 (B, *shape), image i from stream i: independent of what else is in the block."""
+    """Draw standard normal float32 (B, *shape), image i from stream i, whatever else is in the block."""
     return torch.from_numpy(np.stack([stream.standard_normal(shape, np.float32) for stream in streams]))

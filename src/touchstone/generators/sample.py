@@ -1,8 +1,8 @@
-"""Sampling an addition set from a fitted generator, block by block.
+"""Sampling an added set from a fitted generator, block by block.
 
-Image k of class c is a function of (seed, c, k) and of its block: the images k // block of class c, always sampled
-together and always as many, since kernels of other sizes give other last bits. So asking for more images extends a
-set, and blocks may be made in any order, in any process.
+Image k of class c depends on (seed, c, k) and on its block, k // block. A block is always sampled together and has
+always the same number of images, as kernels of other sizes give other last bits. Asking for more images therefore
+extends a set, and blocks may be sampled in any order and in any process.
 """
 
 import math
@@ -18,43 +18,47 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from touchstone.config.generator import Sample
-from touchstone.config.sections import Machine
+from touchstone.config.schema.generator import Sample
+from touchstone.config.schema.machine import Machine
 from touchstone.data.batches import View
 from touchstone.data.imageset import ImageSet
 from touchstone.errors import TouchstoneError
 from touchstone.generators.base import Generative
 from touchstone.models.predict import probabilities
-from touchstone.models.runs import load_card, load_nets
+from touchstone.models.runs import load_nets, load_run_metadata
 from touchstone.seeds import generator
-from touchstone.training.trainer import lean
+from touchstone.training.lightning import trainer_for
 
-Block = tuple[int, int]  # class c, number b: its images b * block .. (b + 1) * block - 1
+Block = tuple[int, int]  # class c and number b: the images b * block .. (b + 1) * block - 1 of the class
 
 
 @dataclass(frozen=True)
 class Judge:
-    """The classifier that filters: uint8 (B, S, S, C) -> logits (B, classes), and how it is fed."""
+    """The classifier that filters samples."""
 
     forward: torch.nn.Module
+    """uint8 (B, S, S, C) -> logits (B, classes)."""
     view: View
+    """How samples become its input."""
 
 
 def load_judge(run: Path, sha256: str, *, device: str) -> Judge:
-    """The classifier of the run in folder `run` whose weights have this hash. Raises TouchstoneError if none has."""
-    card = load_card(run)
-    hashes = list(card.weights.values())
+    """Load the classifier in folder `run` whose weights have this hash. Raises TouchstoneError if none has it."""
+    metadata = load_run_metadata(run)
+    hashes = list(metadata.weights.values())
     if sha256 not in hashes:
         raise TouchstoneError(f"{run}: none of its classifiers has the hash {sha256[:8]}...; run `dvc repro filters`")
-    return Judge(load_nets(run, card, device=device)[hashes.index(sha256)], card.view)
+    return Judge(load_nets(run, metadata, device=device)[hashes.index(sha256)], metadata.view)
 
 
 @dataclass(frozen=True)
 class Synthesized:
-    """The images that were kept, and how many were sampled and kept of each class: class, sampled, kept."""
+    """An added set of samples."""
 
     images: ImageSet
+    """The samples that were kept."""
     counts: pd.DataFrame
+    """class, sampled, kept: the number of images of each class."""
 
 
 def synthesize(
@@ -68,18 +72,18 @@ def synthesize(
     scratch: Path,
     judge: Judge | None,
 ) -> Synthesized:
-    """`settings.per_class` images of each class, the first of every class, then the second, and so on.
+    """Sample `settings.per_class` images of each class: the first of each class, then the second, and so on.
 
-    Blocks lie as files in `scratch`, where those of an earlier process are found again. Memory holds a block at a
-    time, and so does what is returned: pixels are read when they are asked for. Raises TouchstoneError where the
-    filter keeps too few of a class.
+    Blocks are files in `scratch`, and those of an earlier process are reused. Memory holds one block at a time, also
+    afterwards: the pixels of the result are read from the files when they are used. Raises TouchstoneError where the
+    filter keeps too few images of a class.
     """
     scratch.mkdir(parents=True, exist_ok=True)
-    maker = Maker(module, settings, scratch=scratch, num_threads=num_threads, title=name)
-    kept: list[list[int]] = [[] for _ in classes]  # of each class: which k
+    sampler = Sampler(module, settings, scratch=scratch, num_threads=num_threads, title=name)
+    kept: list[list[int]] = [[] for _ in classes]  # for each class, the k of its kept images
     sampled = [0] * len(classes)
     while todo := _blocks(kept, sampled, settings, classes, name):
-        _make(maker, [block for block in todo if not block_file(scratch, block).exists()], machine)
+        _sample(sampler, [block for block in todo if not block_file(scratch, block).exists()], machine)
         for block in todo:
             sampled[block[0]] += settings.block
             kept[block[0]] += _accepted(scratch, block, settings, judge, len(classes))
@@ -98,7 +102,7 @@ def synthesize(
 
 
 def _blocks(kept: list[list[int]], sampled: list[int], settings: Sample, classes: list[str], name: str) -> list[Block]:
-    """The next blocks of every class that has too few: as many as would do if all of their images were kept."""
+    """The next blocks of the classes that lack images: as many as suffice if all of their images are kept."""
     todo = []
     for c, class_name in enumerate(classes):
         lacking = settings.per_class - len(kept[c])
@@ -107,7 +111,7 @@ def _blocks(kept: list[list[int]], sampled: list[int], settings: Sample, classes
         if sampled[c] >= settings.filter.max_tries * settings.per_class:
             raise TouchstoneError(
                 f"generators.{name}.sample.filter: of {sampled[c]} samples of class {class_name} {len(kept[c])} "
-                f"reach a confidence of {settings.filter.min_confidence}, {settings.per_class} are wanted; lower "
+                f"reach a confidence of {settings.filter.min_confidence}, but {settings.per_class} are needed; lower "
                 "min_confidence, raise max_tries, or fit longer"
             )
         first = sampled[c] // settings.block
@@ -115,18 +119,18 @@ def _blocks(kept: list[list[int]], sampled: list[int], settings: Sample, classes
     return todo
 
 
-def _make(maker: "Maker", blocks: list[Block], machine: Machine) -> None:
-    """Sample blocks, spread over `machine.devices` processes or devices by Lightning."""
+def _sample(sampler: "Sampler", blocks: list[Block], machine: Machine) -> None:
+    """Sample blocks, which Lightning spreads over `machine.devices` processes or devices."""
     if not blocks:
         return
     devices = min(machine.devices, len(blocks))
     strategy = "ddp_spawn" if devices > 1 else "auto"
-    maker.num_blocks = math.ceil(len(blocks) / devices)
-    trainer = lean(machine, [], devices=devices, strategy=strategy)
-    trainer.predict(maker, DataLoader(_Listed(blocks), batch_size=None), return_predictions=False)
+    sampler.num_blocks = math.ceil(len(blocks) / devices)
+    trainer = trainer_for(machine, devices=devices, strategy=strategy)
+    trainer.predict(sampler, DataLoader(_Listed(blocks), batch_size=None), return_predictions=False)
 
 
-class Maker(pl.LightningModule):
+class Sampler(pl.LightningModule):
     """Samples one block a step and writes it to a file, whole or not at all."""
 
     def __init__(self, module: Generative, settings: Sample, *, scratch: Path, num_threads: int, title: str) -> None:
@@ -136,7 +140,7 @@ class Maker(pl.LightningModule):
         self.num_blocks = 0
 
     def on_predict_start(self) -> None:
-        torch.set_num_threads(self.num_threads)  # in a process of its own, too
+        torch.set_num_threads(self.num_threads)  # also in a spawned process
         self.bar = tqdm(
             total=self.num_blocks * self.settings.block,
             desc=self.title,
@@ -161,16 +165,16 @@ class Maker(pl.LightningModule):
 
     def on_predict_end(self) -> None:
         self.bar.close()
-        del self.bar  # it holds the terminal, which another process cannot be given
+        del self.bar  # it holds the terminal, which cannot be passed to another process
 
 
 def block_file(scratch: Path, block: Block) -> Path:
-    """Where a block lies: uint8 (block, H, W, C)."""
+    """The file of a block, uint8 (block, H, W, C)."""
     return scratch / f"{block[0]}-{block[1]}.npy"
 
 
 def _accepted(scratch: Path, block: Block, settings: Sample, judge: Judge | None, num_classes: int) -> list[int]:
-    """Which images k of the block are kept."""
+    """The k of the block's images that the filter keeps."""
     c, b = block
     numbers = np.arange(b * settings.block, (b + 1) * settings.block)
     if judge is None:
@@ -182,7 +186,7 @@ def _accepted(scratch: Path, block: Block, settings: Sample, judge: Judge | None
 
 
 class _Listed(Dataset[Block]):
-    """Blocks as a dataset, which Lightning shares out."""
+    """Blocks as a dataset, which Lightning distributes."""
 
     def __init__(self, blocks: list[Block]) -> None:
         self.blocks = blocks
@@ -195,7 +199,7 @@ class _Listed(Dataset[Block]):
 
 
 class _Stored:
-    """Looks like uint8 (N, H, W, C): rows are read from their blocks as they are taken."""
+    """Behaves as uint8 (N, H, W, C); its rows are read from the files of their blocks when they are used."""
 
     dtype, ndim = np.dtype(np.uint8), 4
 

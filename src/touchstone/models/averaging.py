@@ -9,40 +9,42 @@ from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn, update_bn
 
 
 def averaged(net: nn.Module, *, decay: float) -> AveragedModel:
-    """A copy of `net` that follows it with each `update_parameters(net)`; it is not trained and in evaluation mode.
+    """Return a copy of `net` that follows it with each `update_parameters(net)`, untrained and in evaluation mode.
 
-    Over the first steps it is an average over what there is so far (as in TensorFlow's ExponentialMovingAverage with
-    `num_updates`), later of about 1 / (1 - decay) steps: early weights are soon forgotten.
+    Over the first steps it averages all steps so far (as TensorFlow's ExponentialMovingAverage does with
+    `num_updates`), later about 1 / (1 - decay) of them, so early weights are soon forgotten.
     """
-    copy = AveragedModel(net, multi_avg_fn=_Follow(decay), use_buffers=True)
+    copy = AveragedModel(net, multi_avg_fn=_MovingAverage(decay), use_buffers=True)
     copy.requires_grad_(False).eval()
     return copy
 
 
 def mean(net: nn.Module) -> AveragedModel:
-    """A copy of `net`; with each `update_parameters(net)` it becomes the mean of the parameters at all such moments.
+    """Return a copy of `net` that becomes the mean of its parameters over all calls of `update_parameters(net)`.
 
-    Stochastic weight averaging, Izmailov et al. 2018, arXiv 1803.05407. Its batch norms know nothing of the mean's
-    activations until `renew_statistics`.
+    Stochastic weight averaging, Izmailov et al. 2018, arXiv 1803.05407. Its batch norms do not fit the mean's
+    activations until `renew_statistics` is called.
     """
     copy = AveragedModel(net, multi_avg_fn=get_swa_multi_avg_fn())
     copy.requires_grad_(False).eval()
     return copy
 
 
-def take_buffers(net: nn.Module, other: nn.Module) -> None:
-    """Give `net` the buffers of `other`, such as the statistics of batch norms."""
-    for mine, its in zip(net.buffers(), other.buffers(), strict=True):
-        mine.copy_(its)
+def copy_buffers(*, to: nn.Module, source: nn.Module) -> None:
+    """Copy buffers, such as the statistics of batch norms, between two nets of one architecture."""
+    for target, buffer in zip(to.buffers(), source.buffers(), strict=True):
+        target.copy_(buffer)
 
 
 def renew_statistics(net: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Take the statistics of every batch norm anew, over `batches` of float32 (B, C, H, W)."""
+    """Compute the statistics of all batch norms again, over `batches` of float32 (B, C, H, W)."""
     update_bn(batches, net)
     net.eval()
 
 
-class _Follow:
+class _MovingAverage:
+    """The update of an exponential moving average, as torch's AveragedModel calls it."""
+
     def __init__(self, decay: float) -> None:
         self.decay = decay
 

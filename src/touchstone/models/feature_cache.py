@@ -1,6 +1,6 @@
-"""What a frozen backbone sees in each image, computed once: every epoch, seed, arm and head reads it from a file.
+"""The features of images under a frozen backbone, computed once: epochs, seeds, arms and heads read them from a file.
 
-Files are named after the hash of all they depend on: a file is right or not there at all. The oldest are removed where
+A file is named after the hash of everything it depends on, so it is never stale. The oldest files are removed where
 they fill more than MAX_BYTES.
 """
 
@@ -9,29 +9,28 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from touchstone.code_hash import digest, imports
+from touchstone.code_hash import digest, library_versions
+from touchstone.config.schema.model import Option
 from touchstone.data.batches import View, to_float
 from touchstone.data.ops import crops
-from touchstone.models import nets as models
+from touchstone.models import nets
 from touchstone.models.predict import BATCH, blocks
 
 MAX_BYTES = 8 * 2**30
-PART, PART_SECONDS = ".part", 86_400  # of an unfinished file; older ones are nobody's
-LIBRARIES = ("torch", "torchvision", "numpy", "opencv-python-headless")  # whose versions decide about bytes
+PART, PART_SECONDS = ".part", 86_400  # suffix of an unfinished file, and the age at which it counts as abandoned
 
 
 class Backbone:
     """A net up to its head, in evaluation mode, behind its normalisation.
 
     net: on the device where features are computed. name, options: the net's file and what it was built with.
-    mean, std: float32 (C, 1, 1), in grey levels.
+    mean, std: float32 (C, 1, 1), in grey levels. view: how images become the net's input.
     """
 
     def __init__(
@@ -39,38 +38,39 @@ class Backbone:
         net: nn.Module,
         *,
         name: str,
-        options: dict[str, models.Option],
+        options: dict[str, Option],
         mean: torch.Tensor,
         std: torch.Tensor,
         view: View,
     ) -> None:
-        self.net, self.head, self.view, self.mean, self.std = net, models.head_of(name), view, mean, std
-        known = [name, models.body_options(name, options), view, mean.tolist(), std.tolist(), mean.device.type]
-        known += [torch.get_num_threads(), *(metadata.version(library) for library in LIBRARIES)]
-        known += [digest(imports(file)) for file in (Path(__file__), models.FOLDER / f"{name}.py")]
-        total = hashlib.sha256(repr(known).encode())
+        self.net, self.head, self.view, self.mean, self.std = net, nets.head_of(name), view, mean, std
+        facts = [name, nets.body_options(name, options), view, mean.tolist(), std.tolist(), mean.device.type]
+        facts += [torch.get_num_threads(), *library_versions(), digest(Path(__file__), nets.file_of(name))]
+        total = hashlib.sha256(repr(facts).encode())
         for key, value in net.state_dict().items():
             if not key.startswith(self.head + "."):
                 total.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
         self.key = total.hexdigest()
 
-    def see(self, pixels: np.ndarray, sizes: np.ndarray | None, *, folder: Path, mirrored: bool = False) -> np.ndarray:
-        """uint8 (N, H, W, C), their valid sizes (N, 2) or None -> float32 (N, D), memory-mapped from `folder`; of five
-        crops (N, 5, D).
+    def features(
+        self, pixels: np.ndarray, sizes: np.ndarray | None, *, folder: Path, mirrored: bool = False
+    ) -> np.ndarray:
+        """Images uint8 (N, H, W, C) -> float32 (N, D), or (N, 5, D) with five crops, memory-mapped from `folder`.
 
-        mirrored: what it sees in the mirror images. Several processes may use one folder.
+        sizes: the images' valid sizes (N, 2), or None. mirrored: of the mirror images instead. Several processes may
+        share a folder.
         """
         file = folder / f"{self._key_of(pixels, sizes, mirrored)}.npy"
         try:
-            os.utime(file)  # used now: the last to be removed
+            os.utime(file)  # just used: the last to be removed
             return np.load(file, mmap_mode="r")
         except FileNotFoundError:
             folder.mkdir(parents=True, exist_ok=True)
             new = self._compute(pixels, sizes, folder, mirrored)
-        found = np.load(new, mmap_mode="r")  # opened before others may remove it
+        features = np.load(new, mmap_mode="r")  # opened before another process may remove it
         new.replace(file)
         _make_room(folder, keep=file)
-        return found
+        return features
 
     def _key_of(self, pixels: np.ndarray, sizes: np.ndarray | None, mirrored: bool) -> str:
         total = hashlib.sha256(f"{self.key} {pixels.shape} {mirrored}".encode())
@@ -81,42 +81,44 @@ class Backbone:
         return total.hexdigest()
 
     def _compute(self, pixels: np.ndarray, sizes: np.ndarray | None, folder: Path, mirrored: bool) -> Path:
+        """Compute features into an unfinished file and return it."""
         handle, name = tempfile.mkstemp(suffix=PART, dir=folder)
         os.close(handle)
         out: np.memmap | None = None
         start = 0
-        for features in self._run(blocks(pixels, sizes, self.view), mirrored):
+        for features in self._forward(blocks(pixels, sizes, self.view), mirrored):
             if out is None:
                 shape = (len(pixels), *features.shape[1:])
                 out = np.lib.format.open_memmap(name, mode="w+", dtype=np.float32, shape=shape)
             out[start : start + len(features)] = features
             start += len(features)
         if out is None:
-            raise ValueError("no images to see")
+            raise ValueError("got no images to compute features of")
         out.flush()
         return Path(name)
 
-    def _run(self, batches: Iterable[torch.Tensor], mirrored: bool) -> Iterator[np.ndarray]:
-        found: list[torch.Tensor] = []
-        hook = self.net.get_submodule(self.head).register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
+    def _forward(self, batches: Iterable[torch.Tensor], mirrored: bool) -> Iterator[np.ndarray]:
+        """Yield what reaches the head for each batch."""
+        caught: list[torch.Tensor] = []
+        hook = self.net.get_submodule(self.head).register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
         self.net.eval()
         with torch.no_grad():
             for batch in batches:
                 x = to_float(batch.to(self.mean.device), self.mean, self.std)
                 self.net(x.flip(3) if mirrored else x)
-                features = found.pop().float().cpu()
+                features = caught.pop().float().cpu()  # (B * crops, D)
                 yield (features.unflatten(0, (len(batch), -1)) if crops.count(batch) > 1 else features).numpy()
         hook.remove()
 
 
 def _make_room(folder: Path, *, keep: Path) -> None:
-    """Remove the oldest files beyond MAX_BYTES, and what processes that were killed left unfinished."""
+    """Remove the oldest files beyond MAX_BYTES, and unfinished files of processes that were killed."""
     now, total = time.time(), 0
-    for file, found in sorted(_files(folder), key=lambda entry: -entry[1].st_mtime):
-        total += found.st_size
-        abandoned = file.suffix == PART and now - found.st_mtime > PART_SECONDS
+    for file, status in sorted(_files(folder), key=lambda entry: -entry[1].st_mtime):
+        total += status.st_size
+        abandoned = file.suffix == PART and now - status.st_mtime > PART_SECONDS
         if abandoned or (total > MAX_BYTES and file.suffix != PART and file != keep):
-            file.unlink(missing_ok=True)  # who has it open keeps it
+            file.unlink(missing_ok=True)  # a process that has it open keeps its contents
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

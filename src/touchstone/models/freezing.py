@@ -1,7 +1,7 @@
 """Which parts of a net are trained and which stay as they are.
 
 A frozen part is in evaluation mode even while the rest trains: its batch norms keep their statistics and its dropouts
-let everything through, so that it computes what it computed when its weights were made.
+pass everything through, so it computes what it did when its weights were trained.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from touchstone.config.model import Phase
+from touchstone.config.schema.model import Phase
 from touchstone.errors import TouchstoneError, nearest
 
 ALL, HEAD = "all", "head"
@@ -18,7 +18,7 @@ ALL, HEAD = "all", "head"
 def freeze(net: nn.Module, phase: Phase, *, head: str) -> None:
     """Make the phase's modules trainable and nothing else. head: the name of the net's last module.
 
-    Raises TouchstoneError on a module that the net has not.
+    Raises TouchstoneError on a module that the net lacks, and where no weights are left to train.
     """
     net.requires_grad_(False)
     for name in phase.trainable:
@@ -28,14 +28,14 @@ def freeze(net: nn.Module, phase: Phase, *, head: str) -> None:
             if isinstance(module, _BatchNorm):
                 module.requires_grad_(False)
     if not any(p.requires_grad for p in net.parameters()):
-        raise TouchstoneError(f"trainable: {', '.join(phase.trainable)} holds no weights that could be trained")
+        raise TouchstoneError(f"trainable: {', '.join(phase.trainable)} holds no weights to train")
 
 
 def train_mode(net: nn.Module, *, head: str) -> None:
-    """Training mode for what is trained, evaluation mode for what is frozen.
+    """Set what is trained to training mode and what is frozen to evaluation mode.
 
-    A part without parameters, such as a dropout, goes with the module that it is in, or, where nothing but the head is
-    trained, with the head or with all before it.
+    A part without parameters, such as a dropout, follows the module that contains it. Where only the head is trained,
+    everything before it is in evaluation mode.
     """
     net.train()
     for module in _frozen(net):
@@ -47,12 +47,12 @@ def train_mode(net: nn.Module, *, head: str) -> None:
 
 
 def is_frozen_but_head(net: nn.Module, head: str) -> bool:
-    """Whether everything before the head is frozen, so that an image has the same features in every step."""
+    """Whether everything before the head is frozen, and an image has the same features in every step."""
     return not any(p.requires_grad for name, p in net.named_parameters() if not name.startswith(head + "."))
 
 
 def _frozen(net: nn.Module) -> Iterator[nn.Module]:
-    """The outermost modules that have parameters, none of them trainable."""
+    """Yield the outermost modules that have parameters, none of them trainable."""
     parameters = list(net.parameters())
     if parameters and not any(p.requires_grad for p in parameters):
         yield net
@@ -64,13 +64,13 @@ def _frozen(net: nn.Module) -> Iterator[nn.Module]:
 def _module(net: nn.Module, name: str, head: str) -> nn.Module:
     if name == ALL:
         return net
-    known = dict(net.named_modules())
-    del known[""]
-    wanted = head if name == HEAD else name
-    if wanted not in known:
+    modules = dict(net.named_modules())
+    del modules[""]
+    path = head if name == HEAD else name
+    if path not in modules:
         top = [ALL, HEAD, *(child for child, _ in net.named_children())]
         raise TouchstoneError(
             f"trainable: got {name!r}, expected one of {', '.join(top)}, or a module inside one, such as "
-            f"{next((inner for inner in known if '.' in inner), head)}{nearest(name, [*top, *known])}"
+            f"{next((inner for inner in modules if '.' in inner), head)}{nearest(name, [*top, *modules])}"
         )
-    return known[wanted]
+    return modules[path]

@@ -10,13 +10,12 @@ from torch.nn import functional as F
 from touchstone.data.batches import View
 from touchstone.data.imageset import ImageSet, valid_sizes
 from touchstone.data.ops import crops
-from touchstone.errors import TouchstoneError
 
-BATCH = 256  # fixed: kernels, and so the last bits, differ by batch size
+BATCH = 256  # fixed: kernels, and with them the last bits, differ by batch size
 
 
 def logits(forward: torch.nn.Module, batches: Iterable[torch.Tensor]) -> torch.Tensor:
-    """float32 (N, classes) on the CPU, in evaluation mode; the module's mode is put back.
+    """Return float32 (N, classes) on the CPU, computed in evaluation mode; the module's own mode is restored.
 
     forward: a batch -> logits (B, classes).
     """
@@ -29,28 +28,32 @@ def logits(forward: torch.nn.Module, batches: Iterable[torch.Tensor]) -> torch.T
     return torch.cat(out)
 
 
-def with_flips(judge: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, *, multi_label: bool) -> torch.Tensor:
+def forward_tta(
+    net: torch.nn.Module, x: torch.Tensor, *, num_crops: int, flips: bool, multi_label: bool
+) -> torch.Tensor:
+    """Predict with test-time augmentation: (B * num_crops, C, H, W) -> logits (B, K).
+
+    The logit of a class is the highest over an image's crops; with `flips`, of the mean over mirror images.
+    """
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return crops.max_over_crops(net(x), num_crops)
+
+    return flip_tta(forward, x, multi_label=multi_label) if flips else forward(x)
+
+
+def flip_tta(forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, *, multi_label: bool) -> torch.Tensor:
     """(B, C, H, W) -> (B, K): `mean_of` the logits of each image and of its mirror image."""
-    return mean_of(judge(x), judge(x.flip(3)), multi_label=multi_label)
-
-
-def answers(net: torch.nn.Module, x: torch.Tensor, *, num_crops: int, flips: bool, multi_label: bool) -> torch.Tensor:
-    """(B * num_crops, C, H, W) -> logits (B, K): of each class the highest over an image's crops; with `flips` of the
-    mean over mirror images."""
-
-    def judge(x: torch.Tensor) -> torch.Tensor:
-        return crops.most(net(x), num_crops)
-
-    return with_flips(judge, x, multi_label=multi_label) if flips else judge(x)
+    return mean_of(forward(x), forward(x.flip(3)), multi_label=multi_label)
 
 
 def mean_of(one: torch.Tensor, other: torch.Tensor, *, multi_label: bool) -> torch.Tensor:
-    """Logits (B, K) twice -> the logits of the mean of their probabilities."""
+    """Return the logits of the mean of two predictions' probabilities; all are (B, K)."""
     if multi_label:
-        there, absent = (
+        present, absent = (
             torch.logsumexp(torch.stack([F.logsigmoid(sign * one), F.logsigmoid(sign * other)]), 0) for sign in (1, -1)
         )
-        return there - absent
+        return present - absent
     both = torch.stack([F.log_softmax(one, 1), F.log_softmax(other, 1)])
     return torch.logsumexp(both, 0) - math.log(2)
 
@@ -58,27 +61,27 @@ def mean_of(one: torch.Tensor, other: torch.Tensor, *, multi_label: bool) -> tor
 def probabilities(
     forward: torch.nn.Module, images: ImageSet, *, view: View, num_classes: int, multi_label: bool = False
 ) -> np.ndarray:
-    """(N, classes); (0, classes) for no images. forward: a batch -> logits (B, classes).
+    """Return (N, classes), or (0, classes) without images. forward: a batch -> logits (B, classes).
 
-    float32, rows sum to 1; with several labels an image float64, each class has a probability of its own.
+    With one class an image float32, and rows sum to 1; with several labels float64, each with its own probability.
     """
     if not len(images):
         return np.zeros((0, num_classes), np.float64 if multi_label else np.float32)
     return of_logits(logits(forward, batches(images, view)), multi_label=multi_label)
 
 
-def of_logits(found: torch.Tensor, *, multi_label: bool) -> np.ndarray:
-    """Logits (N, classes) -> probabilities (N, classes): float32, or float64, in which sure ones are still apart."""
-    return (torch.sigmoid(found.double()) if multi_label else torch.softmax(found, 1)).cpu().numpy()
+def of_logits(logits: torch.Tensor, *, multi_label: bool) -> np.ndarray:
+    """Logits (N, classes) -> probabilities (N, classes): float32, or float64, which keeps near-certain labels apart."""
+    return (torch.sigmoid(logits.double()) if multi_label else torch.softmax(logits, 1)).cpu().numpy()
 
 
 def batches(images: ImageSet, view: View) -> Iterator[torch.Tensor]:
-    """uint8 (B, S, S, C), or (B, 5, S, S, C) with five crops, in order."""
+    """Yield uint8 (B, S, S, C), or (B, 5, S, S, C) with five crops, in order."""
     return blocks(images.images, valid_sizes(images.table), view)
 
 
 def blocks(pixels: np.ndarray, sizes: np.ndarray | None, view: View) -> Iterator[torch.Tensor]:
-    """uint8 (N, H, W, C), valid sizes (N, 2) or None -> what `view` shows of them, batch by batch, in order."""
+    """Yield what `view` shows of uint8 (N, H, W, C) with valid sizes (N, 2) or None, batch by batch, in order."""
     size = batch_size(view)
     for start in range(0, len(pixels), size):
         rows = slice(start, start + size)
@@ -86,27 +89,5 @@ def blocks(pixels: np.ndarray, sizes: np.ndarray | None, view: View) -> Iterator
 
 
 def batch_size(view: View) -> int:
-    """Images that are predicted together: with five crops fewer, so that no more memory is taken."""
+    """The number of images predicted together: fewer with five crops, which would otherwise take more memory."""
     return BATCH // crops.FIVE if view.crop_px else BATCH
-
-
-def device(accelerator: str, *, count: int = 1) -> str:
-    """torch's name of the device that `machine.accelerator` asks for: auto takes a GPU where there is one.
-
-    Raises TouchstoneError where there is none, or where there are fewer than `count` (of CPU processes there are any).
-    """
-    found = _device(accelerator)
-    there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(found, count)
-    if there < count:
-        raise TouchstoneError(f"machine.devices: got {count}, this machine has {there} ({found}); lower it")
-    return found
-
-
-def _device(accelerator: str) -> str:
-    if accelerator in ("auto", "gpu") and torch.cuda.is_available():
-        return "cuda"
-    if accelerator in ("auto", "mps") and torch.backends.mps.is_available():
-        return "mps"
-    if accelerator in ("auto", "cpu"):
-        return "cpu"
-    raise TouchstoneError(f"machine.accelerator: {accelerator} is not there on this machine; set auto or cpu")

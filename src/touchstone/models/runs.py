@@ -14,23 +14,19 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from touchstone.config.model import Model
+from touchstone.config.schema.model import Model, Option
 from touchstone.data.batches import View, to_float
 from touchstone.data.ops import crops
 from touchstone.errors import TouchstoneError
-from touchstone.models.nets import Option, build
-from touchstone.models.predict import answers
+from touchstone.models.nets import build
+from touchstone.models.predict import forward_tta
 
 
 @dataclass(frozen=True)
-class Card:
+class RunMetadata:
     """What is needed to rebuild a run's nets and to feed them images.
 
-    mean, std: of each channel in grey levels (0..255). input_size: px that the net is built for and was trained at;
-    test_input_size: px at which it predicts. test_flips: the mean over mirror images, too, is predicted. weights: seed
-    -> sha256 of its file. diverged: seed -> how its training ended before its time. multi_label: whether an image may
-    have several classes. crop_size: px of the stored image, of five crops that are seen; 0: its centre is. Fields of a
-    default value are not written where they have it.
+    Fields with a default are written to model.json only where they differ from it.
     """
 
     net: str
@@ -38,18 +34,29 @@ class Card:
     classes: list[str]
     channels: int
     input_size: int
+    """Side in px that the net is built for and was trained at."""
     test_input_size: int
+    """Side in px at which it predicts."""
     image_size: int
+    """Side of a prepared image in px."""
     resize: str
     max_pixels: int
     mean: list[float]
+    """Of each channel in grey levels, 0..255."""
     std: list[float]
+    """Of each channel in grey levels."""
     test_flips: bool
+    """Whether predictions are the mean over an image and its mirror image."""
     weights: dict[str, str]
+    """Seed -> sha256 of its file of weights."""
     selected_step: dict[str, int]
+    """Seed -> the step whose weights were kept."""
     diverged: dict[str, str]
+    """Seed -> why and when its training diverged."""
     multi_label: bool = False
+    """Whether an image may have several classes."""
     crop_size: int = 0
+    """Side in px of five crops of the prepared image; 0 shows its centre."""
 
     @classmethod
     def of(
@@ -61,8 +68,8 @@ class Card:
         selected_step: dict[str, int],
         diverged: dict[str, str],
         meta: dict[str, Any],
-    ) -> "Card":
-        """The card of a run, its weights still to come; meta: what preparation wrote to meta.json."""
+    ) -> "RunMetadata":
+        """Return the metadata of a run without the hashes of its weights. meta: the content of meta.json."""
         return cls(
             net=model.net,
             options=model.options,
@@ -83,7 +90,7 @@ class Card:
         return View(size_px=self.image_size, input_px=self.test_input_size, crop_px=self.crop_size)
 
     def untrained(self) -> nn.Module:
-        """A net of the run's kind, (B, channels, S, S) -> logits (B, classes), untrained: torch's generator draws."""
+        """Build an untrained net of the run, (B, channels, S, S) -> logits (B, classes); torch's generator draws."""
         return build(
             self.net,
             num_classes=len(self.classes),
@@ -99,53 +106,55 @@ class Predictor(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, net: nn.Module, card: Card) -> None:
+    def __init__(self, net: nn.Module, metadata: RunMetadata) -> None:
         super().__init__()
-        self.net, self.test_flips = net.to(memory_format=torch.channels_last), card.test_flips
-        self.multi_label = card.multi_label
-        self.register_buffer("mean", torch.tensor(card.mean)[:, None, None])
-        self.register_buffer("std", torch.tensor(card.std)[:, None, None])
+        self.net, self.test_flips = net.to(memory_format=torch.channels_last), metadata.test_flips
+        self.multi_label = metadata.multi_label
+        self.register_buffer("mean", torch.tensor(metadata.mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(metadata.std)[:, None, None])
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         x, num_crops = to_float(pixels, self.mean, self.std), crops.count(pixels)
-        return answers(self.net, x, num_crops=num_crops, flips=self.test_flips, multi_label=self.multi_label)
+        return forward_tta(self.net, x, num_crops=num_crops, flips=self.test_flips, multi_label=self.multi_label)
 
 
-def save_run(folder: Path, card: Card, weights: dict[int, dict[str, torch.Tensor]]) -> None:
-    """Write a run into the existing `folder`; `card.weights` is filled in from the files written."""
+def save_run(folder: Path, metadata: RunMetadata, weights: dict[int, dict[str, torch.Tensor]]) -> None:
+    """Write a run into the existing `folder`; `metadata.weights` is filled in from the files written."""
     hashes = {}
     for seed, tensors in weights.items():
         file = folder / f"seed-{seed}.safetensors"
         safetensors.torch.save_file(tensors, file)
         hashes[str(seed)] = hashlib.sha256(file.read_bytes()).hexdigest()
-    values = {field.name: getattr(card, field.name) for field in fields(card)}
-    told = {field.name: values[field.name] for field in fields(card) if values[field.name] != field.default}
-    text = json.dumps(told | {"weights": hashes}, indent=2, ensure_ascii=False)
+    values = {field.name: getattr(metadata, field.name) for field in fields(metadata)}
+    written = {field.name: values[field.name] for field in fields(metadata) if values[field.name] != field.default}
+    text = json.dumps(written | {"weights": hashes}, indent=2, ensure_ascii=False)
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")
 
 
-def load_card(folder: Path) -> Card:
-    """Raises TouchstoneError where the run is missing or its card cannot be read."""
+def load_run_metadata(folder: Path) -> RunMetadata:
+    """Read a run's model.json. Raises TouchstoneError where it is missing or cannot be read."""
     try:
-        return Card(**json.loads((folder / "model.json").read_text(encoding="utf-8")))
+        return RunMetadata(**json.loads((folder / "model.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise TouchstoneError(f"{folder}: no readable run ({error}); run `dvc repro` or `dvc pull`") from error
 
 
-def load_nets(folder: Path, card: Card, *, device: str = "cpu") -> list[Predictor]:
-    """The nets of all seeds, in the card's order. Raises TouchstoneError on damaged or missing weights."""
+def load_nets(folder: Path, metadata: RunMetadata, *, device: str = "cpu") -> list[Predictor]:
+    """Load the nets of all seeds, in the metadata's order. Raises TouchstoneError on damaged or missing weights."""
     return [
-        _load_net(folder / f"seed-{seed}.safetensors", sha256, card).to(device) for seed, sha256 in card.weights.items()
+        _load_net(folder / f"seed-{seed}.safetensors", sha256, metadata).to(device)
+        for seed, sha256 in metadata.weights.items()
     ]
 
 
-def load_first(folder: Path, *, device: str = "cpu") -> tuple[Predictor, Card]:
-    """The net of a run's first seed, and the run's card. Raises TouchstoneError as `load_nets` does."""
-    card = load_card(folder)
-    return load_nets(folder, replace(card, weights=dict([*card.weights.items()][:1])), device=device)[0], card
+def load_first(folder: Path, *, device: str = "cpu") -> tuple[Predictor, RunMetadata]:
+    """Load the net of a run's first seed, and the run's metadata. Raises TouchstoneError as `load_nets` does."""
+    metadata = load_run_metadata(folder)
+    first = replace(metadata, weights=dict([*metadata.weights.items()][:1]))
+    return load_nets(folder, first, device=device)[0], metadata
 
 
-def _load_net(file: Path, sha256: str, card: Card) -> Predictor:
+def _load_net(file: Path, sha256: str, metadata: RunMetadata) -> Predictor:
     try:
         content = file.read_bytes()
         if hashlib.sha256(content).hexdigest() != sha256:
@@ -153,12 +162,12 @@ def _load_net(file: Path, sha256: str, card: Card) -> Predictor:
         tensors = safetensors.torch.load(content)
     except (OSError, SafetensorError) as error:
         raise TouchstoneError(f"{file}: cannot be read ({error}); run `dvc checkout --force`") from error
-    net = card.untrained()
+    net = metadata.untrained()
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:
         raise TouchstoneError(
-            f"{file}: its weights do not fit src/touchstone/models/nets/{card.net}.py, which has changed; "
+            f"{file}: its weights do not fit src/touchstone/models/nets/{metadata.net}.py, which has changed; "
             "run `dvc repro`"
         ) from error
-    return Predictor(net, card)
+    return Predictor(net, metadata)

@@ -1,1 +1,1 @@
-"""Training: the classifier, what is kept beside it, and a run of several seeds."""
+"""Training: one seed in loop.py, all seeds of a run in run.py, and what a run consists of in setup.py."""

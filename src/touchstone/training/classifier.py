@@ -1,4 +1,6 @@
-"""The classifier that is trained: the net behind its normalisation, and the averaged weights that may be judged."""
+"""The classifier that is trained: a net behind its normalisation, and the averaged weights that may be judged."""
+
+from typing import Any
 
 import torch
 from torch import nn
@@ -6,16 +8,23 @@ from torch.optim.swa_utils import AveragedModel
 
 from touchstone.data.batches import to_float
 from touchstone.data.ops import crops
+from touchstone.models import averaging
 from touchstone.models.freezing import train_mode
-from touchstone.models.predict import answers
+from touchstone.models.nets import build, head_of
+from touchstone.models.predict import forward_tta
+from touchstone.seeds import derive
+from touchstone.training.setup import TrainingRun
+
+Weights = dict[str, torch.Tensor]
 
 
 class Classifier(nn.Module):
     """A net (B, C, H, W) -> logits (B, K), behind its normalisation.
 
     head: the name of the net's last module. mean, std: of each channel in grey levels. averaged: a copy of the net
-    whose weights are a mean of the net's, `judges_mean`: whether they are those that are validated and kept.
-    test_flips: judge by the mean over mirror images. multi_label: logits are of a class each, not of one among them.
+    whose weights are an average of the net's; `judges_average` says whether it is the one that is validated and kept.
+    test_flips: in evaluation, predict the mean over an image and its mirror image. multi_label: whether each class has
+    a probability of its own.
     """
 
     mean: torch.Tensor
@@ -28,13 +37,14 @@ class Classifier(nn.Module):
         head: str,
         mean: list[float],
         std: list[float],
+        averaged: AveragedModel | None = None,
+        judges_average: bool = False,
         test_flips: bool = False,
         multi_label: bool = False,
     ) -> None:
         super().__init__()
         self.net = net.to(memory_format=torch.channels_last)
-        self.averaged: AveragedModel | None = None
-        self.judges_mean = False
+        self.averaged, self.judges_average = averaged, judges_average
         self.head, self.test_flips, self.multi_label = head, test_flips, multi_label
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
@@ -46,10 +56,15 @@ class Classifier(nn.Module):
     @property
     def judged(self) -> nn.Module:
         """The net whose weights are validated and kept."""
-        return self.averaged.module if self.averaged is not None and self.judges_mean else self.net
+        return self.averaged.module if self.averaged is not None and self.judges_average else self.net
+
+    def judged_weights(self) -> Weights:
+        """Return a copy of the weights that are validated and kept, contiguous and on the CPU."""
+        tensors = self.judged.state_dict()
+        return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Training mode for what is trained; what is frozen and what is averaged stay in evaluation mode."""
+        """Set training mode for what is trained; what is frozen and what is averaged stay in evaluation mode."""
         super().train(mode)
         if mode:
             train_mode(self.net, head=self.head)
@@ -58,17 +73,58 @@ class Classifier(nn.Module):
         return self
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """uint8 (B, H, W, C), or features float32 (B, D) -> logits (B, K).
+        """Pixels uint8 (B, H, W, C), or features float32 (B, D) -> logits (B, K).
 
-        Of five crops, uint8 (B, 5, H, W, C) or float32 (B, 5, D), each class has the highest logit.
+        Of five crops, uint8 (B, 5, H, W, C) or float32 (B, 5, D), each class takes the highest logit.
         """
         net, num_crops = self.net if self.training else self.judged, crops.count(batch)
         if batch.is_floating_point():
-            return crops.most(net.get_submodule(self.head)(crops.flat(batch)), num_crops)
+            return crops.max_over_crops(net.get_submodule(self.head)(crops.flat(batch)), num_crops)
         flips = self.test_flips and not self.training
         x = self.normalised(batch)
-        return answers(net, x, num_crops=num_crops, flips=flips, multi_label=self.multi_label)
+        return forward_tta(net, x, num_crops=num_crops, flips=flips, multi_label=self.multi_label)
 
     def normalised(self, batch: torch.Tensor) -> torch.Tensor:
-        """uint8 (B, H, W, C) -> float32 (B, C, H, W); of five crops (B * 5, C, H, W)."""
+        """Pixels uint8 (B, H, W, C) -> float32 (B, C, H, W); five crops become (B * 5, C, H, W)."""
         return to_float(batch, self.mean, self.std)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return all that is needed to go on, as plain values and tensors."""
+        return {"tensors": self.state_dict(), "judges_average": self.judges_average}
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        self.load_state_dict(checkpoint["tensors"])
+        self.judges_average = checkpoint["judges_average"]
+
+
+def build_classifier(run: TrainingRun, seed: int) -> Classifier:
+    """Build a classifier with the initial weights of a seed, which are the same for every arm.
+
+    Raises TouchstoneError where the weights that it starts from do not fit the net.
+    """
+    settings = run.settings
+    torch.manual_seed(derive(seed, "init"))
+    net = build(
+        settings.net,
+        num_classes=len(run.classes),
+        in_channels=run.data.parts[0].shape[3],
+        input_size=settings.input_size,
+        options=settings.options,
+    )
+    run.initial.load_into(net, seed=seed, net_name=settings.net)
+    net = net.to(memory_format=torch.channels_last)
+    averaged = None
+    if settings.ema_decay:
+        averaged = averaging.averaged(net, decay=settings.ema_decay)
+    elif settings.swa_share:
+        averaged = averaging.mean(net)
+    return Classifier(
+        net,
+        head=head_of(settings.net),
+        mean=run.mean,
+        std=run.std,
+        averaged=averaged,
+        judges_average=bool(settings.ema_decay),  # the mean of stochastic weight averaging is judged at its end
+        test_flips=settings.test_flips,
+        multi_label=run.multi_label,
+    )

@@ -12,61 +12,75 @@ import pandas as pd
 import torch
 from scipy.ndimage import gaussian_filter1d
 
+from touchstone.config.schema.model import Model
 from touchstone.errors import TouchstoneError
-from touchstone.training.learner import Batch, Learner
-from touchstone.training.plain import make_deterministic
-from touchstone.training.seed import enter, new_learner, stream
-from touchstone.training.task import Task
+from touchstone.models.device import make_deterministic
+from touchstone.training.classifier import build_classifier
+from touchstone.training.phase import begin_phase, training_batches
+from touchstone.training.setup import ScheduledPhase, TrainingRun
+from touchstone.training.state import Batch, PhaseState, TrainState
+from touchstone.training.step import train_step
 
 LOWEST, HIGHEST = 1e-6, 10.0  # learning rates
 NUM_STEPS = 200
-FALL = 2.0  # the smoothed loss falls by so many sd of the loss about it, at least
+FALL = 2.0  # sd of the loss about its smoothed course: a smaller fall is none
 WIDTH = 8.0  # steps, the sd of the Gaussian that smooths the loss
 RECENT, EXPLODED = 10, 3.0  # the search ends where the mean of so many losses is so many times the lowest such mean
 
 
 @dataclass(frozen=True)
-class Found:
-    """curve: lr, loss, smoothed; a row a step. suggestion: a learning rate."""
+class RateSearch:
+    """The result of a search."""
 
     curve: pd.DataFrame
+    """lr, loss and smoothed loss, a row for each step."""
     suggestion: float
+    """The learning rate to train with."""
 
 
-def find_lr(task: Task) -> Found:
-    """Train with the task's first seed while the learning rate grows from LOWEST to HIGHEST; the weights are dropped.
+def find_lr(run: TrainingRun) -> RateSearch:
+    """Train with the run's first seed while the learning rate grows from LOWEST to HIGHEST, and drop the weights.
 
-    Optimizer, batches and online augmentation are the task's; its schedule, clipping and averaging take no part.
+    Optimizer, batches and online augmentation are the run's own; its schedule, clipping and averaging are left out.
     Raises TouchstoneError where the loss never falls.
     """
-    settings = task.settings.model_copy(
-        update={"lr": LOWEST, "schedule": "constant", "warmup_epochs": 0.0, "num_steps": NUM_STEPS, "epochs": 0}
-        | {"ema_decay": 0.0, "swa_share": 0.0, "accumulate": 1, "clip_norm": 0.0, "clip_value": 0.0}
-    )
-    span = replace(task.spans[0], phase=settings.phase(0), first=0, stop=NUM_STEPS)
-    search = replace(task, settings=settings, spans=(span,))
+    settings = search_settings(run.settings)
+    scheduled = ScheduledPhase(settings.phases[0], first=0, stop=NUM_STEPS)
+    search = replace(run, settings=settings, phases=(scheduled,))
     seed = settings.seeds[0]
     make_deterministic(settings.deterministic)
     torch.set_num_threads(settings.num_threads)
-    learner = new_learner(search, seed)
-    enter(search, span, learner, step=0)
-    learner.classifier.train()
+    classifier, state = build_classifier(search, seed), TrainState()
+    phase = begin_phase(search, scheduled, classifier, state)
+    classifier.train()
     torch.manual_seed(seed)
-    curve = pd.DataFrame(_rows(learner, stream(search, span, task.data, seed=seed)), columns=["lr", "loss"])
+    batches = training_batches(search, scheduled, run.data, seed=seed, start=0)
+    curve = pd.DataFrame(_rows(phase, state, batches), columns=["lr", "loss"])
     lr, loss = curve["lr"].to_numpy(float), curve["loss"].to_numpy(float)
-    suggestion, smoothed = suggest(lr, loss, title=task.title)
-    return Found(curve.assign(smoothed=smoothed).round(9), suggestion)
+    suggestion, smoothed = suggest(lr, loss, title=run.title)
+    return RateSearch(curve.assign(smoothed=smoothed).round(9), suggestion)
 
 
-def _rows(learner: Learner, batches: Iterable[Batch]) -> Iterator[dict[str, float]]:
+def search_settings(settings: Model) -> Model:
+    """Return the settings of a search: the model's without its schedule, clipping, averaging and early stopping."""
+    phase = settings.phases[0].model_copy(
+        update={"lr": LOWEST, "schedule": "constant", "warmup_epochs": 0.0, "num_steps": NUM_STEPS, "epochs": 0}
+        | {"accumulate": 1, "clip_norm": 0.0, "clip_value": 0.0}
+    )
+    return settings.model_copy(update={"phases": (phase,), "ema_decay": 0.0, "swa_share": 0.0, "patience": 0})
+
+
+def _rows(phase: PhaseState, state: TrainState, batches: Iterable[Batch]) -> Iterator[dict[str, float]]:
+    """Train, and yield the learning rate and the loss of each step until the loss explodes."""
     losses: list[float] = []
-    lowest = math.inf
+    lowest, device, optimizer = math.inf, phase.classifier.device, phase.optimizer
     for lr, (inputs, labels) in zip(np.geomspace(LOWEST, HIGHEST, NUM_STEPS).tolist(), batches, strict=True):
-        for group in learner.optimizer.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = lr
-        batch = inputs.to(learner.device), labels.to(learner.device)
-        found = learner.learn(batch, backward=torch.Tensor.backward, update=learner.optimizer.step)
-        losses.append(float(found["loss"]))
+        batch = inputs.to(device), labels.to(device)
+        outputs = train_step(phase, state, batch, backward=torch.Tensor.backward, update=optimizer.step)
+        state.step += 1
+        losses.append(float(outputs["loss"]))
         recent = float(np.mean(losses[-RECENT:]))
         lowest = min(lowest, recent)
         if not recent <= EXPLODED * lowest:
@@ -75,8 +89,7 @@ def _rows(learner: Learner, batches: Iterable[Batch]) -> Iterator[dict[str, floa
 
 
 def suggest(lr: np.ndarray, loss: np.ndarray, *, title: str = "") -> tuple[float, np.ndarray]:
-    """The rate at which the smoothed loss falls most steeply over the logarithm of the rate, two digits of it; and the
-    smoothed loss.
+    """Return the rate at which the smoothed loss falls most steeply over log(rate), to two digits; and that loss.
 
     lr, loss: float (n,), in the order of the search. Raises TouchstoneError where the loss does not fall.
     """

@@ -1,47 +1,99 @@
-"""The engine `lightning`: Lightning's Trainer runs the loop, moves the batches, takes the steps."""
+"""Lightning's Trainer without what is not needed here, and how it drives the steps of a training."""
 
-from collections.abc import Iterable
+import logging
+import os
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
+from torch.utils import deterministic as torch_deterministic
 
-from touchstone.config.sections import Machine
-from touchstone.training.keeper import Keeper
-from touchstone.training.learner import Batch, Learner
-from touchstone.training.plain import OnStep
-from touchstone.training.trainer import Hooks, lean
+from touchstone.config.schema.machine import Machine
+from touchstone.training.resumable import ResumableCallback
+
+# Lightning makes torch look for GPUs through NVML, and torch's optimizers look in every step: without NVML, that is a
+# search for a missing library, which takes some .3 ms.
+if not torch.cuda.is_available():
+    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+
+UNWANTED = (
+    "does not have many workers",
+    "have no `val_dataloader`",
+    "LeafSpec",
+    "in eval mode at the start of training",
+    "predict returned None",
+)
 
 
-class Module(pl.LightningModule):
-    """A learner as a LightningModule, in what Lightning calls manual optimization: an update may take several steps."""
+class StepModule(pl.LightningModule):
+    """A step in what Lightning calls manual optimization, as not every batch is followed by an update."""
 
-    def __init__(self, learner: Learner) -> None:
+    def __init__(
+        self, step: Callable[..., dict[str, torch.Tensor]], net: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.classifier, self.learner = learner.classifier, learner
+        self.step, self.net, self.optimizer = step, net, optimizer
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, torch.Tensor]:
+    def training_step(self, batch: Any, batch_idx: int) -> dict[str, torch.Tensor]:
         optimizer: Any = self.optimizers()
-        return self.learner.learn(batch, backward=self.manual_backward, update=optimizer.step)
+        return self.step(batch, backward=self.manual_backward, update=optimizer.step)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.learner.optimizer
+        return self.optimizer
 
 
-class _OnStep(pl.Callback):
-    def __init__(self, keeper: Keeper, tell: OnStep) -> None:
-        self.keeper, self.tell = keeper, tell
+class CallbackHooks(pl.Callback):
+    """Calls a ResumableCallback at Lightning's moments."""
+
+    def __init__(self, callback: ResumableCallback[Any]) -> None:
+        self.callback = callback
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.callback.begin()
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.callback.before_step()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.tell(self.keeper.progress.step)
+        self.callback.after_step(outputs)
+        trainer.should_stop = trainer.should_stop or self.callback.should_stop
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.callback.end()
 
 
-def fit(
-    learner: Learner, batches: Iterable[Batch], keeper: Keeper, *, machine: Machine, on_step: OnStep | None = None
-) -> None:
-    """Run the learner over what is left of a stream, once; `on_step` is told each step that is done."""
-    callbacks: list[pl.Callback] = [Hooks(keeper, learner)]
-    callbacks += [] if on_step is None else [_OnStep(keeper, on_step)]
-    trainer = lean(machine, callbacks, deterministic=learner.settings.deterministic)
-    trainer.fit(Module(learner), batches)
+def trainer_for(
+    machine: Machine,
+    callbacks: Sequence[ResumableCallback[Any]] = (),
+    *,
+    devices: int = 1,
+    strategy: str = "auto",
+    deterministic: bool = True,
+) -> pl.Trainer:
+    """Return a Trainer that makes one pass over its batches, with the callbacks around each step.
+
+    It logs nothing and writes no checkpoint of its own. deterministic: use kernels that give the same bytes every time.
+    """
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for text in UNWANTED:
+        warnings.filterwarnings("ignore", f".*{text}.*")
+    torch_deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs time
+    return pl.Trainer(
+        accelerator=machine.accelerator,
+        devices=devices,
+        strategy=strategy,
+        max_epochs=1,
+        callbacks=[CallbackHooks(callback) for callback in callbacks],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        deterministic=deterministic,
+        benchmark=not deterministic,
+        inference_mode=False,
+    )

@@ -1,7 +1,7 @@
-"""Optional loggers: what goes into the history is told to TensorBoard or W&B as well. No result depends on them.
+"""Optional loggers: the rows of the history also go to TensorBoard or W&B. No result depends on them.
 
-Each is an extra of the package, of its own name. They write below .touchstone/logs; W&B sends nothing anywhere with
-WANDB_MODE=offline in the environment.
+Each is an extra of the package under its own name. They write below .touchstone/logs; with WANDB_MODE=offline in the
+environment, W&B sends nothing anywhere.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from typing import Any
 from touchstone.errors import TouchstoneError
 
 LOGS = Path(".touchstone/logs")
-Log = Callable[[int, dict[str, float]], None]
+Log = Callable[[int, dict[str, float]], None]  # takes a step and its row
 
 
 def check_loggers(names: Sequence[str]) -> None:
@@ -21,13 +21,16 @@ def check_loggers(names: Sequence[str]) -> None:
     for name in names:
         if find_spec(name) is None:
             raise TouchstoneError(
-                f"machine.loggers: {name} is not installed; run `pip install touchstone[{name}]`, or take it out"
+                f"machine.loggers: {name} is not installed; run `pip install touchstone[{name}]`, or remove it"
             )
 
 
 @contextmanager
 def opened(names: Sequence[str], *, run: str, seed: int, settings: dict[str, Any], start: int) -> Iterator[list[Log]]:
-    """The loggers of one seed's training, which goes on after step `start`; closed at the end."""
+    """Open the loggers of one seed's training, which goes on after step `start`, and close them at the end.
+
+    run: its name. settings: what the run was trained with, for W&B.
+    """
     with ExitStack() as stack:
         kinds = {"tensorboard": _tensorboard, "wandb": _wandb}
         yield [stack.enter_context(kinds[name](run, seed, settings, start)) for name in names]
@@ -37,7 +40,7 @@ def opened(names: Sequence[str], *, run: str, seed: int, settings: dict[str, Any
 def _tensorboard(run: str, seed: int, settings: dict[str, Any], start: int) -> Iterator[Log]:
     from torch.utils.tensorboard import SummaryWriter
 
-    # Rows that an earlier process wrote after the state that was taken up are purged.
+    # Rows that an earlier process wrote after its last resume state are purged.
     with SummaryWriter(str(LOGS / "tensorboard" / run / f"seed-{seed}"), purge_step=start + 1) as writer:
 
         def log(step: int, row: dict[str, float]) -> None:

@@ -1,79 +1,116 @@
-"""What training strives for: the right class of each image, or all its labels; losses, and what is validated.
+"""What training minimises and what validation measures, for images of one class each and of several labels.
 
-Both kinds have the same methods, so that the rest of training does not ask which one it is.
+Both kinds have the same methods, so the rest of training does not ask which one it has.
 """
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 import torch
+from scipy.special import entr
 from torch.nn import functional as F
 
-from touchstone.config.model import Phase
+from touchstone.config.schema.model import Phase
 from touchstone.evaluation.average_precision import mean_average_precision
-from touchstone.training import binary_loss, loss
 
-
-class Objective(Protocol):
-    """labels: of the training images. measures: what is validated. equal: the loss of equal probabilities, in nats.
-    alike: how predictions that are all the same are told; "" where that says nothing."""
-
-    @property
-    def labels(self) -> np.ndarray: ...
-
-    @property
-    def measures(self) -> tuple[str, ...]: ...
-
-    @property
-    def equal(self) -> float: ...
-
-    @property
-    def alike(self) -> str: ...
-
-    def chance(self, phase: Phase) -> float:
-        """The lowest loss of one answer for all images."""
-
-    def weights(self, phase: Phase) -> np.ndarray | None:
-        """Class weights, in the form that `loss` takes; None: all count as they come."""
-
-    def loss(
-        self, logits: torch.Tensor, labels: torch.Tensor, *, weights: torch.Tensor | None, smoothing: float
-    ) -> torch.Tensor:
-        """The mean over a batch. logits: (B, K)."""
-
-    def decided(self, logits: torch.Tensor) -> torch.Tensor:
-        """What is predicted of each image, (B, ...)."""
-
-    def validated(self, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
-        """The measures of validation images."""
+Mixing = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
-class OneClass:
-    """One class an image: cross-entropy. labels: int64 (N,)."""
+class Objective(ABC):
+    """The loss and the measures for labels of one kind."""
 
     labels: np.ndarray
+    """Of the training images: int64 (N,), or float32 (N, K)."""
     num_classes: int
+
+    @property
+    @abstractmethod
+    def measures(self) -> tuple[str, ...]:
+        """The names of what validation measures."""
+
+    @property
+    @abstractmethod
+    def uniform_loss(self) -> float:
+        """The loss where all answers are equally probable, in nats."""
+
+    @property
+    @abstractmethod
+    def collapse_text(self) -> str:
+        """How a message puts it that all predictions are the same; "" where that is no sign of divergence."""
+
+    @abstractmethod
+    def chance_loss(self, phase: Phase) -> float:
+        """The lowest loss of a net that answers every image alike, in nats, as the phase weighs and smooths labels."""
+
+    @abstractmethod
+    def balanced(self) -> np.ndarray:
+        """The class weights with which all classes have equal shares of the loss, in the form that `loss` takes."""
+
+    def class_weights(self, phase: Phase) -> np.ndarray | None:
+        """The class weights of a phase, or None where all images weigh the same."""
+        return self.balanced() if phase.class_weights == "balanced" else None
+
+    @abstractmethod
+    def loss(
+        self, logits: torch.Tensor, labels: torch.Tensor, *, weights: torch.Tensor | None = None, smoothing: float = 0.0
+    ) -> torch.Tensor:
+        """The mean loss () of a batch. logits: (B, K)."""
+
+    @abstractmethod
+    def decided(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits (B, K) -> what is predicted of each image, (B, ...)."""
+
+    @abstractmethod
+    def validated(self, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+        """The `measures` of validation images. logits: (N, K) on the CPU."""
+
+
+@dataclass(frozen=True)
+class SingleLabel(Objective):
+    """One class an image, int64 (N,): cross-entropy, with class weights and label smoothing."""
+
     measures = ("val_loss", "val_accuracy")
 
     @property
-    def equal(self) -> float:
+    def uniform_loss(self) -> float:
         return math.log(max(2, self.num_classes))
 
     @property
-    def alike(self) -> str:
+    def collapse_text(self) -> str:
         return "to be of one class" if self.num_classes > 1 else ""
 
-    def chance(self, phase: Phase) -> float:
-        return loss.chance(phase, self.labels, self.num_classes)
+    def chance_loss(self, phase: Phase) -> float:
+        """The entropy of the labels as they are weighed and smoothed."""
+        counts = np.bincount(self.labels, minlength=self.num_classes)
+        given = self.class_weights(phase)
+        weights = np.ones(self.num_classes) if given is None else given
+        smoothing = phase.label_smoothing
+        smoothed = (1 - smoothing) * counts + smoothing * len(self.labels) / self.num_classes
+        shares = smoothed * weights / (counts * weights).sum()  # torch weighs the smoothing, too
+        present = shares[shares > 0]
+        return float(-(present * np.log(present / present.sum())).sum())
 
-    def weights(self, phase: Phase) -> np.ndarray | None:
-        return loss.weights_of(phase, self.labels, self.num_classes)
+    def balanced(self) -> np.ndarray:
+        """float64 (K,): N / (K' * images of the class), where K' classes have images; 0 for a class without any."""
+        counts = np.bincount(self.labels, minlength=self.num_classes)
+        present = counts > 0
+        return np.divide(len(self.labels), present.sum() * counts, out=np.zeros(self.num_classes), where=present)
 
-    def loss(self, logits: torch.Tensor, labels: torch.Tensor, **how: Any) -> torch.Tensor:
-        return loss.cross_entropy(logits, labels, **how)
+    def loss(
+        self, logits: torch.Tensor, labels: torch.Tensor, *, weights: torch.Tensor | None = None, smoothing: float = 0.0
+    ) -> torch.Tensor:
+        """Cross-entropy; labels: int64 (B,), or the classes' shares of mixed images, float (B, K). weights: (K,).
+
+        Label smoothing: Szegedy et al. 2015, arXiv 1512.00567.
+        """
+        if weights is None or labels.ndim == 1:
+            return F.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
+        total = F.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing, reduction="sum")
+        return total / (labels @ weights).sum()  # as torch does for whole labels
 
     def decided(self, logits: torch.Tensor) -> torch.Tensor:
         return logits.argmax(1)
@@ -86,22 +123,53 @@ class OneClass:
 
 
 @dataclass(frozen=True)
-class AnyLabels:
-    """Several labels an image, or none: binary cross-entropy of each class. labels: float32 (N, K), see labels.py."""
+class MultiLabel(Objective):
+    """Several labels an image, or none: binary cross-entropy of each class.
 
-    labels: np.ndarray
+    Labels are float32 (N, K): 1 present, 0 absent, in between where images are mixed, NaN where a label is ignored.
+    """
+
     measures = ("val_loss", "val_accuracy", "val_map")
-    equal = math.log(2)
-    alike = "to have the same labels"
+    uniform_loss = math.log(2)
+    collapse_text = "to have the same labels"
 
-    def chance(self, phase: Phase) -> float:
-        return binary_loss.chance(phase, self.labels)
+    def chance_loss(self, phase: Phase) -> float:
+        """The mean entropy of the classes as they are weighed and smoothed."""
+        given = self.class_weights(phase)
+        present, absent = self._counts() * (1.0 if given is None else given)
+        total = present + absent
+        counted = total > 0
+        half = phase.label_smoothing / 2
+        share = ((1 - half) * present + half * absent)[counted] / total[counted]
+        return float(((entr(share) + entr(1 - share)) * total[counted]).sum() / total.sum())
 
-    def weights(self, phase: Phase) -> np.ndarray | None:
-        return binary_loss.weights_of(phase, self.labels)
+    def balanced(self) -> np.ndarray:
+        """float64 (2, K): n / (2 * images with the class) and n / (2 * images without it), of the n images that count.
 
-    def loss(self, logits: torch.Tensor, labels: torch.Tensor, **how: Any) -> torch.Tensor:
-        return binary_loss.binary_cross_entropy(logits, labels, **how)
+        A class that has images of one kind only weighs 1 for it.
+        """
+        counts = self._counts()
+        kinds = np.maximum((counts > 0).sum(0), 1)
+        return np.divide(counts.sum(0), kinds * counts, out=np.zeros(counts.shape), where=counts > 0)
+
+    def _counts(self) -> np.ndarray:
+        """int64 (2, K): the number of images with and without each class."""
+        return np.stack([(self.labels == 1).sum(0), (self.labels == 0).sum(0)])
+
+    def loss(
+        self, logits: torch.Tensor, labels: torch.Tensor, *, weights: torch.Tensor | None = None, smoothing: float = 0.0
+    ) -> torch.Tensor:
+        """The weighted mean of the binary cross-entropy over what counts, 0 where nothing does. labels: (B, K).
+
+        weights: (2, K), of images with and without a class. Smoothing draws labels to 1/2.
+        """
+        counts = ~labels.isnan()
+        shares = torch.where(counts, labels, 0.0)
+        weight = counts.to(logits.dtype)
+        if weights is not None:
+            weight = weight * (shares * weights[0] + (1 - shares) * weights[1])
+        each = F.binary_cross_entropy_with_logits(logits, shares * (1 - smoothing) + smoothing / 2, reduction="none")
+        return (each * weight).sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
 
     def decided(self, logits: torch.Tensor) -> torch.Tensor:
         return logits > 0
@@ -109,12 +177,29 @@ class AnyLabels:
     def validated(self, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
         counts = ~labels.isnan()
         return {
-            "val_loss": float(binary_loss.binary_cross_entropy(logits, labels)),
+            "val_loss": float(self.loss(logits, labels)),
             "val_accuracy": float((self.decided(logits) == (labels == 1))[counts].double().mean()),
             "val_map": mean_average_precision(logits.numpy(), labels.numpy()),
         }
 
 
-def objective(labels: np.ndarray, num_classes: int) -> Objective:
-    """Of labels int64 (N,), or float32 (N, K)."""
-    return OneClass(labels, num_classes) if labels.ndim == 1 else AnyLabels(labels)
+def objective_for(labels: np.ndarray, num_classes: int) -> Objective:
+    """Return the objective for labels int64 (N,), or float32 (N, K)."""
+    return SingleLabel(labels, num_classes) if labels.ndim == 1 else MultiLabel(labels, num_classes)
+
+
+def mixing(phase: Phase, num_classes: int) -> Mixing | None:
+    """Return what mixes a batch: float (B, C, H, W), labels int64 (B,) or float (B, K) -> the same, labels (B, K).
+
+    None where the phase mixes nothing. Each batch is mixed with itself, shifted by one image, in one share that torch's
+    global generator draws. mixup: Zhang et al. 2017, arXiv 1710.09412; cutmix: Yun et al. 2019, arXiv 1905.04899; with
+    both, either at random.
+    """
+    if not phase.mixes:
+        return None
+    from torchvision.transforms import v2  # here: it takes seconds to import
+
+    chosen = [(phase.mixup, v2.MixUp), (phase.cutmix, v2.CutMix)]
+    kinds = [kind(alpha=alpha, num_classes=num_classes) for alpha, kind in chosen if alpha]
+    mix: Mixing = kinds[0] if len(kinds) == 1 else v2.RandomChoice(kinds)
+    return mix

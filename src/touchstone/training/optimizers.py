@@ -1,7 +1,7 @@
 """Optimizers by name, each torch's own.
 
-Settings that are not listed in params.yaml are torch's: RMSprop forgets mean squares at .99 a step and has no momentum,
-Adadelta at .9; Nadam's momentum decays by .004.
+What params.yaml does not set is torch's default: mean squares decay by .99 a step in RMSprop, which has no momentum,
+and by .9 in Adadelta; NAdam's momentum decays by .004.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,20 +10,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from touchstone.config.model import Phase
+from touchstone.config.schema.model import Phase
 
 
-def optimizer(parameters: Iterable[nn.Parameter], s: Phase) -> torch.optim.Optimizer:
-    """The phase's optimizer; one kernel for all parameters (fused, or foreach) instead of several for each.
+def optimizer_of(parameters: Iterable[nn.Parameter], phase: Phase) -> torch.optim.Optimizer:
+    """Return the phase's optimizer, with one kernel for all parameters (fused or foreach), not several for each.
 
     sgd with momentum (Polyak 1964) and nesterov (Sutskever et al. 2013); adam (Kingma & Ba 2014, arXiv 1412.6980);
     adamw (Loshchilov & Hutter 2017, arXiv 1711.05101); nadam (Dozat 2016); rmsprop (Tieleman & Hinton 2012); adagrad
     (Duchi et al. 2011); adadelta (Zeiler 2012, arXiv 1212.5701).
     """
-    t, betas = torch.optim, (s.beta1, s.beta2)
-    known: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]] = {
-        "sgd": (t.SGD, {"momentum": s.momentum, "fused": True}),
-        "nesterov": (t.SGD, {"momentum": s.momentum, "nesterov": s.momentum > 0, "fused": True}),
+    t, betas, momentum = torch.optim, (phase.beta1, phase.beta2), phase.momentum
+    optimizers: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]] = {
+        "sgd": (t.SGD, {"momentum": momentum, "fused": True}),
+        "nesterov": (t.SGD, {"momentum": momentum, "nesterov": momentum > 0, "fused": True}),
         "adam": (t.Adam, {"betas": betas, "fused": True}),
         "adamw": (t.AdamW, {"betas": betas, "fused": True}),
         "nadam": (t.NAdam, {"betas": betas, "foreach": True}),
@@ -31,5 +31,5 @@ def optimizer(parameters: Iterable[nn.Parameter], s: Phase) -> torch.optim.Optim
         "adagrad": (t.Adagrad, {"fused": True}),
         "adadelta": (t.Adadelta, {"foreach": True}),
     }
-    kind, own = known[s.optimizer]
-    return kind(parameters, lr=s.rate, weight_decay=s.weight_decay, **own)
+    kind, options = optimizers[phase.optimizer]
+    return kind(parameters, lr=phase.rate, weight_decay=phase.weight_decay, **options)

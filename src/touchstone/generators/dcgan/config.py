@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from touchstone.config.generator import Fit, Generator, Sample
-from touchstone.config.sections import Fraction
+from touchstone.config.schema.generator import Fit, GeneratorConfig, Sample
+from touchstone.config.schema.section import Fraction
 
 SIZES = (8, 16, 32, 64, 128)  # px: doubled from 4
 
@@ -20,7 +20,7 @@ class DcganFit(Fit):
     diffaugment: tuple[Literal["color", "translation", "cutout"], ...] = ("color", "translation", "cutout")
 
 
-class Entry(Generator):
+class DcganConfig(GeneratorConfig):
     """An entry of `generators` whose kind is dcgan."""
 
     kind: Literal["dcgan"]
@@ -34,3 +34,6 @@ class Entry(Generator):
                 f"a DCGAN makes images of {', '.join(map(str, SIZES))} px, got data.image_size {size_px}; "
                 "change it, or use a ddpm"
             )
+
+
+CONFIG = DcganConfig

@@ -10,7 +10,8 @@ Parameters: 168,961 and 44,705 in recipes/digits, 436,483 and 188,321 in recipes
 discriminator). Quality and cost on two cores of an AMD EPYC, Frechet distance in in-domain features with its floor:
 digits, 200 images of 16 px, 1,500 steps of 32 in 20 s: 1.12 (.59), labels agree 96 %, legible, a little soft;
 CIFAR-10, 5,000 images, 4,000 steps of 64 in 466 s on one core: 2.96 (.38), labels agree 44 % where the classifier is
-right on 47 % of real images; textures and colours of the class, hardly objects. Whether they help: the reports there.
+right on 47 % of real images; textures and colours of the class, hardly objects. Whether the images help is in
+the reports there.
 """
 
 from itertools import pairwise
@@ -20,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from touchstone.config.generator import Sample
+from touchstone.config.schema.generator import Sample
 from touchstone.generators.base import Generative, Streams, noise
 from touchstone.generators.dcgan.config import DcganFit
 
@@ -31,18 +32,18 @@ STUCK_ROWS, STUCK_LOSS = 10, 0.01  # of the history; of the discriminator, which
 
 
 def build(fit: DcganFit, *, num_classes: int, channels: int, image_size: int) -> "Dcgan":
-    """For images of `image_size` px (8, 16, 32, 64 or 128) and 1 or 3 channels."""
+    """Build a DCGAN for images of `image_size` px (8, 16, 32, 64 or 128) and 1 or 3 channels."""
     return Dcgan(fit, num_classes=num_classes, channels=channels, image_size=image_size)
 
 
 class Dcgan(Generative):
-    """Both nets, and how a step trains first the discriminator, then the generator."""
+    """Both nets; a step trains first the discriminator, then the generator."""
 
     def __init__(self, fit: DcganFit, *, num_classes: int, channels: int, image_size: int) -> None:
         widths = _widths(fit, image_size)
-        net = Painter(fit.latent, widths, num_classes=num_classes, channels=channels)
+        net = Generator(fit.latent, widths, num_classes=num_classes, channels=channels)
         super().__init__(net, ema_decay=fit.ema_decay)
-        critic = Critic(widths, num_classes=num_classes, channels=channels)
+        critic = Discriminator(widths, num_classes=num_classes, channels=channels)
         self.critic = critic.to(memory_format=torch.channels_last)
         self.fit_settings = fit
         self.automatic_optimization = False
@@ -52,23 +53,21 @@ class Dcgan(Generative):
         real = self.signals(pixels)
         z = torch.randn(len(labels), self.fit_settings.latent, device=self.device)
         fake = self.net(z, labels)
-        for_critic, for_painter = self.optimizers()  # type: ignore[attr-defined]
-        critic_loss = (
-            F.softplus(-self._judged(real, labels)).mean() + F.softplus(self._judged(fake.detach(), labels)).mean()
-        )
-        self._descend(for_critic, critic_loss)
+        of_discriminator, of_generator = self.optimizers()  # type: ignore[attr-defined]
+        loss_real = F.softplus(-self._discriminate(real, labels)).mean()
+        loss_fake = F.softplus(self._discriminate(fake.detach(), labels)).mean()
+        discriminator_loss = loss_real + loss_fake
+        self._update(of_discriminator, discriminator_loss)
         self.critic.requires_grad_(False)
-        painter_loss = F.softplus(-self._judged(fake, labels)).mean()
-        self._descend(for_painter, painter_loss)
+        generator_loss = F.softplus(-self._discriminate(fake, labels)).mean()
+        self._update(of_generator, generator_loss)
         self.critic.requires_grad_(True)
-        return {"loss": painter_loss.detach(), "discriminator_loss": critic_loss.detach()}
+        return {"loss": generator_loss.detach(), "discriminator_loss": discriminator_loss.detach()}
 
     def configure_optimizers(self) -> Any:
         s = self.fit_settings
-        pairs = (self.critic, self.net)
-        return self.made(
-            [torch.optim.Adam(n.parameters(), s.lr, betas=(s.beta1, 0.999), fused=True) for n in pairs], []
-        )
+        nets, betas = (self.critic, self.net), (s.beta1, 0.999)
+        return self.configured([torch.optim.Adam(n.parameters(), s.lr, betas=betas, fused=True) for n in nets], [])
 
     def sample(self, labels: torch.Tensor, streams: Streams, settings: Sample) -> torch.Tensor:
         z = noise(streams, self.fit_settings.latent).to(self.device)
@@ -82,21 +81,21 @@ class Dcgan(Generative):
         if len(losses) < STUCK_ROWS or max(losses) > STUCK_LOSS:
             return ""
         return (
-            f"the discriminator's loss has stayed below {STUCK_LOSS}: it tells every image from a real one, and the "
+            f"the discriminator's loss has stayed below {STUCK_LOSS}: it recognises every sample, and the "
             "generator learns nothing; lower fit.lr, or use fit.diffaugment"
         )
 
-    def _judged(self, signals: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def _discriminate(self, signals: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return self.critic(augmented(signals, self.fit_settings.diffaugment), labels)
 
-    def _descend(self, optimizer: Any, loss: torch.Tensor) -> None:
+    def _update(self, optimizer: Any, loss: torch.Tensor) -> None:
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
 
 
-class Painter(nn.Module):
-    """The generator: noise (B, latent), classes (B,) -> images (B, C, S, S) in [-1, 1]."""
+class Generator(nn.Module):
+    """Noise (B, latent), classes (B,) -> images (B, C, S, S) in [-1, 1]."""
 
     def __init__(self, latent: int, widths: list[int], *, num_classes: int, channels: int) -> None:
         super().__init__()
@@ -105,15 +104,15 @@ class Painter(nn.Module):
         for wide, narrow in pairwise(widths):
             layers += [nn.BatchNorm2d(wide), nn.ReLU(), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)]
         layers += [nn.BatchNorm2d(widths[-1]), nn.ReLU(), nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh()]
-        self.layers = nn.Sequential(*layers).apply(_start)
+        self.layers = nn.Sequential(*layers).apply(_initialise)
 
     def forward(self, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         seed = torch.cat([z, self.embedding(labels)], 1)  # (B, latent + 32)
         return self.layers(seed[:, :, None, None])
 
 
-class Critic(nn.Module):
-    """The discriminator: images (B, C, S, S), classes (B,) -> logits (B,), above 0 for real."""
+class Discriminator(nn.Module):
+    """Images (B, C, S, S), classes (B,) -> logits (B,), above 0 for real."""
 
     def __init__(self, widths: list[int], *, num_classes: int, channels: int) -> None:
         super().__init__()
@@ -121,7 +120,7 @@ class Critic(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(channels, upwards[0], 4, 2, 1), nn.LeakyReLU(0.2)]
         for narrow, wide in pairwise(upwards):
             layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers).apply(_start)
+        self.layers = nn.Sequential(*layers).apply(_initialise)
         self.real = nn.Linear(upwards[-1] * FIRST_PX**2, 1)
         self.of_class = nn.Embedding(num_classes, upwards[-1] * FIRST_PX**2)
         nn.init.normal_(self.real.weight, 0, 0.02)
@@ -133,14 +132,14 @@ class Critic(nn.Module):
 
 
 def augmented(x: torch.Tensor, policies: tuple[str, ...]) -> torch.Tensor:
-    """DiffAugment: (B, C, S, S) -> the same, each image changed at random, differentiably; real and fake alike."""
+    """DiffAugment: change each image of (B, C, S, S) at random and differentiably, real and fake alike."""
     for policy in policies:
         x = {"color": _color, "translation": _translation, "cutout": _cutout}[policy](x)
     return x
 
 
 def _color(x: torch.Tensor) -> torch.Tensor:
-    """Brightness by up to .5, saturation by a factor in 0..2, contrast by one in .5..1.5."""
+    """Change brightness by up to .5, saturation by a factor in 0..2, contrast by a factor in .5..1.5."""
     brightness, saturation, contrast = torch.rand(3, len(x), 1, 1, 1, device=x.device)
     x = x + (brightness - 0.5)
     grey = x.mean(1, keepdim=True)
@@ -150,18 +149,18 @@ def _color(x: torch.Tensor) -> torch.Tensor:
 
 
 def _translation(x: torch.Tensor) -> torch.Tensor:
-    """Moved by up to an eighth of the side in each direction; zeros come in."""
+    """Move each image by up to an eighth of its side in each direction, and fill with zeros."""
     count, side = len(x), x.shape[-1]
-    most = max(1, side // 8)
-    shift = torch.randint(-most, most + 1, (2, count, 1), device=x.device)
-    place = torch.arange(side, device=x.device)[None] + shift + most  # (2, B, S), in the padded image
-    padded = F.pad(x, (most, most, most, most)).permute(0, 2, 3, 1)  # (B, S + 2 most, S + 2 most, C)
+    far = max(1, side // 8)
+    shift = torch.randint(-far, far + 1, (2, count, 1), device=x.device)
+    place = torch.arange(side, device=x.device)[None] + shift + far  # (2, B, S), in the padded image
+    padded = F.pad(x, (far, far, far, far)).permute(0, 2, 3, 1)  # (B, S + 2 far, S + 2 far, C)
     image = torch.arange(count, device=x.device)[:, None, None]
     return padded[image, place[0][:, :, None], place[1][:, None, :]].permute(0, 3, 1, 2)
 
 
 def _cutout(x: torch.Tensor) -> torch.Tensor:
-    """A square of half the side, anywhere, set to zero."""
+    """Set a square of half the side, anywhere, to zero."""
     count, side = len(x), x.shape[-1]
     half = side // 4
     centre = torch.randint(0, side + 1, (2, count, 1), device=x.device)
@@ -170,12 +169,12 @@ def _cutout(x: torch.Tensor) -> torch.Tensor:
 
 
 def _widths(fit: DcganFit, image_size: int) -> list[int]:
-    """Channels of the maps from 4 px up to half the image's side."""
+    """The channels of the maps from 4 px up to half the image's side."""
     levels = (image_size // FIRST_PX).bit_length() - 1
     return [min(fit.max_channels, fit.channels * 2**level) for level in reversed(range(levels))]
 
 
-def _start(module: nn.Module) -> None:
+def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):

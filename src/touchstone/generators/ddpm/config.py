@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from touchstone.config.generator import Fit, Generator, Sample
-from touchstone.config.sections import Fraction
+from touchstone.config.schema.generator import Fit, GeneratorConfig, Sample
+from touchstone.config.schema.section import Fraction
 
 MOST_SIGNAL = 0.3  # of the image's amplitude at the last timestep
 
@@ -55,7 +55,7 @@ class DdpmSample(Sample):
     guidance_weight: Annotated[float, Field(ge=0)] = 0.0  # w of Ho & Salimans 2022; 0: none (a scale of 1)
 
 
-class Entry(Generator):
+class DdpmConfig(GeneratorConfig):
     """An entry of `generators` whose kind is ddpm."""
 
     kind: Literal["ddpm"]
@@ -63,7 +63,7 @@ class Entry(Generator):
     sample: DdpmSample
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "Entry":
+    def _fits_together(self) -> "DdpmConfig":
         steps, most = self.sample.num_inference_steps, self.fit.num_timesteps
         if steps > most:
             raise ValueError(f"sample.num_inference_steps {steps} is above fit.num_timesteps {most}; lower it")
@@ -91,3 +91,6 @@ class Entry(Generator):
         for side in self.fit.attention:
             if side not in sides:
                 raise ValueError(f"fit.attention {side}: no level has that side; levels have {sides} px")
+
+
+CONFIG = DdpmConfig

@@ -9,8 +9,8 @@ Parameters: 268,017 in recipes/digits, 600,843 in recipes/cifar10_generated, 34,
 Quality and cost on two cores of an AMD EPYC, Frechet distance in in-domain features with its floor: digits, 200 images
 of 16 px, 600 steps of 64 in 66 s, 600 images sampled in 9 s (dpmsolver, 20 steps): .76 (.59), labels agree 98 %,
 legible; CIFAR-10, 5,000 images, 1,500 steps of 64 in 27 min on one core: 1.79 (.38), labels agree 32 % where the
-classifier is right on 47 % of real images; far from done. cifar10_ddpm, the published one, has not been run: published
-with it are no figures of quality. Whether they help: the reports there.
+classifier is right on 47 % of real images; far from done. cifar10_ddpm, the published one, has not been run, and it was
+published without figures of quality. Whether the images help is in the reports there.
 """
 
 import math
@@ -24,20 +24,20 @@ from touchstone.generators.base import Generative, Streams, noise
 from touchstone.generators.ddpm.config import DdpmFit, DdpmSample
 
 PREVIEW_STEPS = 20
-LEAST_LOG_SNR = -5.1  # half log SNR where DPM-Solver++ starts: below, a cosine schedule divides by next to nothing
+LEAST_LOG_SNR = -5.1  # half log SNR where DPM-Solver++ starts: below it, a cosine schedule divides by almost 0
 
 
 def build(fit: DdpmFit, *, num_classes: int, channels: int, image_size: int) -> "Ddpm":
-    """For square images of `image_size` px that the levels can halve, and 1 or 3 channels."""
+    """Build a DDPM for square images of `image_size` px, which its levels can halve, and 1 or 3 channels."""
     return Ddpm(fit, num_classes=num_classes, channels=channels, image_size=image_size)
 
 
 class Ddpm(Generative):
-    """The denoiser and its loss; class number `num_classes` stands for "not told"."""
+    """The denoiser and its loss. Class number `num_classes` stands for no class."""
 
     def __init__(self, fit: DdpmFit, *, num_classes: int, channels: int, image_size: int) -> None:
         super().__init__(_unet(fit, num_classes, channels, image_size), ema_decay=fit.ema_decay)
-        self.fit_settings, self.not_told = fit, num_classes
+        self.fit_settings, self.no_class = fit, num_classes
         self.shape = channels, image_size, image_size
         self.schedule: Any = DDPMScheduler(
             num_train_timesteps=fit.num_timesteps,
@@ -53,15 +53,15 @@ class Ddpm(Generative):
         x_0 = self.signals(pixels)
         epsilon = torch.randn_like(x_0)
         t = torch.randint(s.num_timesteps, (len(x_0),), device=self.device)
-        told = torch.rand(len(labels), device=self.device) >= s.label_drop
+        has_class = torch.rand(len(labels), device=self.device) >= s.label_drop
         x_t = self.schedule.add_noise(x_0, epsilon, t)
-        predicted = self.net(x_t, t, class_labels=torch.where(told, labels, self.not_told)).sample
-        wanted = epsilon if s.prediction == "epsilon" else self.schedule.get_velocity(x_0, epsilon, t)
-        errors = (predicted - wanted).square().mean((1, 2, 3))  # (B,)
+        predicted = self.net(x_t, t, class_labels=torch.where(has_class, labels, self.no_class)).sample
+        target = epsilon if s.prediction == "epsilon" else self.schedule.get_velocity(x_0, epsilon, t)
+        errors = (predicted - target).square().mean((1, 2, 3))  # (B,)
         return {"loss": (errors * self._weights(t)).mean()}
 
     def _weights(self, t: torch.Tensor) -> torch.Tensor:
-        """Of the timesteps int64 (B,): min(SNR, gamma) / SNR for epsilon, / (SNR + 1) for v."""
+        """The weights (B,) of the timesteps int64 (B,): min(SNR, gamma) / SNR for epsilon, / (SNR + 1) for v."""
         gamma = self.fit_settings.min_snr_gamma
         if not gamma:
             return torch.ones_like(t, dtype=torch.float32)
@@ -74,14 +74,14 @@ class Ddpm(Generative):
         s = self.fit_settings
         optimizer = torch.optim.Adam(self.net.parameters(), s.lr, fused=True)
         rise = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / (s.warmup_steps + 1)))
-        return self.made([optimizer], [rise])
+        return self.configured([optimizer], [rise])
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         if self.fit_settings.clip_norm:
             self.clip_gradients(optimizer, self.fit_settings.clip_norm, "norm")
 
     def sample(self, labels: torch.Tensor, streams: Streams, settings: Any) -> torch.Tensor:
-        """`settings`: a DdpmSample."""
+        """See the base class; `settings` is a DdpmSample."""
         solver: Any = _solver(self.schedule.config, settings.sampler)
         if settings.sampler == "dpmsolver":
             solver.set_timesteps(timesteps=_timesteps(solver, settings.num_inference_steps), device=self.device)
@@ -90,10 +90,12 @@ class Ddpm(Generative):
         labels = labels.to(self.device)
         x = noise(streams, *self.shape).to(self.device, memory_format=torch.channels_last)
         x = x * solver.init_noise_sigma
-        each = [torch.Generator().manual_seed(int(stream.integers(2**32))) for stream in streams]  # noise of the steps
+        generators = [
+            torch.Generator().manual_seed(int(stream.integers(2**32))) for stream in streams
+        ]  # for step noise
         for t in solver.timesteps:
             predicted = self._denoised(x, t, labels, settings.guidance_weight)
-            x = solver.step(predicted, t, x, generator=each).prev_sample
+            x = solver.step(predicted, t, x, generator=generators).prev_sample
         return self.pixels(x)
 
     def preview(self, labels: torch.Tensor, streams: Streams) -> torch.Tensor:
@@ -101,13 +103,13 @@ class Ddpm(Generative):
         return self.sample(labels, streams, DdpmSample(per_class=1, num_inference_steps=steps))
 
     def _denoised(self, x: torch.Tensor, t: torch.Tensor, labels: torch.Tensor, w: float) -> torch.Tensor:
-        """The net's prediction, guided: (1 + w) with the class - w without."""
+        """The net's guided prediction: (1 + w) * with the class - w * without it."""
         net = self.averaged.module
         if not w:
             return net(x, t, class_labels=labels).sample
-        both = torch.cat([labels, torch.full_like(labels, self.not_told)])
-        told, untold = net(torch.cat([x, x]), t, class_labels=both).sample.chunk(2)
-        return (1 + w) * told - w * untold
+        both = torch.cat([labels, torch.full_like(labels, self.no_class)])
+        conditional, unconditional = net(torch.cat([x, x]), t, class_labels=both).sample.chunk(2)
+        return (1 + w) * conditional - w * unconditional
 
 
 def _unet(fit: DdpmFit, num_classes: int, channels: int, image_size: int) -> Any:
@@ -129,7 +131,7 @@ def _unet(fit: DdpmFit, num_classes: int, channels: int, image_size: int) -> Any
 
 
 def _solver(config: Any, sampler: str) -> Any:
-    """A fresh scheduler, for one block: it counts its steps. Samples are clipped to [-1, 1] at every step."""
+    """Build a scheduler for one block, as it counts its steps. Samples are clipped to [-1, 1] at each step."""
     if sampler == "ddpm":
         return DDPMScheduler.from_config(config, timestep_spacing="trailing")
     if sampler == "ddim":
@@ -144,8 +146,8 @@ def _solver(config: Any, sampler: str) -> Any:
 
 
 def _timesteps(solver: Any, count: int) -> list[int]:
-    """`count` different timesteps, evenly spread, falling from the first with enough signal to above 0, as 0 is where
-    the last step arrives."""
+    """Return `count` different timesteps, evenly spread and falling, from the first with enough signal to above 0,
+    where the last step arrives."""
     enough = int((solver.lambda_t >= LEAST_LOG_SNR).sum())  # they come first: lambda falls with t
     first = enough if enough >= count else len(solver.lambda_t)
     return [math.floor(first * (count - i) / count + 0.5) - 1 for i in range(count)]

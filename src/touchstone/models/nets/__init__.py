@@ -1,9 +1,13 @@
-"""One net a file: `models/nets/<net>.py` with `build(*, num_classes, in_channels, input_size, ...)`. No registry.
+"""Nets, one per file: `models/nets/<net>.py` with `build(*, num_classes, in_channels, input_size, ...)`. No registry.
 
-Further keyword arguments of `build` are the net's options, set by `models.<name>.options` in params.yaml. Beside it
-stand LEAST_PX, the least input; HEAD, the name of the net's last module, which turns features into logits; and, where
-there are any, HEAD_OPTIONS, the options that change the head alone, `imagenet(...)`, torchvision's name of the weights
-trained on ImageNet, and ATTENDS, that the net is an `attention.AttentiveResNet`.
+Any other keyword arguments of `build` are the net's options, which `models.<name>.options` in params.yaml sets. The
+file also defines
+
+    LEAST_PX       the smallest side of the input, in px
+    HEAD           the name of the net's last module, which turns features into logits
+    HEAD_OPTIONS   optional: the options that change only the head
+    imagenet(...)  optional: torchvision's name of the weights trained on ImageNet
+    ATTENDS        optional: True where the net is an `_attention.AttentiveResNet`
 """
 
 import ast
@@ -11,26 +15,32 @@ import importlib
 import inspect
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
-from touchstone.errors import TouchstoneError, nearest
+from touchstone.errors import TouchstoneError, nearest, one_line
 
 if TYPE_CHECKING:
     from torch import nn
 
-FOLDER = Path(__file__).parent
-Option = int | float | bool | str
+    from touchstone.config.schema.model import Option
 
-GIVEN = ("num_classes", "in_channels", "input_size")
+FOLDER = Path(__file__).parent
+GIVEN = ("num_classes", "in_channels", "input_size")  # the arguments of build() that are no options
 
 
 def nets() -> list[str]:
-    """The names of all nets."""
+    """Return the names of all nets."""
     return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
 
 
+def file_of(net: str) -> Path:
+    """Return the file of a net."""
+    return FOLDER / f"{net}.py"
+
+
 def check_net(key: str, net: str) -> None:
-    """Raise TouchstoneError unless `net`, named by `key` of params.yaml, has a file. Imports nothing heavy."""
+    """Raise TouchstoneError unless `net`, the value of `key` in params.yaml, has a file. Imports nothing heavy."""
     if net not in nets():
         raise TouchstoneError(
             f"{key}: no src/touchstone/models/nets/{net}.py; nets are {', '.join(nets())}{nearest(net, nets())}"
@@ -38,11 +48,13 @@ def check_net(key: str, net: str) -> None:
 
 
 def check_settings(key: str, net: str, *, input_size: int, options: Iterable[str]) -> None:
-    """Raise TouchstoneError where the net's file says that it cannot be built so. Reads the file, runs nothing."""
+    """Raise TouchstoneError where the net cannot be built with these settings. Its file is read but not run."""
     check_net(key, net)
     tree, constants = _read(net)
     if "HEAD" not in constants:
-        raise TouchstoneError(f"{net}: no HEAD in src/touchstone/models/nets/{net}.py; name its last module there")
+        raise TouchstoneError(
+            f"{net}: no HEAD in src/touchstone/models/nets/{net}.py; set it to the name of the last module"
+        )
     if "LEAST_PX" in constants:
         check_size(net, input_size, least=ast.literal_eval(constants["LEAST_PX"]))
     for node in tree.body:
@@ -51,14 +63,14 @@ def check_settings(key: str, net: str, *, input_size: int, options: Iterable[str
 
 
 def attends(net: str) -> bool:
-    """Whether the net's file says ATTENDS = True: it has a block of attention. Reads the file, runs nothing."""
+    """Return whether the net has a block of attention (ATTENDS = True). Its file is read but not run."""
     constants = _read(net)[1]
     return "ATTENDS" in constants and ast.literal_eval(constants["ATTENDS"]) is True
 
 
 def _read(net: str) -> tuple[ast.Module, dict[str, ast.expr]]:
-    """A net's source, and the values of its constants."""
-    tree = ast.parse((FOLDER / f"{net}.py").read_text(encoding="utf-8"))
+    """Return the syntax tree of a net's file, and its constants by name."""
+    tree = ast.parse(file_of(net).read_text(encoding="utf-8"))
     return tree, {
         node.targets[0].id: node.value
         for node in tree.body
@@ -67,12 +79,11 @@ def _read(net: str) -> tuple[ast.Module, dict[str, ast.expr]]:
 
 
 def _check_options(net: str, options: Iterable[str], arguments: Iterable[str]) -> None:
-    known = [name for name in arguments if name not in GIVEN]
+    accepted = [name for name in arguments if name not in GIVEN]
     for name in options:
-        if name not in known:
-            raise TouchstoneError(
-                f"{net}: unknown option {name!r}; options are {', '.join(known) or 'none'}{nearest(name, known)}"
-            )
+        if name not in accepted:
+            expected = ", ".join(accepted) or "none"
+            raise TouchstoneError(f"{net}: unknown option {name!r}, expected {expected}{nearest(name, accepted)}")
 
 
 def build(
@@ -81,54 +92,57 @@ def build(
     num_classes: int,
     in_channels: int,
     input_size: int,
-    options: dict[str, Option],
+    options: "dict[str, Option]",
 ) -> "nn.Module":
-    """The net, its weights drawn from torch's global generator.
+    """Build a net, whose weights are drawn from torch's global generator.
 
-    Raises TouchstoneError on an unknown net, a size or an option that it lacks.
+    Raises TouchstoneError on an unknown net, an input that is too small, and an option or a value that it does not
+    take.
     """
     check_net(net, net)
-    function = importlib.import_module(f"touchstone.models.nets.{net}").build
+    function = _module(net).build
     _check_options(net, options, inspect.signature(function).parameters)
     given = {"num_classes": num_classes, "in_channels": in_channels, "input_size": input_size}
     if not options:
         return function(**given)
     try:
         return function(**given, **options)
-    except (TypeError, ValueError, RuntimeError) as error:  # each library has its own way to refuse a value
-        said = ", ".join(f"{name} {value!r}" for name, value in options.items())
-        raise TouchstoneError(
-            f"{net}: options {said}: {' '.join(str(error).split())}; mend models.<name>.options"
-        ) from error
+    except (TypeError, ValueError, RuntimeError) as error:  # libraries refuse values in different ways
+        values = ", ".join(f"{name} {value!r}" for name, value in options.items())
+        raise TouchstoneError(f"{net}: options {values}: {one_line(error)}; correct models.<name>.options") from error
+
+
+def _module(net: str) -> ModuleType:
+    return importlib.import_module(f"touchstone.models.nets.{net}")
 
 
 def head_of(net: str) -> str:
-    """The name of the net's last module, whose input are its features and whose output are the logits."""
-    return importlib.import_module(f"touchstone.models.nets.{net}").HEAD
+    """Return the name of the net's last module, which takes the features and returns the logits."""
+    return _module(net).HEAD
 
 
-def body_options(net: str, options: dict[str, Option]) -> dict[str, Option]:
-    """The options that change more than the head."""
-    of_head = getattr(importlib.import_module(f"touchstone.models.nets.{net}"), "HEAD_OPTIONS", ())
+def body_options(net: str, options: "dict[str, Option]") -> "dict[str, Option]":
+    """Return the options that change more than the head."""
+    of_head = getattr(_module(net), "HEAD_OPTIONS", ())
     return {name: value for name, value in options.items() if name not in of_head}
 
 
-def imagenet_weights(net: str, options: dict[str, Option]) -> str:
-    """torchvision's name of the net's ImageNet weights. Raises TouchstoneError where there are none."""
-    name = getattr(importlib.import_module(f"touchstone.models.nets.{net}"), "imagenet", None)
+def imagenet_weights(net: str, options: "dict[str, Option]") -> str:
+    """Return torchvision's name of the net's ImageNet weights. Raises TouchstoneError where there are none."""
+    name = getattr(_module(net), "imagenet", None)
     if name is None:
         raise TouchstoneError(f"{net}: torchvision has no ImageNet weights for this net; set weights to none or a file")
     return name(**body_options(net, options))
 
 
-def check_option(net: str, name: str, value: object, known: Iterable[object]) -> None:
-    """Raise TouchstoneError unless `value` is among those that the option `name` can have."""
-    if value not in known:
-        raise TouchstoneError(f"{net}: option {name}: got {value!r}, expected one of {', '.join(map(str, known))}")
+def check_option(net: str, name: str, value: object, choices: Iterable[object]) -> None:
+    """Raise TouchstoneError unless the value of the option `name` is one of the choices."""
+    if value not in choices:
+        raise TouchstoneError(f"{net}: option {name}: got {value!r}, expected one of {', '.join(map(str, choices))}")
 
 
 def check_size(net: str, input_size: int, *, least: int) -> None:
-    """Raise TouchstoneError where the input is smaller than the net's geometry allows."""
+    """Raise TouchstoneError where the input is smaller than the net's geometry allows, `least` px."""
     if input_size < least:
         raise TouchstoneError(
             f"{net}: got input_size {input_size} px, at least {least} px are needed; raise models.<name>.input_size"

@@ -1,8 +1,8 @@
-"""Attention among the patches of a map, and the ResNet that carries one block of it.
+"""Attention among the patches of a map, and a ResNet with one block of it.
 
-A patch embedding makes nodes of a map, as in the ViT (Dosovitskiy et al. 2020, arXiv 2010.11929); attention A mixes
-them; what comes out is added to the map it came from. There are no position embeddings: a convolution before the block
-sees the border, and the block's weights then do not hang on the size of the map.
+A patch embedding turns a map into nodes, as in the ViT (Dosovitskiy et al. 2020, arXiv 2010.11929); attention A mixes
+them; the result is added to the map it came from. There are no position embeddings: the convolutions before the block
+see the border, and without embeddings the block's weights do not depend on the size of the map.
 """
 
 import math
@@ -20,21 +20,21 @@ from touchstone.models.nets._resnet import BLOCKS, small_resnet
 
 KINDS = ("graph", "classic")
 IMAGE, LAYERS = "image", ("layer1", "layer2", "layer3", "layer4")
-CHANNELS = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}  # of a layer's output
-MAX_NUMBERS = 2**26  # of A at once, where there are no gradients
+CHANNELS = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}  # layer -> channels of its output
+MAX_NUMBERS = 2**26  # of A that are computed at once where no gradients are needed
 SLOPE = 0.2  # of σ = LeakyReLU, as in graph attention networks (Velickovic et al. 2017, arXiv 1710.10903)
 
 
 def additive(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-    """A = softmax(σ(K + Qᵀ)). queries, keys: (..., N, 1); returns (..., N, N), whose rows sum to 1.
+    """Return A = softmax(σ(K + Qᵀ)), (..., N, N), whose rows sum to 1. queries, keys: (..., N, 1).
 
-    With no σ the softmax over j of k_i + q_j would be the same for every i: σ is what makes nodes attend differently.
+    Without σ the softmax over j of k_i + q_j would be the same for every i; σ lets nodes attend differently.
     """
     return F.softmax(_LeakySums.apply(queries, keys), dim=-1)
 
 
 class _LeakySums(torch.autograd.Function):
-    """σ(K + Qᵀ). For the gradient Q and K are kept, from which the signs follow: no N x N values, as autograd would."""
+    """σ(K + Qᵀ), which keeps only Q and K for the gradient, where autograd would keep N x N values."""
 
     @staticmethod
     def forward(ctx: Any, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
@@ -45,27 +45,31 @@ class _LeakySums(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         queries, keys = ctx.saved_tensors
-        above = grad.where(keys > -queries.transpose(-1, -2), 0.0)  # σ' is 1 there, SLOPE elsewhere
+        above = grad.where(keys > -queries.transpose(-1, -2), 0.0)  # σ' is 1 here and SLOPE elsewhere
         of_queries, of_keys = (SLOPE * grad.sum(d) + (1 - SLOPE) * above.sum(d) for d in (-2, -1))
         return of_queries.unsqueeze(-1), of_keys.unsqueeze(-1)
 
 
 def bilinear(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-    """A = softmax(QKᵀ / √d), Vaswani et al. 2017, arXiv 1706.03762. queries, keys: (..., N, d); returns (..., N, N)."""
+    """Return A = softmax(QKᵀ / √d), (..., N, N), as in Vaswani et al. 2017, arXiv 1706.03762.
+
+    queries, keys: (..., N, d).
+    """
     scaled = queries / math.sqrt(queries.shape[-1])
     return F.softmax(scaled @ keys.transpose(-1, -2), dim=-1)
 
 
 class PatchAttention(nn.Module):
-    """One block: (B, channels, S, S) -> the same shape.
+    """A block of attention, (B, channels, S, S) -> the same shape.
 
-    H = patches embedded by a convolution whose kernel and stride are the patch, (B, N, width); Q = H W_Q and K = H W_K,
-    of one number a node and head (graph) or width / heads (classic); Z = A · (H W_V), head by head; its patches are put
-    back by a transposed convolution of the same geometry and added to the input. That last convolution starts at zero
-    (as the last scale of a residual branch in Goyal et al. 2017, arXiv 1706.02677), so that a trained net with a new
-    block at first answers what it answered without.
+    H holds the patches, embedded by a convolution whose kernel and stride are the patch, (B, N, width). Q = H W_Q and
+    K = H W_K have one number per node and head (graph), or width / heads (classic). Z = A · (H W_V), head by head. A
+    transposed convolution of the same geometry turns Z back into a map, which is added to the input. This convolution
+    starts at zero (like the last scale of a residual branch in Goyal et al. 2017, arXiv 1706.02677), so a trained net
+    with a new block at first returns the same logits as without it.
 
-    side_px: S. Raises ValueError where the patch is larger than the map or does not divide it, or heads not the width.
+    side_px: S. Raises ValueError where the patch is larger than the map or does not divide it, and where the number of
+    heads does not divide the width.
     """
 
     def __init__(self, kind: str, *, channels: int, side_px: int, patch: int, heads: int, width: int) -> None:
@@ -83,19 +87,19 @@ class PatchAttention(nn.Module):
         nn.init.zeros_(self.restore.bias)  # type: ignore[arg-type]
 
     def nodes(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, S, S) -> H (B, N, width), N patches row by row."""
+        """Return H (B, N, width) of a map (B, C, S, S), its N patches row by row."""
         return self.embed(x).flatten(2).transpose(1, 2)
 
     def attention(self, nodes: torch.Tensor) -> torch.Tensor:
-        """H (B, N, width) -> A (B, heads, N, N): a row says what a node takes from which."""
+        """Return A (B, heads, N, N) of H (B, N, width); row i holds how much node i takes from each node."""
         return self.attend(self._by_head(self.queries(nodes)), self._by_head(self.keys(nodes)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if torch.is_grad_enabled():
             return self._added(x)
         nodes = (x.shape[-2] // self.embed.stride[0]) * (x.shape[-1] // self.embed.stride[1])
-        few = max(1, MAX_NUMBERS // (self.heads * nodes**2))  # prediction's batches are larger than training's
-        return torch.cat([self._added(part) for part in x.split(few)])
+        batch_size = max(1, MAX_NUMBERS // (self.heads * nodes**2))  # batches of prediction are large
+        return torch.cat([self._added(part) for part in x.split(batch_size)])
 
     def _added(self, x: torch.Tensor) -> torch.Tensor:
         h = self.nodes(x)  # (B, N, width)
@@ -110,22 +114,23 @@ class PatchAttention(nn.Module):
 
 
 def check_geometry(side_px: int, *, patch: int, heads: int, width: int) -> None:
-    """Raise ValueError where a map of `side_px` cannot be cut into whole patches, or a width into heads."""
+    """Raise ValueError where a map of `side_px` cannot be cut into whole patches, or the width into whole heads."""
     for name, value in (("patch", patch), ("heads", heads), ("width", width)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: got {value!r}, expected a whole number from 1 on")
+            raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
     if side_px % patch:
-        fitting = ", ".join(str(n) for n in range(1, side_px + 1) if side_px % n == 0)
+        divisors = ", ".join(str(n) for n in range(1, side_px + 1) if side_px % n == 0)
         wrong = "larger than" if patch > side_px else "which does not divide"
-        raise ValueError(f"patch: got {patch}, {wrong} the map of {side_px}x{side_px}; one of {fitting}")
+        raise ValueError(f"patch: got {patch}, {wrong} the map of {side_px}x{side_px}, expected one of {divisors}")
     if width % heads:
         raise ValueError(f"heads: got {heads}, which does not divide width {width}")
 
 
 class AttentiveResNet(ResNet):
-    """A ResNet whose image, or whose output of one layer, passes the block `attention`."""
+    """A ResNet in which the image, or the output of a layer, passes through the block `attention`."""
 
     at: str
+    """IMAGE, or the name of the layer."""
     attention: PatchAttention
 
     def _stages(self) -> Iterator[tuple[str, nn.Module]]:
@@ -134,7 +139,7 @@ class AttentiveResNet(ResNet):
             yield name, self.get_submodule(name)
 
     def before_attention(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, S, S) -> the map that the block takes."""
+        """Return the map that the block takes, of images (B, C, S, S)."""
         for name, stage in self._stages():
             x = stage(x)
             if name == self.at:
@@ -161,9 +166,10 @@ def attentive_resnet(
     heads: int,
     width: int,
 ) -> AttentiveResNet:
-    """`resnet_cifar`, its weights drawn first and by the same names, with one block of attention, "graph" or "classic".
+    """Build `resnet_cifar` with a block of attention. kind: "graph" or "classic".
 
-    Raises TouchstoneError on an unknown depth or layer, ValueError where the patch does not suit the map there.
+    The weights of `resnet_cifar` are drawn first and keep their names. Raises TouchstoneError on an unknown depth or
+    layer, and ValueError where the patch does not suit the map.
     """
     net_name = f"resnet_{kind}_attention"
     check_option(net_name, "depth", depth, BLOCKS)
@@ -182,11 +188,12 @@ def attentive_resnet(
 
 @torch.no_grad()
 def attended(net: AttentiveResNet, x: torch.Tensor) -> torch.Tensor:
-    """(B, C, S, S) -> (B, rows, columns): how much each patch is attended to, the mean of A over heads and nodes.
+    """Return how much each patch of images (B, C, S, S) is attended to: the mean of A over heads and nodes.
 
-    It sums to 1 over the patches; 1 / N everywhere is attention that tells no patch from another.
+    Its shape is (B, rows, columns), and it sums to 1 over the patches; attention that prefers no patch is 1 / N
+    everywhere.
     """
-    seen = net.before_attention(x)
+    features = net.before_attention(x)
     block = net.attention
-    share = block.attention(block.nodes(seen)).mean((1, 2))  # (B, heads, N, N) -> (B, N)
-    return share.unflatten(1, (seen.shape[-2] // block.embed.stride[0], -1))
+    share = block.attention(block.nodes(features)).mean((1, 2))  # (B, heads, N, N) -> (B, N)
+    return share.unflatten(1, (features.shape[-2] // block.embed.stride[0], -1))

@@ -1,11 +1,11 @@
-"""C3: an Inception-like net of 10,832 parameters, three parallel paths that differ in their pooling.
+"""C3, an Inception-like net of 10,832 parameters with three parallel paths that differ in their pooling.
 
-Source: the small-scenes study (8 classes, 256 px, 400 training images); the idea of parallel paths is that of
-Szegedy et al. 2014, arXiv 1409.4842. Layers as reconstructed from the authors' public code.
-Parameters: 10,832 at 256 px, 3 channels, 8 classes, whatever the size. Input: at least 132 px.
-Published: .8016 of the test images, the best epoch having been picked on them. Measured: .782 as published but without
-that (recipes/scenes8), .843 with online augmentation and larger test images (recipes/scenes8_c3, 5 minutes a seed on
-one core).
+Source: the small-scenes study (8 classes, 256 px, 400 training images); the idea of parallel paths comes from Szegedy
+et al. 2014, arXiv 1409.4842. The layers are reconstructed from the authors' public code.
+Parameters: 10,832 at 256 px, 3 channels, 8 classes; the same at any size. Input: at least 132 px.
+Published: .8016 test accuracy, with the best epoch selected on the test images. Measured: .782 as published but without
+that selection (recipes/scenes8), .843 with online augmentation and larger test images (recipes/scenes8_c3, 5 minutes
+per seed on one core).
 """
 
 import torch
@@ -13,18 +13,18 @@ from torch import nn
 
 from touchstone.models.nets import check_size
 
-LEAST_PX = 132  # path 2 pools three times: a smaller input leaves it nothing
+LEAST_PX = 132  # path 2 pools three times, which leaves nothing of a smaller input
 HEAD = "head"
 
 
 def build(*, num_classes: int, in_channels: int, input_size: int) -> nn.Module:
-    """(B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
+    """Build the net, (B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
     check_size("c3", input_size, least=LEAST_PX)
     return C3(num_classes=num_classes, in_channels=in_channels)
 
 
 class C3(nn.Module):
-    """Stem, three paths, global average of each, one linear layer."""
+    """A stem, three paths, the global average of each, and one linear layer."""
 
     def __init__(self, *, num_classes: int, in_channels: int) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
-"""Three times Conv-ReLU-BN-MaxPool at the images' own size, one linear layer: the large net of the transfer study.
+"""Three blocks of Conv-ReLU-BN-MaxPool at the images' own size and a linear layer: the transfer study's large net.
 
-Source: the study states the sequence and Linear 512 -> classes, and calls the net too complex to learn well. Chosen
-here: 5x5 convolutions to 32, 64 and 128 channels, pooling by 4, and a last, adaptive max pooling to 2 x 2 (from 128 to
-191 px it changes nothing), so that 128 x 2 x 2 = 512 features come out at any size.
-Parameters: 264,202 at 128 px, 3 channels, 10 classes, whatever the size. Input: at least 64 px.
-Published: no figure.
+Source: the study states the sequence and Linear 512 -> classes, and calls the net too complex to learn well. Our
+choice: 5x5 convolutions to 32, 64 and 128 channels, pooling by 4, and a final adaptive max-pooling to 2 x 2, which
+gives 128 x 2 x 2 = 512 features at any size (from 128 to 191 px it changes nothing).
+Parameters: 264,202 at 128 px, 3 channels, 10 classes; the same at any size. Input: at least 64 px.
+Published: no accuracy.
 """
 
 from collections import OrderedDict
@@ -18,7 +18,7 @@ HEAD = "classifier"
 
 
 def build(*, num_classes: int, in_channels: int, input_size: int) -> nn.Module:
-    """(B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
+    """Build the net, (B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
     check_size("complex", input_size, least=LEAST_PX)
     blocks = [_block(a, b) for a, b in ((in_channels, 32), (32, 64), (64, 128))]
     parts = {

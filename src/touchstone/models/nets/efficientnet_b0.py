@@ -1,8 +1,8 @@
-"""torchvision's EfficientNet-B0, names of the weights as there, so that its ImageNet weights load.
+"""torchvision's EfficientNet-B0. The weights keep torchvision's names, so its ImageNet weights load.
 
-Source: Tan & Le 2019, arXiv 1905.11946. Head: torchvision's, Dropout .2 and one linear layer. Option: dropout.
-Parameters: 4,020,358 at 224 px, 3 channels, 10 classes, whatever the size. Input: at least 32 px.
-Published in the transfer study: no figure of its own.
+Source: Tan & Le 2019, arXiv 1905.11946. Head: torchvision's, Dropout .2 and a linear layer. Option: dropout.
+Parameters: 4,020,358 at 224 px, 3 channels, 10 classes; the same at any size. Input: at least 32 px.
+Published: the transfer study gives no accuracy for this net alone.
 """
 
 from torch import nn
@@ -16,7 +16,7 @@ HEAD_OPTIONS = ("dropout",)
 
 
 def build(*, num_classes: int, in_channels: int, input_size: int, dropout: float = 0.2) -> nn.Module:
-    """(B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
+    """Build the net, (B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
     check_size("efficientnet_b0", input_size, least=LEAST_PX)
     net = models.efficientnet_b0(num_classes=num_classes, dropout=dropout)
     if in_channels != 3:
@@ -26,5 +26,5 @@ def build(*, num_classes: int, in_channels: int, input_size: int, dropout: float
 
 
 def imagenet() -> str:
-    """torchvision's name of the weights trained on ImageNet."""
+    """Return torchvision's name of the weights trained on ImageNet."""
     return "EfficientNet_B0_Weights.IMAGENET1K_V1"

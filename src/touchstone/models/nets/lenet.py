@@ -1,9 +1,9 @@
-"""LeNet-5 in its customary modern form: two 5x5 convolutions, ReLU, max-pooling, three linear layers.
+"""LeNet-5 in its usual modern form: two 5x5 convolutions with ReLU and max-pooling, then three linear layers.
 
-Source: LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition"; widths
-6, 16, 120, 84 as there, ReLU and max-pooling instead of the scaled tanh and trainable averages.
+Source: LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition". The widths 6,
+16, 120, 84 are the original ones; ReLU and max-pooling replace the scaled tanh and the trainable averages.
 Parameters: 62,006 at 32 px, 3 channels, 10 classes. Input: at least 16 px.
-Published on CIFAR-10, 15 epochs of Adam at 1e-3: .605 validation accuracy. Measured here: recipes/cifar10/report.md.
+Published on CIFAR-10: .605 validation accuracy after 15 epochs of Adam at 1e-3. Measured: recipes/cifar10/report.md.
 """
 
 from torch import nn
@@ -15,7 +15,7 @@ HEAD = "11"
 
 
 def build(*, num_classes: int, in_channels: int, input_size: int) -> nn.Module:
-    """(B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
+    """Build the net, (B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
     check_size("lenet", input_size, least=LEAST_PX)
     side = ((input_size - 4) // 2 - 4) // 2
     return nn.Sequential(

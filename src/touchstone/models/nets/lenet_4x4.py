@@ -1,8 +1,8 @@
-"""LeNet with 4x4 instead of 5x5 filters: smaller filters leave a larger map, and so a larger first linear layer.
+"""LeNet with 4x4 instead of 5x5 filters, which leave a larger map and so need a larger first linear layer.
 
-Source: the LeNet-variants study on CIFAR-10; otherwise `lenet`, LeCun et al. 1998.
+Source: the LeNet-variants study on CIFAR-10; otherwise as `lenet`, LeCun et al. 1998.
 Parameters: 60,980 at 32 px, 3 channels, 10 classes. Input: at least 13 px.
-Published on CIFAR-10: .587 validation accuracy, .6364 of the test images.
+Published on CIFAR-10: .587 validation accuracy, .6364 test accuracy.
 """
 
 from torch import nn
@@ -14,7 +14,7 @@ HEAD = "11"
 
 
 def build(*, num_classes: int, in_channels: int, input_size: int) -> nn.Module:
-    """(B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
+    """Build the net, (B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
     check_size("lenet_4x4", input_size, least=LEAST_PX)
     side = ((input_size - 3) // 2 - 3) // 2
     return nn.Sequential(

@@ -1,7 +1,7 @@
 """LeNet with batch normalisation (Ioffe & Szegedy 2015, arXiv 1502.03167) and LeakyReLU.
 
-Source: the LeNet-variants study on CIFAR-10; otherwise `lenet`, LeCun et al. 1998. Where the batch norms stand is not
-stated; here one follows each convolution and each hidden linear layer, before the LeakyReLU of slope .01.
+Source: the LeNet-variants study on CIFAR-10; otherwise as `lenet`, LeCun et al. 1998. The study does not state where
+the batch norms are; here one follows each convolution and each hidden linear layer, before the LeakyReLU of slope .01.
 Parameters: 62,458 at 32 px, 3 channels, 10 classes. Input: at least 16 px.
 Published on CIFAR-10: .600 validation accuracy.
 """
@@ -15,7 +15,7 @@ HEAD = "15"
 
 
 def build(*, num_classes: int, in_channels: int, input_size: int) -> nn.Module:
-    """(B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
+    """Build the net, (B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
     check_size("lenet_bn", input_size, least=LEAST_PX)
     side = ((input_size - 4) // 2 - 4) // 2
     return nn.Sequential(

@@ -1,11 +1,11 @@
-"""torchvision's MobileNetV2, names of the weights as there, so that its ImageNet weights load.
+"""torchvision's MobileNetV2. The weights keep torchvision's names, so its ImageNet weights load.
 
-Source: Sandler et al. 2018, arXiv 1801.04381. Head: torchvision's, Dropout .2 and one linear layer; with `hidden` the
-transfer study's for 64 px, Linear -> hidden, ReLU, Dropout, Linear. Options: hidden (0: none), dropout.
-Parameters: 2,236,682 at 224 px, 3 channels, 10 classes, whatever the size. Input: at least 32 px.
-Published in the transfer study, 10 classes: .8636 at 64 px, .8982 at 224 px. Measured on the 8 classes of scenes8, 400
-training images: .881 at 64 px, .935 trained at 160 and predicted at 192 px, .921 at 224 and 256 px, 3 minutes a seed at
-160 px on one core (recipes/transfer_vote).
+Source: Sandler et al. 2018, arXiv 1801.04381. Head: torchvision's, Dropout .2 and a linear layer; or, with `hidden`,
+the transfer study's head for 64 px, Linear -> hidden, ReLU, Dropout, Linear. Options: hidden (0 for none), dropout.
+Parameters: 2,236,682 at 224 px, 3 channels, 10 classes; the same at any size. Input: at least 32 px.
+Published in the transfer study on 10 classes: .8636 at 64 px, .8982 at 224 px. Measured on the 8 classes of scenes8
+with 400 training images: .881 at 64 px, .935 trained at 160 and tested at 192 px, .921 trained at 224 and tested at 256
+px; 3 minutes per seed at 160 px on one core (recipes/transfer_vote).
 """
 
 from torch import nn
@@ -19,7 +19,7 @@ HEAD_OPTIONS = ("hidden", "dropout")
 
 
 def build(*, num_classes: int, in_channels: int, input_size: int, hidden: int = 0, dropout: float = 0.2) -> nn.Module:
-    """(B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
+    """Build the net, (B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
     check_size("mobilenet_v2", input_size, least=LEAST_PX)
     net = models.mobilenet_v2(num_classes=num_classes, dropout=dropout)
     if hidden:
@@ -32,5 +32,5 @@ def build(*, num_classes: int, in_channels: int, input_size: int, hidden: int = 
 
 
 def imagenet() -> str:
-    """torchvision's name of the weights trained on ImageNet."""
+    """Return torchvision's name of the weights trained on ImageNet."""
     return "MobileNet_V2_Weights.IMAGENET1K_V1"

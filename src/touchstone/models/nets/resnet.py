@@ -1,8 +1,8 @@
-"""torchvision's ResNet: 18, 34 or 50 layers, names of the weights as there, so that its ImageNet weights load.
+"""torchvision's ResNet with 18, 34 or 50 layers. The weights keep torchvision's names, so its ImageNet weights load.
 
-Source: He et al. 2015, arXiv 1512.03385. Option depth: 18, 34 or 50. Head: one linear layer, `fc`.
-Parameters: 11,181,642 at 224 px, 3 channels, 10 classes (depth 18), whatever the size. Input: at least 32 px.
-Published in the transfer study, 10 classes at 224 px: ResNet50 in two phases .9064.
+Source: He et al. 2015, arXiv 1512.03385. Option: depth, 18, 34 or 50. Head: a linear layer, `fc`.
+Parameters: 11,181,642 at 224 px, 3 channels, 10 classes (depth 18); the same at any size. Input: at least 32 px.
+Published in the transfer study on 10 classes at 224 px: .9064 for ResNet50 trained in two phases.
 """
 
 from torch import nn
@@ -20,7 +20,7 @@ IMAGENET = {
 
 
 def build(*, num_classes: int, in_channels: int, input_size: int, depth: int = 18) -> nn.Module:
-    """(B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
+    """Build the net, (B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
     check_size("resnet", input_size, least=LEAST_PX)
     check_option("resnet", "depth", depth, IMAGENET)
     net = {18: models.resnet18, 34: models.resnet34, 50: models.resnet50}[depth](num_classes=num_classes)
@@ -31,6 +31,6 @@ def build(*, num_classes: int, in_channels: int, input_size: int, depth: int = 1
 
 
 def imagenet(*, depth: int = 18) -> str:
-    """torchvision's name of the weights trained on ImageNet."""
+    """Return torchvision's name of the weights trained on ImageNet."""
     check_option("resnet", "depth", depth, IMAGENET)
     return IMAGENET[depth]

@@ -1,0 +1,57 @@
+"""The device that computes, in which precision, and whether it repeats its results to the bit."""
+
+import os
+
+import torch
+from torch.utils import deterministic
+
+from touchstone.errors import TouchstoneError
+
+
+def device(accelerator: str, *, count: int = 1) -> str:
+    """Return torch's name of the device that `machine.accelerator` asks for; auto takes a GPU where there is one.
+
+    Raises TouchstoneError where the machine has no such device, or fewer than `count` (CPU processes are unlimited).
+    """
+    name = _device(accelerator)
+    available = {"cuda": torch.cuda.device_count(), "mps": 1}.get(name, count)
+    if available < count:
+        raise TouchstoneError(f"machine.devices: got {count}, this machine has {available} ({name}); lower it")
+    return name
+
+
+def _device(accelerator: str) -> str:
+    if accelerator in ("auto", "gpu") and torch.cuda.is_available():
+        return "cuda"
+    if accelerator in ("auto", "mps") and torch.backends.mps.is_available():
+        return "mps"
+    if accelerator in ("auto", "cpu"):
+        return "cpu"
+    raise TouchstoneError(f"machine.accelerator: this machine has no {accelerator}; set auto or cpu")
+
+
+def check_precision(precision: str, device: str) -> None:
+    """Raise TouchstoneError where a precision would be emulated, which is slower than fp32 and no more exact.
+
+    device: torch's name of it.
+    """
+    if precision == "fp32":
+        return
+    supported = {
+        "cpu": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
+        "cuda": device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False),
+    }
+    if not supported.get(device, False):
+        raise TouchstoneError(
+            f"precision: {precision} on {device}: this device has no {precision} arithmetic, and emulating it is about "
+            "three times slower than fp32; set precision: fp32"
+        )
+
+
+def make_deterministic(enabled: bool) -> None:
+    """Use kernels that give the same bytes every time, or the fastest ones."""
+    if enabled:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
+    torch.use_deterministic_algorithms(enabled)
+    torch.backends.cudnn.benchmark = not enabled
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs time

@@ -1,0 +1,162 @@
+"""The weights that training starts from: a note in JSON, the tensors that it names, and whether they fit a net.
+
+The note stands between weights and what is trained from them: where a run is trained again to the same bytes, its note
+stays as it is, and nothing that starts from the run is trained again.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from touchstone.config.schema.model import Model
+from touchstone.errors import TouchstoneError, nearest
+from touchstone.models.nets import build
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Tensors = dict[str, "torch.Tensor"]  # name -> tensor, as in a state dict
+
+EVERY_SEED = "all"  # stands for the seeds where one file serves them all
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean, sd that torchvision's weights expect, in [0, 1]
+SHOWN = 3  # names in an error message
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """The weights that the seeds of a run start from. Without any in `sha256`, they are drawn at random."""
+
+    name: str
+    """The weights as params.yaml names them, or the run that a finetune starts from."""
+    source: str = ""
+    """torchvision's name of ImageNet's weights; "" for others."""
+    mean: list[float] | None = None
+    """Of each channel in grey levels, for the normalisation; None takes the training images' own."""
+    std: list[float] | None = None
+    """The same for the standard deviation."""
+    sha256: dict[str, str] = field(default_factory=dict)
+    """Seed -> the hash of its file of tensors, or EVERY_SEED -> the hash of the one file."""
+    diverged: dict[str, str] = field(default_factory=dict)
+    """Seed -> why and when the training of its weights diverged."""
+    tensors: dict[str, Tensors] = field(default_factory=dict)
+    """The contents of the files; they are not part of the note."""
+
+    @classmethod
+    def of_model(cls, model: Model, *, channels: int) -> "InitialWeights":
+        """Return the weights of a model, their file still to come.
+
+        Raises TouchstoneError where ImageNet's normalisation is asked for and images do not have three channels.
+        """
+        kind = model.normalisation
+        if kind == "auto":
+            kind = "imagenet" if model.pretrained else "data"
+        if kind == "data":
+            return cls(model.weights)
+        if channels != 3:
+            raise TouchstoneError(
+                f"normalisation: imagenet has 3 channels, got data.channels {channels}; set 3, or normalisation: data"
+            )
+        mean, std = ([round(255 * value, 4) for value in values] for values in IMAGENET)
+        return cls(model.weights, mean=mean, std=std)
+
+    @classmethod
+    def of_run(cls, run: str, *, runs: Path) -> "InitialWeights":
+        """Return the weights of a run in the folder `runs`, by seed. Raises TouchstoneError where it is missing."""
+        file = runs / run / "model.json"
+        try:
+            metadata = json.loads(file.read_text(encoding="utf-8"))
+            facts = {name: metadata[name] for name in ("mean", "std", "diverged")}
+            return cls(run, sha256=metadata["weights"], **facts)
+        except (OSError, ValueError, KeyError) as error:
+            raise TouchstoneError(f"{file}: no readable run ({error}); run `dvc repro`") from error
+
+    @property
+    def is_run(self) -> bool:
+        """Whether each seed has weights of its own: those of the same seed of another run."""
+        return bool(self.sha256) and EVERY_SEED not in self.sha256
+
+    def write(self, file: Path) -> None:
+        """Write the note."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        note = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "tensors"}
+        file.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+
+    def load_into(self, net: "nn.Module", *, seed: int, net_name: str) -> None:
+        """Put a seed's tensors into a net; what the net has beyond them, such as a new head, stays as it was drawn.
+
+        Raises TouchstoneError where a tensor has no place in the net.
+        """
+        tensors = self.tensors.get(str(seed) if self.is_run else EVERY_SEED)
+        if tensors is not None:
+            own = net.state_dict()
+            check_fit(tensors, own, source=f"init_from: {self.name}" if self.is_run else self.name, net_name=net_name)
+            net.load_state_dict(own | tensors)
+
+
+RANDOM = InitialWeights("random")
+
+
+def load_initial_weights(note: Path, *, runs: Path | None = None) -> InitialWeights:
+    """Read a note and the tensors that it names: in the file beside it or, for a run, in the folder `runs`.
+
+    Raises TouchstoneError where either is missing or the tensors are not those that the note names.
+    """
+    import safetensors.torch  # here: notes are written without torch
+
+    try:
+        weights = InitialWeights(**json.loads(note.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise TouchstoneError(f"{note}: no readable weights ({error}); run `dvc repro`") from error
+    tensors = {}
+    for seed, sha256 in weights.sha256.items():
+        folder = note.parent if runs is None else runs / weights.name
+        file = folder / f"{note.stem if seed == EVERY_SEED else f'seed-{seed}'}.safetensors"
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise TouchstoneError(f"{file}: cannot be read ({error.strerror}); run `dvc repro`") from error
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise TouchstoneError(f"{file}: not the weights that {note} names; run `dvc repro`")
+        tensors[seed] = safetensors.torch.load(content)
+    return replace(weights, tensors=tensors)
+
+
+def check_fit(
+    tensors: Tensors, expected: Mapping[str, "torch.Tensor"], *, source: str, net_name: str, complete: bool = False
+) -> None:
+    """Raise TouchstoneError, which opens with `source`, unless each tensor has a place among the net's `expected`.
+
+    complete: also require a tensor for each place.
+    """
+    unknown = sorted(name for name in tensors if name not in expected)
+    misfits = {
+        "missing": [name for name in expected if name not in tensors] if complete else [],
+        "unknown": unknown,
+        "of another shape": [
+            f"{name} {tuple(tensors[name].shape)}, not {tuple(value.shape)}"
+            for name, value in expected.items()
+            if name in tensors and tensors[name].shape != value.shape
+        ],
+    }
+    problems = [
+        f"{len(names)} {kind} ({', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''})"
+        for kind, names in misfits.items()
+        if names
+    ]
+    if problems:
+        hint = nearest(unknown[0], expected) if unknown else ""
+        raise TouchstoneError(
+            f"{source}: the weights do not fit {net_name} with its options: {'; '.join(problems)}{hint}"
+        )
+
+
+def outline(model: Model, *, channels: int) -> "nn.Module":
+    """Build the model's net on no device: names and shapes without values, and a head of two classes."""
+    import torch
+
+    with torch.device("meta"):
+        return build(model.net, num_classes=2, in_channels=channels, input_size=model.input_size, options=model.options)

@@ -1,0 +1,193 @@
+"""What follows each step of a classifier's training: validation, selection, and the end of what diverges."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from touchstone.data.training_set import TrainingSet
+from touchstone.errors import TouchstoneError
+from touchstone.training import swa
+from touchstone.training.divergence import Divergence, advice
+from touchstone.training.loggers import Log
+from touchstone.training.phase import Validate, training_batches
+from touchstone.training.resumable import OnStep, ResumableCallback
+from touchstone.training.state import PhaseState, Row, TrainState
+
+
+class TrainingCallback(ResumableCallback[TrainState]):
+    """Accompanies one seed through one phase.
+
+    data: what the phase trains on. validate: measures the classifier; None without validation images. logs: loggers,
+    which take a step and its row.
+    """
+
+    def __init__(
+        self,
+        phase: PhaseState,
+        state: TrainState,
+        *,
+        seed: int,
+        data: TrainingSet,
+        validate: Validate | None,
+        state_file: Path,
+        logs: Sequence[Log] = (),
+        on_step: OnStep | None = None,
+    ) -> None:
+        run, number = phase.run, phase.run.phases.index(phase.scheduled) + 1
+        self.name = f"{run.title} seed {seed}"
+        super().__init__(
+            state,
+            seed=seed,
+            num_steps=run.num_steps,
+            state_file=state_file,
+            save_seconds=run.machine.save_seconds,
+            title=f"{self.name}, phase {number}" if len(run.phases) > 1 else self.name,
+            on_step=on_step,
+        )
+        self.run, self.phase, self.data, self.validate, self.logs = run, phase, data, validate, logs
+        self.monitor = run.monitor(phase.scheduled.phase)
+        self.num_steps_taken = 0  # by this process, in this phase
+
+    @property
+    def device(self) -> torch.device:
+        return self.phase.classifier.device
+
+    def checkpoint(self) -> dict[str, Any]:
+        return {"classifier": self.phase.classifier.checkpoint(), "phase": self.phase.checkpoint()}
+
+    def can_save(self) -> bool:
+        """Between two updates; what is pending at the end of a phase is dropped."""
+        return self.phase.num_pending == 0 or self.should_stop
+
+    def record(self, outputs: dict[str, torch.Tensor]) -> None:
+        """Check for divergence, average, validate and select, each at its steps."""
+        state = self.state
+        state.loss_sum += outputs["loss"]  # stays a tensor: the device is not waited for
+        state.loss_count += 1
+        self.num_steps_taken += 1
+        is_eval, is_epoch_end = self.run.is_eval(state.step), self.run.is_epoch_end(state.step)
+        if is_eval or is_epoch_end:
+            self._check_losses(outputs["logits"] if is_epoch_end else None)
+        if state.diverged is not None:
+            return
+        if state.step == self.num_steps:
+            batches = training_batches(
+                self.run, self.phase.scheduled, self.data, seed=self.seed, start=self.run.last_pass
+            )
+            swa.conclude(self.phase, batches)
+        elif is_epoch_end:
+            swa.end_epoch(self.phase, step=state.step)
+        if is_eval:
+            self._evaluate(outputs["inputs"])
+
+    def _check_losses(self, logits: torch.Tensor | None) -> None:
+        """Judge the steps since the check before. logits: of the last batch (B, K), at the end of an epoch."""
+        state, total, count = self.state, float(self.state.loss_sum), self.state.loss_count
+        state.row_sum, state.row_count = state.row_sum + total, state.row_count + count
+        state.epoch_sum, state.epoch_count = state.epoch_sum + total, state.epoch_count + count
+        state.loss_sum.zero_()
+        state.loss_count = 0
+        epoch_loss = None
+        if logits is not None:
+            epoch_loss = state.epoch_sum / state.epoch_count
+            predicted = self.run.objective.decided(logits)
+            lowest = state.lowest_epoch_loss
+            is_collapsed = self.monitor.is_collapsed(logits, predicted, loss=epoch_loss, lowest=lowest)
+            state.collapsed_steps = state.collapsed_steps + state.epoch_count if is_collapsed else 0
+            state.lowest_epoch_loss = min(lowest, epoch_loss)
+            state.epoch_sum, state.epoch_count = 0.0, 0
+        loss = total / count
+        reason = self.monitor.check(loss=loss, epoch_loss=epoch_loss, collapsed_steps=state.collapsed_steps)
+        if reason:
+            self._diverge(loss, reason)
+
+    def _evaluate(self, inputs: torch.Tensor) -> None:
+        """Validate, add a row to the history, and keep the weights if they are the best. inputs: of the last batch."""
+        state, classifier = self.state, self.phase.classifier
+        row = self._row()
+        if self.validate is not None:
+            row |= self.validate()
+            shown = row.get(self.run.settings.select, row["val_accuracy"])
+            self.bar.set_postfix(loss=f"{row['train_loss']:.3f}", val=f"{shown:.3f}", refresh=False)
+        if not self._answers_finitely(inputs) or not math.isfinite(row.get("val_loss", 0.0)):
+            self._diverge(row["train_loss"], "what the net answers is not finite")
+            return
+        state.finite, state.finite_step = classifier.judged_weights(), state.step
+        if self.validate is not None:
+            self._step_plateau(row["val_loss"])
+            self._select(row)
+        self._append(row)
+        state.row_sum, state.row_count = 0.0, 0
+
+    def _answers_finitely(self, inputs: torch.Tensor) -> bool:
+        """Whether the net that is judged answers a batch with finite numbers."""
+        classifier = self.phase.classifier
+        classifier.eval()
+        with torch.no_grad():
+            is_finite = bool(torch.isfinite(classifier(inputs)).all())
+        classifier.train()
+        return is_finite
+
+    def _step_plateau(self, val_loss: float) -> None:
+        """Lower the learning rate where the validation loss has stopped falling, after a warm-up."""
+        phase = self.phase
+        is_warm = self.state.step - phase.scheduled.first >= phase.warmup_steps
+        if phase.plateau is not None and is_warm and not phase.is_averaging:
+            phase.plateau.step(val_loss)
+
+    def _select(self, row: Row) -> None:
+        """Keep the first of the best weights by the selected measure, where a lower loss decides between equals.
+
+        With `patience`, too many validations without a better one end the phase.
+        """
+        state, settings, score = self.state, self.run.settings, -row["val_loss"]
+        if settings.select == "last":
+            return
+        scores = (score if settings.select == "val_loss" else row[settings.select], score)
+        state.num_unimproved += 1
+        if state.best is None or scores > state.best_score:
+            state.best, state.best_score, state.best_step = state.finite, scores, state.step
+            state.num_unimproved = 0
+        stop = self.phase.scheduled.stop
+        if settings.patience and state.num_unimproved >= settings.patience and state.step < stop:
+            print(
+                f"\n{self.name}: {state.num_unimproved} validations without a better one: stopped early at step "
+                f"{state.step}"
+            )
+            state.step, self.should_stop = stop, True
+
+    def _diverge(self, loss: float, reason: str) -> None:
+        """End the run with the weights of the last validation where it was sound, or with the initial ones.
+
+        Raises TouchstoneError where `on_divergence` is fail.
+        """
+        state, phase = self.state, self.phase.scheduled.phase
+        clips, warms_up = bool(phase.clip_norm or phase.clip_value), bool(phase.warmup_epochs)
+        divergence = Divergence(
+            step=state.step,
+            epoch=state.step / self.run.steps_per_epoch,
+            loss=loss,
+            lr=state.lr,
+            reason=reason,
+            advice=advice(phase.rate, clips=clips, warms_up=warms_up or phase.schedule == "one_cycle"),
+        )
+        if self.run.settings.on_divergence == "fail":
+            raise TouchstoneError(f"{self.name}: {divergence} (on_divergence is fail)")
+        print(f"\n{self.name}: {divergence}", flush=True)
+        self._append(self._row())
+        state.diverged, self.should_stop = asdict(divergence), True
+
+    def _row(self) -> Row:
+        """The row of the steps since the last one."""
+        state = self.state
+        epoch, loss = state.step / self.run.steps_per_epoch, state.row_sum / state.row_count
+        return {"step": state.step, "epoch": epoch, "train_loss": loss, "lr": state.lr}
+
+    def _append(self, row: Row) -> None:
+        self.state.history.append(row)
+        for log in self.logs:
+            log(int(row["step"]), row)

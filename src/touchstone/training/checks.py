@@ -1,0 +1,50 @@
+"""What cannot be trained is refused before any work. Nothing here changes what is trained."""
+
+from touchstone.config.schema.machine import Machine
+from touchstone.config.schema.model import Model
+from touchstone.errors import TouchstoneError
+from touchstone.models.device import check_precision, device
+from touchstone.models.initial_weights import InitialWeights
+from touchstone.training.loggers import check_loggers
+from touchstone.training.objective import Objective
+
+
+def check_run(
+    title: str, settings: Model, objective: Objective, machine: Machine, initial: InitialWeights, *, num_val: int
+) -> None:
+    """Raise TouchstoneError where a run cannot be trained as its settings say. num_val: of validation images."""
+    _check_labels(title, settings, objective)
+    check_precision(settings.precision, device(machine.accelerator))
+    check_loggers(machine.loggers)
+    _check_validation(title, settings, num_val)
+    if initial.is_run:
+        _check_seeds(title, settings, initial)
+
+
+def _check_labels(title: str, settings: Model, objective: Objective) -> None:
+    if settings.select not in (*objective.measures, "last"):
+        raise TouchstoneError(
+            f"{title}: select: {settings.select} is for images of several labels, and here each image has one; set "
+            "val_accuracy"
+        )
+    if settings.crop_px and objective.labels.ndim == 1:
+        raise TouchstoneError(
+            f"{title}: crops: {settings.crops} takes the strongest crop label by label, and here each image has one "
+            "label; set centre"
+        )
+
+
+def _check_validation(title: str, settings: Model, num_val: int) -> None:
+    users = [f"schedule: {phase.schedule}" for phase in settings.phases if phase.schedule == "plateau"]
+    users += [f"patience: {settings.patience}"] if settings.patience else []
+    if users and not num_val:
+        raise TouchstoneError(
+            f"{title}: {users[0]} watches the validation images, and there are none; set data.val_fraction above 0, "
+            "or train without it"
+        )
+
+
+def _check_seeds(title: str, settings: Model, initial: InitialWeights) -> None:
+    lacking = ", ".join(str(seed) for seed in settings.seeds if str(seed) not in initial.sha256)
+    if lacking:
+        raise TouchstoneError(f"{title}: {initial.name} has no seed {lacking} to start from; run `dvc repro`")

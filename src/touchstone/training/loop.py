@@ -1,0 +1,108 @@
+"""Training one seed: the whole of it, from building the net to the selected weights."""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from touchstone.models.device import make_deterministic
+from touchstone.training import loggers
+from touchstone.training.callback import TrainingCallback
+from touchstone.training.classifier import Weights, build_classifier
+from touchstone.training.divergence import Divergence
+from touchstone.training.phase import begin_phase, training_batches, training_data, validator
+from touchstone.training.resumable import OnStep, read_checkpoint
+from touchstone.training.setup import TrainingRun
+from touchstone.training.state import Row, TrainState
+from touchstone.training.step import train_step
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The result of one seed."""
+
+    seed: int
+    weights: Weights
+    """The selected weights; where training diverged, the last finite ones."""
+    selected_step: int
+    history: list[Row]
+    """A row for each validation."""
+    images_per_second: float
+    """0 for a seed that was trained before."""
+    diverged: Divergence | None = None
+
+
+def train_seed(run: TrainingRun, *, seed: int, state_file: Path, on_step: OnStep | None = None) -> Trained:
+    """Train one seed from its initial weights, or go on from `state_file`; call `on_step` after each step.
+
+    Raises TouchstoneError where a phase names a module that the net lacks, where the initial weights do not fit the
+    net, and where training diverges while `on_divergence` is fail.
+    """
+    settings = run.settings
+    make_deterministic(settings.deterministic)
+
+    # Build the net with the initial weights of the seed.
+    classifier = build_classifier(run, seed)
+    state = TrainState(finite=classifier.judged_weights())
+
+    # Resume where an earlier process was stopped.
+    checkpoint = read_checkpoint(state_file) or {}
+    if checkpoint:
+        classifier.restore(checkpoint["classifier"])
+        state = TrainState(**checkpoint["state"])
+        print(f"{run.title} seed {seed}: resumed at step {state.step} of {run.num_steps}")
+
+    num_steps, began = 0, time.perf_counter()
+    shown = settings.model_dump(mode="json")
+    with loggers.opened(run.machine.loggers, run=run.title, seed=seed, settings=shown, start=state.step) as logs:
+        for scheduled in run.phases:  # scheduled.phase is settings.phases[0], settings.phases[1], ...
+            if state.step >= scheduled.stop or state.diverged is not None:
+                continue
+
+            # Begin the phase: freeze what it does not train, and make its optimizer, whose learning rate is
+            # scheduled.phase.lr, and its schedule. It trains on images, or on the features of a frozen backbone.
+            phase = begin_phase(run, scheduled, classifier, state, checkpoint=checkpoint.get("phase"))
+            data, validate = training_data(phase), validator(phase)
+            batches = training_batches(run, scheduled, data, seed=seed, start=state.step)
+            callback = TrainingCallback(
+                phase, state, seed=seed, data=data, validate=validate, state_file=state_file, logs=logs, on_step=on_step
+            )
+            step = partial(train_step, phase, state)  # forward, loss, backward, and an update where it is time for one
+            classifier.train()
+            device = classifier.device
+
+            # Train. Lightning makes the same calls as the plain loop below it.
+            if settings.engine == "lightning":
+                from touchstone.training import lightning  # here: it takes seconds to import
+
+                trainer = lightning.trainer_for(run.machine, [callback], deterministic=settings.deterministic)
+                trainer.fit(lightning.StepModule(step, classifier, phase.optimizer), batches)
+            else:
+                callback.begin()
+                for inputs, labels in batches:
+                    callback.before_step()  # seeds torch's generator
+                    batch = inputs.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+                    outputs = step(batch, backward=torch.Tensor.backward, update=phase.optimizer.step)
+                    callback.after_step(outputs)  # looks for divergence, averages, validates, selects, saves the state
+                    if callback.should_stop:
+                        break
+                callback.end()
+            num_steps += callback.num_steps_taken
+
+    # Select the weights: the last finite ones of a run that diverged, else the best on validation images, or the last.
+    if state.diverged is not None:
+        weights, selected_step = state.finite, state.finite_step
+    elif state.best is not None:
+        weights, selected_step = state.best, state.best_step
+    else:
+        weights, selected_step = classifier.judged_weights(), run.num_steps
+    return Trained(
+        seed=seed,
+        weights=weights,
+        selected_step=selected_step,
+        history=state.history,
+        images_per_second=num_steps * settings.batch_size / (time.perf_counter() - began),
+        diverged=state.divergence,
+    )

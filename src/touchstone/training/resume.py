@@ -1,0 +1,94 @@
+"""Where resume states lie: one folder for each fingerprint of what a stage's outputs depend on.
+
+The fingerprint covers the stage's declared inputs, read from dvc.yaml, the versions of the libraries that decide bytes,
+and the kind of device.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from touchstone.code_hash import library_versions
+
+GRAPH = Path("dvc.yaml")
+COMPLETE = "complete.json"
+KEEP = "TOUCHSTONE_KEEP_TRAINED"  # when set, finished work is reused although DVC runs the stage again
+
+Apart = Mapping[str, Sequence[str] | None]
+"""Path of an input -> the keys of that JSON file to ignore, or None to ignore the file."""
+
+
+def inputs(stage: str, *, graph: Path = GRAPH, **item: str) -> list[str]:
+    """The paths that a stage declares as its dependencies. item: the values of its matrix, such as model="lenet"."""
+    stages = yaml.safe_load(graph.read_text(encoding="utf-8"))
+    deps = stages["stages"][stage]["deps"]
+    for name, value in item.items():
+        deps = [dep.replace(f"${{item.{name}}}", value) for dep in deps]
+    return deps
+
+
+def fingerprint(paths: Sequence[str], *, accelerator: str, apart: Apart | None = None) -> str:
+    """Return the sha256 of the contents of a stage's inputs, the versions of libraries and the kind of device.
+
+    apart: what is ignored, because the stage keeps its work where only that has changed. Raises KeyError on a path that
+    is not among the inputs.
+    """
+    apart = apart or {}
+    unknown = set(apart) - set(paths)
+    if unknown:
+        raise KeyError(f"{', '.join(sorted(unknown))}: not an input of the stage, which has {', '.join(paths)}")
+    total = hashlib.sha256("\n".join([*library_versions(), accelerator]).encode())
+    for path in paths:
+        if apart.get(path, ()) is not None:
+            total.update(f"{path}\n".encode() + _content(Path(path), tuple(apart.get(path) or ())))
+    return total.hexdigest()
+
+
+def _content(path: Path, without: tuple[str, ...]) -> bytes:
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return b"".join(file.relative_to(path).as_posix().encode() + _content(file, ()) for file in files)
+    if without:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return hashlib.sha256(json.dumps(_without(values, without)).encode()).digest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _without(value: Any, keys: tuple[str, ...]) -> Any:
+    if isinstance(value, dict):
+        return {key: _without(item, keys) for key, item in value.items() if key not in keys}
+    return value
+
+
+def open_checkpoint(store: Path, fingerprint: str, *, request: str = "") -> Path:
+    """Return the folder of a fingerprint, made if it is missing; folders of other fingerprints are removed.
+
+    The folder is emptied where this same request was marked complete before: a stage that runs again although nothing
+    has changed, as with `dvc repro --force`, is a check and must not copy the earlier results.
+    """
+    folder = folder_of(store, fingerprint)
+    for other in store.iterdir() if store.exists() else ():
+        if other != folder:
+            shutil.rmtree(other)
+    note = folder / COMPLETE
+    if note.exists() and note.read_text() == request and not os.environ.get(KEEP):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def mark_complete(store: Path, fingerprint: str, *, request: str) -> None:
+    """Note which request the folder has served, once its outputs are written; a larger request may still use it."""
+    (folder_of(store, fingerprint) / COMPLETE).write_text(request)
+
+
+def folder_of(store: Path, fingerprint: str) -> Path:
+    """The folder of a fingerprint, whether or not it exists."""
+    return store / fingerprint[:32]
