@@ -1,7 +1,7 @@
-"""The files of a .zip or tar archive, one after another, without extracting anything to disk.
+"""Reading the files of a .zip or tar archive one after another, without extracting anything to disk.
 
-An archive is foreign input: names that point elsewhere, links, devices, and contents that unpack to more than
-was allowed are refused, and what is counted is what was really read, never what a header declares.
+An archive is foreign input. Names that point elsewhere, links, devices, and contents that unpack to more bytes than
+allowed are refused; the bytes that were really read are counted, never those that a header declares.
 """
 
 import bz2
@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from touchstone.errors import TouchstoneError
+from touchstone.errors import TouchstoneError, one_line
 
-# Suffix -> what unpacks the stream of members.
+# Suffix -> the function that opens the stream of members.
 TAR_OPENERS: dict[str, Callable[[Path, str], Any]] = {
     ".tar": open,
     ".tar.gz": gzip.open,
@@ -40,24 +40,24 @@ DAMAGE = (
     OSError,
     ValueError,
     OverflowError,
-    RuntimeError,  # unknown compression (NotImplementedError), headers nested without end (RecursionError)
+    RuntimeError,  # also an unknown compression (NotImplementedError) and endlessly nested headers (RecursionError)
 )
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the name ends as that of an archive that `members` reads."""
+    """Return whether the name has the suffix of an archive that `members` reads."""
     return path.name.lower().endswith(SUFFIXES)
 
 
 def members(path: Path, *, max_files: int, max_bytes: int) -> Iterator[tuple[str, bytes]]:
-    """Yield (posix name, content) of the archive's regular files, in its own order.
+    """Yield (posix name, content) of each regular file in the archive, in the archive's order.
 
-    Directories, `__MACOSX/`, `Thumbs.db` and names with a part that begins with a dot are left out. Memory: one
-    member at a time, and of that at most what is left of `max_bytes`.
+    Directories, `__MACOSX/`, `Thumbs.db` and names with a part that begins with a dot are left out. Memory holds one
+    member at a time, and at most `max_bytes` of it.
 
-    Raises `TouchstoneError` for links, devices, absolute names, drive letters, backslashes, `..`, two members of
-    one name, encrypted members, more than `max_files` files or `max_bytes` uncompressed bytes in all, a damaged
-    or truncated archive, and an unknown suffix. Damage shows where it lies: members before it were yielded.
+    Raises TouchstoneError on links, devices, absolute names, drive letters, backslashes, `..`, two members of one name,
+    encrypted members, more than `max_files` files or `max_bytes` uncompressed bytes in all, a damaged or truncated
+    archive, and an unknown suffix. Damage is found where it lies, after the members before it have been yielded.
     """
     if not is_archive(path):
         raise TouchstoneError(f"{path}: not an archive; expected one of {', '.join(SUFFIXES)}")
@@ -73,12 +73,11 @@ def members(path: Path, *, max_files: int, max_bytes: int) -> Iterator[tuple[str
             seen.add(name)
             yield name, content
     except DAMAGE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise TouchstoneError(f"{path}: damaged or truncated ({reason}); get the archive again") from error
+        raise TouchstoneError(f"{path}: damaged or truncated ({one_line(error)}); get the archive again") from error
 
 
 def hidden(name: str) -> bool:
-    """Whether a posix name is left out: bookkeeping of an operating system, or a part that begins with a dot."""
+    """Return whether a posix name is an operating system's bookkeeping, or has a part that begins with a dot."""
     parts = name.split("/")
     return parts[-1] == "Thumbs.db" or any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
@@ -87,7 +86,7 @@ def _zip_members(path: Path, left: int) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             name = _safe_name(path, info.filename)
-            kind = stat.S_IFMT(info.external_attr >> 16)  # the Unix mode; 0 where the archive was packed elsewhere
+            kind = stat.S_IFMT(info.external_attr >> 16)  # the Unix mode; 0 where the archive was not packed on Unix
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _not_regular(path, name, "a symbolic link" if stat.S_ISLNK(kind) else "a device")
             if info.is_dir() or hidden(name):
@@ -104,14 +103,14 @@ def _tar_members(path: Path, left: int) -> Iterator[tuple[str, bytes]]:
     opener = next(opener for suffix, opener in TAR_OPENERS.items() if path.name.lower().endswith(suffix))
     with opener(path, "rb") as stream, tarfile.open(fileobj=_SmallReads(stream), mode="r:") as archive:
         for info in archive:
-            archive.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps every header it has seen
+            archive.members.clear()  # type: ignore[attr-defined]  # otherwise tarfile keeps all headers
             name = _safe_name(path, info.name)
             if info.isdir():
                 continue
             if not info.isreg():
                 raise _not_regular(path, name, "a link" if info.issym() or info.islnk() else "a device")
             if hidden(name):
-                left -= info.size  # a tar can only be read through
+                left -= info.size  # a tar file is read from its beginning to its end
                 if left < 0:
                     raise _too_large(path, name)
                 continue
@@ -124,15 +123,15 @@ def _tar_members(path: Path, left: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _check_end(archive: tarfile.TarFile, stream: IO[bytes]) -> None:
-    """tarfile stops silently at a header that it cannot parse, and at a missing end mark."""
+    """Raise ReadError unless the end mark follows; tarfile stops silently at a damaged header or a missing end mark."""
     stream.seek(archive.offset)
     if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError("no end mark")
-    stream.read(CHUNK_BYTES)  # past the padding, so that the compression's own checksum is verified
+    stream.read(CHUNK_BYTES)  # past the padding, which makes the compression verify its own checksum
 
 
 class _SmallReads(io.RawIOBase):
-    """The stream, refusing large single reads: tarfile takes in a pax header of any declared size at once."""
+    """A stream that refuses large single reads, since tarfile reads a pax header of any declared size at once."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream = stream
@@ -150,7 +149,7 @@ class _SmallReads(io.RawIOBase):
 
 
 def _read(file: IO[bytes], left: int, path: Path, name: str) -> bytes:
-    """The member's content; at most `left` bytes and one chunk are unpacked, whatever its header says."""
+    """Return the member's content. At most `left` bytes and one chunk are unpacked, whatever its header says."""
     content = io.BytesIO()
     while chunk := file.read(CHUNK_BYTES):
         content.write(chunk)
@@ -160,7 +159,7 @@ def _read(file: IO[bytes], left: int, path: Path, name: str) -> bytes:
 
 
 def _safe_name(path: Path, name: str) -> str:
-    """The name without `.` parts and doubled slashes."""
+    """Return the name without `.` parts and doubled slashes."""
     if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
         reason = "the name is absolute, or holds `..`, a backslash or a drive letter"
         raise _refusal(path, name, reason, "pack the archive again with relative names")

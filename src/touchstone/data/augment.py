@@ -1,114 +1,132 @@
-"""Online augmentation: each image is changed anew in each epoch, by numbers that hang on (seed, epoch, image) alone."""
+"""Online augmentation: training images are changed at random in every epoch.
+
+The numbers behind a change depend on (seed, epoch, image) alone, so any step can be computed from any process.
+
+To add an operation, add its settings to `config/schema/augmentation.py`, its function to `data/ops/` and its line to
+OPERATIONS.
+"""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
+from touchstone.config.schema.augmentation import Augmentation
 from touchstone.data.ops.colour import photometric, saturate, turn_hue
 from touchstone.data.ops.geometry import inverse_map, warp
 from touchstone.data.ops.resize import scale
 from touchstone.seeds import generator
 
-# Columns of what is drawn for an image: whole numbers, the rest in [0, 1).
-TOP_LEFT, FLIP, CROP, JITTER, ANGLE = slice(0, 2), 2, slice(3, 7), slice(7, 11), 11
+
+def draw(settings: Augmentation, *, seed: int, epoch: int, count: int) -> np.ndarray:
+    """Return the random numbers of each of `count` images in an epoch, float64 (count, columns)."""
+    return _drawn(seed, epoch, count, settings.crop_padding)
+
+
+def augment(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, *, input_px: int) -> np.ndarray:
+    """Apply the operations that the settings switch on, in the order of OPERATIONS, to copies of the images.
+
+    images: uint8 (B, S, S, C); they need not be square where no crop is taken. drawn: their rows of `draw`'s result.
+    Returns uint8 (B, P, P, C), where P is `input_px` after a random resized crop and S otherwise.
+    """
+    columns = np.split(drawn, np.cumsum([operation.num_draws for operation in OPERATIONS])[:-1], axis=1)
+    for operation, numbers in zip(OPERATIONS, columns, strict=True):
+        if any(getattr(settings, name) != Augmentation.model_fields[name].default for name in operation.switches):
+            images = operation.apply(images, numbers, settings, input_px)
+    return images
+
+
+def _rotate(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int) -> np.ndarray:
+    height, width = images.shape[1:3]
+    out = np.empty_like(images)
+    for i, angle in enumerate(((2 * drawn[:, 0] - 1) * settings.rotate_deg).tolist()):
+        out[i] = warp(images[i], inverse_map(height, width, rotate_deg=angle))
+    return out
+
+
+def _resized_crop(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int) -> np.ndarray:
+    """Scale a rectangle of random area and shape to the net's input (Szegedy et al. 2014, arXiv 1409.4842)."""
+    side = images.shape[1]
+    out = np.empty((len(images), input_px, input_px, images.shape[3]), np.uint8)
+    for i, (area, ratio, top, left) in enumerate(drawn.tolist()):
+        share = settings.crop_scale + (1 - settings.crop_scale) * area
+        stretch = math.exp((2 * ratio - 1) * math.log(settings.crop_ratio) / 2)  # of the width; the height shrinks
+        height, width = (min(side, max(1, round(side * math.sqrt(share) * f))) for f in (1 / stretch, stretch))
+        y, x = int(top * (side - height + 1)), int(left * (side - width + 1))
+        out[i] = scale(images[i, y : y + height, x : x + width], input_px, input_px)
+    return out
+
+
+def _crop_and_mirror(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int) -> np.ndarray:
+    """Pad with zeros and crop to the original size; mirror half of the images on average."""
+    padding, side = settings.crop_padding, images.shape[1]
+    out = images.copy()
+    if padding:
+        padded = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+        for i, (top, left) in enumerate(drawn[:, :2].astype(int).tolist()):
+            out[i] = padded[i, top : top + side, left : left + side]
+    if settings.hflip:
+        mirrored = drawn[:, 2] == 1
+        out[mirrored] = out[mirrored, :, ::-1]
+    return out
+
+
+def _crop_bounds(padding: int) -> tuple[int, int, int]:
+    """Return the bounds that the random top, left and mirror lie below."""
+    return 2 * padding + 1, 2 * padding + 1, 2
+
+
+def _jitter_brightness(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int) -> np.ndarray:
+    factors = 1 + (2 * drawn - 1) * [settings.jitter_brightness, settings.jitter_contrast]
+    out = np.empty_like(images)
+    for i, (brightness, contrast) in enumerate(factors.tolist()):
+        out[i] = photometric(images[i], brightness=brightness, contrast=contrast)
+    return out
+
+
+def _jitter_colour(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int) -> np.ndarray:
+    out = images.copy()
+    for i, (saturation, hue) in enumerate(2 * drawn - 1):  # float64: with Python's float the last bits would differ
+        if settings.jitter_saturation:
+            out[i] = saturate(out[i], 1 + saturation * settings.jitter_saturation)
+        if settings.jitter_hue:
+            out[i] = turn_hue(out[i], hue * settings.jitter_hue)
+    return out
 
 
 @dataclass(frozen=True)
-class Online:
-    """Rotation, then random crop after padding or random resized crop (Szegedy et al. 2014, arXiv 1409.4842), mirror
-    images, then colours.
+class Operation:
+    """A random change of images."""
 
-    rotate_deg: an angle between minus and plus this. crop_padding: px of zeros on each side. crop_scale: least share
-    of the area (1: none), crop_ratio: how much the sides may differ. hflip: mirror with probability 1/2. brightness,
-    contrast, saturation: grey levels, their distances from the image's mean and from the pixel's grey are multiplied by
-    a factor between 1 - b and 1 + b. hue: a turn between minus and plus this, 1 being the circle; both of three
-    channels alone.
-    """
+    apply: Callable[[np.ndarray, np.ndarray, Augmentation, int], np.ndarray]
+    """Takes images (B, H, W, C), their random numbers (B, num_draws), the settings and the side of the net's input;
+    returns new images."""
+    switches: tuple[str, ...]
+    """The settings that switch it on where they differ from their defaults."""
+    purpose: str
+    """What its stream of random numbers is derived for. No two operations share one: adding one changes no other."""
+    num_draws: int
+    """Random numbers for each image."""
+    bounds: Callable[[int], tuple[int, ...]] | None = None
+    """For whole numbers from 0 on: from crop_padding, the bounds that they lie below. Without it they are in [0, 1)."""
 
-    crop_padding: int = 0
-    crop_scale: float = 1.0
-    crop_ratio: float = 4 / 3
-    hflip: bool = False
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    rotate_deg: float = 0.0
 
-    def __bool__(self) -> bool:
-        moves = self.crop_padding or self.crop_scale < 1 or self.hflip or self.rotate_deg
-        return bool(moves or self._colours)
-
-    @property
-    def _colours(self) -> bool:
-        return bool(self.brightness or self.contrast or self.saturation or self.hue)
-
-    def drawn(self, seed: int, epoch: int, count: int) -> np.ndarray:
-        """What is drawn for each of `count` images in an epoch, float64 (count, 12)."""
-        return _drawn(seed, epoch, count, self.crop_padding)
-
-    def apply(self, squares: np.ndarray, drawn: np.ndarray, *, input_px: int) -> np.ndarray:
-        """uint8 (B, S, S, C), drawn (B, 12) -> uint8 (B, P, P, C); P: input_px after resized crops, else S.
-
-        Without crops images need not be square.
-        """
-        if self.rotate_deg:
-            squares = self._rotated(squares, drawn)
-        crops = self._resized_crops(squares, drawn, input_px) if self.crop_scale < 1 else self._crops(squares, drawn)
-        if self.hflip:
-            flipped = drawn[:, FLIP] == 1
-            crops[flipped] = crops[flipped, :, ::-1]
-        return self._jittered(crops, drawn) if self._colours else crops
-
-    def _rotated(self, squares: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        height, width = squares.shape[1:3]
-        angles = (2 * drawn[:, ANGLE] - 1) * self.rotate_deg
-        pairs = zip(squares, angles.tolist(), strict=True)
-        return np.stack([warp(image, inverse_map(height, width, rotate_deg=angle)) for image, angle in pairs])
-
-    def _crops(self, squares: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        count, side, p = len(squares), squares.shape[1], self.crop_padding
-        if not p:
-            return squares.copy()
-        padded = np.zeros((count, side + 2 * p, side + 2 * p, squares.shape[3]), np.uint8)
-        padded[:, p : p + side, p : p + side] = squares
-        out = np.empty_like(squares)
-        for i, (top, left) in enumerate(drawn[:, TOP_LEFT].astype(int).tolist()):
-            out[i] = padded[i, top : top + side, left : left + side]
-        return out
-
-    def _resized_crops(self, squares: np.ndarray, drawn: np.ndarray, input_px: int) -> np.ndarray:
-        side = squares.shape[1]
-        out = np.empty((len(squares), input_px, input_px, squares.shape[3]), np.uint8)
-        for i, (area, ratio, top, left) in enumerate(drawn[:, CROP].tolist()):
-            share = self.crop_scale + (1 - self.crop_scale) * area
-            stretch = math.exp((2 * ratio - 1) * math.log(self.crop_ratio) / 2)  # of the width; the height shrinks
-            height, width = (min(side, max(1, round(side * math.sqrt(share) * f))) for f in (1 / stretch, stretch))
-            y, x = int(top * (side - height + 1)), int(left * (side - width + 1))
-            out[i] = scale(squares[i, y : y + height, x : x + width], input_px, input_px)
-        return out
-
-    def _jittered(self, crops: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        between = 2 * drawn[:, JITTER] - 1  # -1 .. 1
-        factors = 1 + between[:, :3] * [self.brightness, self.contrast, self.saturation]
-        turns = between[:, 3] * self.hue
-        for i, ((brightness, contrast, saturation), turn) in enumerate(zip(factors.tolist(), turns, strict=True)):
-            if self.brightness or self.contrast:
-                crops[i] = photometric(crops[i], brightness=brightness, contrast=contrast)
-            if self.saturation:
-                crops[i] = saturate(crops[i], saturation)
-            if self.hue:
-                crops[i] = turn_hue(crops[i], turn)
-        return crops
+OPERATIONS = (
+    Operation(_rotate, ("rotate_deg",), "rotation", 1),
+    Operation(_resized_crop, ("crop_scale",), "resized crop", 4),
+    Operation(_crop_and_mirror, ("crop_padding", "hflip"), "augment", 3, _crop_bounds),
+    Operation(_jitter_brightness, ("jitter_brightness", "jitter_contrast"), "jitter", 2),
+    Operation(_jitter_colour, ("jitter_saturation", "jitter_hue"), "colour", 2),
+)
 
 
 @lru_cache(maxsize=4)
 def _drawn(seed: int, epoch: int, count: int, padding: int) -> np.ndarray:
-    whole = generator(seed, "augment", epoch).integers(0, [2 * padding + 1, 2 * padding + 1, 2], (count, 3))
-    more = [
-        generator(seed, purpose, epoch).random((count, columns))
-        for purpose, columns in (("resized crop", 4), ("jitter", 2), ("colour", 2), ("rotation", 1))
-    ]
-    return np.hstack([whole, *more])
+    columns = []
+    for operation in OPERATIONS:
+        random, shape = generator(seed, operation.purpose, epoch), (count, operation.num_draws)
+        bounds = operation.bounds and operation.bounds(padding)
+        columns.append(random.integers(0, bounds, shape) if bounds else random.random(shape))
+    return np.hstack(columns)

@@ -1,4 +1,4 @@
-"""Images of one split that are copies of another's: the same bytes or pixels, or too like to be chance."""
+"""Finding images of one split that copy those of another: the same bytes or pixels, or too similar to be chance."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,24 +6,25 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from touchstone.data.labels import JOINT
+from touchstone.data.labels import SEPARATOR
 from touchstone.data.ops.resize import scale
 
-SIDE = 8  # px, of the thumbnails that near copies are sought in
-CLOSE = 5, 20  # neighbours: least and most k of near_copies
-UNLIKE = 0.45  # no near copies beyond: cosine 0.9 of the thumbnails
+SIDE = 8  # px, of the thumbnails in which near copies are sought
+CLOSE = 5, 20  # the least and the largest number of neighbours, k of near_copies
+UNLIKE = 0.45  # the largest distance of near copies, a cosine of 0.9 between thumbnails
 ALPHA = 0.01  # of near_copies, over all held-out images
-BLOCK = 256  # rows of distances at a time
+BLOCK = 256  # rows of distances that are computed together
 
 
 def drop_copies(
     table: pd.DataFrame, images: np.ndarray, sizes: np.ndarray, *, drop_near: bool
 ) -> tuple[pd.DataFrame, int]:
-    """Mark training and validation images that copy held-out ones in `left_out`.
+    """Mark training and validation images that copy held-out ones, in the column `left_out` of the table.
 
-    table: a row an image of `images` (uint8 (N, H, W, C), valid `sizes` (N, 2)) with id, label, file, split, left_out
-    ("" for those in). Test goes before validation, validation before training. Near copies are marked with `drop_near`
-    only. Returns the near copies found, and how many images merely repeat one of their own split: those stay.
+    table: a row per image, with id, label, file, split and left_out ("" for images that are not left out). images:
+    uint8 (N, H, W, C), of valid `sizes` (N, 2). A copy is kept in test rather than in val, and in val rather than in
+    train. Near copies are marked only with `drop_near`. Returns the near copies, a row per pair, and the number of
+    images that repeat another of their own split, which stay.
     """
     repeated = _drop_exact(table, images)
     small = thumbnails(images, sizes)
@@ -36,7 +37,7 @@ def drop_copies(
 
 
 def _drop_exact(table: pd.DataFrame, images: np.ndarray) -> int:
-    """Equal bytes or equal prepared pixels, across splits; returns the number of repeats within a split."""
+    """Mark images with the bytes or prepared pixels of another split's; return the number of repeats within a split."""
     first: dict[str, tuple[str, str, str]] = {}
     repeated = 0
     rank = {"test": 0, "val": 1, "train": 2}
@@ -56,59 +57,62 @@ def _drop_exact(table: pd.DataFrame, images: np.ndarray) -> int:
 
 
 def _near(table: pd.DataFrame, small: np.ndarray, held_out: str, kept: str) -> pd.DataFrame:
-    """A row a pair, the least likely first."""
-    query, known = rows_of(table, held_out), rows_of(table, kept)
-    labels = table["label"][known].str.split(JOINT).explode()
-    a_class = len(labels) / max(1, labels.nunique())
-    pairs = near_copies(small[query], small[known], close=int(np.clip(a_class / 10, *CLOSE)))
-    found, rows = query[pairs.held_out], known[pairs.train]
+    """Return a row per pair of near copies in two splits, the least likely pair first."""
+    held_out_rows, kept_rows = rows_of(table, held_out), rows_of(table, kept)
+    labels = table["label"][kept_rows].str.split(SEPARATOR).explode()
+    images_per_class = len(labels) / max(1, labels.nunique())
+    close = int(np.clip(images_per_class / 10, *CLOSE))
+    pairs = near_copies(small[held_out_rows], small[kept_rows], close=close)
+    originals, copies = held_out_rows[pairs.held_out], kept_rows[pairs.train]
     return pd.DataFrame(
         {
             "split": held_out,
-            "file": table["file"].to_numpy()[found],
+            "file": table["file"].to_numpy()[originals],
             "copy_split": kept,
-            "copy_file": table["file"].to_numpy()[rows],
+            "copy_file": table["file"].to_numpy()[copies],
             "mirrored": pairs.mirrored,
             "distance": pairs.distance.round(3),
             "log10_p": pairs.log10_p.round(1),
-            "copy_row": rows,
+            "copy_row": copies,
         }
     ).sort_values(["log10_p", "file", "copy_file"], kind="stable")
 
 
 def rows_of(table: pd.DataFrame, split: str) -> np.ndarray:
-    """Rows of a split that are in, sorted by id."""
+    """Return the rows of a split that are not left out, sorted by id."""
     chosen = table[(table["split"] == split) & (table["left_out"] == "")]
     return chosen.sort_values(["id", "file"]).index.to_numpy()
 
 
 @dataclass(frozen=True)
 class NearCopies:
-    """P pairs of a held-out image and a training image that is a near copy of it.
-
-    held_out, train: int64 (P,), rows. mirrored: bool (P,), whether the training image had to be flipped. distance:
-    float64 (P,), between thumbnails, 0 to 0.45. log10_p: float64 (P,), how unlikely a neighbour this near is there.
-    """
+    """P pairs of a held-out image and a training image that is a near copy of it."""
 
     held_out: np.ndarray
+    """Rows of the held-out images, int64 (P,)."""
     train: np.ndarray
+    """Rows of the training images, int64 (P,)."""
     mirrored: np.ndarray
+    """Whether the training image is the mirror image, bool (P,)."""
     distance: np.ndarray
+    """The distance between the thumbnails, 0 to 0.45, float64 (P,)."""
     log10_p: np.ndarray
+    """How unlikely a neighbour as near as this is at that place, float64 (P,)."""
 
 
 def near_copies(held_out: np.ndarray, train: np.ndarray, *, close: int) -> NearCopies:
-    """All training images, plain or mirrored, that are near copies of held-out ones; both thumbnails (N, D).
+    """Find all training images, plain or mirrored, that are near copies of held-out ones; both are thumbnails (N, D).
 
-    What is near depends on the data set, and on the place in it: small digits lie close together by nature. Were
-    images spread evenly around the held-out one, in d dimensions, the nearest of its k neighbours would be nearer than
-    r times the k-th (`close`) with probability p = 1 - (1 - r^d)^(k - 1). d is estimated for each image from its
-    neighbours k to 4k (Levina & Bickel 2004, "Maximum likelihood estimation of intrinsic dimension"). k is to be well
-    below the images of a class; up to k - 1 copies do not hide one another. A near copy has p below ALPHA over the
-    number of held-out images, and a cosine above 0.9. Even spread is an idealisation: p orders the pairs and fits the
-    threshold to the data, it is no error rate. On CIFAR-10 this finds copies of 3.4 % of the test images, all of
-    their own class; by eye 3.3 % were found (ciFAIR; Barz & Denzler 2020, arXiv 1902.00423). Images of one
-    colour are left alone. Below 4k training images, mirrored ones counted, nothing is said.
+    What is near depends on the data set and on the place in it: small digits lie close together by nature. If images
+    were spread evenly around the held-out one in d dimensions, the nearest of its k neighbours (`close`) would be
+    nearer than r times the k-th with probability p = 1 - (1 - r^d)^(k - 1). d is estimated for each image from its
+    neighbours k to 4k (Levina & Bickel 2004, "Maximum likelihood estimation of intrinsic dimension"). k should be well
+    below the number of images of a class; up to k - 1 copies do not hide one another. A near copy has p below ALPHA
+    divided by the number of held-out images, and a cosine above 0.9. The even spread is an idealisation: p orders the
+    pairs and adapts the threshold to the data, but it is not an error rate. On CIFAR-10 this finds copies of 3.4 % of
+    the test images, all of their own class; 3.3 % were found by eye (ciFAIR; Barz & Denzler 2020, arXiv 1902.00423).
+    Images of a single colour are ignored. With fewer than 4k training images, mirrored ones included, no pair is
+    returned.
     """
     plain = np.flatnonzero(train.any(1))
     both = np.concatenate([train[plain], mirrored(train[plain])])
@@ -123,12 +127,12 @@ def near_copies(held_out: np.ndarray, train: np.ndarray, *, close: int) -> NearC
     log10_p = np.log10(np.maximum(-np.expm1((close - 1) * np.log1p(-np.minimum(nearer, 1 - 1e-12))), 1e-300))
     limit = np.log10(ALPHA / len(held_out))
     image, neighbour = np.nonzero((log10_p <= limit) & (distance[:, :close] <= UNLIKE))
-    found = row[image, neighbour]
+    match = row[image, neighbour]
     return _once(
         NearCopies(
             held_out=textured[image],
-            train=plain[found % len(plain)],
-            mirrored=found >= len(plain),
+            train=plain[match % len(plain)],
+            mirrored=match >= len(plain),
             distance=distance[image, neighbour],
             log10_p=log10_p[image, neighbour],
         )
@@ -136,16 +140,17 @@ def near_copies(held_out: np.ndarray, train: np.ndarray, *, close: int) -> NearC
 
 
 def _once(pairs: NearCopies) -> NearCopies:
-    """Of an image that is near both plain and mirrored, the nearer of the two (it comes first)."""
+    """Keep the nearer of the two pairs, which comes first, where an image is near both plain and mirrored."""
     keys = np.stack([pairs.held_out, pairs.train], 1)
     _, keep = np.unique(keys, axis=0, return_index=True)
     return NearCopies(*(value[keep] for value in vars(pairs).values()))
 
 
 def thumbnails(images: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
-    """uint8 (N, H, W, C), valid sizes (N, 2) -> float32 (N, 8 * 8 * C): area averages, mean 0 and norm 1 each.
+    """Return a thumbnail of each image, float32 (N, 8 * 8 * C): area averages, shifted and scaled to mean 0 and norm 1.
 
-    So brightness and contrast do not count. All 0 for an image of one colour.
+    images: uint8 (N, H, W, C), of valid `sizes` (N, 2). Brightness and contrast therefore do not count. The thumbnail
+    of an image of a single colour is 0.
     """
     flat = np.zeros((len(images), SIDE * SIDE * images.shape[-1]), np.float32)
     for i, image in enumerate(images):
@@ -157,18 +162,21 @@ def thumbnails(images: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarra
 
 
 def mirrored(small: np.ndarray) -> np.ndarray:
-    """The thumbnails of the flipped images."""
+    """Return the thumbnails of the mirrored images."""
     channels = small.shape[1] // SIDE**2
     return small.reshape(-1, SIDE, SIDE, channels)[:, :, ::-1].reshape(small.shape)
 
 
-def _neighbours(query: np.ndarray, known: np.ndarray, close: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each row of `query` its k nearest rows of `known` (N, k), and the 4k least distances (N, 4k), k = close."""
+def _neighbours(query: np.ndarray, images: np.ndarray, close: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k nearest rows of `images` for each row of `query` (N, k), and the 4k least distances (N, 4k).
+
+    k is `close`.
+    """
     far = 4 * close
     row = np.zeros((len(query), close), np.int64)
     distance = np.zeros((len(query), far))
     for start in range(0, len(query), BLOCK):
-        likeness = query[start : start + BLOCK] @ known.T  # cosines, (B, M)
+        likeness = query[start : start + BLOCK] @ images.T  # cosines, (B, M)
         nearest = np.argpartition(-likeness, far - 1, axis=1)[:, :far]
         values = np.take_along_axis(likeness, nearest, 1)
         order = np.lexsort((nearest, -values), axis=1)

@@ -1,4 +1,4 @@
-"""One file from a mirror or its official address, checked by hash before it gets its name."""
+"""Fetching a file from a mirror or its official address, and checking its hash before it gets its name."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from urllib.parse import quote, urljoin
 
 from tqdm import tqdm
 
-from touchstone.errors import TouchstoneError
+from touchstone.errors import TouchstoneError, one_line
 
 if TYPE_CHECKING:
     import requests
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 20
 BACKOFF_S = 0.5  # doubled with each retry
 TIMEOUT_S = (10, 60)  # to connect, between two reads
-LEAST_DIGITS = 8  # of a hash
+LEAST_DIGITS = 8  # that must be given of a hash
 
 
 class _Broken(Exception):
-    """A try that failed for a reason that may pass."""
+    """An attempt that failed for a reason that may pass."""
 
 
 def fetch(name: str, *, to: Path, url: str, mirror: str, sha256: str = "", md5: str = "", retries: int = 3) -> Path:
     """Put the file `name` at the path `to` and return that path.
 
-    `mirror`, where not "", is a directory or http(s) URL that holds `name`, and is then the only place looked
-    at; otherwise `url` is the file's full address. Nothing is fetched if `to` has the right hash already. The
-    bytes go to `to` + ".part", which is renamed once the hash is right and removed if anything fails. Of a hash the
-    first digits, at least eight, are enough: some publishers give no more.
+    `mirror`, unless it is "", is a directory or http(s) URL that holds `name`, and the only place where the file is
+    sought; otherwise `url` is the file's full address. Nothing is fetched if `to` has the right hash already. The bytes
+    go to `to` + ".part", which is renamed once the hash is right and removed if anything fails. The first digits of a
+    hash are enough, at least eight, since some publishers give no more.
 
-    Raises `TouchstoneError` for a mirror without the file, an address that cannot be reached (after `retries`
-    more tries at 0.5, 1, 2 ... s), an HTTP error, a redirect from https to http, or a wrong hash; `ValueError`
-    if neither hash is given, or too little of one.
+    Raises TouchstoneError on a mirror without the file, an address that cannot be reached (after `retries` more
+    attempts at 0.5, 1, 2 ... s), an HTTP error, a redirect from https to http, or a wrong hash; ValueError if neither
+    hash is given, or too few digits of one.
     """
     expected = {kind: value.lower() for kind, value in (("sha256", sha256), ("md5", md5)) if value}
     if not expected:
@@ -57,7 +57,7 @@ def fetch(name: str, *, to: Path, url: str, mirror: str, sha256: str = "", md5: 
 
 
 def _get(name: str, part: Path, *, url: str, mirror: str, retries: int) -> str:
-    """Write the file to `part`; the address or path that it came from."""
+    """Write the file to `part` and return the address or path that it came from."""
     if mirror and not _is_url(mirror):
         source = Path(mirror) / name
         if not source.is_file():
@@ -77,7 +77,7 @@ def _get(name: str, part: Path, *, url: str, mirror: str, retries: int) -> str:
 
 
 def _download(name: str, part: Path, *, address: str, mirror: str) -> None:
-    """One try. Raises `_Broken` if another may help, `TouchstoneError` if not."""
+    """Make one attempt. Raises `_Broken` if another may help, and `TouchstoneError` if not."""
     import requests
     import urllib3
 
@@ -87,23 +87,24 @@ def _download(name: str, part: Path, *, address: str, mirror: str) -> None:
         with requests.get(address, stream=True, timeout=TIMEOUT_S, headers=headers, hooks=hooks) as response:
             _check_status(response, name, address=address, mirror=mirror)
             num_bytes = int(response.headers.get("Content-Length") or 0)
-            # As the bytes lie on the server: some declare a .tar.gz as gzip-encoded, and it would come unpacked.
+            # The bytes as they lie on the server: some servers declare a .tar.gz as gzip-encoded, and requests would
+            # unpack it.
             body = response.raw.stream(CHUNK_BYTES, decode_content=False)
             got = _save(_network(body, urllib3.exceptions.HTTPError), part, name=name, num_bytes=num_bytes)
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-        raise TouchstoneError(f"{address}: {_one_line(error)}; {_remedy(name)}") from error
+        raise TouchstoneError(f"{address}: {one_line(error)}; {_remedy(name)}") from error
     except requests.exceptions.RequestException as error:
-        raise _Broken(_one_line(error)) from error
+        raise _Broken(one_line(error)) from error
     if num_bytes and got != num_bytes:
         raise _Broken(f"got {got} of {num_bytes} bytes")
 
 
 def _network(body: Iterable[bytes], error_type: type[Exception]) -> Iterator[bytes]:
-    """The chunks of a body; what breaks while reading, as opposed to writing, becomes `_Broken`."""
+    """Yield the chunks of a body. An error while reading them, as opposed to writing them, becomes `_Broken`."""
     try:
         yield from body
     except (error_type, OSError) as error:
-        raise _Broken(_one_line(error)) from error
+        raise _Broken(one_line(error)) from error
 
 
 def _check_status(response: "requests.Response", name: str, *, address: str, mirror: str) -> None:
@@ -117,18 +118,19 @@ def _check_status(response: "requests.Response", name: str, *, address: str, mir
 
 
 def _refuse_downgrade(response: "requests.Response", **_: object) -> None:
-    """requests' response hook, called before a redirect is followed."""
+    """Refuse to leave https; a response hook of requests, called before a redirect is followed."""
     target = urljoin(response.url, response.headers.get("Location", ""))
     if response.is_redirect and response.url.startswith("https:") and not target.startswith("https:"):
         raise TouchstoneError(
-            f"{response.url}: redirects from https to {target}, which is refused; set data.mirror to a directory "
+            f"{response.url}: redirects from https to {target}, which is refused; set source.mirror to a directory "
             "or an https URL that holds the file"
         )
 
 
 def _save(chunks: Iterable[bytes], part: Path, *, name: str, num_bytes: int) -> int:
-    """Write the chunks to `part`, safely on disk; the number of bytes written."""
-    bar = tqdm(desc=name, total=num_bytes or None, unit="B", unit_scale=True, disable=None)  # None: off without tty
+    """Write the chunks to `part`, flush them to disk and return the number of bytes."""
+    # disable=None shows the bar in a terminal only.
+    bar = tqdm(desc=name, total=num_bytes or None, unit="B", unit_scale=True, disable=None)
     with bar, _writing(part), part.open("wb") as out:
         for chunk in chunks:
             out.write(chunk)
@@ -143,19 +145,19 @@ def _writing(part: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise TouchstoneError(f"{part}: copying failed ({error}); check free space and permissions") from error
+        raise TouchstoneError(f"{part}: cannot be written ({error}); check free space and permissions") from error
 
 
 def _check(name: str, origin: str, *, got: dict[str, str], expected: dict[str, str]) -> None:
     for kind in _wrong(got, expected):
         raise TouchstoneError(
-            f"{origin}: got {kind} {got[kind]}, expected {expected[kind]}; the file is damaged or another one: try "
-            f"again, or set data.mirror to a directory or URL that holds the right {name}"
+            f"{origin}: got {kind} {got[kind]}, expected {expected[kind]}; the file is damaged or another one; "
+            f"try again, or set source.mirror to a directory or URL that holds the right {name}"
         )
 
 
 def _wrong(got: dict[str, str], expected: dict[str, str]) -> list[str]:
-    """The kinds of hash that differ in the digits that are expected."""
+    """Return the kinds of hash that differ from the expected digits."""
     return [kind for kind, value in expected.items() if not got[kind].startswith(value)]
 
 
@@ -178,14 +180,8 @@ def _is_url(mirror: str) -> bool:
 
 
 def _lacks(name: str, mirror: str) -> str:
-    return (
-        f"data.mirror: {mirror} holds no {name}; put the file there, or set data.mirror to '' for the official address"
-    )
+    return f"source.mirror: {mirror} holds no {name}; put the file there, or set '' to use the official address"
 
 
 def _remedy(name: str) -> str:
-    return f"set data.mirror to a directory or URL that holds {name}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return f"set source.mirror to a directory or URL that holds {name}"

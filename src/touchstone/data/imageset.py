@@ -1,8 +1,8 @@
-"""ImageSet: images and their table on disk; the type that every stage takes and makes.
+"""ImageSet: images and their table, the type that all stages exchange; and how it is stored on disk.
 
-A directory of
+A folder holds
   images.npy   uint8 (N, H, W, C), memory-mapped
-  table.csv    id,label,source_id,origin and, where the storage is padded, height,width; row i is image i
+  table.csv    id,label,source_id,origin and, where images are padded, height,width; row i describes image i
   sheet.png    a contact sheet for human eyes
 """
 
@@ -24,46 +24,49 @@ BLOCK = 256  # images copied at a time
 
 @dataclass(frozen=True)
 class ImageSet:
-    """N images and their table.
-
-    images: uint8 (N, H, W, C), C 1 or 3. table: N rows; `label` is a class name ("" where unknown), `source_id`
-    the training image that an addition was made from, `origin` is real or the name of what made the image.
-    """
+    """N images and their table."""
 
     images: np.ndarray
+    """uint8 (N, H, W, C), C 1 or 3."""
     table: pd.DataFrame
+    """N rows. `label` is a class name, or "" where it is unknown; `source_id` is the id of the training image that an
+    added image was made from; `origin` is "real", or the name of the transform or generator that made the image."""
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
             raise ValueError(f"images: got {self.images.dtype} {self.images.shape}, expected uint8 (N, H, W, C)")
         if len(self.images) != len(self.table):
-            raise ValueError(f"got {len(self.images)} images and {len(self.table)} table rows, expected as many")
+            raise ValueError(f"got {len(self.images)} images and {len(self.table)} table rows, expected equal numbers")
 
     def __len__(self) -> int:
         return len(self.images)
 
     def take(self, rows: Sequence[int]) -> "ImageSet":
-        """Of it these rows, in this order, copied."""
+        """Return a copy of the given rows, in order."""
         return ImageSet(np.asarray(self.images[list(rows)]), self.table.iloc[list(rows)].reset_index(drop=True))
 
     def sizes(self) -> np.ndarray:
-        """Valid (height, width) of each image, int64 (N, 2): less than the storage where that is padded."""
-        if "height" in self.table:
-            return self.table[["height", "width"]].to_numpy(np.int64)
-        return np.tile(np.array(self.images.shape[1:3], np.int64), (len(self), 1))
+        """Return the valid (height, width) of each image, int64 (N, 2), which is smaller where images are padded."""
+        sizes = valid_sizes(self.table)
+        return np.tile(np.array(self.images.shape[1:3], np.int64), (len(self), 1)) if sizes is None else sizes
 
 
 def valid_sizes(table: pd.DataFrame) -> np.ndarray | None:
-    """int64 (N, 2) where the storage is padded, otherwise None."""
+    """Return the valid (height, width) of each image, int64 (N, 2), where images are padded; otherwise None."""
     return table[["height", "width"]].to_numpy(np.int64) if "height" in table else None
 
 
 def class_indices(labels: pd.Series, classes: list[str]) -> np.ndarray:
-    """Class names (N,) -> int64 (N,). Raises TouchstoneError on a label that `classes` lacks."""
+    """Return the number of each label's class, int64 (N,). Raises TouchstoneError on a label that `classes` lacks."""
     unknown = sorted(set(labels) - set(classes))
     if unknown:
-        raise TouchstoneError(f"label {unknown[0]!r} is none of the classes {', '.join(classes)}")
+        raise unknown_label(unknown[0], classes)
     return labels.map({name: i for i, name in enumerate(classes)}).to_numpy(np.int64)
+
+
+def unknown_label(label: str, classes: list[str]) -> TouchstoneError:
+    """Return the error about a label that is none of the classes."""
+    return TouchstoneError(f"label {label!r} is none of the classes {', '.join(classes)}; run `dvc repro prepare`")
 
 
 def load(folder: Path) -> ImageSet:
@@ -85,7 +88,7 @@ def load(folder: Path) -> ImageSet:
 
 
 def read_table(folder: Path) -> pd.DataFrame:
-    """The table of an ImageSet on disk, every cell as text: a class may be called 01 or NA.
+    """Return the table of an ImageSet on disk, all cells as text, since a class may be called 01 or NA.
 
     Raises TouchstoneError where it is missing or damaged.
     """
@@ -96,9 +99,9 @@ def read_table(folder: Path) -> pd.DataFrame:
 
 
 def read_files(prepared: Path, split: str) -> list[str]:
-    """The file names of a split's images, in table order, as prepare noted them in `prepared/files.csv`.
+    """Return the file names of a split's images in table order, from `prepared/files.csv`.
 
-    Raises TouchstoneError where that is missing or damaged.
+    Raises TouchstoneError where that file is missing or damaged.
     """
     try:
         files = pd.read_csv(prepared / "files.csv", dtype=str, keep_default_na=False)
@@ -108,21 +111,21 @@ def read_files(prepared: Path, split: str) -> list[str]:
 
 
 def _open(path: Path) -> np.ndarray:
-    """Memory-mapped where there is something to map: numpy cannot map an empty file."""
+    """Memory-map the images, unless there are none: NumPy cannot map an empty array."""
     images = np.load(path, mmap_mode="r", allow_pickle=False)
     return images if len(images) else np.load(path, allow_pickle=False)
 
 
 def save(folder: Path, images: ImageSet) -> None:
-    """Write an ImageSet to `folder`, whole or not at all; what lay there is replaced."""
+    """Write an ImageSet to `folder` in place of whatever lies there, completely or not at all."""
     with replaced(folder) as new:
         write(new, images)
 
 
 def write(folder: Path, images: ImageSet, *, rows: np.ndarray | None = None) -> None:
-    """Write an ImageSet (of it: these `rows`) into the empty `folder`.
+    """Write an ImageSet, or the given rows of it, into the empty `folder`.
 
-    Pixels are copied in blocks, so that a memory-mapped or computed set may be larger than memory.
+    Pixels are copied in blocks, so a memory-mapped or computed set may be larger than memory.
     """
     rows = np.arange(len(images)) if rows is None else rows
     if len(rows):
@@ -139,7 +142,7 @@ def write(folder: Path, images: ImageSet, *, rows: np.ndarray | None = None) -> 
 
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """A new empty folder that takes the place of `folder` when the block ends well, and vanishes otherwise."""
+    """Yield a new, empty folder that replaces `folder` when the block succeeds and is removed when it fails."""
     new = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
@@ -157,7 +160,7 @@ def replaced(folder: Path) -> Iterator[Path]:
 
 
 def content_hash(folder: Path) -> str:
-    """sha256 over the pixels and the table of an ImageSet on disk."""
+    """Return the sha256 of the pixels and the table of an ImageSet on disk."""
     digest = hashlib.sha256()
     for name in ("images.npy", "table.csv"):
         with open(folder / name, "rb") as file:

@@ -1,7 +1,7 @@
-"""Labels of images as numbers: a class each, or, where the data set says so, several classes or none.
+"""Labels of images as numbers: one class per image, or several classes or none where the data set says so.
 
-In tables several classes of an image are joined by `|`. The column `difficult`, where there is one, names classes of
-which it is not to count whether they are there.
+In tables, `|` joins the classes of an image. The column `difficult`, where there is one, names the classes that count
+neither in training on the image nor in its scores.
 """
 
 from collections.abc import Sequence
@@ -10,27 +10,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchstone.data.imageset import class_indices
-from touchstone.errors import TouchstoneError
+from touchstone.data.imageset import class_indices, unknown_label
 
-JOINT = "|"
+SEPARATOR = "|"
 
 
 def names(label: str) -> list[str]:
-    """`a|b` -> a, b; "" -> none."""
-    return label.split(JOINT) if label else []
+    """Return the classes of a label: [a, b] for `a|b`, [] for ""."""
+    return label.split(SEPARATOR) if label else []
 
 
 def join(classes: Sequence[str]) -> str:
-    """a, b -> `a|b`."""
-    return JOINT.join(classes)
+    """Return the label of some classes: `a|b` for [a, b]."""
+    return SEPARATOR.join(classes)
 
 
 def encode(table: pd.DataFrame, meta: dict[str, Any]) -> np.ndarray:
-    """Labels of an ImageSet's table as numbers; meta: what preparation wrote to meta.json.
+    """Return the labels of an ImageSet's table as numbers. meta: the content of data/prepared/meta.json.
 
-    int64 (N,), the number of each image's class; with several labels an image float32 (N, K), 1 where a class is there,
-    0 where it is not, NaN where that is not to count. Raises TouchstoneError on a label that is none of the classes.
+    With one label per image: int64 (N,), the number of each image's class. With several: float32 (N, K), 1 where the
+    image shows the class, 0 where it does not, and NaN where the class is difficult. Raises TouchstoneError on a label
+    that is none of the classes.
     """
     if not is_multi_label(meta):
         return class_indices(table["label"], meta["classes"])
@@ -38,17 +38,17 @@ def encode(table: pd.DataFrame, meta: dict[str, Any]) -> np.ndarray:
 
 
 def is_multi_label(meta: dict[str, Any]) -> bool:
-    """Whether an image may have several labels, or none."""
+    """Return whether an image may have several labels, or none."""
     return bool(meta.get("multi_label", False))
 
 
 def _matrix(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
-    number = {name: k for k, name in enumerate(classes)}
+    column_of = {name: k for k, name in enumerate(classes)}
     out = np.zeros((len(table), len(classes)), np.float32)
     for column, value in (("label", 1.0), ("difficult", np.nan)):
         for row, label in enumerate(table.get(column, ())):
             for name in names(label):
-                if name not in number:
-                    raise TouchstoneError(f"label {name!r} is none of the classes {', '.join(classes)}")
-                out[row, number[name]] = value
+                if name not in column_of:
+                    raise unknown_label(name, classes)
+                out[row, column_of[name]] = value
     return out

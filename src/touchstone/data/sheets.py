@@ -1,4 +1,4 @@
-"""Pictures of images: contact sheets and captioned galleries, as Pillow images with stable bytes."""
+"""Contact sheets and captioned galleries, as Pillow images with reproducible bytes."""
 
 import math
 from collections.abc import Sequence
@@ -15,22 +15,26 @@ GAP = 4  # px
 
 
 def save_with_sheet(folder: Path, images: ImageSet, *, sheet_size: int, rows: np.ndarray | None = None) -> None:
-    """Write an ImageSet (of it: these `rows`) and its contact sheet to `folder`, whole or not at all."""
+    """Write an ImageSet, or the given rows of it, and its contact sheet to `folder`, completely or not at all.
+
+    sheet_size: the largest number of images on the sheet.
+    """
     with replaced(folder) as new:
         write(new, images, rows=rows)
         contact_sheet(load(new), max_images=sheet_size).save(new / "sheet.png")
 
 
 def contact_sheet(images: ImageSet, *, max_images: int) -> Image.Image:
-    """One picture of at most `max_images` images: the classes in turn, so that each is seen; 8 tiles a row."""
+    """Return a picture of at most `max_images` images, 8 in a row; the classes take turns, so each is shown."""
     rows = spread(images.table["label"].tolist(), max_images)
     return gallery([valid_area(images, row) for row in rows])
 
 
 def spread(labels: Sequence[str], count: int) -> list[int]:
-    """At most `count` row numbers: the first of each class, then the second of each, grouped by class.
+    """Choose the first row of each class, then the second of each, up to `count` rows; return them grouped by class.
 
-    labels: a class each, or several joined by `|`; an image is shown for one of them, those without any last.
+    labels: the label of each row, whose classes `|` may join. An image is shown for one of its classes; images without
+    a class come last.
     """
     rows: dict[str, list[int]] = {}
     for row, label in enumerate(labels):
@@ -41,16 +45,16 @@ def spread(labels: Sequence[str], count: int) -> list[int]:
     chosen: dict[int, int] = {}  # row -> the place of the class that it is shown for
     while waiting and len(chosen) < count:
         for name in list(waiting):
-            found = next((row for row in waiting[name] if row not in chosen), None)
-            if found is None:
+            new = next((row for row in waiting[name] if row not in chosen), None)
+            if new is None:
                 del waiting[name]
             elif len(chosen) < count:
-                chosen[found] = place[name]
+                chosen[new] = place[name]
     return sorted(chosen, key=lambda row: (chosen[row], row))
 
 
 def valid_area(images: ImageSet, row: int) -> np.ndarray:
-    """One image without its padding, uint8 (h, w, C)."""
+    """Return an image without its padding, uint8 (h, w, C)."""
     if "height" not in images.table:
         return np.asarray(images.images[row])
     height, width = images.table[["height", "width"]].iloc[row].astype(int)
@@ -58,7 +62,10 @@ def valid_area(images: ImageSet, row: int) -> np.ndarray:
 
 
 def gallery(images: Sequence[np.ndarray], captions: Sequence[str] | None = None, *, columns: int = 8) -> Image.Image:
-    """Images (each uint8 (h, w, C)) as tiles on white, `captions` beneath; an empty gallery is one blank tile."""
+    """Return a picture of the images, each uint8 (h, w, C), as tiles on white with the captions beneath.
+
+    A gallery without images is one blank tile.
+    """
     caption = 14 if captions is not None else 0
     rows = max(1, math.ceil(len(images) / columns))
     wide = max(1, min(columns, len(images)))
@@ -74,7 +81,7 @@ def gallery(images: Sequence[np.ndarray], captions: Sequence[str] | None = None,
 
 
 def thumbnail(pixels: np.ndarray, side: int = TILE) -> Image.Image:
-    """The image, RGB, scaled so that its longer side is `side` px: small images in whole pixels, unblurred."""
+    """Return the image in RGB, its longer side scaled to `side` px; enlarged pixels stay sharp."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
     scale = side / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
@@ -82,5 +89,5 @@ def thumbnail(pixels: np.ndarray, side: int = TILE) -> Image.Image:
 
 
 def caption_font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The font of captions, 10 px."""
+    """Return the font of captions, 10 px high."""
     return ImageFont.load_default(size=10)

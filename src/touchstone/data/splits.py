@@ -1,15 +1,19 @@
-"""Which image lands in which split.
+"""The splits, and which image belongs to which.
 
-A split is a pure function of the image's id, so that adding images never moves old ones between splits; classes
-are balanced in expectation.
+An image's split is a pure function of its id, so adding images never moves old ones. Classes are balanced in
+expectation.
 """
 
 import hashlib
 from collections.abc import Sequence
 
+LABELLED = ("train", "val", "test")
+UNLABELLED = "unlabelled"
+SPLITS = (*LABELLED, UNLABELLED)
+
 
 def uniform(image_id: str, purpose: str, seed: int) -> float:
-    """A number in [0, 1) that depends on nothing but these three."""
+    """Return a number in [0, 1) that depends on these three alone."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{image_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -17,13 +21,13 @@ def uniform(image_id: str, purpose: str, seed: int) -> float:
 def assign(
     image_id: str, official: str, *, has_test: bool, test_fraction: float, val_fraction: float, fold: str, seed: int
 ) -> str:
-    """The split of one image: "train", "val", "test" or "unlabelled".
+    """Return the split of an image, one of SPLITS.
 
-    `official` is the source's own split or "". Official splits are kept; where the source has no test split
-    (`has_test` false) test images are drawn by id; validation images are drawn from what is left, by `val_fraction`
-    or as fold k of n.
+    official: the source's own split, or "". Official splits are kept, except that validation images are drawn from the
+    training images, by `val_fraction` or as fold "k of n". Where the source has no test split (`has_test` is false),
+    test images are drawn by id first.
     """
-    if official in ("val", "test", "unlabelled"):
+    if official in ("val", "test", UNLABELLED):
         return official
     if not has_test and uniform(image_id, "test", seed) < test_fraction:
         return "test"
@@ -34,7 +38,7 @@ def assign(
 
 
 def cap(ids: Sequence[str], labels: Sequence[str], size: int) -> list[int]:
-    """Row numbers of at most `size` images: the lowest ids of each class, in turn over the classes; 0 keeps all."""
+    """Return the rows of at most `size` images: the lowest ids of each class, the classes in turn; 0 keeps all."""
     rank: dict[str, int] = {}
     order = []
     for row in sorted(range(len(ids)), key=lambda row: ids[row]):

@@ -1,50 +1,52 @@
-"""Arms: which images a training set is made of. A manifest, not a copy: training puts the sets together."""
+"""Training sets: the images of an arm, put together from a manifest without copying a pixel."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from touchstone.config.sections import Arm
+from touchstone.config.schema.data import Arm
 from touchstone.data.imageset import ImageSet, content_hash, load, valid_sizes
 from touchstone.errors import TouchstoneError
 
 
-def manifest(arm: Arm, *, pools: Path) -> dict[str, object]:
-    """What an arm is made of: its settings and the content hash of each addition set below `pools`."""
-    hashes = {name: content_hash(pools / name) for name in dict.fromkeys(arm.add)}
+def manifest(arm: Arm, *, augmented: Path) -> dict[str, object]:
+    """Return an arm's settings and the content hash of each of its added sets, which lie below `augmented`."""
+    hashes = {name: content_hash(augmented / name) for name in dict.fromkeys(arm.add)}
     return {**arm.model_dump(mode="json"), "sha256": hashes}
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Images of several sets, in one order, without a copy.
-
-    parts: the ImageSets' pixels, each uint8 (N_k, H, W, C), or what a backbone sees in them, float32 (N_k, D) or, of
-    five crops, (N_k, 5, D).
-    part_sizes: the valid (height, width) of each part's images, int64 (N_k, 2), or None where all of it is valid.
-    part, row: int64 (N,), where image i lies.
-    table: N rows, the real images first. num_real: how many those are. pretrain_share: of the steps of training that
-    see the additions alone, before those that see the real images alone; 0: every step draws from all.
-    """
+    """N images of several sets in one order."""
 
     parts: list[np.ndarray]
+    """The pixels of each set, uint8 (N_k, H, W, C), or its features from a backbone, float32 (N_k, D), or (N_k, 5, D)
+    for five crops."""
     part_sizes: list[np.ndarray | None]
+    """The valid (height, width) of each set's images, int64 (N_k, 2), or None where nothing is padded."""
     part: np.ndarray
+    """The part that image i lies in, int64 (N,)."""
     row: np.ndarray
+    """Its row there, int64 (N,)."""
     table: pd.DataFrame
+    """N rows, the real images first."""
     num_real: int
+    """The number of real images."""
     pretrain_share: float = 0.0
+    """The share of the steps that see the added images alone, before the others see the real images alone; 0 where
+    every step draws from all images."""
 
     def __len__(self) -> int:
         return len(self.part)
 
     def gather(self, index: np.ndarray) -> np.ndarray:
-        """uint8 (B, H, W, C), the images of `index` (B,); sets of smaller storage lie at the top left.
+        """Return the images `index` (B,) as uint8 (B, H, W, C); images of smaller storage lie at the top left.
 
-        float32 (B, D) or (B, 5, D) where the parts are features.
+        Where the parts are features, return float32 (B, D) or (B, 5, D).
         """
         if len(self.parts) == 1:
             return np.asarray(self.parts[0][self.row[index]])
@@ -58,11 +60,11 @@ class TrainingSet:
         return out
 
 
-def assemble(path: Path, *, train: ImageSet, pools: Path, multi_label: bool = False) -> TrainingSet:
-    """The training set that the manifest at `path` describes. multi_label: whether images may have several labels.
+def assemble(path: Path, *, train: ImageSet, augmented: Path, multi_label: bool = False) -> TrainingSet:
+    """Return the training set that the manifest at `path` describes.
 
-    Raises TouchstoneError where an addition set below `pools` is not the one that the manifest was made from, or
-    where an arm asks for more additions than there are.
+    multi_label: whether an image may have several labels. Raises TouchstoneError where an added set below `augmented`
+    is not the one that the manifest was made from, and on what `combine` refuses.
     """
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -71,25 +73,27 @@ def assemble(path: Path, *, train: ImageSet, pools: Path, multi_label: bool = Fa
     except (OSError, ValueError, KeyError) as error:
         raise TouchstoneError(f"{path}: no readable manifest ({error}); run `dvc repro augment`") from error
     for name, sha256 in hashes.items():
-        if content_hash(pools / name) != sha256:
-            raise TouchstoneError(f"{pools / name}: not the addition set that {path} names; run `dvc repro augment`")
-    additions = [load(pools / name) for name in arm.add]
-    return combine(arm, train=train, additions=additions, name=path.stem, multi_label=multi_label)
+        if content_hash(augmented / name) != sha256:
+            raise TouchstoneError(f"{augmented / name}: not the added set that {path} names; run `dvc repro augment`")
+    added_sets = [load(augmented / name) for name in arm.add]
+    return combine(arm, train=train, added_sets=added_sets, name=path.stem, multi_label=multi_label)
 
 
 def combine(
-    arm: Arm, *, train: ImageSet, additions: list[ImageSet], name: str, multi_label: bool = False
+    arm: Arm, *, train: ImageSet, added_sets: Sequence[ImageSet] = (), name: str, multi_label: bool = False
 ) -> TrainingSet:
-    """The real images (if the arm has them), then the chosen additions, set by set.
+    """Put the real images, if the arm has them, and the chosen images of each added set together.
 
-    Raises TouchstoneError where the arm asks for more additions than there are, or, of images of several labels, for
-    some of each class.
+    Raises TouchstoneError where the arm `name` asks for more added images than there are, or for a number of each class
+    where an image may have several labels.
     """
     if multi_label and arm.per_class:
-        raise TouchstoneError(f"arms.{name}.per_class: images have several labels; limit additions by ratio instead")
-    chosen = _choose(arm, train=train, additions=additions, name=name, multi_label=multi_label)
+        raise TouchstoneError(
+            f"arms.{name}.per_class: images have several labels; limit the added ones by ratio instead"
+        )
+    chosen = _choose(arm, train=train, added_sets=added_sets, name=name, multi_label=multi_label)
     sets = [(train, np.arange(len(train)))] if arm.real else []
-    sets += [(addition, rows) for addition, rows in zip(additions, chosen, strict=True) if len(rows)]
+    sets += [(added, rows) for added, rows in zip(added_sets, chosen, strict=True) if len(rows)]
     padded = any("height" in images.table for images, _ in sets)
     return TrainingSet(
         parts=[images.images for images, _ in sets],
@@ -103,49 +107,50 @@ def combine(
 
 
 def _sized(images: ImageSet, padded: bool) -> pd.DataFrame:
-    """The table, with height and width where other sets of the arm are padded: generated images fill theirs."""
+    """Return the table, with height and width where another set of the arm is padded; generated images are not."""
     if not padded or "height" in images.table:
         return images.table
     height, width = images.images.shape[1:3]
     return images.table.assign(height=height, width=width)
 
 
-def _choose(arm: Arm, *, train: ImageSet, additions: list[ImageSet], name: str, multi_label: bool) -> list[np.ndarray]:
-    """Rows of each addition set: of each class the first of every set, then the second, up to the arm's limits.
+def _choose(
+    arm: Arm, *, train: ImageSet, added_sets: Sequence[ImageSet], name: str, multi_label: bool
+) -> list[np.ndarray]:
+    """Return the rows of each added set, up to the arm's limits.
 
-    Images of several labels are of one group, whose limit is the ratio.
+    For each class the first image of every set is taken, then the second of every set, and so on. Images that may have
+    several labels count as one class, which the ratio limits.
     """
 
-    def group(images: ImageSet) -> pd.Series:
-        return images.table["label"] * 0 if multi_label else images.table["label"]
+    def classes(images: ImageSet) -> list[str]:
+        return [""] * len(images) if multi_label else images.table["label"].tolist()
 
-    order = pd.concat(
-        [
-            pd.DataFrame(
-                {"label": group(a), "set": k, "row": range(len(a)), "rank": group(a).groupby(group(a)).cumcount()}
-            )
-            for k, a in enumerate(additions)
-        ]
-        or [pd.DataFrame({"label": [], "set": [], "row": [], "rank": []})],
-        ignore_index=True,
-    ).sort_values(["rank", "set"], kind="stable")
-    position = order.groupby("label").cumcount()
+    order = pd.DataFrame(
+        {
+            "class": [label for images in added_sets for label in classes(images)],
+            "set": [k for k, images in enumerate(added_sets) for _ in range(len(images))],
+            "row": [row for images in added_sets for row in range(len(images))],
+        }
+    )
+    order["rank"] = order.groupby(["set", "class"]).cumcount()
+    order = order.sort_values(["rank", "set"], kind="stable")
     limit = pd.Series(np.inf, order.index)
     if arm.ratio:
-        wanted = (group(train).value_counts() * arm.ratio).round()
-        _check_enough(wanted, order["label"].value_counts(), arm, name)
-        limit = order["label"].map(wanted).fillna(0)
+        wanted = (pd.Series(classes(train)).value_counts() * arm.ratio).round()
+        _check_enough(wanted, order["class"].value_counts(), arm, name)
+        limit = order["class"].map(wanted).fillna(0)
     if arm.per_class:
         limit = limit.clip(upper=arm.per_class)
-    kept = order[position < limit]
-    return [np.sort(kept.loc[kept["set"] == k, "row"].to_numpy(np.int64)) for k in range(len(additions))]
+    kept = order[order.groupby("class").cumcount() < limit]
+    return [np.sort(kept.loc[kept["set"] == k, "row"].to_numpy(np.int64)) for k in range(len(added_sets))]
 
 
-def _check_enough(wanted: pd.Series, there: pd.Series, arm: Arm, name: str) -> None:
+def _check_enough(wanted: pd.Series, available: pd.Series, arm: Arm, name: str) -> None:
     for label, count in wanted.items():
-        if count > there.get(label, 0):
+        if count > available.get(label, 0):
             of_class = f" of class {label}" if label else ""
             raise TouchstoneError(
-                f"arms.{name}.ratio: {arm.ratio} asks for {count:.0f} additions{of_class}, "
-                f"there are {there.get(label, 0)} in {', '.join(arm.add) or 'add'}; lower it or add a set"
+                f"arms.{name}.ratio: {arm.ratio} asks for {count:.0f} added images{of_class}, but there are "
+                f"{available.get(label, 0)} in {', '.join(arm.add) or 'arms.add'}; lower the ratio or add a set"
             )

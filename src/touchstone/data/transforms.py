@@ -1,23 +1,23 @@
-"""Fixed transforms: ImageSet -> ImageSet, one new image of each, in one resampling.
+"""Fixed transforms: one new image per image of a set, in a single resampling.
 
-Geometry about the image's centre, in this order: flip, zoom, rotation, shift (geometry.py). Then colours: contrast and
-brightness, saturation, hue (colour.py).
+The geometry about the image's centre comes first, in the order flip, zoom, rotation, shift (ops/geometry.py); then
+contrast and brightness, saturation, and hue (ops/colour.py).
 """
 
 from typing import cast
 
 import numpy as np
 
-from touchstone.config.sections import Transform
+from touchstone.config.schema.data import Transform
 from touchstone.data.imageset import ImageSet
 from touchstone.data.ops.colour import photometric, saturate, turn_hue
 from touchstone.data.ops.geometry import inverse_map, warp
 
 
 def transform(images: ImageSet, *, name: str, settings: Transform) -> ImageSet:
-    """The addition set `name`: as many images, of the same labels; `source_id` is the image each was made from.
+    """Return the added set `name`: as many images with the same labels; `source_id` is the image each was made from.
 
-    Pixels are made when they are asked for, block by block: the set is not held in memory.
+    Pixels are computed when they are read, so the set is never in memory as a whole.
     """
     table = images.table.assign(
         id=[f"{name}-{image_id}" for image_id in images.table["id"]], source_id=images.table["id"], origin=name
@@ -26,7 +26,7 @@ def transform(images: ImageSet, *, name: str, settings: Transform) -> ImageSet:
 
 
 class _Transformed:
-    """Looks like uint8 (N, H, W, C): rows are transformed as they are taken."""
+    """Acts as an array uint8 (N, H, W, C) whose rows are transformed when they are read."""
 
     dtype, ndim = np.dtype(np.uint8), 4
 
@@ -46,7 +46,7 @@ class _Transformed:
 
 
 def apply(pixels: np.ndarray, settings: Transform) -> np.ndarray:
-    """One transform of one image, uint8 (H, W, C) -> uint8 (H, W, C)."""
+    """Transform an image, uint8 (H, W, C)."""
     s = settings
     matrix = inverse_map(
         *pixels.shape[:2],

@@ -1,6 +1,6 @@
-"""Five crops of an image, of which the one that answers most strongly counts.
+"""Five crops of an image; for each class, the crop with the highest logit counts.
 
-Crops lie beside one another on an axis of their own: uint8 (B, 5, P, P, C), or features float32 (B, 5, D).
+Crops have an axis of their own: uint8 (B, 5, P, P, C), or float32 (B, 5, D) where they are features.
 """
 
 import numpy as np
@@ -10,9 +10,9 @@ FIVE = 5
 
 
 def five(image: np.ndarray, side: int) -> np.ndarray:
-    """uint8 (h, w, C) -> uint8 (5, side, side, C): the four corners and the centre.
+    """Cut the four corners and the centre from an image uint8 (h, w, C): uint8 (5, side, side, C).
 
-    Raises ValueError where the image is smaller.
+    Raises ValueError where the image is smaller than a crop.
     """
     height, width = image.shape[:2]
     if min(height, width) < side:
@@ -22,16 +22,16 @@ def five(image: np.ndarray, side: int) -> np.ndarray:
     return np.stack([image[top : top + side, left : left + side] for top, left in corners])
 
 
-def most(logits: torch.Tensor, num_crops: int) -> torch.Tensor:
+def max_over_crops(logits: torch.Tensor, num_crops: int) -> torch.Tensor:
     """(B * num_crops, K) -> (B, K): of each class the highest over an image's crops."""
     return logits.unflatten(0, (-1, num_crops)).amax(1) if num_crops > 1 else logits
 
 
 def count(batch: torch.Tensor) -> int:
-    """How many crops an image of a batch has: pixels (B, [5,] P, P, C), features (B, [5,] D)."""
+    """Return the number of crops per image of a batch: pixels (B, [5,] P, P, C) or features (B, [5,] D)."""
     return batch.shape[1] if batch.ndim in (3, 5) else 1
 
 
 def flat(batch: torch.Tensor) -> torch.Tensor:
-    """The batch with its crops as images of their own, crop by crop."""
+    """Return the batch with its crops as images of their own."""
     return batch.flatten(0, 1) if batch.ndim in (3, 5) else batch

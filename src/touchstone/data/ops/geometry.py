@@ -1,4 +1,4 @@
-"""Moving the pixels of an image in one resampling: flip, zoom, rotation and shift about its centre (OpenCV)."""
+"""Flip, zoom, rotation and shift of an image about its centre, in a single resampling by OpenCV."""
 
 import math
 
@@ -16,9 +16,10 @@ def inverse_map(
     zoom: float = 1.0,
     hflip: bool = False,
 ) -> np.ndarray:
-    """float64 (2, 3): where (x, y, 1) of the output, in px from the centre of the first pixel, comes from.
+    """Return the matrix, float64 (2, 3), from (x, y, 1) of the output to the point (x, y) of the input it comes from.
 
-    rotate_deg: counter-clockwise. shift_x, shift_y: shares of the width, to the right, and of the height, down.
+    Points are in px from the centre of the first pixel. rotate_deg: counter-clockwise. shift_x, shift_y: to the right
+    and downwards, as shares of the width and the height. zoom: the share of the side that stays visible.
     """
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     shift = np.array([shift_x * width, shift_y * height])
@@ -31,9 +32,9 @@ def inverse_map(
 
 
 def warp(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, C), float64 (2, 3) -> uint8 (H, W, C).
+    """Resample uint8 (H, W, C) by an inverse map, float64 (2, 3), of `inverse_map`.
 
-    Bilinear, with OpenCV's fixed-point weights of 1/32 px; beyond the border the nearest edge pixel.
+    Interpolation is bilinear with OpenCV's fixed-point weights of 1/32 px; beyond the border the edge is repeated.
     """
     height, width = pixels.shape[:2]
     return cv2.warpAffine(

@@ -1,18 +1,18 @@
-"""Pixels to a given size, in one resampling (OpenCV): area averages when shrinking, linear when growing."""
+"""Resizing an image in a single resampling by OpenCV: area averages when shrinking, linear when growing."""
 
 import cv2
 import numpy as np
 
 MODES = ("squash", "crop", "pad", "shortest_edge")
-LONGEST = 2  # times the shorter side, of images that keep their aspect: all are stored in the size of the largest
+LONGEST = 2  # the longer side of images that keep their aspect, in shorter sides: the largest decides all storage
 
 
 def resize(pixels: np.ndarray, *, size_px: int, mode: str) -> np.ndarray:
-    """uint8 (h, w, C) -> uint8 (H, W, C).
+    """Resize uint8 (h, w, C) to uint8 (H, W, C), where H = W = size_px unless the mode is shortest_edge.
 
-    squash: H = W = size_px, the aspect is lost. crop: the largest centred square, then as squash. pad: the whole
-    image, centred on black. shortest_edge: the shorter side becomes size_px, the aspect is kept; of a longer side than
-    twice the shorter one the middle is taken.
+    squash loses the aspect. crop takes the largest centred square. pad shows the whole image, centred on black.
+    shortest_edge makes the shorter side size_px and keeps the aspect; a side longer than twice the shorter one is cut
+    to its middle. Raises ValueError on any other mode.
     """
     height, width = pixels.shape[:2]
     if mode == "squash":
@@ -20,7 +20,7 @@ def resize(pixels: np.ndarray, *, size_px: int, mode: str) -> np.ndarray:
     if mode == "crop":
         return scale(centre_square(pixels), size_px, size_px)
     if mode == "shortest_edge":
-        shown = _middle(pixels, 2 * LONGEST * min(height, width))  # a line of pixels would be scaled without end
+        shown = _middle(pixels, 2 * LONGEST * min(height, width))  # else a thin line of pixels would become huge
         longer = round(size_px * max(shown.shape[:2]) / min(height, width))
         sides = (size_px, longer) if height <= width else (longer, size_px)
         return _middle(scale(shown, *sides), LONGEST * size_px)
@@ -30,7 +30,7 @@ def resize(pixels: np.ndarray, *, size_px: int, mode: str) -> np.ndarray:
 
 
 def scale(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 (h, w, C) -> uint8 (height, width, C)."""
+    """Scale uint8 (h, w, C) to uint8 (height, width, C)."""
     if pixels.shape[:2] == (height, width):
         return pixels
     shrinks = height * width < pixels.shape[0] * pixels.shape[1]
@@ -39,7 +39,7 @@ def scale(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def centre_square(pixels: np.ndarray) -> np.ndarray:
-    """The largest centred square, a view (s, s, C)."""
+    """Return the largest centred square, a view (s, s, C)."""
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -47,14 +47,14 @@ def centre_square(pixels: np.ndarray) -> np.ndarray:
 
 
 def _middle(pixels: np.ndarray, longest: int) -> np.ndarray:
-    """Its sides cut to at most `longest` px, evenly at both ends."""
+    """Return the image with its sides cut to at most `longest` px, evenly at both ends."""
     height, width = (min(side, longest) for side in pixels.shape[:2])
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
 def edges(height: int, width: int, size_px: int) -> tuple[int, int]:
-    """(height, width) in px of an image whose shorter side becomes size_px, by `shortest_edge`."""
+    """Return the (height, width) in px that the mode shortest_edge gives an image."""
     aspect = min(LONGEST, max(height, width) / min(height, width))
     longer = max(size_px, round(size_px * aspect))
     return (size_px, longer) if height <= width else (longer, size_px)

@@ -1,49 +1,56 @@
-"""Data sources, one file each: `data.source` in params.yaml is the file's name. `_<name>.py` is what several share.
+"""Data sources, one file each; `data.source` in params.yaml is the file's name. Files `_<name>.py` are shared.
 
 Each module has
 
     download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None
         Write the raw data into the empty, existing folder `to`; equal input gives equal bytes. `path` is where the
-        user's own images lie (folder, voc), `mirror` a directory or URL looked at instead of the official address,
-        `old` what an earlier download left: files with the right hash may be taken from there.
-    read(*, raw: Path) -> RawSet
+        user's own images lie (folder, voc). `mirror` is a directory or URL that is used instead of the official
+        address. `old` is the result of an earlier download, from which files with the right hash may be taken.
+    read(raw: Path) -> RawSet
         Open what `download` wrote.
 
 Both raise `TouchstoneError` for bad input.
 """
 
 import importlib
-import pkgutil
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
 import numpy as np
 
 from touchstone.data.decode import as_channels
+from touchstone.data.labels import names
 from touchstone.errors import BadImage, TouchstoneError, nearest
+
+FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class RawImage:
+    """An image of a source, without its pixels."""
+
     id: str
     """sha256 (hex) of the file's bytes, or of the pixels where there is no file."""
     label: str
-    """The class name, or several joined by `|`; "" when unlabelled, or where none of the classes is there."""
+    """The class name, or several joined by `|`; "" for an unlabelled image or one that shows none of the classes."""
     split: str
-    """train, val, test or unlabelled; "" where the source has no official split."""
+    """One of SPLITS; "" where the source has no official split."""
     file: str
-    """A name for humans, posix, unique within the raw set."""
+    """A posix name for humans, unique within the raw set."""
     difficult: str = ""
-    """Classes, joined by `|`, of which only objects are there that are marked as difficult to see."""
+    """The classes, joined by `|`, of which the image shows only objects that are marked as difficult to see."""
 
     @property
     def labels(self) -> list[str]:
-        """The classes of the label, and those that are difficult."""
-        return [name for text in (self.label, self.difficult) for name in text.split("|") if name]
+        """The classes of the label, then those that are difficult."""
+        return names(self.label) + names(self.difficult)
 
 
 class RawSet(Protocol):
+    """The images of a source, whose pixels are decoded when they are asked for."""
+
     classes: list[str]
     """In the data set's own order; sorted for folders."""
     images: list[RawImage]
@@ -51,16 +58,20 @@ class RawSet(Protocol):
     """Whether an image may have several labels, or none."""
 
     def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
-        """uint8 (H, W, channels) of `images[index]`, from any thread; `BadImage` if that cannot be had."""
+        """Return `images[index]` as uint8 (H, W, channels). Safe to call from several threads.
+
+        Raises BadImage where it cannot be decoded or has more than `max_pixels` pixels.
+        """
 
 
 @dataclass(frozen=True)
 class ArraySet:
-    """A `RawSet` whose images lie in one uint8 array (N, H, W, 1 or 3)."""
+    """A `RawSet` whose images lie in one array."""
 
     classes: list[str]
     images: list[RawImage]
     array: np.ndarray
+    """uint8 (N, H, W, 1 or 3)."""
     multi_label = False
 
     def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
@@ -70,10 +81,15 @@ class ArraySet:
         return as_channels(self.array[index], channels)
 
 
+def file_of(name: str) -> Path:
+    """Return the file of the source `name`. Raises TouchstoneError where there is none."""
+    sources = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+    if name not in sources:
+        expected = ", ".join(sources)
+        raise TouchstoneError(f"data.source: got {name}, expected one of {expected}{nearest(name, sources)}")
+    return FOLDER / f"{name}.py"
+
+
 def load_source(name: str) -> ModuleType:
-    """The module of the source `name`; `TouchstoneError` for a name without a file in this folder."""
-    known = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
-    if name not in known:
-        expected = ", ".join(known)
-        raise TouchstoneError(f"data.source: got {name}, expected one of {expected}{nearest(name, known)}")
-    return importlib.import_module(f"{__name__}.{name}")
+    """Return the module of the source `name`. Raises TouchstoneError where it has no file."""
+    return importlib.import_module(f"{__name__}.{file_of(name).stem}")

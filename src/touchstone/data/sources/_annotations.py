@@ -1,42 +1,44 @@
-"""PASCAL VOC's annotations: what stands in an XML file, read with no entity expanded and nothing fetched."""
+"""PASCAL VOC's annotations: XML files, read without expanding an entity or fetching anything."""
 
 from dataclasses import dataclass
 from xml.parsers import expat
 
 from touchstone.errors import TouchstoneError
 
-MAX_BYTES = 1 << 22  # of a file; real ones have a few KiB
+MAX_BYTES = 1 << 22  # real annotations have a few KiB
 
 
 @dataclass(frozen=True)
 class Thing:
-    """An object of an image: its class, and whether it is marked as difficult to see."""
+    """An object in an image."""
 
     name: str
+    """Its class."""
     difficult: bool
+    """Whether it is marked as difficult to see."""
 
 
 def things(xml: bytes, *, file: str) -> list[Thing]:
-    """The objects of an annotation, in the file's order; parts of objects (heads, hands) are none.
+    """Return the objects of an annotation in the file's order, without parts of objects such as heads and hands.
 
-    Raises TouchstoneError on XML that is not well-formed, truncated, larger than 4 MiB, declares a document type (the
-    home of entity bombs), or holds an object without a name.
+    Raises TouchstoneError on XML that is not well-formed or is truncated, on more than 4 MiB, on a declared document
+    type (which could hold entity bombs), and on an object without a name.
     """
     if len(xml) > MAX_BYTES:
-        raise TouchstoneError(f"{file}: {len(xml):,} bytes, expected an annotation of at most {MAX_BYTES:,}")
+        raise TouchstoneError(f"{file}: {len(xml):,} bytes, expected an annotation of at most {MAX_BYTES:,}; remove it")
     reader = _Reader(file)
     try:
         reader.parser.Parse(xml, True)
-    except (expat.ExpatError, LookupError, ValueError) as error:  # the latter of encodings that it has not
-        raise TouchstoneError(f"{file}: not well-formed XML ({error}); mend it or take it out") from error
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two on unknown encodings
+        raise TouchstoneError(f"{file}: not well-formed XML ({error}); correct or remove it") from error
     if reader.root != "annotation":
-        raise TouchstoneError(f"{file}: got <{reader.root}>, expected <annotation>, as PASCAL VOC has it")
-    return reader.found
+        raise TouchstoneError(f"{file}: got <{reader.root}>, expected <annotation>, as in PASCAL VOC; correct it")
+    return reader.things
 
 
 class _Reader:
     def __init__(self, file: str) -> None:
-        self.file, self.found, self.root = file, list[Thing](), ""
+        self.file, self.things, self.root = file, list[Thing](), ""
         self._path: list[str] = []
         self._texts: dict[str, str] = {}
         self.parser = expat.ParserCreate()
@@ -47,7 +49,7 @@ class _Reader:
         self.parser.CharacterDataHandler = self._text
 
     def _refuse(self, *_: object) -> None:
-        raise TouchstoneError(f"{self.file}: declares a document type, which annotations have not; take it out")
+        raise TouchstoneError(f"{self.file}: declares a document type, which annotations do not need; remove it")
 
     def _start(self, name: str, _: object) -> None:
         self.root = self.root or name
@@ -66,6 +68,6 @@ class _Reader:
         if self._in_object():
             name = self._texts.get("name", "").strip()
             if not name:
-                raise TouchstoneError(f"{self.file}: an object has no name; give it one or take it out")
-            self.found.append(Thing(name, self._texts.get("difficult", "0").strip() == "1"))
+                raise TouchstoneError(f"{self.file}: an object has no name; give it one or remove it")
+            self.things.append(Thing(name, self._texts.get("difficult", "0").strip() == "1"))
         self._path.pop()

@@ -1,4 +1,4 @@
-"""PASCAL VOC's official archives, of which the parts that classification needs are unpacked for a while."""
+"""PASCAL VOC's official archives. The parts that classification needs are unpacked for a while."""
 
 import tempfile
 from pathlib import Path
@@ -8,17 +8,17 @@ from touchstone.data.fetch import fetch
 from touchstone.data.sources._voc import pack_folder
 from touchstone.errors import TouchstoneError
 
-ADDRESS = "http://host.robots.ox.ac.uk/pascal/VOC"  # it answers no https: the md5 is what the files are trusted by
+ADDRESS = "http://host.robots.ox.ac.uk/pascal/VOC"  # it does not answer https; the files are trusted by their md5
 PARTS = ("JPEGImages", "Annotations", "ImageSets/Main")
-MAX_FILES, MAX_BYTES = 100_000, 4 << 30  # of an archive; the largest has 40,000 and 2 GB
+MAX_FILES, MAX_BYTES = 100_000, 4 << 30  # the largest archive has 40,000 files and 2 GB
 
 
 def pack_year(year: str, archives: dict[str, str], *, to: Path, mirror: str, rename: dict[str, str]) -> None:
-    """Pack a year's images with their labels into the folder `to`. archives: a name's path below ADDRESS -> md5.
+    """Pack a year's images with their labels into the folder `to`.
 
-    `mirror` is "", a URL that holds the archives, or a directory that holds them, or the unpacked `VOCdevkit` or
-    `VOC<year>`. rename: see `pack_folder`. Raises TouchstoneError on a wrong hash, and on what `pack_folder` and
-    `members` refuse.
+    archives: an archive's path below ADDRESS -> its md5. mirror: "", a URL that holds the archives, or a directory that
+    holds them or the unpacked `VOCdevkit` or `VOC<year>`. rename: see `pack_folder`. Raises TouchstoneError on a wrong
+    hash, and on what `pack_folder` and `members` refuse.
     """
     for folder in (Path(mirror) / f"VOCdevkit/VOC{year}", Path(mirror) / f"VOC{year}") if mirror else ():
         if folder.is_dir():
@@ -32,7 +32,8 @@ def pack_year(year: str, archives: dict[str, str], *, to: Path, mirror: str, ren
             _unpack(archive, Path(scratch) / year, year)
             archive.unlink()
         if not (Path(scratch) / year).is_dir():
-            raise TouchstoneError(f"{', '.join(archives)}: no VOC{year} in them; get the archives again from {ADDRESS}")
+            names = ", ".join(archives)
+            raise TouchstoneError(f"{names}: no folder VOC{year} in them; get the archives again from {ADDRESS}")
         pack_folder(Path(scratch) / year, to, rename=rename)
 
 

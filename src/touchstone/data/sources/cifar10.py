@@ -1,8 +1,8 @@
-"""CIFAR-10: 60,000 colour images of 32x32 pixels, 10 classes, official split 50,000 train and 10,000 test.
+"""CIFAR-10: 60,000 colour images of 32x32 pixels in 10 classes, officially 50,000 train and 10,000 test.
 
 A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009,
 https://www.cs.toronto.edu/~kriz/cifar.html (no licence stated). 163 MiB to fetch, 178 MiB as raw data. About 3.3 %
-of the test images have a near-copy among the training images (Barz and Denzler 2020, arXiv:1902.00423).
+of the test images have a near copy among the training images (Barz & Denzler 2020, arXiv 1902.00423).
 """
 
 import hashlib
@@ -33,17 +33,15 @@ MD5 = {
     "test_batch": "40351d587109b95175f43aff81a1287e",
     META: "5ff9c542aee3614f3951f8cda6e48888",
 }
-
 BATCHES = sorted(MD5.keys() - {META})  # data_batch_1..5, test_batch
 
 
 def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None:
-    """Write the seven official files, each checked by md5; `path` is not used.
+    """Write the seven official files, each checked by md5. `path` is not used.
 
-    Files of an earlier download in `old` serve where all are whole.
-
-    `mirror` is "", a URL that holds the archive, or a directory that holds the archive, the unpacked folder
-    `cifar-10-batches-py/`, or that folder's files themselves.
+    mirror: "", a URL that holds the archive, or a directory that holds the archive, the unpacked folder
+    `cifar-10-batches-py/`, or that folder's files themselves. old: an earlier download, whose files are copied if all
+    have the right md5. Raises TouchstoneError on what `fetch` and `members` refuse, and on a wrong md5.
     """
     if old is not None and all(_is_official(old / name, md5) for name, md5 in MD5.items()):
         for name in MD5:  # a change of code is no reason to fetch 163 MiB again
@@ -62,12 +60,12 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> N
         archive.unlink(missing_ok=True)
 
 
-def read(*, raw: Path) -> ArraySet:
-    """Open what `download` wrote; an image's id is the sha256 of its 3,072 bytes in (H, W, C) order."""
+def read(raw: Path) -> ArraySet:
+    """Open what `download` wrote. An image's id is the sha256 of its 3,072 bytes in (H, W, C) order."""
     meta = _load(raw, META)
     classes = [name.decode() for name in meta[b"label_names"]]
     num = meta[b"num_cases_per_batch"]
-    array = np.empty((num * len(BATCHES), 32, 32, 3), np.uint8)  # filled batch by batch, to hold it once only
+    array = np.empty((num * len(BATCHES), 32, 32, 3), np.uint8)  # filled batch by batch, to be in memory only once
     images: list[RawImage] = []
     for name in BATCHES:
         batch = _load(raw, name)
@@ -110,14 +108,14 @@ def _is_official(file: Path, md5: str) -> bool:
 def _check(origin: str, content: bytes, md5: str) -> None:
     got = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if got != md5:
-        raise TouchstoneError(f"{origin}: got md5 {got}, expected {md5}; the file is damaged: download it again")
+        raise TouchstoneError(f"{origin}: got md5 {got}, expected {md5}; the file is damaged; get it again")
 
 
 class _Unpickler(pickle.Unpickler):
-    """Numpy arrays and plain Python values only: a pickle may otherwise call any function by its name."""
+    """Loads NumPy arrays and plain Python values only; a pickle could otherwise call any function by its name."""
 
     ALLOWED = {  # noqa: RUF012
-        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],  # numpy 1's name, in the real batches
+        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],  # NumPy 1's name, in the real batches
         ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
@@ -125,5 +123,5 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.ALLOWED:
-            raise TouchstoneError(f"cifar10: the batch asks for {module}.{name}, expected arrays; download it again")
+            raise TouchstoneError(f"cifar10: the batch asks for {module}.{name}, expected arrays; get it again")
         return self.ALLOWED[module, name]

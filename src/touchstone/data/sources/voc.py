@@ -1,4 +1,4 @@
-"""Your own images in PASCAL VOC's layout: several labels an image, official lists of train, val and test (_voc.py)."""
+"""Your own images in PASCAL VOC's layout (_voc.py): several labels per image, lists of train, val and test."""
 
 from pathlib import Path
 
@@ -14,6 +14,5 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> N
     pack_folder(path, to)
 
 
-def read(*, raw: Path) -> PackedSet:
-    """Open what `download` wrote; an image's id is the sha256 of its file."""
-    return PackedSet(raw)
+read = PackedSet
+"""Open what `download` wrote."""

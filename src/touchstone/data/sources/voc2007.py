@@ -1,4 +1,4 @@
-"""PASCAL VOC2007: 2,501 train, 2,510 val and 4,952 test images of 20 classes, several an image.
+"""PASCAL VOC2007: 2,501 train, 2,510 val and 4,952 test images of 20 classes, several per image.
 
 http://host.robots.ox.ac.uk/pascal/VOC/voc2007/ (images from flickr, under its terms of use). 870 MiB to fetch.
 """
@@ -15,13 +15,13 @@ ARCHIVES = {
 
 
 def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None:
-    """Pack the official images, from archives checked by md5 or an unpacked copy (`pack_year`).
+    """Pack the official images from archives that are checked by md5, or from an unpacked copy (see `pack_year`).
 
-    `path` and `old` are not used: keep the archives in `data.mirror`, or they are fetched anew when this code changes.
+    `path` and `old` are not used. Keep the archives in `source.mirror`; otherwise they are fetched again whenever this
+    code changes.
     """
     pack_year("2007", ARCHIVES, to=to, mirror=mirror, rename={})
 
 
-def read(*, raw: Path) -> PackedSet:
-    """Open what `download` wrote; an image's id is the sha256 of its file."""
-    return PackedSet(raw)
+read = PackedSet
+"""Open what `download` wrote."""

@@ -1,4 +1,4 @@
-"""PASCAL VOC2012: 5,717 train and 5,823 val images of 20 classes, several an image.
+"""PASCAL VOC2012: 5,717 train and 5,823 val images of 20 classes, several per image.
 
 http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ (images from flickr, under its terms of use). 1.9 GiB to fetch. The
 labels of its test images were never published: the official val list serves as the test split, as in published
@@ -14,13 +14,13 @@ ARCHIVES = {"voc2012/VOCtrainval_11-May-2012.tar": "6cd6e144f989b92b3379bac3b3de
 
 
 def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None:
-    """Pack the official images, from archives checked by md5 or an unpacked copy (`pack_year`).
+    """Pack the official images from archives that are checked by md5, or from an unpacked copy (see `pack_year`).
 
-    `path` and `old` are not used: keep the archives in `data.mirror`, or they are fetched anew when this code changes.
+    `path` and `old` are not used. Keep the archives in `source.mirror`; otherwise they are fetched again whenever this
+    code changes.
     """
     pack_year("2012", ARCHIVES, to=to, mirror=mirror, rename={"val": "test"})
 
 
-def read(*, raw: Path) -> PackedSet:
-    """Open what `download` wrote; an image's id is the sha256 of its file."""
-    return PackedSet(raw)
+read = PackedSet
+"""Open what `download` wrote."""

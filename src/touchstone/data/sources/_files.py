@@ -1,0 +1,146 @@
+"""A user's own files, in a folder or an archive: finding, reading and naming them, and refusing bad ones."""
+
+import os
+import shutil
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from touchstone.data.archives import hidden, is_archive, members
+from touchstone.data.decode import image_suffixes
+from touchstone.errors import TouchstoneError
+
+# Limits of an archive. Its bytes may also take at most half of the free disk space, which holds them twice for a while.
+MAX_FILES = 2_000_000
+MAX_BYTES = 200 << 30
+
+T = TypeVar("T")
+Files = dict[str, Callable[[], bytes]]
+"""A file's posix name relative to the root -> a function that reads it."""
+
+
+def find(path: Path, to: Path, spool: BinaryIO, *, keep: Callable[[str], bool]) -> tuple[Files, set[str]]:
+    """Return the visible files below the folder or archive at `path`, and the names of all its folders, in NFC.
+
+    spool: a temporary file in the folder `to`, which takes the contents of an archive's files that `keep` wants by
+    their names. Raises TouchstoneError where there is neither a folder nor an archive, on links and other odd entries,
+    on a name with a control character, on two names that are one in NFC, and on what `members` refuses.
+    """
+    if path.is_dir():
+        files, folders = _find_in_directory(path)
+    elif not path.exists():
+        raise refusal(path, "does not exist; put a folder or an archive of images there, or set source.path")
+    elif not path.is_file() or not is_archive(path):
+        expected = "a folder or a .zip or .tar(.gz|.bz2|.xz) archive"
+        raise refusal(path, f"got a file, expected {expected}; set source.path to one")
+    else:
+        files, folders = _find_in_archive(path, to, spool, keep)
+    return _in_nfc(files, path), set(_in_nfc(dict.fromkeys(folders), path))
+
+
+def is_image(name: str) -> bool:
+    """Return whether the name has the suffix of a format that is decoded."""
+    return os.path.splitext(name)[1].lower() in image_suffixes()
+
+
+def read_bytes(file: Path) -> bytes:
+    """Return the file's content. Raises TouchstoneError where it cannot be read."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise TouchstoneError(f"{file}: cannot be read ({error.strerror}); change its permissions") from error
+
+
+def class_name(text: str, *, where: str) -> str:
+    """Return the name in NFC, so that two spellings of one name are one class.
+
+    Raises TouchstoneError where it is empty, begins or ends with a blank, or holds `|` or a control character.
+    """
+    name = unicodedata.normalize("NFC", text)
+    if not name or "|" in name or name != name.strip() or has_control_character(name):
+        raise TouchstoneError(
+            f"{where}: got the class name {text!r}, expected one without | and control characters, and without blanks "
+            "at its ends; rename it"
+        )
+    return name
+
+
+def has_control_character(name: str) -> bool:
+    """Return whether the name holds a control character, or a byte that is not UTF-8."""
+    return any(unicodedata.category(char) in ("Cc", "Cs") for char in name)
+
+
+def print_left_out(path: Path, names: Iterable[str], what: str) -> None:
+    """Print one line with the number of names that were left out and the first three of them; nothing for none."""
+    left_out = sorted(names)
+    if left_out:
+        more = ", ..." if len(left_out) > 3 else ""
+        print(f"{path}: left out {len(left_out)} {what}: {', '.join(left_out[:3])}{more}")
+
+
+def refusal(path: Path, text: str) -> TouchstoneError:
+    """Return the error about what lies at `source.path`."""
+    return TouchstoneError(f"source.path: {path}: {text}")
+
+
+def _find_in_directory(path: Path) -> tuple[Files, set[str]]:
+    files: Files = {}
+    folders = set()
+    for entry in _walk(path, path):
+        name = entry.relative_to(path).as_posix()
+        if entry.is_symlink():
+            raise refusal(path, f"{name} is a symbolic link, expected a file or folder; put the file itself there")
+        if entry.is_dir():
+            folders.add(name)
+        elif entry.is_file():
+            files[name] = partial(read_bytes, entry)
+        else:
+            raise refusal(path, f"{name} is neither a file nor a folder; remove it")
+    return files, folders
+
+
+def _walk(folder: Path, path: Path) -> Iterator[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise refusal(path, f"{folder} cannot be read ({error.strerror}); change its permissions") from error
+    for entry in entries:
+        if not hidden(entry.name):
+            yield entry
+            if entry.is_dir() and not entry.is_symlink():
+                yield from _walk(entry, path)
+
+
+def _find_in_archive(path: Path, to: Path, spool: BinaryIO, keep: Callable[[str], bool]) -> tuple[Files, set[str]]:
+    files: Files = {}
+    max_bytes = min(MAX_BYTES, shutil.disk_usage(to).free // 2)
+    for name, content in members(path, max_files=MAX_FILES, max_bytes=max_bytes):
+        files[name] = partial(_read_slice, spool, spool.tell(), len(content))
+        if keep(name):
+            spool.write(content)
+    return files, {str(parent) for name in files for parent in _parents(name)}
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
+def _read_slice(spool: BinaryIO, offset: int, size: int) -> bytes:
+    spool.seek(offset)
+    return spool.read(size)
+
+
+def _in_nfc(named: dict[str, T], path: Path) -> dict[str, T]:
+    """Return the same values under names in NFC, since macOS and Linux may spell one name in two ways."""
+    out: dict[str, T] = {}
+    for name, value in named.items():
+        if has_control_character(name):
+            raise refusal(path, f"the name {name!r} holds a control character or is not UTF-8; rename it")
+        normal = unicodedata.normalize("NFC", name)
+        if normal in out:
+            raise refusal(path, f"two names are {normal} once normalised to NFC; rename one of them")
+        out[normal] = value
+    return out
