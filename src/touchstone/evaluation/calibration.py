@@ -1,4 +1,4 @@
-"""Temperature scaling, and how often what is said with a confidence is right.
+"""Whether predictions are right as often as their confidence says, and the temperature that makes them so.
 
 Guo et al. 2017, "On calibration of modern neural networks", arXiv 1706.04599.
 """
@@ -8,35 +8,54 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, log_softmax, logit, softmax
 
-BINS = 15
-RANGE = np.log(0.05), np.log(20.0)  # of temperatures
-TINY = 1e-7  # of a probability
+from touchstone.evaluation.likelihood import clipped
+
+BINS = 15  # equal bins of confidence, each open below and closed above
+RANGE = np.log(0.05), np.log(20.0)  # the logarithms of the lowest and the highest temperature
 
 
 def temperatures(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """float64 (seeds,): by which each seed's logits are divided so that these images' likelihood is highest; 1 without
-    images. probs: (seeds, N, K); labels: int64 (N,), or (N, K) of several labels an image."""
+    """The divisor of each seed's logits that gives these images the highest likelihood, float64 (seeds,).
+
+    1 without images. probs: (seeds, N, K). labels: int64 (N,), or (N, K) where an image may have several labels.
+    """
     return np.array([_temperature(p, labels) for p in probs])
 
 
-def scaled(probs: np.ndarray, by: np.ndarray, *, multi_label: bool) -> np.ndarray:
-    """(seeds, N, K) at the temperatures (seeds,), of the same type."""
-    logits = _logits(probs, multi_label) / by[:, None, None]
+def scaled(probs: np.ndarray, divisors: np.ndarray, *, multi_label: bool) -> np.ndarray:
+    """The probabilities (seeds, N, K) at the temperatures (seeds,), of the same type."""
+    logits = _logits(probs, multi_label) / divisors[:, None, None]
     return (expit(logits) if multi_label else softmax(logits, 2)).astype(probs.dtype)
 
 
-def reliability(probs: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
-    """confidence, accuracy, images: a row a bin of confidence that is not empty, over all seeds; of several labels an
-    image, of labels: probability and how often it is there."""
+def confidences(probs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The confidence of each prediction and whether it is right, (seeds, N, P) each; which of them count, bool (N, P).
+
+    With one class an image P is 1: the highest probability. With several labels P is K: the probability of each label,
+    which is right where the image has it.
+    """
+    probs, decisions = np.minimum(probs, 1), probs.argmax(2)  # weights rounded to 6 digits may sum to more than 1
     if labels.ndim == 1:
-        said, right = probs.max(2).ravel(), (probs.argmax(2) == labels).ravel()
-    else:
-        counts = ~np.isnan(labels)
-        said, right = probs[:, counts].ravel(), np.tile(labels[counts] == 1, len(probs))
-    place = np.clip(np.ceil(said * BINS).astype(int) - 1, 0, BINS - 1)
-    table = pd.DataFrame({"bin": place, "confidence": said.astype(np.float64), "accuracy": right, "images": 1})
-    found = table.groupby("bin").agg({"confidence": "mean", "accuracy": "mean", "images": "sum"})
-    return found.reset_index(drop=True)
+        right = decisions == labels
+        return probs.max(2)[..., None], right[..., None], np.ones((len(labels), 1), bool)
+    return probs, np.broadcast_to(labels == 1, probs.shape), ~np.isnan(labels)
+
+
+def bin_of(confidence: np.ndarray) -> np.ndarray:
+    """The bin of each confidence, from 0 to BINS - 1; a confidence of 0 is in the first."""
+    return np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+
+
+def reliability(probs: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    """confidence, accuracy, images: their means and number in each bin that is not empty, over all seeds.
+
+    With several labels an image a prediction is that of one label, and accuracy the share that have it.
+    """
+    confidence, right, counted = confidences(probs, labels)
+    confidence, right = confidence[:, counted].ravel(), right[:, counted].ravel()
+    table = pd.DataFrame({"bin": bin_of(confidence), "confidence": confidence.astype(np.float64), "accuracy": right})
+    means = table.assign(images=1).groupby("bin").agg({"confidence": "mean", "accuracy": "mean", "images": "sum"})
+    return means.reset_index(drop=True)
 
 
 def _temperature(probs: np.ndarray, labels: np.ndarray) -> float:
@@ -44,16 +63,15 @@ def _temperature(probs: np.ndarray, labels: np.ndarray) -> float:
         return 1.0
     logits = _logits(probs, labels.ndim == 2)
 
-    def loss(log_t: float) -> float:
-        found = logits / np.exp(log_t)
+    def loss(log_temperature: float) -> float:
+        divided = logits / np.exp(log_temperature)
         if labels.ndim == 1:
-            return float(-log_softmax(found, 1)[np.arange(len(labels)), labels].mean())
-        signed = np.where(labels == 1, found, -found)
+            return float(-log_softmax(divided, 1)[np.arange(len(labels)), labels].mean())
+        signed = np.where(labels == 1, divided, -divided)
         return float(-log_expit(signed[~np.isnan(labels)]).mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=RANGE, method="bounded").x))
 
 
 def _logits(probs: np.ndarray, multi_label: bool) -> np.ndarray:
-    wide = np.clip(probs.astype(np.float64), TINY, 1 - TINY)
-    return logit(wide) if multi_label else np.log(wide)
+    return logit(clipped(probs)) if multi_label else np.log(clipped(probs))

@@ -1,58 +1,66 @@
-"""Which classes an arm helps or hurts: each class's gain in accuracy, judged together with all others of the model."""
+"""The classes that a run's added images help or hurt: the gain in accuracy of each class, adjusted over all of them."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from touchstone.config.sections import Compare
-from touchstone.evaluation.compare import INCONCLUSIVE, Comparison, Paired, conclude, holm, paired_bootstrap
-from touchstone.evaluation.results import Entry
+from touchstone.config.schema.evaluation import Compare
+from touchstone.evaluation.compare import INCONCLUSIVE, Comparison, Paired, compare_paired, holm, paired_bootstrap
+from touchstone.evaluation.results import Result
 from touchstone.evaluation.scores import correct
 
-LEAST = 10  # test images of a class: of fewer nothing is said
+LEAST = 10  # test images of a class; with fewer it gets no gain
 DIGITS = 5
 
 
 def class_gains(
-    every: list[Entry], labels: np.ndarray, classes: list[str], compare: Compare, *, seed: int
+    results: list[Result], labels: np.ndarray, classes: list[str], compare: Compare, *, seed: int
 ) -> dict[str, pd.DataFrame]:
-    """Name of an arm's run -> gain, gain_low, gain_high, p_holm, verdict: a row a class.
+    """Run -> gain, gain_low, gain_high, p_holm, verdict: a row for each class, of the runs on arms but the baseline.
 
-    NaN and "" where a class has too few test images. Seeds are pooled over the arms; Holm's adjustment is over all
-    classes and arms of a model. Runs that diverged, or whose baseline did, are left out.
+    NaN and "" where a class has too few test images. The variance of seeds is pooled over a model's runs, and Holm's
+    adjustment is over its runs and classes. Runs that diverged, or whose baseline did, are left out.
     """
-    by_name = {entry.name: entry for entry in every}
-    out = {}
-    for pool in dict.fromkeys(entry.pool for entry in every if entry.pool):
-        members = [e for e in every if e.pool == pool and not e.diverged and not by_name[e.baseline].diverged]
-        paired = {e.name: _each(e, by_name[e.baseline], labels, len(classes), compare, seed) for e in members}
-        found = {
-            name: {
-                k: conclude(one, confidence=compare.confidence, pool=[p[k] for p in paired.values()])
-                for k, one in each.items()
-            }
-            for name, each in paired.items()
+    by_name = {result.name: result for result in results}
+    out: dict[str, pd.DataFrame] = {}
+    for model in dict.fromkeys(result.pooled_with for result in results if result.pooled_with):
+        paired = {
+            result.name: _paired_by_class(result, by_name[result.baseline], labels, len(classes), compare, seed)
+            for result in results
+            if result.pooled_with == model and not result.diverged and not by_name[result.baseline].diverged
         }
-        places = [(name, k) for name, each in found.items() for k in each]
-        adjusted = dict(zip(places, holm([found[name][k].p_value for name, k in places]), strict=True))
-        for name, each in found.items():
-            rows = [_row(each.get(k), adjusted.get((name, k), np.nan), compare) for k in range(len(classes))]
-            out[name] = pd.DataFrame(rows).round(DIGITS)
+        out |= _tables(paired, len(classes), compare)
     return out
 
 
-def _each(
-    entry: Entry, baseline: Entry, labels: np.ndarray, num_classes: int, compare: Compare, seed: int
+def _paired_by_class(
+    result: Result, baseline: Result, labels: np.ndarray, num_classes: int, compare: Compare, seed: int
 ) -> dict[int, Paired]:
-    right, before = correct(entry.probs, labels), correct(baseline.probs, labels)
-    rows = {k: labels == k for k in range(num_classes) if (labels == k).sum() >= LEAST}
-    how: dict[str, Any] = {"num_resamples": compare.num_resamples, "seed": seed}
-    return {k: paired_bootstrap(right[:, here], before[:, here], **how) for k, here in rows.items()}
+    """The gain in each class that has enough images."""
+    right, before = correct(result.probs, labels), correct(baseline.probs, labels)
+    images = {k: labels == k for k in range(num_classes) if (labels == k).sum() >= LEAST}
+    settings: dict[str, Any] = {"num_resamples": compare.num_resamples, "seed": seed}
+    return {k: paired_bootstrap(right[:, here], before[:, here], **settings) for k, here in images.items()}
 
 
-def _row(found: Comparison | None, p: float, compare: Compare) -> dict[str, float | str]:
-    if found is None:
+def _tables(paired: dict[str, dict[int, Paired]], num_classes: int, compare: Compare) -> dict[str, pd.DataFrame]:
+    """The tables of one model's runs."""
+    gains = {
+        (name, k): compare_paired(one, confidence=compare.confidence, pooled_with=[run[k] for run in paired.values()])
+        for name, by_class in paired.items()
+        for k, one in by_class.items()
+    }
+    adjusted = dict(zip(gains, holm([gain.p_value for gain in gains.values()]), strict=True))
+    out = {}
+    for name in paired:
+        rows = [_row(gains.get((name, k)), adjusted.get((name, k), np.nan), compare) for k in range(num_classes)]
+        out[name] = pd.DataFrame(rows).round(DIGITS)
+    return out
+
+
+def _row(gain: Comparison | None, p_holm: float, compare: Compare) -> dict[str, float | str]:
+    if gain is None:
         return {"gain": np.nan, "gain_low": np.nan, "gain_high": np.nan, "p_holm": np.nan, "verdict": ""}
-    word = found.word if p <= 1 - compare.confidence else INCONCLUSIVE
-    return {"gain": found.value, "gain_low": found.low, "gain_high": found.high, "p_holm": p, "verdict": word}
+    verdict = gain.verdict if p_holm <= 1 - compare.confidence else INCONCLUSIVE
+    return {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high, "p_holm": p_holm, "verdict": verdict}

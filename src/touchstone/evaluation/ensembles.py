@@ -1,4 +1,4 @@
-"""Probs* -> Probs: several runs that decide together, seed by seed."""
+"""Predictions of several runs -> those of the ensemble, seed by seed."""
 
 from collections.abc import Collection, Sequence
 
@@ -11,12 +11,12 @@ from touchstone.evaluation.thresholds import decided
 DIGITS = 6  # of weights
 
 
-def sound(members: Sequence[str], diverged: Collection[str]) -> list[str]:
-    """The members whose training did not diverge in any seed; all of them, where it did in each."""
+def without_diverged(members: Sequence[str], diverged: Collection[str]) -> list[str]:
+    """The members whose training diverged in no seed; all members where each diverged."""
     return [name for name in members if name not in diverged] or list(members)
 
 
-def decider(members: Sequence[str], prefer: str) -> str:
+def tie_breaker(members: Sequence[str], prefer: str) -> str:
     """The member that decides ties: the preferred one, or the first where that one is left out."""
     return prefer if prefer in members else members[0]
 
@@ -29,10 +29,11 @@ def combine(
     thresholds: dict[str, np.ndarray] | None = None,
     weights: dict[str, float] | None = None,
 ) -> np.ndarray:
-    """(seeds, N, classes) of each member -> the ensemble's. weights: each member's, of the rules that find them.
+    """The ensemble's predictions from those of its members, (seeds, N, classes) each.
 
-    thresholds: each member's (classes,), where an image may have several labels: these are voted on one by one. Raises
-    TouchstoneError where the members' shapes differ.
+    prefer: the member that decides ties. thresholds: (classes,) for each member, where an image may have several
+    labels: these are voted on one by one. weights: of each member, for the rules that find them. Raises TouchstoneError
+    where the members' shapes differ.
     """
     shapes = {name: probs.shape for name, probs in members.items()}
     if len(set(shapes.values())) != 1:
@@ -49,13 +50,13 @@ def combine(
     return majority(stack, members[prefer])
 
 
-def found_weights(
+def member_weights(
     rule: str, members: dict[str, np.ndarray], labels: np.ndarray, *, name: str, score: Score
 ) -> dict[str, float] | None:
-    """The weights of members that the rules weighted and greedy find on validation images; None of other rules.
+    """The weights that the rules weighted and greedy find on validation images; None for the other rules.
 
-    members: (seeds, N, classes) on validation. score: what greedy selection looks at. Raises TouchstoneError without
-    validation images.
+    members: predictions of the validation images, (seeds, N, classes) each. name: the ensemble's. score: what greedy
+    selection maximises. Raises TouchstoneError without validation images.
     """
     if rule not in ("weighted", "greedy"):
         return None
@@ -70,17 +71,17 @@ def found_weights(
 
 
 def rotated_means(probs: np.ndarray, count: int) -> np.ndarray:
-    """(seeds, N, classes) -> the same: in the place of each seed the mean over it and the next ones, `count` in all."""
+    """Each seed replaced by the mean over it and the seeds that follow, `count` in all; (seeds, N, classes)."""
     wide = probs.astype(np.float64)
     return np.mean([np.roll(wide, -i, 0) for i in range(count)], 0).astype(probs.dtype)
 
 
 def majority_of_each(votes: np.ndarray, preferred: np.ndarray) -> np.ndarray:
-    """Majority vote on each label by itself; the preferred member decides where votes are even.
+    """The majority vote on each label, decided by the preferred member where votes are even.
 
-    votes: bool (members, seeds, N, classes), preferred: bool (seeds, N, classes). The result is above .5 where the
-    decision is for a label; as in `majority` it is the share of the votes with one more for the decision, and half a
-    vote for either side, so that the log likelihood is finite.
+    votes: bool (members, seeds, N, classes). preferred: bool (seeds, N, classes). The result is above .5 where the
+    label is predicted. It is the share of the votes with one more for the decision, as in `majority`, and half a vote
+    for each side, which keeps the log likelihood finite.
     """
     count = votes.sum(0)  # (seeds, N, classes)
     decision = np.where(2 * count == len(votes), preferred, 2 * count > len(votes))
@@ -88,11 +89,11 @@ def majority_of_each(votes: np.ndarray, preferred: np.ndarray) -> np.ndarray:
 
 
 def majority(stack: np.ndarray, preferred: np.ndarray) -> np.ndarray:
-    """Majority vote; where several classes have the most votes, the preferred member decides among them.
+    """The majority vote; where several classes have the most votes, the preferred member decides among them.
 
-    stack: (members, seeds, N, classes), preferred: (seeds, N, classes). The result's argmax is the decision; as
-    probabilities serve the shares of the votes, with one more vote for the decision and 1/classes for each class
-    (Laplace), so that the log likelihood is finite.
+    stack: (members, seeds, N, classes). preferred: (seeds, N, classes). The argmax of the result is the decision. Its
+    probabilities are shares of the votes, with one more vote for the decision and 1/classes for each class (Laplace),
+    which keeps the log likelihood finite.
     """
     num_classes = stack.shape[-1]
     one_hot = np.eye(num_classes, dtype=np.float64)
@@ -104,6 +105,6 @@ def majority(stack: np.ndarray, preferred: np.ndarray) -> np.ndarray:
 
 
 def tied(stack: np.ndarray) -> np.ndarray:
-    """bool (seeds, N): where no class alone has the most votes."""
+    """Whether several classes have the most votes, bool (seeds, N). stack: (members, seeds, N, classes)."""
     votes = np.eye(stack.shape[-1])[stack.argmax(-1)].sum(0)
     return (votes == votes.max(-1, keepdims=True)).sum(-1) > 1

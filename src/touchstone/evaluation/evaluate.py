@@ -5,162 +5,181 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from touchstone.config.sections import Compare
+from touchstone.config.schema.evaluation import Compare
 from touchstone.evaluation import label_scores
 from touchstone.evaluation.calibration import reliability, scaled
 from touchstone.evaluation.class_gains import class_gains
-from touchstone.evaluation.compare import INCONCLUSIVE, Comparison, Paired, conclude, holm
+from touchstone.evaluation.compare import INCONCLUSIVE, Comparison, Paired, compare_paired, holm
 from touchstone.evaluation.ensembles import rotated_means, tied
 from touchstone.evaluation.measures import Measure
-from touchstone.evaluation.results import Entry
+from touchstone.evaluation.results import Result
 from touchstone.evaluation.scores import per_class_accuracy
 from touchstone.evaluation.thresholds import decided
 
-DIGITS = 5  # decimals in metrics files: below that is noise, and rounding keeps diffs clean
+DIGITS = 5  # decimals in metrics files: the rest is noise, and rounding keeps diffs short
+Row = dict[str, float | str]
 
 
-def evaluate(all_entries: list[Entry], measure: Measure) -> dict[str, dict[str, float | str]]:
-    """The metrics file: entry -> scores and, where it has a baseline, what comparing them says (see `_verdicts`).
+def evaluate(results: list[Result], measure: Measure) -> dict[str, Row]:
+    """The content of metrics.json: name -> scores and, for a result with a baseline, their comparison (`_verdicts`).
 
-    Where training of either diverged there is no gain, and the verdict is `diverged`: an average over the seeds that
-    survived would be of other seeds than the baseline's.
+    Where the training of either diverged there is no gain, and the verdict is `diverged`: a mean over the seeds that
+    survived would be one over other seeds than the baseline's.
     """
-    by_name = {entry.name: entry for entry in all_entries}
-    verdicts = _verdicts(all_entries, by_name, measure)
-    metrics: dict[str, dict[str, float | str]] = {}
-    for entry in all_entries:
-        row: dict[str, float | str] = {**measure.scores(entry.probs, entry.thresholds)}
-        if entry.val is not None:
-            row[f"val_{measure.key}"] = entry.val
-        row |= _calibrated(entry, measure) | _joined(entry, by_name, measure)
-        row |= {"diverged": entry.diverged} if entry.diverged else {}
-        row |= {"left_out": ", ".join(entry.left_out)} if entry.left_out else {}
-        if entry.baseline:
-            row |= {"baseline": entry.baseline} | verdicts[entry.name]
-        metrics[entry.name] = {
+    by_name = {result.name: result for result in results}
+    verdicts = _verdicts(results, by_name, measure)
+    metrics: dict[str, Row] = {}
+    for result in results:
+        row: Row = {**measure.scores(result.probs, result.thresholds)}
+        if result.val is not None:
+            row[f"val_{measure.key}"] = result.val
+        row |= _calibrated(result, measure) | _combined(result, by_name, measure)
+        row |= {"diverged": result.diverged} if result.diverged else {}
+        row |= {"left_out": ", ".join(result.left_out)} if result.left_out else {}
+        if result.baseline:
+            row |= {"baseline": result.baseline} | verdicts[result.name]
+        metrics[result.name] = {
             key: round(value, DIGITS) if isinstance(value, float) else value for key, value in sorted(row.items())
         }
     return metrics
 
 
-def _calibrated(entry: Entry, measure: Measure) -> dict[str, float | str]:
-    """temperature, the mean over the seeds, and nll_scaled, ece_scaled with it; nothing without validation images."""
-    if entry.temperature is None:
+def _calibrated(result: Result, measure: Measure) -> Row:
+    """temperature, the mean over the seeds, and <key>_scaled of the scores that depend on it.
+
+    Empty without validation images.
+    """
+    if result.temperature is None:
         return {}
-    probs = scaled(entry.probs, entry.temperature, multi_label=entry.thresholds is not None)
-    found = {f"{key}_scaled": value for key, value in measure.calibration(probs).items()}
-    return {"temperature": float(entry.temperature.mean()), **found}
+    scores = measure.calibration(_at_temperature(result, result.temperature))
+    return {
+        "temperature": float(result.temperature.mean()),
+        **{f"{key}_scaled": value for key, value in scores.items()},
+    }
 
 
-def _joined(entry: Entry, by_name: dict[str, Entry], measure: Measure) -> dict[str, float | str]:
-    """Of an ensemble: tie_rate of a majority vote, and its gain over as many nets of its best member, where that has
-    as many seeds (equal_gain). Those means of seeds overlap, so that how they vary says little of other seeds: the
-    interval is over test images alone."""
-    row: dict[str, float | str] = {}
-    members = [by_name[name] for name in entry.members]
-    if entry.rule == "majority" and len(members) > 1:
+def _at_temperature(result: Result, temperature: np.ndarray) -> np.ndarray:
+    return scaled(result.probs, temperature, multi_label=result.thresholds is not None)
+
+
+def _combined(result: Result, by_name: dict[str, Result], measure: Measure) -> Row:
+    """For an ensemble: the tie_rate of a majority vote, and equal_gain, the gain over as many nets of its best member.
+
+    The latter needs as many seeds as members. Each of the nets is then in several means, so that these vary too little:
+    the interval is over test images alone.
+    """
+    row: Row = {}
+    members = [by_name[name] for name in result.members]
+    if result.rule == "majority" and len(members) > 1:
         row["tie_rate"] = _tie_rate(members)
-    if 1 < len(members) <= len(entry.probs) and not entry.diverged and not by_name[entry.baseline].diverged:
-        rival = rotated_means(by_name[entry.baseline].probs, len(members))
-        found = conclude(measure.compared(entry.probs, rival).of_these_seeds(), confidence=measure.confidence)
-        row |= {"equal_gain": found.value, "equal_gain_low": found.low, "equal_gain_high": found.high}
+    if 1 < len(members) <= len(result.probs) and not result.diverged and not by_name[result.baseline].diverged:
+        rival = rotated_means(by_name[result.baseline].probs, len(members))
+        paired = measure.compared(result.probs, rival).seeds_averaged()
+        row |= _with_interval("equal_gain", compare_paired(paired, confidence=measure.confidence))
     return row
 
 
-def _tie_rate(members: list[Entry]) -> float:
-    """The share of votes, over seeds and images (and labels), that the preferred member decides."""
+def _tie_rate(members: list[Result]) -> float:
+    """The share of votes, over seeds and images (and labels), in which the preferred member decides."""
     if members[0].thresholds is None:
         return float(tied(np.stack([member.probs for member in members])).mean())
     votes = sum(decided(m.probs, m.thresholds).astype(int) for m in members if m.thresholds is not None)
     return float((2 * np.asarray(votes) == len(members)).mean())
 
 
-def _verdicts(
-    all_entries: list[Entry], by_name: dict[str, Entry], measure: Measure
-) -> dict[str, dict[str, float | str]]:
-    """Of each entry with a baseline what comparing them says: `_gain`; exact_p, where there is one; the control's gain.
+def _verdicts(results: list[Result], by_name: dict[str, Result], measure: Measure) -> dict[str, Row]:
+    """For each result with a baseline: `_gain`, exact_p where there is an exact test, and the gain over the control.
 
-    The seeds of a model's arms are taken to vary alike. All arms of all models are judged together, and so are all
-    ensembles and runs with a baseline of their own: each helps or hurts where its p-value, adjusted by Holm, agrees.
+    The runs of a model are taken to vary alike from seed to seed. The runs on arms other than the baseline are adjusted
+    together by Holm, over all models, and so are all other results: a result helps or hurts where its adjusted p-value
+    agrees.
     """
-    compared = [entry for entry in all_entries if entry.baseline]
-    sound = [e for e in compared if not e.diverged and not by_name[e.baseline].diverged]
-    found = {e.name: measure.compared(e.probs, by_name[e.baseline].probs) for e in sound}
-    over = {
-        e.name: measure.compared(e.probs, by_name[e.control].probs)
-        for e in sound
-        if e.control and not by_name[e.control].diverged
+    compared = [result for result in results if result.baseline]
+    valid = [result for result in compared if not result.diverged and not by_name[result.baseline].diverged]
+    gains = {result.name: measure.compared(result.probs, by_name[result.baseline].probs) for result in valid}
+    over_control = {
+        result.name: measure.compared(result.probs, by_name[result.control].probs)
+        for result in valid
+        if result.control and not by_name[result.control].diverged
     }
-    rows = {entry.name: dict[str, float | str](verdict="diverged") for entry in compared}
-    for family in ([e for e in sound if e.pool], [e for e in sound if not e.pool]):
-        gains = [conclude(found[e.name], confidence=measure.confidence, pool=_pool(e, sound, found)) for e in family]
-        for entry, gain, p in zip(family, gains, holm([gain.p_value for gain in gains]), strict=True):
-            rows[entry.name] = _gain(gain, p, family=len(family))
-            exact = measure.exact_p(entry.probs, by_name[entry.baseline].probs)
-            rows[entry.name] |= {} if exact is None else {"exact_p": exact}
-            if entry.name in over:
-                other = conclude(over[entry.name], confidence=measure.confidence, pool=_pool(entry, sound, over))
-                rows[entry.name] |= {"control": entry.control, "control_gain": other.value}
-                rows[entry.name] |= {"control_gain_low": other.low, "control_gain_high": other.high}
+
+    def comparison(result: Result, paired: dict[str, Paired]) -> Comparison:
+        pool = _pool(result, valid, paired)
+        return compare_paired(paired[result.name], confidence=measure.confidence, pooled_with=pool)
+
+    rows: dict[str, Row] = {result.name: {"verdict": "diverged"} for result in compared}
+    for family in ([r for r in valid if r.pooled_with], [r for r in valid if not r.pooled_with]):
+        comparisons = [comparison(result, gains) for result in family]
+        adjusted = holm([one.p_value for one in comparisons])
+        for result, one, p_holm in zip(family, comparisons, adjusted, strict=True):
+            row = _gain(one, p_holm, family=len(family))
+            exact = measure.exact_p(result.probs, by_name[result.baseline].probs)
+            row |= {} if exact is None else {"exact_p": exact}
+            if result.name in over_control:
+                row |= {"control": result.control}
+                row |= _with_interval("control_gain", comparison(result, over_control))
+            rows[result.name] = row
     return rows
 
 
-def _pool(entry: Entry, others: list[Entry], paired: dict[str, Paired]) -> list[Paired]:
-    """The comparisons with the same baseline whose seeds are taken to vary alike."""
-    return [paired[e.name] for e in others if entry.pool and e.pool == entry.pool and e.name in paired]
+def _pool(result: Result, others: list[Result], paired: dict[str, Paired]) -> list[Paired]:
+    """The comparisons with the same baseline whose seeds are taken to vary alike; empty for a result by itself."""
+    model = result.pooled_with
+    return [paired[one.name] for one in others if model and one.pooled_with == model and one.name in paired]
 
 
-def _gain(one: Comparison, p_holm: float, *, family: int) -> dict[str, float | str]:
-    """verdict; gain with its interval gain_low, gain_high, its p-value gain_p, adjusted gain_p_holm, gain_chance (the
-    probability of improvement), gain_detectable among `family` comparisons that are judged together."""
-    row: dict[str, float | str] = {"gain": one.value, "gain_low": max(-1.0, one.low), "gain_high": min(1.0, one.high)}
+def _gain(one: Comparison, p_holm: float, *, family: int) -> Row:
+    """gain with its interval gain_low, gain_high; its p-value gain_p, adjusted gain_p_holm; gain_chance, the
+    probability of improvement; gain_detectable in a family of so many; verdict."""
+    row: Row = {"gain": one.value, "gain_low": max(-1.0, one.low), "gain_high": min(1.0, one.high)}
     row |= {"gain_p": one.p_value, "gain_p_holm": p_holm, "gain_chance": one.chance}
     row |= {"gain_detectable": one.detectable(family)}
-    return row | {"verdict": one.word if p_holm <= 1 - one.confidence else INCONCLUSIVE}
+    return row | {"verdict": one.verdict if p_holm <= 1 - one.confidence else INCONCLUSIVE}
+
+
+def _with_interval(key: str, one: Comparison) -> Row:
+    return {key: one.value, f"{key}_low": one.low, f"{key}_high": one.high}
 
 
 def plots(
-    every: list[Entry], labels: np.ndarray, classes: list[str], compare: Compare, *, seed: int
+    results: list[Result], labels: np.ndarray, classes: list[str], compare: Compare, *, seed: int
 ) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """(kind, entry, table) of what `dvc plots` and the report draw: classes, reliability and confusion, or, of several
-    labels, precision_recall."""
-    gains = class_gains(every, labels, classes, compare, seed=seed) if labels.ndim == 1 else {}
-    for entry in every:
-        yield "reliability", entry.name, _reliability(entry, labels)
-        if entry.thresholds is None:
-            table = class_table(entry, labels, classes)
-            yield "classes", entry.name, table.join(gains[entry.name]) if entry.name in gains else table
-            yield "confusion", entry.name, confusion_table(entry, labels, classes)
+    """(kind, name of a result, table), as `dvc plots` and the report draw them.
+
+    The kinds are reliability, classes and confusion or, with several labels an image, precision_recall.
+    """
+    gains = class_gains(results, labels, classes, compare, seed=seed) if labels.ndim == 1 else {}
+    for result in results:
+        yield "reliability", result.name, _reliability(result, labels)
+        if result.thresholds is None:
+            table = class_table(result, labels, classes)
+            yield "classes", result.name, table.join(gains[result.name]) if result.name in gains else table
+            yield "confusion", result.name, confusion_table(result, labels, classes)
         else:
-            table = label_scores.per_class(entry.probs, labels, entry.thresholds, compare).round(DIGITS)
-            yield "classes", entry.name, table.assign(**{"class": classes})
-            yield (
-                "precision_recall",
-                entry.name,
-                label_scores.precision_recall(entry.probs, labels, classes).round(DIGITS),
-            )
+            table = label_scores.per_class(result.probs, labels, result.thresholds, compare).round(DIGITS)
+            yield "classes", result.name, table.assign(**{"class": classes})
+            curves = label_scores.precision_recall(result.probs, labels, classes)
+            yield "precision_recall", result.name, curves.round(DIGITS)
 
 
-def _reliability(entry: Entry, labels: np.ndarray) -> pd.DataFrame:
+def _reliability(result: Result, labels: np.ndarray) -> pd.DataFrame:
     """confidence, accuracy, images, scaled (0, or 1 with the temperature)."""
-    several = entry.thresholds is not None
-    parts = [reliability(entry.probs, labels).assign(scaled=0)]
-    if entry.temperature is not None:
-        probs = scaled(entry.probs, entry.temperature, multi_label=several)
-        parts.append(reliability(probs, labels).assign(scaled=1))
+    parts = [reliability(result.probs, labels).assign(scaled=0)]
+    if result.temperature is not None:
+        parts.append(reliability(_at_temperature(result, result.temperature), labels).assign(scaled=1))
     return pd.concat(parts, ignore_index=True).round(DIGITS)
 
 
-def confusion_table(entry: Entry, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """One row a prediction: actual, predicted; all seeds, as `dvc plots`' confusion template counts them."""
+def confusion_table(result: Result, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """actual, predicted: a row for each prediction of each seed, which `dvc plots`' confusion template counts."""
     names = np.array(classes)
     return pd.DataFrame(
-        {"actual": np.tile(names[labels], len(entry.probs)), "predicted": names[entry.probs.argmax(2)].ravel()}
+        {"actual": np.tile(names[labels], len(result.probs)), "predicted": names[result.probs.argmax(2)].ravel()}
     )
 
 
-def class_table(entry: Entry, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """class, accuracy (the mean over the seeds), n_test; a row a class."""
-    accuracy = per_class_accuracy(entry.probs, labels).round(DIGITS)
+def class_table(result: Result, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """class, accuracy (the mean over the seeds), n_test: a row for each class."""
+    accuracy = per_class_accuracy(result.probs, labels).round(DIGITS)
     counts = np.bincount(labels, minlength=len(classes))
     return pd.DataFrame({"class": classes, "accuracy": accuracy, "n_test": counts})

@@ -1,4 +1,7 @@
-"""Probs on disk: .npy (seeds, N, classes), float32, or float64 of several labels; predictions for people."""
+"""Predictions on disk, and as tables for people.
+
+A .npy file holds probabilities (seeds, N, classes): float32, or float64 for a majority vote on several labels.
+"""
 
 import json
 from collections.abc import Iterable
@@ -7,14 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from touchstone.config.params import Params
+from touchstone.config.settings import Settings
 from touchstone.data.labels import join
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.thresholds import decided
 
 
 def load_probs(folder: Path, names: Iterable[str], split: str) -> dict[str, np.ndarray]:
-    """name -> (seeds, N, classes) of `folder/<name>/<split>.npy`; TouchstoneError where one is missing."""
+    """Name -> (seeds, N, classes), from `folder/<name>/<split>.npy`.
+
+    Raises TouchstoneError where a file is missing or not readable.
+    """
     out = {}
     for name in names:
         file = folder / name / f"{split}.npy"
@@ -26,9 +32,9 @@ def load_probs(folder: Path, names: Iterable[str], split: str) -> dict[str, np.n
 
 
 def load_diverged(folder: Path, names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """name -> seed -> how its training diverged, of `folder/<name>/diverged.json`.
+    """Name -> seed -> how its training diverged, from `folder/<name>/diverged.json`.
 
-    Raises TouchstoneError where that is missing.
+    Raises TouchstoneError where a file is missing or not readable.
     """
     out = {}
     for name in names:
@@ -41,39 +47,42 @@ def load_diverged(folder: Path, names: Iterable[str]) -> dict[str, dict[str, str
 
 
 def load_weights(folder: Path) -> dict[str, float]:
-    """The weights of an ensemble's members, of `folder/weights.json`; TouchstoneError where that is missing."""
+    """Member -> weight in an ensemble, from `folder/weights.json`.
+
+    Raises TouchstoneError where that is missing or not readable.
+    """
     try:
         return json.loads((folder / "weights.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TouchstoneError(
-            f"{folder}: no readable weights of members ({error}); run `dvc repro ensemble`"
+            f"{folder}: no readable weights of its members ({error}); run `dvc repro ensemble`"
         ) from error
 
 
-def load_every_weights(folder: Path, params: Params) -> dict[str, dict[str, float]]:
-    """Of each ensemble below `folder` whose rule finds weights."""
-    found = (name for name, ensemble in params.ensembles.items() if ensemble.finds_weights)
-    return {name: load_weights(folder / name) for name in found}
+def load_every_weights(folder: Path, settings: Settings) -> dict[str, dict[str, float]]:
+    """Ensemble -> member -> weight, for the ensembles below `folder` whose rule finds weights."""
+    names = (name for name, ensemble in settings.ensembles.items() if ensemble.finds_weights)
+    return {name: load_weights(folder / name) for name in names}
 
 
-def load_all(data: Path, params: Params, split: str) -> dict[str, np.ndarray]:
-    """The Probs of every declared run and ensemble below `data`."""
-    return load_probs(data / "probs", params.runs, split) | load_probs(data / "ensembles", params.ensembles, split)
+def load_all(data: Path, settings: Settings, split: str) -> dict[str, np.ndarray]:
+    """The predictions of every declared run and ensemble below `data`, by name."""
+    return load_probs(data / "probs", settings.runs, split) | load_probs(data / "ensembles", settings.ensembles, split)
 
 
 def predictions(
     probs: np.ndarray, files: list[str], classes: list[str], thresholds: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """file, label, probability, sorted by file: the mean over the seeds of (seeds, N, classes) decides.
+    """A table of file, label and probability, sorted by file, from the mean over the seeds of (seeds, N, classes).
 
-    With thresholds (classes,) an image may have several labels, joined by `|`, or none; in the place of one probability
-    there is a column `p(<class>)` for each class.
+    With thresholds (classes,) an image may have several labels, joined by `|`, or none, and a column `p(<class>)` for
+    each class takes the place of probability.
     """
     mean = probs.mean(0, dtype=np.float64)  # (N, classes)
     if thresholds is not None:
         labels = [join([classes[k] for k in np.flatnonzero(row)]) for row in decided(mean, thresholds)]
-        every = pd.DataFrame(mean.round(4), columns=[f"p({name})" for name in classes])
-        table = pd.concat([pd.DataFrame({"file": files, "label": labels}), every], axis=1)
+        columns = pd.DataFrame(mean.round(4), columns=[f"p({name})" for name in classes])
+        table = pd.concat([pd.DataFrame({"file": files, "label": labels}), columns], axis=1)
         return table.sort_values("file").reset_index(drop=True)
     best = mean.argmax(1) if len(mean) else np.zeros(0, np.int64)
     table = pd.DataFrame({"file": files, "label": [classes[i] for i in best]})

@@ -1,48 +1,51 @@
-"""What is evaluated: every declared run and ensemble, what it is compared with, what was chosen on validation."""
+"""The results to evaluate: every run and ensemble, what it is compared with, and what was chosen on validation."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
-from touchstone.config.params import Params
-from touchstone.config.sections import Ensemble, Transform
+from touchstone.config.schema.data import Transform
+from touchstone.config.schema.evaluation import Ensemble
+from touchstone.config.settings import Settings
 from touchstone.evaluation.calibration import temperatures
-from touchstone.evaluation.ensembles import decider, sound
+from touchstone.evaluation.ensembles import tie_breaker, without_diverged
 from touchstone.evaluation.measures import Measure
-from touchstone.evaluation.thresholds import choose
+from touchstone.evaluation.thresholds import thresholds_of
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A run or an ensemble to be evaluated.
-
-    probs: float32 (seeds, N, classes) on test. baseline: the entry it is compared with, "" for none. kind: run or
-    ensemble. val: the measure on validation, mean over the seeds; None without a validation split. diverged: of how
-    many seeds training diverged; of an ensemble, of which members, where it leaves less than two; "" of none.
-    left_out: members that are. thresholds: (K,), where an image may have several labels. pool: of an arm's run its
-    model, whose seeds are taken to vary alike on all arms; "" for what is compared by itself. control: a run on plain
-    copies, the gain over which is told apart. temperature: (seeds,), of the logits, for the highest likelihood on
-    validation. rule, members: of an ensemble, those that have no weight left out.
-    """
+class Result:
+    """A run or an ensemble to evaluate."""
 
     name: str
     kind: str
+    """run or ensemble."""
     probs: np.ndarray = field(repr=False)
+    """Its predictions of the test images, float32 (seeds, N, K)."""
     baseline: str
+    """The result it is compared with; "" for none."""
     val: float | None = None
+    """The measure on validation, the mean over the seeds; None without a validation split."""
     diverged: str = ""
+    """How many seeds diverged in training; for an ensemble, which members did where fewer than two are left."""
     left_out: tuple[str, ...] = ()
+    """The members of an ensemble that are left out, since they diverged."""
     thresholds: np.ndarray | None = field(default=None, repr=False)
-    pool: str = ""
+    """(K,), where an image may have several labels."""
+    pooled_with: str = ""
+    """The model whose runs are taken to vary alike from seed to seed; "" for a result compared by itself."""
     control: str = ""
+    """The model's run on plain copies, the gain over which is reported as well; "" for none."""
     temperature: np.ndarray | None = field(default=None, repr=False)
+    """(seeds,), the divisor of the logits with the highest likelihood on validation."""
     rule: str = ""
+    """How an ensemble's members are combined."""
     members: tuple[str, ...] = ()
+    """The members of an ensemble that have a weight."""
 
 
-def entries(
-    params: Params,
+def results(
+    settings: Settings,
     test: dict[str, np.ndarray],
     val: dict[str, np.ndarray],
     val_labels: np.ndarray,
@@ -50,60 +53,79 @@ def entries(
     *,
     measure: Measure,
     weights: dict[str, dict[str, float]] | None = None,
-) -> list[Entry]:
-    """Every declared run and ensemble, in the file's order; test and val: name -> Probs. diverged: `load_diverged`.
-    weights: of the members of an ensemble, where its rule found them.
+) -> list[Result]:
+    """Every declared run and ensemble, in the order of params.yaml.
 
-    A run is compared with its model on the baseline arm; on that arm with what compare.against names, and a finetune
-    otherwise with the run it started from. An ensemble is compared with its best member on validation (without a
-    validation split: the preferred one, or the first), of those that it is made of.
+    A run is compared with its model's run on the baseline arm. That run is compared with the one that compare.against
+    names, and a finetune's otherwise with the run it started from. An ensemble is compared with its best member on
+    validation or, without a validation split, with the one that decides ties.
+
+    test, val: name -> predictions. diverged: see `load_diverged`. weights: ensemble -> member -> weight, for the rules
+    that find weights.
     """
-    on_val = {name: measure.value(p, val_labels) for name, p in val.items()} if len(val_labels) else {}
-    copies = copy_arm(params)
-    out = []
-    for model in params.trained:
-        for arm in params.arms:
-            name, base = f"{model}-{arm}", params.baseline(model, arm)
-            failed = f"{len(diverged[name])} of {_seeds(len(test[name]))}" if diverged[name] else ""
-            entry = Entry(name, "run", test[name], base, on_val.get(name), failed)
-            if arm != params.compare.baseline:
-                control = f"{model}-{copies}" if copies not in ("", arm) else ""
-                entry = replace(entry, pool=model, control=control)
-            out.append(entry)
-    for name, ensemble in params.ensembles.items():
-        failed_runs = [run for run, seeds in diverged.items() if seeds]
-        entry = _ensemble(name, ensemble, test[name], on_val, failed_runs)
-        shares = (weights or {}).get(name, dict.fromkeys(entry.members, 1.0))
-        out.append(replace(entry, members=tuple(member for member in entry.members if shares[member])))
-    return [_tuned(entry, val.get(entry.name), val_labels, params) for entry in out]
+    on_val = {name: measure.value(probs, val_labels) for name, probs in val.items()} if len(val_labels) else {}
+    runs = [_run(model, arm, settings, test, on_val, diverged) for model in settings.trained for arm in settings.arms]
+    failed = [run for run, seeds in diverged.items() if seeds]
+    ensembles = []
+    for name, ensemble in settings.ensembles.items():
+        result = _ensemble(name, ensemble, test[name], on_val, failed)
+        shares = (weights or {}).get(name, dict.fromkeys(result.members, 1.0))
+        ensembles.append(replace(result, members=tuple(member for member in result.members if shares[member])))
+    return [_tuned(result, val.get(result.name), val_labels, settings) for result in runs + ensembles]
 
 
-def _tuned(entry: Entry, val: np.ndarray | None, labels: np.ndarray, params: Params) -> Entry:
-    """With what is chosen on validation: a temperature and, of several labels an image, thresholds."""
-    if labels.ndim == 2:
-        assert val is not None
-        entry = replace(entry, thresholds=choose(val, labels, rule=params.thresholds(entry.name)))
-    return replace(entry, temperature=temperatures(val, labels)) if val is not None and len(labels) else entry
+def _run(
+    model: str,
+    arm: str,
+    settings: Settings,
+    test: dict[str, np.ndarray],
+    on_val: dict[str, float],
+    diverged: dict[str, dict[str, str]],
+) -> Result:
+    name, copies = f"{model}-{arm}", copy_arm(settings)
+    failed = f"{len(diverged[name])} of {_seeds(len(test[name]))}" if diverged[name] else ""
+    result = Result(name, "run", test[name], settings.baseline(model, arm), on_val.get(name), failed)
+    if arm == settings.compare.baseline:
+        return result
+    return replace(result, pooled_with=model, control=f"{model}-{copies}" if copies not in ("", arm) else "")
 
 
-def copy_arm(params: Params) -> str:
-    """The arm that adds plain copies to the real images: a control that must not help; "" where there is none."""
-    for name, arm in params.arms.items():
-        plain = all(params.transforms.get(addition) == Transform() for addition in arm.add)
-        if arm.real and arm.add and plain and name != params.compare.baseline:
-            return name
-    return ""
-
-
-def _ensemble(name: str, ensemble: Ensemble, probs: np.ndarray, on_val: dict[str, float], diverged: list[str]) -> Entry:
-    members = sound(ensemble.members, diverged)
-    best = max(members, key=on_val.__getitem__) if on_val else decider(members, ensemble.prefer)
-    left_out = tuple(member for member in ensemble.members if member not in members)
+def _ensemble(
+    name: str, ensemble: Ensemble, probs: np.ndarray, on_val: dict[str, float], diverged: list[str]
+) -> Result:
+    members = without_diverged(ensemble.members, diverged)
+    best = max(members, key=on_val.__getitem__) if on_val else tie_breaker(members, ensemble.prefer)
     failed = "every member" if members[0] in diverged else ""
     if len(members) == 1:
         failed = f"every member but {members[0]}"
-    made: Any = {"rule": ensemble.rule, "members": tuple(members)}
-    return Entry(name, "ensemble", probs, best, on_val.get(name), failed, left_out, **made)
+    return Result(
+        name,
+        "ensemble",
+        probs,
+        best,
+        on_val.get(name),
+        failed,
+        left_out=tuple(member for member in ensemble.members if member not in members),
+        rule=ensemble.rule,
+        members=tuple(members),
+    )
+
+
+def _tuned(result: Result, val: np.ndarray | None, labels: np.ndarray, settings: Settings) -> Result:
+    """With what is chosen on validation: a temperature and, for several labels an image, thresholds."""
+    if val is None:
+        return result
+    temperature = temperatures(val, labels) if len(labels) else None
+    return replace(result, thresholds=thresholds_of(result.name, val, labels, settings), temperature=temperature)
+
+
+def copy_arm(settings: Settings) -> str:
+    """The arm that adds plain copies to the real images, a control that must not help; "" where there is none."""
+    for name, arm in settings.arms.items():
+        plain = all(settings.transforms.get(addition) == Transform() for addition in arm.add)
+        if arm.real and arm.add and plain and name != settings.compare.baseline:
+            return name
+    return ""
 
 
 def _seeds(count: int) -> str:

@@ -1,66 +1,50 @@
-"""Probs x labels -> metrics. One code scores a run and an ensemble alike."""
-
-from collections.abc import Iterable
+"""Predictions and labels -> the scores in metrics.json, of a run and of an ensemble alike."""
 
 import numpy as np
-from sklearn.metrics import f1_score, log_loss
 
-BINS = 15  # of the expected calibration error
+from touchstone.config.schema.evaluation import Compare
+from touchstone.evaluation.label_scores import mean_tail_accuracy
+from touchstone.evaluation.metrics import metrics_of, primary
+from touchstone.evaluation.thresholds import decided
 
 
-def score(probs: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Scores of float32 (seeds, N, classes) against int64 (N,): means over the seeds, `accuracy_sd` beside.
+def score(
+    probs: np.ndarray, labels: np.ndarray, *, thresholds: np.ndarray | None = None, compare: Compare | None = None
+) -> dict[str, float]:
+    """Every score of metrics.py that is defined, the mean over the seeds; the standard deviation <key>_sd over the
+    seeds of the one that runs are judged by; n_test, the number of images.
 
-    accuracy; macro_f1 over classes with test images; nll in nats; ece: expected calibration error with 15 equal bins.
+    probs: float32 (seeds, N, K). labels: int64 (N,), or float32 (N, K) where an image may have several; these need
+    thresholds (K,), and have tail_accuracy too, with the thresholds of `compare`. Raises ValueError without them.
     """
-    accuracy = correct(probs, labels).mean(1)
-    return {
-        "accuracy": float(accuracy.mean()),
-        "accuracy_sd": float(accuracy.std(ddof=1)) if len(accuracy) > 1 else 0.0,
-        "macro_f1": _mean(
-            f1_score(labels, p.argmax(1), labels=np.unique(labels), average="macro", zero_division=0) for p in probs
-        ),
-        **calibration(probs, labels),
-        "n_test": len(labels),
+    multi_label = labels.ndim == 2
+    if multi_label and (thresholds is None or compare is None):
+        raise ValueError("thresholds: got None, expected one for each class")
+    decisions = decided(probs, thresholds) if thresholds is not None else probs
+    by_seed = {
+        metric.key: metric.values(decisions if metric.of_decisions else probs, labels)
+        for metric in metrics_of(multi_label=multi_label)
     }
+    row = {key: float(values.mean()) for key, values in by_seed.items()}
+    key = primary(multi_label=multi_label).key
+    row[f"{key}_sd"] = float(by_seed[key].std(ddof=1)) if len(probs) > 1 else 0.0
+    if compare is not None and multi_label:
+        row["tail_accuracy"] = mean_tail_accuracy(probs, labels, compare)
+    return {key: value for key, value in row.items() if not np.isnan(value)} | {"n_test": len(labels)}
 
 
-def calibration(probs: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """nll and ece, as in `score`."""
-    classes = np.arange(probs.shape[2])
-    return {
-        "nll": _mean(log_loss(labels, proper(p), labels=classes) for p in probs),
-        "ece": _mean(expected_calibration_error(p, labels) for p in probs),
-    }
+def calibration_scores(probs: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """The scores that depend on the temperature, means over the seeds."""
+    metrics = metrics_of(multi_label=labels.ndim == 2)
+    return {metric.key: float(metric.values(probs, labels).mean()) for metric in metrics if metric.scaled}
 
 
 def correct(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """bool (seeds, N)"""
+    """Whether each seed is right about each image of one class, bool (seeds, N)."""
     return probs.argmax(2) == labels
 
 
 def per_class_accuracy(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """float64 (classes,), the mean over the seeds; NaN for a class without test images."""
+    """The mean over the seeds, float64 (classes,); NaN for a class without test images."""
     right = correct(probs, labels).mean(0)
     return np.array([right[labels == c].mean() if (labels == c).any() else np.nan for c in range(probs.shape[2])])
-
-
-def expected_calibration_error(probs: np.ndarray, labels: np.ndarray) -> float:
-    """Of (N, classes): the mean gap between confidence and accuracy over equal bins (Guo 2017, arXiv 1706.04599)."""
-    import torch
-    from torchmetrics.functional.classification import multiclass_calibration_error
-
-    value = multiclass_calibration_error(
-        torch.tensor(probs), torch.tensor(labels), num_classes=probs.shape[1], n_bins=BINS, norm="l1"
-    )
-    return float(value)
-
-
-def proper(probs: np.ndarray) -> np.ndarray:
-    """float64 rows that sum to 1 to the last bit that log_loss checks."""
-    wide = probs.astype(np.float64)
-    return wide / wide.sum(1, keepdims=True)
-
-
-def _mean(values: Iterable[float]) -> float:
-    return float(np.mean(list(values)))

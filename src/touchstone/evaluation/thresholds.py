@@ -1,43 +1,69 @@
-"""From which probability on a label is predicted: one threshold a class, chosen on validation images."""
+"""The probability from which a label is predicted: one threshold for each class, chosen on the validation images."""
 
 import numpy as np
 
+from touchstone.config.settings import Settings
 from touchstone.errors import TouchstoneError
 
 HALF = 0.5
-GRID = np.arange(1, 100) / 100  # thresholds that are tried
+GRID = np.arange(1, 100) / 100  # the thresholds tried
+
+
+def thresholds_of(name: str, probs: np.ndarray, labels: np.ndarray, settings: Settings) -> np.ndarray | None:
+    """The thresholds of a run or ensemble, float64 (K,); None where each image has one class.
+
+    probs: its predictions of the validation images, (seeds, N, K). labels: theirs, int64 (N,) or float32 (N, K).
+    """
+    return choose(probs, labels, rule=settings.thresholds(name)) if labels.ndim == 2 else None
+
+
+def member_thresholds(
+    ensemble: str, members: dict[str, np.ndarray], labels: np.ndarray, settings: Settings
+) -> dict[str, np.ndarray] | None:
+    """The thresholds by which the members of an ensemble vote; None where each image has one class.
+
+    members: the name of a run -> its predictions of the validation images, (seeds, N, K).
+    """
+    if labels.ndim == 1:
+        return None
+    rule = settings.ensembles[ensemble].thresholds
+    return {name: choose(probs, labels, rule=rule) for name, probs in members.items()}
 
 
 def choose(probs: np.ndarray, labels: np.ndarray, *, rule: str) -> np.ndarray:
-    """float64 (K,): rule half: .5 each; f1: those of the highest F1 on these images, the mean over the seeds.
+    """float64 (K,). rule half: one half each; f1: those of the highest F1 on these images, the mean over the seeds.
 
-    probs: (seeds, N, K), labels: (N, K), NaN where an image does not count. Of equal ones the nearest to .5. A class
-    without positive images has .5: nothing is known of it. Raises TouchstoneError where probs are of other images.
+    The one nearest to one half is chosen among equally good ones, and one half for a class without positive images.
+    probs: (seeds, N, K). labels: (N, K), NaN where an image does not count. Raises TouchstoneError where the
+    predictions are not of these images.
     """
     if probs.shape[1:] != labels.shape:
         raise TouchstoneError(
-            f"predictions of {probs.shape[1:]}, labels of {labels.shape} images, classes; run `dvc repro`"
+            f"predictions of {probs.shape[1:]}, labels of {labels.shape} images and classes; run `dvc repro`"
         )
-    num_classes = probs.shape[2]
-    out = np.full(num_classes, HALF)
-    if rule == "half" or not len(labels):
+    out = np.full(labels.shape[1], HALF)
+    if rule == "half":
         return out
-    for k in range(num_classes):
-        counts, positive = ~np.isnan(labels[:, k]), labels[:, k] == 1
+    for k in range(labels.shape[1]):
+        counted, positive = ~np.isnan(labels[:, k]), labels[:, k] == 1
         if positive.any():
-            scores = np.array([f1(decided(probs[:, counts, k], t), positive[counts]).mean() for t in GRID])
+            scores = np.array([_f1_at(t, probs[:, counted, k], positive[counted]) for t in GRID])
             best = np.flatnonzero(scores >= scores.max() - 1e-12)
             out[k] = GRID[best[np.argmin(np.abs(GRID[best] - HALF))]]
     return out
 
 
-def f1(predicted: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """F1 over the last axis: bool (..., N) against bool (N,) -> float64 (...); 0 where nothing is, or is predicted."""
-    hits = (predicted & positive).sum(-1)
-    total = predicted.sum(-1) + positive.sum(-1)
+def decided(probs: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Which labels are predicted, bool (..., K). thresholds: (K,), or one."""
+    return probs >= thresholds
+
+
+def f1(hits: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """F1 from the numbers of true positives, and of predicted and actual positives together; 0 where there are none."""
     return np.divide(2 * hits, total, out=np.zeros(np.shape(hits)), where=total > 0)
 
 
-def decided(probs: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """bool (..., K): which labels are predicted. thresholds: (K,), or one."""
-    return probs >= thresholds
+def _f1_at(threshold: float, scores: np.ndarray, positive: np.ndarray) -> float:
+    """The mean over the seeds; scores: (seeds, N), positive: bool (N,)."""
+    predicted = scores >= threshold
+    return float(f1((predicted & positive).sum(1), predicted.sum(1) + positive.sum()).mean())
