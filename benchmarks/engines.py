@@ -6,7 +6,7 @@ The comparison of study A: C3 on small scenes, batch 16, 32, 64 and 128, data se
 transforms mod1, mod1 and mod2, mod1 to mod3), in Lightning and in a plain loop. A fifth of the training images is held
 out and validated after each epoch; the test images take no part. The engines give the same weights to the bit, which is
 asserted for each cell: against epochs their curves are one, and what differs is seconds. The engines take turns, cell
-by cell. Writes engines.csv (a row an epoch) and engines.png; prints the table. Figures: docs/studies.md.
+by cell. Writes engines.csv (a row an epoch) and engines.png; prints the table. Figures: docs/optimizers.md.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import touchstone  # noqa: F401  # settings of threads and memory, before torch
+from touchstone.config.load import resolve_model
 
 # isort: split
 import matplotlib.pyplot as plt
@@ -23,17 +24,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from touchstone.config.model import Model
-from touchstone.config.params import load as load_params
-from touchstone.config.sections import Arm, Machine
+from touchstone.config.load import load as load_params
+from touchstone.config.schema.data import Arm
+from touchstone.config.schema.machine import Machine
 from touchstone.data.decode import decode
 from touchstone.data.imageset import ImageSet
 from touchstone.data.ops.resize import resize
 from touchstone.data.training_set import TrainingSet, combine
 from touchstone.data.transforms import transform
 from touchstone.training import lightning  # noqa: F401  # imported once, not in the seconds of the first cell
-from touchstone.training.seed import Trained, train_seed
-from touchstone.training.task import task
+from touchstone.training.loop import Trained, train_seed
+from touchstone.training.setup import set_up
 
 ENGINES = ("lightning", "torch")
 BATCHES = (16, 32, 64, 128)
@@ -66,7 +67,7 @@ def data_sets(train: ImageSet) -> dict[str, TrainingSet]:
         lazy = transform(train, name=name, settings=known[name])
         made.append(ImageSet(lazy.images[np.arange(len(lazy))], lazy.table))
     return {
-        f"dataset{k}": combine(Arm(add=MODS[:k]), train=train, additions=made[:k], name=f"dataset{k}")
+        f"dataset{k}": combine(Arm(add=MODS[:k]), train=train, added_sets=made[:k], name=f"dataset{k}")
         for k in (1, 2, 3)
     }
 
@@ -75,9 +76,9 @@ def cell(engine: str, batch: int, data: TrainingSet, val: ImageSet, arguments: a
     """What one run gave, and the seconds at the end of each epoch."""
     settings = {"net": "c3", "input_size": arguments.size, "batch_size": batch, "epochs": arguments.epochs}
     settings |= {"lr": 0.002, "engine": engine, "select": "last", "num_threads": arguments.threads}
-    one = task(
+    one = set_up(
         f"{engine} {batch}",
-        settings=Model.model_validate(settings),
+        settings=resolve_model(settings),
         data=data,
         val=val,
         meta={"classes": sorted(set(data.table["label"])), "image_size": arguments.size},

@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from touchstone.config.model import Model
-from touchstone.config.sections import Arm, Machine
+from touchstone.config.load import resolve_model
+from touchstone.config.schema.data import Arm
+from touchstone.config.schema.machine import Machine
 from touchstone.data.imageset import ImageSet
 from touchstone.data.training_set import combine
-from touchstone.training.seed import train_seed
-from touchstone.training.task import task
+from touchstone.training.loop import train_seed
+from touchstone.training.setup import set_up
 
 
 def seconds(cached: bool, *, images: ImageSet, epochs: int, threads: int) -> float:
@@ -31,17 +32,17 @@ def seconds(cached: bool, *, images: ImageSet, epochs: int, threads: int) -> flo
     settings |= {"trainable": ("head",), "epochs": epochs, "batch_size": 32, "num_threads": threads, "select": "last"}
     meta = {"classes": ["a", "b"], "image_size": 224}
     with tempfile.TemporaryDirectory() as folder:
-        job = task(
+        run = set_up(
             "cached" if cached else "recomputed",
-            settings=Model.model_validate(settings | {"feature_cache": cached}),
-            data=combine(Arm(), train=images, additions=[], name="real"),
+            settings=resolve_model(settings | {"feature_cache": cached}),
+            data=combine(Arm(), train=images, name="real"),
             val=ImageSet(images.images[:0], images.table[:0]),
             meta=meta,
             machine=Machine(accelerator="cpu"),
             features=Path(folder) / "features",
         )
         began = time.perf_counter()
-        train_seed(job, seed=0, state_file=Path(folder) / "state.pt")
+        train_seed(run, seed=0, state_file=Path(folder) / "state.pt")
         return time.perf_counter() - began
 
 

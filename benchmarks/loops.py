@@ -21,20 +21,22 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from touchstone.config.load import resolve_model
+
 BATCH, BLOCK, SKIPPED = 64, 20, 60
 ENGINES = ("torch", "lightning")
 
 
-def job(engine: str, *, steps: int, threads: int):
-    """The task: 10,000 images of 10 classes."""
+def new_run(engine: str, *, steps: int, threads: int):
+    """A run on 10,000 images of 10 classes."""
     import numpy as np
     import pandas as pd
 
-    from touchstone.config.model import Model
-    from touchstone.config.sections import Arm, Machine
+    from touchstone.config.schema.data import Arm
+    from touchstone.config.schema.machine import Machine
     from touchstone.data.imageset import ImageSet
     from touchstone.data.training_set import combine
-    from touchstone.training.task import task
+    from touchstone.training.setup import set_up
 
     labels = [f"class {i % 10}" for i in range(10_000)]
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 32, 32, 3), np.uint8)
@@ -42,10 +44,10 @@ def job(engine: str, *, steps: int, threads: int):
     images = ImageSet(pixels, pd.DataFrame({"id": ids, "label": labels, "source_id": ids, "origin": "real"}))
     settings = {"net": "lenet", "input_size": 32, "num_steps": steps, "batch_size": BATCH, "num_threads": threads}
     settings |= {"select": "last", "eval_steps": steps, "collapse_epochs": 0, "engine": engine}
-    return task(
+    return set_up(
         "loops",
-        settings=Model.model_validate(settings),
-        data=combine(Arm(), train=images, additions=[], name="real"),
+        settings=resolve_model(settings),
+        data=combine(Arm(), train=images, name="real"),
         val=ImageSet(pixels[:0], images.table[:0]),
         meta={"classes": sorted(set(labels)), "image_size": 32},
         machine=Machine(accelerator="cpu"),
@@ -58,12 +60,12 @@ def by_hand(one) -> Iterator[None]:
     from torch.nn import functional as F
 
     from touchstone.models.nets import build
-    from touchstone.training.seed import stream
+    from touchstone.training.phase import training_batches
 
     net = build("lenet", num_classes=10, in_channels=3, input_size=32, options={}).to(memory_format=torch.channels_last)
     mean, std = torch.tensor(one.mean)[:, None, None], torch.tensor(one.std)[:, None, None]
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
-    for inputs, labels in stream(one, one.spans[0], one.data, seed=0):
+    for inputs, labels in training_batches(one, one.phases[0], one.data, seed=0, start=0):
         pixels = inputs.permute(0, 3, 1, 2)  # channels_last
         loss = F.cross_entropy(net((pixels.float() - mean) / std), labels)
         optimizer.zero_grad()
@@ -77,10 +79,10 @@ def side_by_side(engine: str, *, steps: int, threads: int) -> tuple[float, float
     import torch
 
     import touchstone  # noqa: F401  # settings of threads, before torch
-    from touchstone.training.seed import train_seed
+    from touchstone.training.loop import train_seed
 
     torch.set_num_threads(threads)
-    one = job(engine, steps=steps, threads=threads)
+    one = new_run(engine, steps=steps, threads=threads)
     found: dict[str, list[float]] = {"by hand": [], engine: []}
     hand, last = by_hand(one), time.perf_counter()
 

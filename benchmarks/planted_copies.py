@@ -1,12 +1,13 @@
-"""Copies of training images planted among honest ones: how many touchstone.audit.pairs finds.
+"""How many copies of training images, planted among honest images, touchstone.audit.pairs finds.
 
     python benchmarks/planted_copies.py [--cifar FOLDER]      # FOLDER holds cifar-10-batches-py
 
-digits (16x16, 200 or 900 training images, the other 897 held out) and CIFAR-10 (50,000 and 10,000). One half of the
-held-out images calibrates, the other half is honest. Copies of each kind are 5 % of what is searched: the first five
-kinds are those that must be found, the others show how far it carries. Digits: the sum of ROUNDS random splits.
-Found: the very image that was copied, as exact or near copy. Natural copies in CIFAR-10 (copies.near_copies, test
-against training) are no honest images: they are taken out of the second half, and listed.
+The data sets are digits (16x16, 200 or 900 training images, the other 897 held out) and CIFAR-10 (50,000 and 10,000).
+One half of the held-out images calibrates the search, the other half is honest. Copies of each kind make up 5 % of the
+searched images. The first five kinds must be found; the others show how far the search carries. Figures of digits are
+sums over ROUNDS random splits. A copy is found where the very image that was copied is named, as an exact or near copy.
+Natural copies in CIFAR-10 (copies.near_copies, test against training) are not honest images: they are taken out of the
+second half, and listed.
 
 Measured on 2 cores in 135 s. Most alarms in one split of digits: 2 of 448.
 
@@ -66,7 +67,7 @@ import numpy as np
 import pandas as pd
 
 from touchstone.audit.pairs import Calibration, calibrate, find_copies
-from touchstone.audit.quality import Features, quality
+from touchstone.audit.quality import LabelledFeatures, quality
 from touchstone.data.copies import near_copies, thumbnails
 from touchstone.data.ops.resize import scale
 from touchstone.data.sources import cifar10, digits
@@ -83,7 +84,7 @@ def noised(sigma: float) -> Callable[[np.ndarray, np.random.Generator], np.ndarr
 
 
 def moved(image: np.ndarray, rng: np.random.Generator, *, mode: str) -> np.ndarray:
-    """By a pixel in one of 8 directions; what leaves on one side comes in on the other (wrap) or edges repeat."""
+    """Move by a pixel in one of 8 directions; pixels re-enter on the other side (wrap), or edges repeat."""
     y, x = [(y, x) for y in (0, 1, 2) for x in (0, 1, 2) if (y, x) != (1, 1)][rng.integers(8)]
     padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode=mode)  # type: ignore[call-overload]
     return padded[y : y + image.shape[0], x : x + image.shape[1]]
@@ -114,7 +115,7 @@ KINDS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
 
 
 def plant(train: np.ndarray, honest: int, rng: np.random.Generator) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Of each kind the rows that were copied and the copies."""
+    """Return for each kind the rows that were copied, and the copies."""
     count = round(honest * SHARE / (1 - SHARE * len(KINDS)))
     planted = {}
     for name, change in KINDS.items():
@@ -124,7 +125,7 @@ def plant(train: np.ndarray, honest: int, rng: np.random.Generator) -> dict[str,
 
 
 def search(train: np.ndarray, held_out: np.ndarray, *, natural: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Of each kind (planted, found); of "honest" (images, false alarms)."""
+    """Return (planted, recalled) for each kind, and (images, false alarms) for "honest"."""
     rng = generator(seed, "planted copies")
     order = rng.permutation(len(held_out))
     half, rest = order[::2], order[1::2]
@@ -137,8 +138,8 @@ def search(train: np.ndarray, held_out: np.ndarray, *, natural: np.ndarray, seed
         hit = (copies.near | copies.matches.exact) & (copies.matches.row == rows)
         counts[name] = np.array([len(rows), hit.sum()])
     print(
-        f"limit {calibration.limit:.3f}: near copies {calibration.found} of {calibration.count} calibrating images, "
-        f"{counts['honest'][1]} of {len(honest)} honest ones"
+        f"limit {calibration.limit:.3f}: near copies {calibration.num_near} of {calibration.num_real} calibrating "
+        f"images, {counts['honest'][1]} of {len(honest)} honest ones"
     )
     return counts
 
@@ -148,19 +149,19 @@ def report(name: str, train: int, counts: dict[str, np.ndarray]) -> str:
     honest, alarms = counts["honest"]
     rows = []
     for kind in KINDS:
-        planted, found = counts[kind]
-        rows.append(f"| {name} | {train:,} | {kind} | {planted} | {found / planted:.4f} | ")
+        planted, recalled = counts[kind]
+        rows.append(f"| {name} | {train:,} | {kind} | {planted} | {recalled / planted:.4f} | ")
     return "\n".join(f"{row}{alarms} of {honest:,} ({alarms / honest:.2%}) |" for row in rows)
 
 
 def real_against_real(train: Split, held_out: Split) -> str:
     """The Frechet distance, in thumbnails, of one half of the held-out images to the other, beside its floor."""
-    values = [Features(thumbnails(images), labels) for images, labels in (train, held_out)]
-    part = [Features(values[1].values[i::2], values[1].labels[i::2]) for i in (0, 1)]
-    found = quality(part[0], values[0], part[1], seed=0, num_draws=5)
+    training, unseen = (LabelledFeatures(thumbnails(images), labels) for images, labels in (train, held_out))
+    halves = [LabelledFeatures(unseen.values[i::2], unseen.labels[i::2]) for i in (0, 1)]
+    result = quality(halves[0], training, halves[1], seed=0, num_draws=5)
     return (
-        f"Frechet distance in thumbnails, real against real, {found.num_images} images: {found.generated.frechet:.4f} "
-        f"± {found.generated_std.frechet:.4f}, floor {found.floor.frechet:.4f} ± {found.floor_std.frechet:.4f}"
+        f"Frechet distance in thumbnails, real against real, {result.num_images} images: {result.generated.frechet:.4f}"
+        f" ± {result.generated_std.frechet:.4f}, floor {result.floor.frechet:.4f} ± {result.floor_std.frechet:.4f}"
     )
 
 
@@ -192,21 +193,21 @@ def main() -> None:
         total: dict[str, np.ndarray] = {}
         for seed in range(ROUNDS):
             order = generator(seed, "split").permutation(len(images))
-            known, held_out = order[:train], order[900:]
+            rows, held_out = order[:train], order[900:]
             none = np.zeros(len(held_out), bool)
-            for kind, counts in search(images[known], images[held_out], natural=none, seed=seed).items():
+            for kind, counts in search(images[rows], images[held_out], natural=none, seed=seed).items():
                 total[kind] = total.get(kind, 0) + counts
         tables.append(report("digits", train, total))
-        print(real_against_real((images[known], labels[known]), (images[held_out], labels[held_out])))
+        print(real_against_real((images[rows], labels[rows]), (images[held_out], labels[held_out])))
     if arguments.cifar:
-        (known, known_labels), (test, test_labels) = read_cifar(arguments.cifar)
-        pairs = near_copies(thumbnails(test), thumbnails(known), close=20)
+        (training, training_labels), (test, test_labels) = read_cifar(arguments.cifar)
+        pairs = near_copies(thumbnails(test), thumbnails(training), close=20)
         natural = np.isin(np.arange(len(test)), pairs.held_out)
         listed = pd.DataFrame({"test": pairs.held_out, "train": pairs.train, "mirrored": pairs.mirrored})
         listed.sort_values(["test", "train"]).to_csv(LIST, index=False, lineterminator="\n")
         print(f"{natural.sum()} test images of CIFAR-10 are natural copies, {len(listed)} pairs: {LIST}")
-        tables.append(report("CIFAR-10", len(known), search(known, test, natural=natural, seed=0)))
-        print(real_against_real((known, known_labels), (test, test_labels)))
+        tables.append(report("CIFAR-10", len(training), search(training, test, natural=natural, seed=0)))
+        print(real_against_real((training, training_labels), (test, test_labels)))
     print("\n| data set | training images | kind | planted | recall | false alarms |\n|---|---:|---|---:|---:|---|")
     print("\n".join(tables) + f"\n\n{time.perf_counter() - began:.0f} s")
 

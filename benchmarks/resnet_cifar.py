@@ -23,6 +23,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from touchstone.config.load import resolve_model
+
 BATCH, SKIPPED = 128, 3
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 WAYS = ("plain", "timm", "touchstone")
@@ -110,12 +112,12 @@ def touchstone(data: Path, num_steps: int, num_workers: int) -> float:
     import torch
     from torchvision import datasets
 
-    from touchstone.config.model import Model
-    from touchstone.config.sections import Arm, Machine
+    from touchstone.config.schema.data import Arm
+    from touchstone.config.schema.machine import Machine
     from touchstone.data.imageset import ImageSet
     from touchstone.data.training_set import combine
-    from touchstone.training.seed import train_seed
-    from touchstone.training.task import task
+    from touchstone.training.loop import train_seed
+    from touchstone.training.setup import set_up
 
     source = datasets.CIFAR10(str(data), train=True)
     names = np.array(source.classes)[source.targets]
@@ -123,10 +125,10 @@ def touchstone(data: Path, num_steps: int, num_workers: int) -> float:
     train = ImageSet(source.data, table)
     settings = {"net": "resnet_cifar", "input_size": 32, "num_steps": num_steps, "batch_size": BATCH, "hflip": True}
     settings |= {"crop_padding": 4, "optimizer": "sgd", "lr": 0.1, "eval_steps": num_steps, "select": "last"}
-    job = task(
+    run = set_up(
         "touchstone",
-        settings=Model.model_validate(settings | {"num_threads": torch.get_num_threads()}),
-        data=combine(Arm(), train=train, additions=[], name="real"),
+        settings=resolve_model(settings | {"num_threads": torch.get_num_threads()}),
+        data=combine(Arm(), train=train, name="real"),
         val=ImageSet(train.images[:0], table[:0]),
         meta={"classes": source.classes, "image_size": 32},
         machine=Machine(accelerator="cpu", num_workers=num_workers),
@@ -138,7 +140,7 @@ def touchstone(data: Path, num_steps: int, num_workers: int) -> float:
             moments[step] = time.perf_counter()
 
     with tempfile.TemporaryDirectory() as folder:
-        train_seed(job, seed=0, state_file=Path(folder) / "state.pt", on_step=on_step)
+        train_seed(run, seed=0, state_file=Path(folder) / "state.pt", on_step=on_step)
     return (num_steps - SKIPPED) * BATCH / (moments[num_steps] - moments[SKIPPED])
 
 

@@ -25,13 +25,13 @@ import pandas as pd
 import torch
 from diffusers import DDPMPipeline, UNet2DModel
 
-from touchstone.audit.features import Eye, Seen
+from touchstone.audit.features import FeatureExtractor, Features
 from touchstone.audit.quality import frechet_distance, matched
 from touchstone.data.imageset import ImageSet, load
 from touchstone.generators.ddpm.config import DdpmSample
 from touchstone.generators.ddpm.net import Ddpm
 from touchstone.generators.files import load_generator
-from touchstone.models.runs import load_card, load_nets
+from touchstone.models.runs import load_nets, load_run_metadata
 from touchstone.seeds import generator as draws
 
 DATA = Path("data")
@@ -76,11 +76,9 @@ def run(way, module: Ddpm, labels: torch.Tensor, seed: int) -> tuple[np.ndarray,
     return torch.cat(parts).numpy(), len(labels) / (time.perf_counter() - began)
 
 
-def distance(made: Seen, test: Seen, seed: int) -> float:
-    ours, real = matched(made.features.labels, test.features.labels, rng=draws(seed, "sampling"))
-    return frechet_distance(
-        made.features.values[ours].astype(np.float64), test.features.values[real].astype(np.float64)
-    )
+def distance(made: Features, test: Features, seed: int) -> float:
+    ours, real = matched(made.labels, test.labels, rng=draws(seed, "sampling"))
+    return frechet_distance(made.values[ours].astype(np.float64), test.values[real].astype(np.float64))
 
 
 def main() -> None:
@@ -90,15 +88,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    card, _, module = load_generator(DATA / "generators/ddpm")
+    metadata, _, module = load_generator(DATA / "generators/ddpm")
     assert isinstance(module, Ddpm)
     module.eval()
-    encoder = load_card(DATA / "encoder")
-    eye = Eye(load_nets(DATA / "encoder", encoder)[0], view=encoder.view, classes=encoder.classes)
-    train, test = eye.focus(load(DATA / "prepared/train")), eye.see(load(DATA / "prepared/test"))
-    labels = torch.arange(arguments.images) % len(card.classes)
-    table = pd.DataFrame({"id": labels.numpy().astype(str), "label": [card.classes[c] for c in labels]})
-    steps = card.fit["num_timesteps"]
+    encoder = load_run_metadata(DATA / "encoder")
+    meta = {"classes": encoder.classes, "multi_label": encoder.multi_label}
+    extractor = FeatureExtractor(load_nets(DATA / "encoder", encoder)[0], view=encoder.view, meta=meta)
+    train = extractor.calibrate(load(DATA / "prepared/train"))
+    test = extractor.extract(load(DATA / "prepared/test"))
+    labels = torch.arange(arguments.images) % len(metadata.classes)
+    table = pd.DataFrame({"id": labels.numpy().astype(str), "label": [metadata.classes[c] for c in labels]})
+    steps = metadata.fit["num_timesteps"]
     ways = {f"DDPMPipeline, {steps:,} steps": pipeline, "dpmsolver, 20 steps": solver}
     rates: dict[str, list[float]] = {name: [] for name in ways}
     distances: dict[str, list[float]] = {name: [] for name in ways}
@@ -106,7 +106,7 @@ def main() -> None:
         for name, way in ways.items():
             pixels, rate = run(way, module, labels, seed)
             rates[name].append(rate)
-            distances[name].append(distance(eye.see(ImageSet(pixels, table)), test, seed))
+            distances[name].append(distance(extractor.extract(ImageSet(pixels, table)), test, seed))
             print(f"seed {seed}: {name}: {rate:.2f} images/s, distance {distances[name][-1]:.3f}", flush=True)
     floor = [distance(train, test, seed) for seed in range(arguments.seeds)]
     print("\n| way | images/s | Fréchet distance, mean ± sd over seeds |\n|---|---:|---:|")

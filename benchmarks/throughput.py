@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from touchstone.config.load import resolve_model
+
 BATCH, SKIPPED = 64, 50
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
@@ -85,12 +87,12 @@ def touchstone(data: Path, steps: int, num_workers: int) -> float:
     import torch
     import torchvision
 
-    from touchstone.config.model import Model
-    from touchstone.config.sections import Arm, Machine
+    from touchstone.config.schema.data import Arm
+    from touchstone.config.schema.machine import Machine
     from touchstone.data.imageset import ImageSet
     from touchstone.data.training_set import combine
-    from touchstone.training.seed import train_seed
-    from touchstone.training.task import task
+    from touchstone.training.loop import train_seed
+    from touchstone.training.setup import set_up
 
     source = torchvision.datasets.CIFAR10(str(data), train=True)
     names = np.array(source.classes)[source.targets]
@@ -98,10 +100,10 @@ def touchstone(data: Path, steps: int, num_workers: int) -> float:
     train = ImageSet(source.data, table)
     settings = {"net": "lenet", "input_size": 32, "num_steps": steps, "batch_size": BATCH, "crop_padding": 4}
     settings |= {"hflip": True, "eval_steps": steps, "num_threads": torch.get_num_threads()}
-    job = task(
+    run = set_up(
         "touchstone",
-        settings=Model.model_validate(settings),
-        data=combine(Arm(), train=train, additions=[], name="real"),
+        settings=resolve_model(settings),
+        data=combine(Arm(), train=train, name="real"),
         val=ImageSet(train.images[:0], table[:0]),
         meta={"classes": source.classes, "image_size": 32},
         machine=Machine(accelerator="cpu", num_workers=num_workers),
@@ -113,7 +115,7 @@ def touchstone(data: Path, steps: int, num_workers: int) -> float:
             moments[step] = time.perf_counter()
 
     with tempfile.TemporaryDirectory() as folder:
-        train_seed(job, seed=0, state_file=Path(folder) / "state.pt", on_step=on_step)
+        train_seed(run, seed=0, state_file=Path(folder) / "state.pt", on_step=on_step)
     return (steps - SKIPPED) * BATCH / (moments[steps] - moments[SKIPPED])
 
 

@@ -1,13 +1,13 @@
-"""How often verdicts are right: simulated studies, of which the truth is known.
+"""How often verdicts are right, in simulated studies with a known truth.
 
     python benchmarks/verdicts.py --studies 1000 --jobs 2
 
-Each study has a baseline and five arms of accuracy .8 on average, with rates that differ by SD from seed to seed;
-items are hard or easy to all runs alike. coverage: the share of 95 % intervals that hold the true gain of 2 points of a
-sixth arm, width: their mean half-width in points. false: the share of studies without any effect in which at least one
-of the five arms helps or hurts, as Holm's rule and the interval say together; alone: as the intervals alone would. In
-the rows of one unsteady arm, the sixth and one of the five vary by UNSTEADY from seed to seed, the others and the
-baseline by SD. The table is in docs/evidence.md; some 20 minutes on two cores, half of them for the rows of 10 seeds.
+Each study has a baseline and five arms with an average accuracy of .8; the accuracies vary by SD from seed to seed, and
+images are hard or easy for all runs alike. coverage: the share of 95 % intervals that hold the true gain of 2 points of
+a sixth arm. half-width: that of these intervals, in points. false: the share of studies without any effect in which at
+least one of the five arms helps or hurts, by Holm's adjustment and the interval together. alone: by the interval only.
+In the rows of one unsteady arm, the sixth arm and one of the five vary by UNSTEADY from seed to seed. The table is in
+docs/evidence.md; it takes about 20 minutes on two cores, half of them for the rows of 10 seeds.
 """
 
 import argparse
@@ -17,23 +17,23 @@ from functools import partial
 import numpy as np
 from scipy import stats
 
-from touchstone.evaluation.compare import conclude, holm, paired_bootstrap
+from touchstone.evaluation.compare import compare_paired, holm, paired_bootstrap
 
 RATE, GAIN, SD, SHARED, NUM_ARMS, ALPHA = 0.8, 0.02, 0.008, 0.8, 5, 0.05
-SEEDS, ITEMS = (3, 5, 10), (200, 1000, 10000)
+SEEDS, IMAGES = (3, 5, 10), (200, 1000, 10000)
 UNSTEADY, UNSTEADY_CELLS = 0.03, ((3, 1000), (3, 10000), (5, 10000))
 
 
 def study(
-    number: int, *, num_seeds: int, num_items: int, num_resamples: int, odd_sd: float = SD
+    number: int, *, num_seeds: int, num_images: int, num_resamples: int, odd_sd: float = SD
 ) -> tuple[bool, float, bool, bool]:
-    """Whether the interval holds the true gain, its half-width, whether there is a false verdict, and without Holm."""
-    rng = np.random.default_rng([number, num_seeds, num_items])
-    hardness = np.sqrt(SHARED) * rng.normal(size=num_items)
+    """Whether the interval holds the true gain, its half-width, whether a verdict is false with Holm, and without."""
+    rng = np.random.default_rng([number, num_seeds, num_images])
+    hardness = np.sqrt(SHARED) * rng.normal(size=num_images)
 
     def answers(rate: float, sd: float = SD) -> np.ndarray:
         limit = stats.norm.ppf(rate + rng.normal(0, sd, (num_seeds, 1)))
-        return hardness + np.sqrt(1 - SHARED) * rng.normal(size=(num_seeds, num_items)) < limit
+        return hardness + np.sqrt(1 - SHARED) * rng.normal(size=(num_seeds, num_images)) < limit
 
     baseline = answers(RATE)
     paired = [
@@ -42,25 +42,25 @@ def study(
         )
         for i, gain in enumerate((GAIN, *[0] * NUM_ARMS))
     ]
-    better = conclude(paired[0], confidence=1 - ALPHA, pool=[paired[0], *paired[2:]])
-    others = [conclude(arm, confidence=1 - ALPHA, pool=paired[1:]) for arm in paired[1:]]
-    told = [arm.word != "inconclusive" for arm in others]
-    together = holm([arm.p_value for arm in others])
-    false = any(word and p <= ALPHA for word, p in zip(told, together, strict=True))
-    return better.low <= GAIN <= better.high, (better.high - better.low) / 2, false, any(told)
+    better = compare_paired(paired[0], confidence=1 - ALPHA, pooled_with=[paired[0], *paired[2:]])
+    others = [compare_paired(arm, confidence=1 - ALPHA, pooled_with=paired[1:]) for arm in paired[1:]]
+    significant = [arm.verdict != "inconclusive" for arm in others]
+    adjusted = holm([arm.p_value for arm in others])
+    false = any(alone and p <= ALPHA for alone, p in zip(significant, adjusted, strict=True))
+    return better.low <= GAIN <= better.high, (better.high - better.low) / 2, false, any(significant)
 
 
 def cell(
-    num_seeds: int, num_items: int, *, studies: int, num_resamples: int, jobs: int, odd_sd: float = SD
+    num_seeds: int, num_images: int, *, studies: int, num_resamples: int, jobs: int, odd_sd: float = SD
 ) -> list[float]:
-    """coverage, half-width in points, false verdicts, those of intervals alone."""
-    one = partial(study, num_seeds=num_seeds, num_items=num_items, num_resamples=num_resamples, odd_sd=odd_sd)
+    """Coverage, half-width in points, the shares of studies with false verdicts: with Holm, by intervals alone."""
+    simulated = partial(study, num_seeds=num_seeds, num_images=num_images, num_resamples=num_resamples, odd_sd=odd_sd)
     if jobs == 1:
-        found = np.array([one(number) for number in range(studies)], float)
+        outcomes = np.array([simulated(number) for number in range(studies)], float)
     else:
         with ProcessPoolExecutor(jobs) as pool:
-            found = np.array(list(pool.map(one, range(studies), chunksize=10)), float)
-    return (found.mean(0) * [1, 100, 1, 1]).tolist()
+            outcomes = np.array(list(pool.map(simulated, range(studies), chunksize=10)), float)
+    return (outcomes.mean(0) * [1, 100, 1, 1]).tolist()
 
 
 def main() -> None:
@@ -71,13 +71,13 @@ def main() -> None:
     arguments = parser.parse_args()
     print("| seeds | test images | coverage | half-width, points | false, of 5 arms | alone |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: |")
-    cells = [(num_seeds, num_items, SD) for num_seeds in SEEDS for num_items in ITEMS]
-    cells += [(num_seeds, num_items, UNSTEADY) for num_seeds, num_items in UNSTEADY_CELLS]
-    for num_seeds, num_items, odd_sd in cells:
-        how = {"studies": arguments.studies, "num_resamples": arguments.resamples, "jobs": arguments.jobs}
-        coverage, width, false, alone = cell(num_seeds, num_items, odd_sd=odd_sd, **how)
+    cells = [(num_seeds, num_images, SD) for num_seeds in SEEDS for num_images in IMAGES]
+    cells += [(num_seeds, num_images, UNSTEADY) for num_seeds, num_images in UNSTEADY_CELLS]
+    for num_seeds, num_images, odd_sd in cells:
+        sizes = {"studies": arguments.studies, "num_resamples": arguments.resamples, "jobs": arguments.jobs}
+        coverage, width, false, alone = cell(num_seeds, num_images, odd_sd=odd_sd, **sizes)
         name = f"{num_seeds}, one arm unsteady" if odd_sd != SD else f"{num_seeds}"
-        print(f"| {name} | {num_items:,} | {coverage:.1%} | {width:.2f} | {false:.1%} | {alone:.1%} |", flush=True)
+        print(f"| {name} | {num_images:,} | {coverage:.1%} | {width:.2f} | {false:.1%} | {alone:.1%} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether generated images lie nearer to the training images than unseen real images do, by distances in features."""
+"""Copying, by distances in features: do generated images lie nearer to the training images than unseen real ones do?"""
 
 from dataclasses import dataclass
 from functools import partial
@@ -8,97 +8,105 @@ from scipy.stats import mannwhitneyu
 from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 
-from touchstone.audit.quality import Features, matched
+from touchstone.audit.quality import LabelledFeatures, matched
 from touchstone.seeds import derive, generator
 
 
 @dataclass(frozen=True)
 class Copying:
-    """NaN where there are too few images to say.
-
-    ratio: the median over generated images of d(nearest training image) / d(nearest held-out image); 0 for copies.
-    ratio_floor: the same of real held-out images that are in neither set, about 1. c_t: 0 for images distributed as
-    real ones, below for copies and for images more alike than those, above for unlike ones. c_t_floor: of one half of
-    the held-out images against the other. c_t_excess: C_T by one half of the held-out images, less C_T with the other
-    half, which cannot have been copied, in the place of the training images (at most as many): near 0 unless it is
-    the training images themselves that draw the generated ones. z: as c_t without cells. num_cells: those that counted.
-    """
+    """How far generated images lie from the training images; NaN where there are too few images to say."""
 
     ratio: float
+    """Median over generated images of d(nearest training image) / d(nearest held-out image); 0 for copies."""
     ratio_floor: float
+    """The same for real held-out images that are in neither set, about 1."""
     c_t: float
+    """0 for images distributed like real ones, below 0 for copies and for images more alike than real ones, above 0
+    for images unlike real ones."""
     c_t_floor: float
+    """C_T of one half of the held-out images against the other."""
     c_t_excess: float
+    """C_T against one half of the held-out images, minus C_T with the other half, which cannot have been copied, in
+    place of the training images (at most as many): near 0 unless it is the training images themselves that attract
+    the generated ones."""
     z: float
+    """C_T without cells."""
     num_cells: int
+    """The cells that C_T averages over."""
 
 
 def copying(
-    generated: Features, train: Features, held_out: Features, *, seed: int, num_cells: int = 10, least: int = 20
+    generated: LabelledFeatures,
+    train: LabelledFeatures,
+    held_out: LabelledFeatures,
+    *,
+    seed: int,
+    num_cells: int = 10,
+    least: int = 20,
 ) -> Copying:
-    """All measures of this file; `num_cells` and `least` are those of `data_copying`."""
+    """Compute every measure of this file; `num_cells` and `least` are those of `data_copying`."""
     rng = generator(seed, "copying")
     half, other = _halves(held_out.labels, rng)
-    near, far = matched(train.labels, held_out.labels[other], rng=rng)
-    known, unseen = train.values[near], held_out.values[other][far]
+    train_rows, unseen_rows = matched(train.labels, held_out.labels[other], rng=rng)
+    seen, unseen = train.values[train_rows], held_out.values[other][unseen_rows]
     values = held_out.values
     test = partial(data_copying, seed=derive(seed, "cells") % 2**32, num_cells=num_cells, least=least)
-    c_t, used = test(generated.values, train.values, values)
+    c_t, used_cells = test(generated.values, train.values, values)
     floor, _ = test(values[half], train.values, values[other])
     (by_train, _), (by_unseen, _) = (test(generated.values, part, values[half]) for part in (train.values, unseen))
     return Copying(
-        ratio=distance_ratio(generated.values, known, unseen),
-        ratio_floor=distance_ratio(values[half], known, unseen),
+        ratio=distance_ratio(generated.values, seen, unseen),
+        ratio_floor=distance_ratio(values[half], seen, unseen),
         c_t=c_t,
         c_t_floor=floor,
         c_t_excess=by_train - by_unseen,
         z=_z(_nearest(generated.values, train.values), _nearest(values, train.values)),
-        num_cells=used,
+        num_cells=used_cells,
     )
 
 
 def distance_ratio(images: np.ndarray, train: np.ndarray, held_out: np.ndarray) -> float:
-    """The median over `images` (N, D) of d(nearest of train) / d(nearest of held_out); both are to be as many.
+    """The median over `images` (N, D) of d(nearest of train) / d(nearest of held_out), both of the same size.
 
-    Of an image that lies on both there is nothing to say; it is left out.
+    An image that lies on both has no ratio; it is left out.
     """
-    near, far = _nearest(images, train), _nearest(images, held_out)
-    told = (near > 0) | (far > 0)
+    to_train, to_held_out = _nearest(images, train), _nearest(images, held_out)
+    defined = (to_train > 0) | (to_held_out > 0)
     with np.errstate(divide="ignore"):
-        return float(np.median(near[told] / far[told])) if told.any() else np.nan
+        return float(np.median(to_train[defined] / to_held_out[defined])) if defined.any() else np.nan
 
 
 def data_copying(
     generated: np.ndarray, train: np.ndarray, held_out: np.ndarray, *, seed: int, num_cells: int, least: int
 ) -> tuple[float, int]:
-    """C_T of the three-sample test of Meehan, Chaudhuri & Dasgupta 2020, arXiv 2004.05675, and the cells that counted.
+    """C_T of the three-sample test of Meehan, Chaudhuri & Dasgupta 2020, arXiv 2004.05675, and the number of its cells.
 
     Features (N, D). k-means on the training features divides space into cells. In a cell, Z_U says whether generated
     images are nearer to its training images (below 0) or farther (above 0) than held-out ones. C_T is the mean of Z_U,
     weighted by the held-out images in the cell, over cells with at least `least` generated and one held-out image.
-    There are at most `num_cells` cells and on average at least 2 * `least` images of each set in one.
+    There are at most `num_cells` cells, with at least 2 * `least` images of each set per cell on average.
     """
     cells = min(num_cells, *(len(part) // (2 * least) for part in (generated, train, held_out)))
     if cells < 1:
         return np.nan, 0
     means = KMeans(cells, n_init=3, random_state=seed).fit(train.astype(np.float64))
-    of_generated, of_train, of_held_out = (
+    generated_cells, train_cells, held_out_cells = (
         means.predict(part.astype(np.float64)) for part in (generated, train, held_out)
     )
     scores, weights = [], []
     for cell in range(cells):
-        made, real = generated[of_generated == cell], held_out[of_held_out == cell]
-        known = train[of_train == cell]
-        if len(made) >= least and len(real) and len(known):
-            scores.append(_z(_nearest(made, known), _nearest(real, known)))
+        made, real = generated[generated_cells == cell], held_out[held_out_cells == cell]
+        training = train[train_cells == cell]
+        if len(made) >= least and len(real) and len(training):
+            scores.append(_z(_nearest(made, training), _nearest(real, training)))
             weights.append(len(real))
     return (float(np.average(scores, weights=weights)), len(scores)) if scores else (np.nan, 0)
 
 
 def _z(generated: np.ndarray, held_out: np.ndarray) -> float:
-    """Z_U of distances (m,) and (n,): U = #(generated > held-out), ties half, less mn / 2, over its null deviation.
+    """Z_U of distances (m,) and (n,): U = #(generated > held-out), ties half, minus mn / 2, over its null deviation.
 
-    As in the paper the deviation is that without ties, sqrt(mn (m + n + 1) / 12).
+    As in the paper, the deviation is the one without ties, sqrt(mn (m + n + 1) / 12).
     """
     m, n = len(generated), len(held_out)
     if not m or not n or np.isnan(generated).any():
@@ -107,18 +115,18 @@ def _z(generated: np.ndarray, held_out: np.ndarray) -> float:
     return float((u - m * n / 2) / np.sqrt(m * n * (m + n + 1) / 12))
 
 
-def _nearest(images: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Distance of each image (N, D) to the nearest known one (M, D): (N,), NaN without any."""
-    if not len(images) or not len(known):
+def _nearest(images: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """The distance of each image (N, D) to the nearest reference (M, D): (N,), NaN without references."""
+    if not len(images) or not len(references):
         return np.full(len(images), np.nan)
-    # By differences: a squared norm less a product would leave some 1e-4 between equal features.
-    search = NearestNeighbors(n_neighbors=1).fit(known.astype(np.float64))
+    # By differences: squared norms minus a product would leave some 1e-4 between equal features.
+    search = NearestNeighbors(n_neighbors=1).fit(references.astype(np.float64))
     row = search.kneighbors(images.astype(np.float64), return_distance=False)[:, 0]
-    return np.linalg.norm(images.astype(np.float64) - known[row], axis=1)
+    return np.linalg.norm(images.astype(np.float64) - references[row], axis=1)
 
 
 def _halves(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of two halves, each class split evenly."""
+    """The rows of two random halves, each class split evenly."""
     order = rng.permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     return np.sort(order[::2]), np.sort(order[1::2])

@@ -1,10 +1,10 @@
-"""How like real images generated ones are, measured in features, beside what real images reach themselves.
+"""How much generated images resemble real ones, measured in features, and how much real images do.
 
 All figures compare a set with the held-out images, at equal numbers and an equal mix of classes. The floor is the same
 figure with real training images in place of the generated ones: nothing generated can be expected to do better.
 
-The features are those of a classifier of this data set, so the distances compare with one another on one data set
-and one classifier only; the Frechet distance in in-domain features is not the FID of the literature.
+The features come from a classifier of this data set, so distances are comparable on one data set and with one
+classifier only; the Frechet distance in in-domain features is not the FID of the literature.
 """
 
 import warnings
@@ -26,11 +26,13 @@ KID_SUBSET_SIZE = 1000  # images, at most: all of a smaller draw
 
 
 @dataclass(frozen=True)
-class Features:
-    """values: float32 (N, D); labels: int64 (N,)."""
+class LabelledFeatures:
+    """The features of N images, and the groups in which they are matched."""
 
     values: np.ndarray
+    """float32 (N, D)."""
     labels: np.ndarray
+    """int64 (N,), a class each."""
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.labels.shape != self.values.shape[:1]:
@@ -39,25 +41,28 @@ class Features:
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one set against the held-out images; NaN where there are too few images to say.
-
-    frechet (0 and more) and kid (around 0 for equal distributions) are distances, smaller is better. precision, recall
-    and coverage are shares, 0 to 1, larger is better. density is around 1 for equal distributions and has no upper end.
-    """
+    """How one set compares with the held-out images; NaN where there are too few images to say."""
 
     frechet: float
+    """Distance, 0 or more; smaller is better."""
     kid: float
+    """Distance, around 0 for equal distributions; smaller is better."""
     precision: float
+    """Share, 0 to 1; larger is better."""
     recall: float
+    """Share, 0 to 1; larger is better."""
     density: float
+    """Around 1 for equal distributions; no upper bound."""
     coverage: float
+    """Share, 0 to 1; larger is better."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Means over the draws and their standard deviations (NaN with one draw); num_images: those of each set a draw."""
+    """Means over the draws, and their standard deviations (NaN with one draw)."""
 
     num_images: int
+    """Images of each set in a draw."""
     generated: Figures
     generated_std: Figures
     floor: Figures
@@ -65,41 +70,48 @@ class Quality:
 
 
 def quality(
-    generated: Features, train: Features, held_out: Features, *, seed: int, num_draws: int = 5, neighbours: int = 5
+    generated: LabelledFeatures,
+    train: LabelledFeatures,
+    held_out: LabelledFeatures,
+    *,
+    seed: int,
+    num_draws: int = 5,
+    neighbours: int = 5,
 ) -> Quality:
-    """Generated against held-out images and, as floor, training against the same held-out ones, over `num_draws`.
+    """Compare generated images with held-out ones and, as the floor, training images with the same held-out ones.
 
     A pure function of its arguments: torch's global generator is left as it was.
     """
-    ours, floor, count = [], [], 0
+    figures_drawn, floors_drawn, count = [], [], 0
     for draw in range(num_draws):
         rows = matched(generated.labels, train.labels, held_out.labels, rng=generator(seed, "quality", draw))
-        made, known, real = (
+        made, training, real = (
             part.values[row].astype(np.float64) for part, row in zip((generated, train, held_out), rows, strict=True)
         )
         count = len(real)
         kid_seed = derive(seed, "kid", draw)
-        ours.append(astuple(figures(made, real, neighbours=neighbours, seed=kid_seed)))
-        floor.append(astuple(figures(known, real, neighbours=neighbours, seed=kid_seed)))
-    return Quality(count, _over(ours, np.mean), _over(ours, _std), _over(floor, np.mean), _over(floor, _std))
+        figures_drawn.append(astuple(figures(made, real, neighbours=neighbours, seed=kid_seed)))
+        floors_drawn.append(astuple(figures(training, real, neighbours=neighbours, seed=kid_seed)))
+    over_draws = [_over(draws, statistic) for draws in (figures_drawn, floors_drawn) for statistic in (np.mean, _std)]
+    return Quality(count, *over_draws)
 
 
 def matched(*labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """The same number of rows of each class from each set of labels (N,): as many as the set with the fewest has.
+    """Draw the same number of rows of each class from each set of labels (N,): as many as the smallest set has.
 
     Drawn without replacement; int64 arrays of equal length, a class missing in one set contributes nothing.
     """
     chosen: list[list[np.ndarray]] = [[np.zeros(0, np.int64)] for _ in labels]
     for name in np.unique(np.concatenate(labels)):
         rows = [np.flatnonzero(part == name) for part in labels]
-        least = min(map(len, rows))
-        for of_set, row in zip(chosen, rows, strict=True):
-            of_set.append(np.sort(rng.permutation(row)[:least]))
-    return tuple(np.concatenate(of_set) for of_set in chosen)
+        fewest = min(map(len, rows))
+        for parts, row in zip(chosen, rows, strict=True):
+            parts.append(np.sort(rng.permutation(row)[:fewest]))
+    return tuple(np.concatenate(parts) for parts in chosen)
 
 
 def figures(images: np.ndarray, real: np.ndarray, *, neighbours: int, seed: int) -> Figures:
-    """Of features float64 (N, D) against real ones, float64 (N, D)."""
+    """Compare features, float64 (N, D), with those of as many real images, float64 (N, D)."""
     return Figures(
         frechet_distance(images, real),
         kernel_distance(images, real, seed=seed),
@@ -110,8 +122,8 @@ def figures(images: np.ndarray, real: np.ndarray, *, neighbours: int, seed: int)
 def frechet_distance(images: np.ndarray, real: np.ndarray) -> float:
     """The squared Frechet distance of two Gaussians fitted to features float64 (N, D), (M, D).
 
-    |mu - mu_r|^2 + tr(S + S_r - 2 (S S_r)^(1/2)), arXiv 1706.08500. It is too large with few images, so only figures
-    at equal numbers compare. NaN below 2 images.
+    |mu - mu_r|^2 + tr(S + S_r - 2 (S S_r)^(1/2)), arXiv 1706.08500. It is biased upwards with few images, so
+    compare figures at equal numbers only. NaN below 2 images.
     """
     if min(len(images), len(real)) < 2:
         return np.nan
@@ -123,7 +135,7 @@ def frechet_distance(images: np.ndarray, real: np.ndarray) -> float:
 
 
 def kernel_distance(images: np.ndarray, real: np.ndarray, *, seed: int) -> float:
-    """The kernel distance (KID, arXiv 1801.01401) of features float64 (N, D), (M, D); no bias with few images.
+    """The kernel distance (KID, arXiv 1801.01401) of features float64 (N, D), (M, D), which is unbiased.
 
     The mean over KID_SUBSETS subsets of the squared maximum mean discrepancy, kernel (x y / D + 1)^3. NaN below 2.
     """
@@ -166,7 +178,7 @@ def neighbourhoods(images: np.ndarray, real: np.ndarray, *, neighbours: int) -> 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums do not depend on the number of threads then; and matrices as small as these take longer with several."""
+    """Compute in one thread: sums do not depend on the number of cores, and small matrices are faster so."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -176,7 +188,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class _Given(torch.nn.Module):
-    """Hands features (N, D) through where torchmetrics expects a network that computes them."""
+    """Passes features (N, D) through where torchmetrics expects a network that computes them."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -197,5 +209,5 @@ def _std(values: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _over(draws: list[tuple[float, ...]], statistic: Callable[..., np.ndarray]) -> Figures:
-    """One statistic of each figure over the draws."""
+    """Apply one statistic to each figure over the draws."""
     return Figures(*map(float, statistic(np.array(draws), axis=0)))

@@ -1,4 +1,4 @@
-"""The audit's word on a set, clean or copies, and its reasons."""
+"""The audit's verdict on an added set, clean or copies, and its reasons."""
 
 from collections.abc import Mapping
 
@@ -12,11 +12,12 @@ COPYING = -3  # C_T and its excess
 
 
 def verdict(against: Mapping[str, Copies], *, c_t: float, c_t_excess: float) -> tuple[str, list[str]]:
-    """ "copies" or "clean", and why, a sentence each; `against` names the known images, such as "training", "test".
+    """Return "copies" or "clean", and the reasons, a sentence each; `against`: "training" or "test" -> what was found.
 
-    Copies: any exact one, or a share of near ones above that of real images against the same known ones (Fisher's
-    exact test, one-sided, p below SIGNIFICANT), or C_T below COPYING both as it is and less what it would be
-    without anything to copy (`Copying.c_t_excess`): images that are merely more alike than real ones are no copies.
+    A set holds copies where any is exact, or where the share of near ones is above that of real images against the same
+    originals (Fisher's exact test, one-sided, p below SIGNIFICANT), or where both C_T and its excess over what it would
+    be without anything to copy (`Copying.c_t_excess`) are below COPYING: images that are merely more alike than real
+    ones are not copies.
     """
     reasons: list[str] = []
     notes: list[str] = []
@@ -24,8 +25,10 @@ def verdict(against: Mapping[str, Copies], *, c_t: float, c_t_excess: float) -> 
         count, exact, near = len(copies.near), int(copies.matches.exact.sum()), int(copies.near.sum())
         real = copies.calibration
         exactly = f"{exact or 'No'} exact {'copy' if exact == 1 else 'copies'} of {name} images among {count}"
-        nearly = f"Near copies of {name} images: {near} of {count} against {real.found} of {real.count} real images"
-        table = [[near, count - near], [real.found, real.count - real.found]]
+        nearly = (
+            f"Near copies of {name} images: {near} of {count} against {real.num_near} of {real.num_real} real images"
+        )
+        table = [[near, count - near], [real.num_near, real.num_real - real.num_near]]
         p = float(fisher_exact(table, alternative="greater").pvalue)
         (reasons if exact else notes).append(f"{exactly}.")
         (reasons if p < SIGNIFICANT else notes).append(f"{nearly} (p = {p:.2g}).")

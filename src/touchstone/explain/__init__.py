@@ -1,1 +1,1 @@
-"""Why a net answered as it did: attributions, attention, and checks of both."""
+"""Why a net predicts what it does: attributions to pixels, attention maps, and checks of the methods."""

@@ -1,4 +1,4 @@
-"""What lies over an image, in colour: the image itself turns grey."""
+"""Draw values in colour over an image, which is turned grey."""
 
 import cv2
 import numpy as np
@@ -7,13 +7,14 @@ from PIL import Image, ImageDraw
 from touchstone.data.sheets import GAP, caption_font, thumbnail
 
 SIDE = 128  # px of a tile
-FOR, AGAINST, OPACITY = (255, 110, 0), (0, 110, 255), 0.85  # RGB; of the most that is covered
-STRONG = 0.99  # the quantile of absolute values from which on they are drawn alike
+FOR, AGAINST = (255, 110, 0), (0, 110, 255)  # RGB
+OPACITY = 0.85  # at the strongest value
+STRONG = 0.99  # absolute values above this quantile are drawn alike
 HEAD, FOOT = 18, 30  # px: a line of text above, two beneath
 
 
 def covered(tile: Image.Image, level: np.ndarray, colour: tuple[int, int, int]) -> Image.Image:
-    """`tile` with a colour over it. level: (rows, columns) from 0, nothing of it, to 1, most; cells fade."""
+    """`tile` with a colour over it. level: (rows, columns) from 0, no colour, to 1, OPACITY; cells fade into others."""
     strength = np.round(255 * OPACITY * np.clip(level, 0, 1)).astype(np.uint8)
     mask = Image.fromarray(cv2.resize(strength, tile.size, interpolation=cv2.INTER_LINEAR))
     return Image.composite(Image.new("RGB", tile.size, colour), tile, mask)
@@ -24,14 +25,14 @@ def grey(tile: Image.Image) -> Image.Image:
 
 
 def signed(pixels: np.ndarray, values: np.ndarray) -> Image.Image:
-    """An image, uint8 (S, S, C), and values (S, S) over it: orange above 0, blue below, the largest most."""
+    """An image, uint8 (S, S, C), with values (S, S) over it: orange above 0, blue below, largest strongest."""
     tile = grey(thumbnail(pixels, SIDE))
     level = values / max(float(np.quantile(np.abs(values), STRONG)), 1e-12)
     return covered(covered(tile, level, FOR), -level, AGAINST)
 
 
 def table(rows: list[list[Image.Image]], header: list[str], captions: list[str]) -> Image.Image:
-    """Tiles in rows: a header above the columns, and beneath each row a caption of at most two lines."""
+    """Lay out rows of tiles: a header above the columns, and a caption of at most two lines beneath each row."""
     high = SIDE + FOOT + GAP
     sheet = Image.new("RGB", (GAP + len(header) * (SIDE + GAP), HEAD + len(rows) * high), "white")
     draw = ImageDraw.Draw(sheet)

@@ -1,4 +1,4 @@
-"""A run's answers traced back to pixels: which test images, for which class, and what every method says."""
+"""Trace a run's predictions back to pixels: choose test images and classes, attribute by every method, and check."""
 
 import math
 from collections.abc import Iterator
@@ -11,42 +11,48 @@ import torch
 from PIL import Image
 from torch import nn
 
-from touchstone.config.sections import Explain
+from touchstone.config.schema.explain import Explain
 from touchstone.data.batches import to_float
 from touchstone.data.imageset import ImageSet
 from touchstone.data.ops import crops
 from touchstone.data.sheets import spread, thumbnail
 from touchstone.errors import TouchstoneError, nearest
-from touchstone.explain.attributions import Attributed, attribute
+from touchstone.explain.attributions import Attribution, attribute
 from touchstone.explain.overlays import SIDE, signed, table
 from touchstone.explain.sanity import cascade, likeness, sanity
 from touchstone.models.predict import batches
-from touchstone.models.runs import Card, Predictor
+from touchstone.models.runs import Predictor, RunMetadata
 from touchstone.seeds import derive
 
-KNOWN = 32  # training images that GradientShap starts from
-DIGITS = 5
+NUM_TRAINING = 32  # training images that GradientShap starts from
+DIGITS = 5  # decimals in the tables
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A test image and the class whose logit is attributed. score: its probability, the mean over the seeds."""
+    """A test image, and the class whose logit is attributed to its pixels."""
 
     row: int
+    """Row of the test split."""
     target: int
+    """Index of the class."""
     score: float
+    """Probability of the class, the mean over the seeds."""
 
 
 @dataclass(frozen=True, eq=False)
-class Explained:
-    """sheet: the picture. images: a row an image, with the logit of its class and what the plain image has; deltas in
-    `<method>_delta`. sanity: method, layers, likeness; another_seed, how like the maps of the second seed's
-    net are, NaN without one. maps: method -> float32 (B, S, S)."""
+class Explanation:
+    """The attributions of a run's predictions on some test images."""
 
     sheet: Image.Image
+    """The maps of every image and method."""
     images: pd.DataFrame
+    """One row per image: the logit of its class on it and on the plain image, and each method's `<method>_delta`."""
     sanity: pd.DataFrame
+    """method, layers, likeness (see sanity.py); another_seed, the likeness to the maps of the second seed's net, NaN
+    without one."""
     maps: dict[str, np.ndarray]
+    """method -> float32 (B, S, S)."""
 
     def save(self, folder: Path) -> None:
         """Write sheet.png, images.csv, sanity.csv and <method>.npy into a new folder."""
@@ -59,24 +65,25 @@ class Explained:
 
 
 def choose(probs: np.ndarray, labels: np.ndarray, files: list[str], *, settings: Explain) -> list[Choice]:
-    """The images that `settings` ask for: Probs (seeds, N, K), labels (N,) or (N, K), the names of all N.
+    """Choose images and classes as `settings` say: Probs (seeds, N, K), labels (N,) or (N, K), the names of all N.
 
-    By name: the class that is predicted, or the likeliest one. The surest errors are wrong predictions, most confident
-    first; of several labels an image, those farthest from what is there. Raises TouchstoneError on an unknown name.
+    Images given by name are explained for their most probable class. The worst are wrong predictions, most confident
+    first, or, with several labels per image, the probabilities farthest from their labels. Raises TouchstoneError on an
+    unknown name.
     """
     mean = probs.mean(0, dtype=np.float64)  # (N, K)
     best = mean.argmax(1)
     if settings.files:
         rows = [_row(name, files) for name in settings.files]
         return [Choice(row, int(best[row]), float(mean[row, best[row]])) for row in rows]
-    sure = mean[np.arange(len(mean)), best]
+    priority = mean[np.arange(len(mean)), best]  # (N,)
     if labels.ndim == 2 and settings.choose == "worst":
-        off = np.nan_to_num(np.abs(mean - labels))  # (N, K); what does not count is no error
-        best, sure = off.argmax(1), off.max(1)
+        errors = np.nan_to_num(np.abs(mean - labels))  # (N, K); labels that do not count are no errors
+        best, priority = errors.argmax(1), errors.max(1)
     elif settings.choose == "worst":
-        sure = np.where(best == labels, -1.0, sure)
-    order = np.argsort(-sure, kind="stable")[: settings.images]
-    return [Choice(int(row), int(best[row]), float(mean[row, best[row]])) for row in order if sure[row] >= 0]
+        priority = np.where(best == labels, -1.0, priority)
+    order = np.argsort(-priority, kind="stable")[: settings.images]
+    return [Choice(int(row), int(best[row]), float(mean[row, best[row]])) for row in order if priority[row] >= 0]
 
 
 def _row(name: str, files: list[str]) -> int:
@@ -90,7 +97,7 @@ def _row(name: str, files: list[str]) -> int:
 
 def explain(
     predictors: list[Predictor],
-    card: Card,
+    metadata: RunMetadata,
     probs: np.ndarray,
     labels: np.ndarray,
     *,
@@ -99,12 +106,12 @@ def explain(
     files: list[str],
     settings: Explain,
     seed: int,
-) -> Explained:
-    """Attribute the chosen answers (see `choose`) of the net of a run's first seed by every method, and check the
-    methods by weights drawn anew, beside those of the second seed.
+) -> Explanation:
+    """Attribute the chosen predictions (see `choose`) of a run's first seed to pixels by every method, and check the
+    methods by randomised weights and by the net of the second seed.
 
-    Of five crops of an image the one counts that answers most strongly for the class. Where there is nothing to
-    explain, as in a run without errors, the tables are empty.
+    With five crops, the crop with the highest logit of the class is explained. Where there is nothing to explain, as in
+    a run without errors, the tables are empty.
     """
     chosen = choose(probs, labels, files, settings=settings)
     if not chosen:
@@ -112,60 +119,69 @@ def explain(
     predictor = predictors[0]
     net = predictor.eval().net
     targets = torch.tensor([choice.target for choice in chosen], device=predictor.mean.device)
-    pixels = _seen(predictor, test.take([choice.row for choice in chosen]), card, targets)  # uint8 (B, S, S, C)
+    pixels = _net_input(
+        predictor, test.take([choice.row for choice in chosen]), metadata, targets
+    )  # uint8 (B, S, S, C)
     x = _normalised(predictor, pixels)
-    known = _seen(predictor, train.take(spread(train.table["label"].tolist(), KNOWN)), card, None)
+    rows = spread(train.table["label"].tolist(), NUM_TRAINING)
+    training = _normalised(predictor, _net_input(predictor, train.take(rows), metadata, None))
 
-    def again(net: nn.Module, settings: Explain = settings) -> dict[str, Attributed]:
-        start = _normalised(predictor, known)
-        return attribute(net, x, targets, known=start, settings=settings, seed=derive(seed, "attributions"))
+    def attributed(net: nn.Module, settings: Explain) -> dict[str, Attribution]:
+        own_seed = derive(seed, "attributions")
+        return attribute(net, x, targets, training_images=training, settings=settings, seed=own_seed)
 
-    found = again(net)
-    quick = settings.model_copy(update={"tolerance": math.inf})  # ranks of pixels want no sum to be right
-    maps = {method: each.maps for method, each in found.items()}
+    def quick_maps(net: nn.Module) -> dict[str, np.ndarray]:
+        """Maps without a bound on their deltas, since only the ranks of their pixels are compared."""
+        quick = settings.model_copy(update={"tolerance": math.inf})
+        return {method: attribution.maps for method, attribution in attributed(net, quick).items()}
 
-    def quickly(net: nn.Module) -> dict[str, np.ndarray]:
-        return {method: each.maps for method, each in again(net, quick).items()}
+    attributions = attributed(net, settings)
+    maps = {method: attribution.maps for method, attribution in attributions.items()}
+    randomised_nets = _randomised(net, metadata, x, stages=settings.randomised, seed=seed)
+    checks = pd.DataFrame(sanity(maps, quick_maps, randomised_nets))
+    second_maps = quick_maps(predictors[1].eval().net) if len(predictors) > 1 else {}
+    second_likeness = {method: likeness(maps[method], second) for method, second in second_maps.items()}
+    checks["another_seed"] = checks["method"].map(second_likeness).astype(float)
+    images = (
+        _choices(chosen, files, test, metadata).join(_logits(net, x, targets)).join(_deltas(attributions)).round(DIGITS)
+    )
+    return Explanation(drawn(pixels.numpy(), maps, images), images, checks.round(DIGITS), maps)
 
-    checked = pd.DataFrame(sanity(maps, quickly, _drawn_anew(net, card, x, stages=settings.randomised, seed=seed)))
-    others = quickly(predictors[1].eval().net) if len(predictors) > 1 else {}
-    trained = {method: likeness(maps[method], other) for method, other in others.items()}
-    checked["another_seed"] = checked["method"].map(trained).astype(float)
-    named = pd.DataFrame(
+
+def _choices(chosen: list[Choice], files: list[str], test: ImageSet, metadata: RunMetadata) -> pd.DataFrame:
+    """file, true, explained, probability: one row per choice."""
+    return pd.DataFrame(
         {
             "file": [files[choice.row] for choice in chosen],
             "true": [test.table["label"].iloc[choice.row] for choice in chosen],
-            "explained": [card.classes[choice.target] for choice in chosen],
+            "explained": [metadata.classes[choice.target] for choice in chosen],
             "probability": [choice.score for choice in chosen],
         }
     )
-    images = named.join(_logits(net, x, targets)).join(_deltas(found)).round(DIGITS)
-    return Explained(drawn(pixels.numpy(), maps, images), images, checked.round(DIGITS), maps)
 
 
 def _logits(net: nn.Module, x: torch.Tensor, targets: torch.Tensor) -> pd.DataFrame:
-    """logit, plain_logit: of each image's class, on the image and on the plain one."""
+    """The logit of each image's class, on the image (logit) and on the plain image (plain_logit)."""
     with torch.no_grad():
-        found = [net(inputs).gather(1, targets[:, None])[:, 0].cpu().numpy() for inputs in (x, torch.zeros_like(x))]
-    return pd.DataFrame(dict(zip(("logit", "plain_logit"), found, strict=True)))
+        logits = [net(inputs).gather(1, targets[:, None])[:, 0].cpu().numpy() for inputs in (x, torch.zeros_like(x))]
+    return pd.DataFrame(dict(zip(("logit", "plain_logit"), logits, strict=True)))
 
 
-def _deltas(found: dict[str, Attributed]) -> pd.DataFrame:
-    """<method>_delta, of the methods whose sums say what they should be."""
-    return pd.DataFrame(
-        {f"{method}_delta": each.delta for method, each in found.items() if not np.isnan(each.delta).all()}
-    )
+def _deltas(attributions: dict[str, Attribution]) -> pd.DataFrame:
+    """`<method>_delta` of every method that has one."""
+    deltas = {method: attribution.delta for method, attribution in attributions.items()}
+    return pd.DataFrame({f"{method}_delta": delta for method, delta in deltas.items() if not np.isnan(delta).all()})
 
 
-def _nothing(settings: Explain) -> Explained:
+def _nothing(settings: Explain) -> Explanation:
     maps: dict[str, np.ndarray] = {method: np.zeros((0, 0, 0), np.float32) for method in settings.methods}
     images = pd.DataFrame(columns=["file", "true", "explained", "probability", "logit", "plain_logit"])
     sanity = pd.DataFrame(columns=["method", "layers", "likeness", "another_seed"])
-    return Explained(table([], ["nothing to explain"], []), images, sanity, maps)
+    return Explanation(table([], ["nothing to explain"], []), images, sanity, maps)
 
 
 def drawn(pixels: np.ndarray, maps: dict[str, np.ndarray], images: pd.DataFrame) -> Image.Image:
-    """A row an image, uint8 (B, S, S, C): itself, then what each method says, (B, S, S)."""
+    """Draw one row per image, uint8 (B, S, S, C): the image, then the map (B, S, S) of each method over it."""
     rows = [
         [thumbnail(image, SIDE), *(signed(image, values[i]) for values in maps.values())]
         for i, image in enumerate(pixels)
@@ -177,11 +193,15 @@ def drawn(pixels: np.ndarray, maps: dict[str, np.ndarray], images: pd.DataFrame)
     return table(rows, ["image", *(name.replace("_", " ") for name in maps)], captions)
 
 
-def _seen(predictor: Predictor, images: ImageSet, card: Card, targets: torch.Tensor | None) -> torch.Tensor:
-    """uint8 (B, S, S, C): what the net sees of each image; of five crops the one with the highest logit of its class,
-    or, without classes, the centre."""
-    pixels = torch.cat(list(batches(images, card.view)))
-    if not card.crop_size:
+def _net_input(
+    predictor: Predictor, images: ImageSet, metadata: RunMetadata, targets: torch.Tensor | None
+) -> torch.Tensor:
+    """uint8 (B, S, S, C), what the net is given of each image.
+
+    Of five crops this is the one with the highest logit of the target class or, without targets, the centre.
+    """
+    pixels = torch.cat(list(batches(images, metadata.view)))
+    if not metadata.crop_size:
         return pixels
     if targets is None:
         return pixels[:, -1]
@@ -195,13 +215,13 @@ def _normalised(predictor: Predictor, pixels: torch.Tensor) -> torch.Tensor:
     return to_float(pixels.to(predictor.mean.device), predictor.mean, predictor.std)
 
 
-def _drawn_anew(
-    net: nn.Module, card: Card, x: torch.Tensor, *, stages: int, seed: int
+def _randomised(
+    net: nn.Module, metadata: RunMetadata, x: torch.Tensor, *, stages: int, seed: int
 ) -> Iterator[tuple[int, nn.Module]]:
-    """The net with the weights of an untrained one, from the last layer on; none without stages."""
+    """Yield the net with more and more layers untrained, from the last one on; nothing without stages."""
     if not stages:
         return
     with torch.random.fork_rng():
         torch.manual_seed(derive(seed, "untrained"))
-        untrained = card.untrained()
+        untrained = metadata.untrained()
     yield from cascade(net, untrained.to(x.device), x[:1], stages=stages)

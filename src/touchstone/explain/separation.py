@@ -1,9 +1,9 @@
-"""A net whose nonlinearities can be told apart, which DeepLift's multipliers call for. It answers as it did.
+"""A net with the same outputs in which each call of a nonlinearity has a module of its own, as DeepLift requires.
 
 - None works in place, and none is called twice in a pass: torchvision's ResNets call one ReLU several times.
-- None takes the very tensor that another gave: Captum (0.9 and before) would read the multiplier of a ReLU before the
-  max pooling behind it has set it (captum#1104).
-- No windows of max pooling overlap: Captum routes what changes by `max_unpool`, which keeps one window's of several.
+- None takes the very tensor that another returned: Captum (0.9 and before) would read the multiplier of a ReLU before
+  the max pooling behind it has set it (captum#1104).
+- No windows of max pooling overlap: Captum routes differences by `max_unpool`, which keeps those of one window only.
 """
 
 import copy
@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-LOWEST = -1e30  # of padding, which no window is to choose; differences of infinities would be none
+LOWEST = -1e30  # padding that no window chooses; infinity would make differences NaN
 
 
 class Apart(nn.Module):
-    """Copies of a module without weights, one for each of its calls in a pass, each of which takes a new tensor."""
+    """Copies of a module without weights, one for each of its calls in a pass; each takes a new tensor."""
 
     def __init__(self, module: nn.Module, calls: int) -> None:
         super().__init__()
@@ -46,30 +46,30 @@ class Windows(nn.Module):
 
 
 def separated(net: nn.Module, example: torch.Tensor) -> nn.Module:
-    """A copy of the net, in evaluation mode. example: (B, C, H, W), passed through it to see what is called."""
+    """Return such a copy of the net, in evaluation mode. example: (B, C, H, W), passed through it to see the calls."""
     made = copy.deepcopy(net).eval()
     for module in made.modules():
         if getattr(module, "inplace", False):
             module.inplace = False  # type: ignore[assignment]
-    _replace(made, {module: found for module in made.modules() if (found := _windows(module))})
+    _replace(made, {module: windows for module in made.modules() if (windows := _windows(module))})
     calls = Counter(module for module in called(made, example) if not module.state_dict())
     return _replace(made, {module: Apart(module, count) for module, count in calls.items()})
 
 
 def called(net: nn.Module, example: torch.Tensor) -> list[nn.Module]:
-    """The modules without parts that a pass calls, in its order, as often as it does."""
-    found: list[nn.Module] = []
+    """The leaf modules that a pass calls, in order of the calls, each as often as it is called."""
+    calls: list[nn.Module] = []
     leaves = [module for module in net.modules() if not list(module.children())]
-    hooks = [leaf.register_forward_hook(lambda module, *_: found.append(module)) for leaf in leaves]
+    hooks = [leaf.register_forward_hook(lambda module, *_: calls.append(module)) for leaf in leaves]
     with torch.no_grad():
         net(example)
     for hook in hooks:
         hook.remove()
-    return found
+    return calls
 
 
 def _windows(module: nn.Module) -> Windows | None:
-    """In the place of max pooling whose windows overlap."""
+    """The replacement of a max pooling whose windows overlap; None for any other module."""
     if not isinstance(module, nn.MaxPool2d) or module.ceil_mode or module.dilation != 1:
         return None
     size, stride, padding = module.kernel_size, module.stride, module.padding
@@ -79,7 +79,7 @@ def _windows(module: nn.Module) -> Windows | None:
 
 
 def _replace(net: nn.Module, others: dict[nn.Module, nn.Module]) -> nn.Module:
-    """Put others in the place of modules, under each of their names."""
+    """Replace modules by others, under each of their names."""
     for name, module in list(net.named_modules(remove_duplicate=False)):
         if module in others:
             parent, _, own = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""What speaks for the answers of runs, as tables, words and a chart."""
+"""Attributions to pixels as tables, words and a chart."""
 
 import numpy as np
 
@@ -7,73 +7,66 @@ from touchstone.report.facts import Attributions, Facts
 from touchstone.report.table import Table
 from touchstone.report.words import number
 
-
-def basis(facts: Facts) -> str:
-    """Which answers are traced back to pixels, and how to read the pictures."""
-    explain = facts.params.explain
-    which = {"worst": "The surest errors", "confident": "The surest answers"}[explain.choose]
-    which = "The images that params.yaml names" if explain.files else which
-    answer = (
-        "the class named beneath, one that was missed or seen where it is not,"
-        if facts.multi_label
-        else "the class predicted"
-    )
-    return (
-        f"{which}, and what in them speaks for {answer} (orange) or against it (blue), in the net of the first seed, "
-        "by each method; saliency and the noise tunnel tell how much, not which way. Each map is drawn to its own "
-        "strongest value. The plain image that integrated gradients, DeepLift and occlusion start from is 0 after the "
-        "run's normalisation: the mean colour of what it was trained on, or of ImageNet where its weights began there. "
-        "GradientShap starts from real training images, so that no sum is set for it."
-    )
-
-
 SANITY = (
-    "The check draws the weights anew, layer after layer from the last one on (Adebayo 2018): a method whose maps stay "
-    "as they were, near a rank correlation of 1, shows the image and not what the net has learned. The yardstick is "
-    "the map of the next seed's net, trained in the same way: what untrained weights leave should be well below it."
+    "The sanity check randomises the weights layer by layer, from the last one on (Adebayo 2018). A method whose maps "
+    "do not change, with a rank correlation near 1, shows the image and not what the net has learned. The yardstick is "
+    "the map of the second seed's net, trained in the same way: with random weights the correlation should be well "
+    "below it."
 )
 
 
-def images(found: Attributions) -> Table:
-    """What is explained of each image, and how far each method's sum is from the difference of the logits."""
-    deltas = [str(name) for name in found.images if str(name).endswith("_delta")]
+def basis(facts: Facts) -> str:
+    """Which predictions are explained, and how to read the pictures."""
+    explain = facts.settings.explain
+    errors = explain.choose == "worst" and not explain.files
+    images = "The most confident errors" if errors else "The most confident predictions"
+    images = "The images that params.yaml names" if explain.files else images
+    target = "the wrong class" if errors else "the predicted class"
+    if facts.multi_label:
+        target = "the class named beneath, missed or wrongly predicted," if errors else "the class named beneath"
+    return (
+        f"{images}, and the pixels that supported {target} (orange) or opposed it (blue) in the net of the first seed, "
+        "by each method. Saliency and the noise tunnel show how much, not in which direction. Each map is scaled to "
+        "its own strongest value. Integrated gradients, DeepLift and occlusion start from a plain image, which is 0 "
+        "after the run's normalisation: the mean colour of its training images, or of ImageNet with pretrained "
+        "weights. "
+        "GradientShap starts from real training images; its sum has no reference value."
+    )
+
+
+def images(attributions: Attributions) -> Table:
+    """What is explained on each image, and how far each method's sum is from the difference of the logits."""
+    deltas = [str(name) for name in attributions.images if str(name).endswith("_delta")]
     header = ["file", "true", "explained", "probability", "logit", "plain logit"]
-    header += [f"{name.removesuffix('_delta').replace('_', ' ')} misses by" for name in deltas]
+    header += [f"error of {name.removesuffix('_delta').replace('_', ' ')}" for name in deltas]
     rows = [
         [row["file"], row["true"] or "none", row["explained"], number(row["probability"])]
         + [number(row[key], 2) for key in ("logit", "plain_logit")]
         + [number(row[key], 4) for key in deltas]
-        for row in found.images.to_dict("records")
+        for row in attributions.images.to_dict("records")
     ]
     return Table("lll" + "r" * (len(header) - 3), header, rows)
 
 
 def checks(facts: Facts) -> Table:
-    """Of each run and method: by how much its sums miss the difference of the logits, and how like its own map it is
-    once all weights are drawn anew."""
+    """Run and method: the errors of its sums, and the likeness of its maps to its own after randomising all weights."""
     rows = []
-    for name, found in facts.attributions.items():
-        last = found.sanity[found.sanity["layers"] == found.sanity["layers"].max()] if found.holds else found.sanity[:0]
+    for name, attributions in facts.attributions.items():
+        sanity = attributions.sanity
+        last = sanity[sanity["layers"] == sanity["layers"].max()] if attributions.is_checked else sanity[:0]
         likeness = dict(zip(last["method"], last["likeness"], strict=True))
-        for method in dict.fromkeys(found.sanity["method"]):
-            missed = np.abs(found.images.get(f"{method}_delta", np.zeros(0)))
-            size = [number(float(each)) for each in (missed.mean(), missed.max())] if len(missed) else ["–", "–"]
-            trained = found.sanity.loc[found.sanity["method"] == method, "another_seed"].mean()
-            alike = [number(float(each), 2) for each in (likeness.get(method, np.nan), trained)]
-            rows.append([name, method.replace("_", " "), *size, *alike])
-    header = [
-        "run",
-        "method",
-        "misses by, mean",
-        "at most",
-        "rank correlation, all weights drawn anew",
-        "another seed's",
-    ]
+        for method in dict.fromkeys(sanity["method"]):
+            errors = np.abs(attributions.images.get(f"{method}_delta", np.zeros(0)))
+            sizes = [number(float(size)) for size in (errors.mean(), errors.max())] if len(errors) else ["–", "–"]
+            second = sanity.loc[sanity["method"] == method, "another_seed"].mean()
+            correlations = [number(float(value), 2) for value in (likeness.get(method, np.nan), second)]
+            rows.append([name, method.replace("_", " "), *sizes, *correlations])
+    header = ["run", "method", "mean error of the sum", "largest", "rank correlation, random weights", "second seed"]
     return Table("llrrrr", header, rows)
 
 
-def sanity(found: Attributions) -> Chart:
-    """How like its own map each method's stays while weights are drawn anew, from the last layer on."""
-    methods = found.sanity.groupby("method", sort=False)
+def sanity(attributions: Attributions) -> Chart:
+    """How far each method's maps still resemble its own while layers are randomised, from the last one on."""
+    methods = attributions.sanity.groupby("method", sort=False)
     series = {str(name): part[["layers", "likeness"]].dropna().to_numpy(float) for name, part in methods}
-    return chart("Rank correlation", series, axis="layers drawn anew")
+    return chart("Rank correlation", series, axis="randomised layers")

@@ -1,66 +1,52 @@
-"""What the audit found, as tables and words."""
+"""The audit of added sets as tables."""
 
 import math
-from typing import Any
 
-from touchstone.config.generator import Generator
 from touchstone.report.facts import AuditedSet, Facts
 from touchstone.report.table import Table
-from touchstone.report.words import count, number, percent
+from touchstone.report.words import number, percent
 
 
 def likeness(facts: Facts) -> Table:
-    """How like real held-out images each set is; in brackets what real training images reach at equal numbers."""
-    header = ["addition set", "images", "compared", "Fréchet distance", "KID", "precision", "recall", "density"]
+    """How much each set resembles real test images; in brackets the same for real training images."""
+    header = ["added set", "images", "compared", "Fréchet distance", "KID", "precision", "recall", "density"]
     header += ["coverage", "labels agree %"]
     rows = []
-    for found in facts.audits:
-        row = [found.name, f"{found.figures['num_images']:,}", f"{found.figures['num_matched']:,}"]
-        row += [_with_sd(found, "frechet"), _with_floor(found, "kid", digits=3)]
-        row += [_with_floor(found, key) for key in ("precision", "recall", "density", "coverage")]
-        agree, floor = (found.value(key) for key in ("label_agreement", "label_agreement_floor"))
-        rows.append([*row, f"{percent(agree, 1)} ({percent(floor, 1)})"])
+    for audit in facts.audits:
+        row = [audit.name, f"{audit.figures['num_images']:,}", f"{audit.figures['num_matched']:,}"]
+        row += [_with_sd(audit, "frechet"), _with_floor(audit, "kid", digits=3)]
+        row += [_with_floor(audit, key) for key in ("precision", "recall", "density", "coverage")]
+        agreement, floor = (audit.value(key) for key in ("label_agreement", "label_agreement_floor"))
+        rows.append([*row, f"{percent(agreement, 1)} ({percent(floor, 1)})"])
     return Table("l" + "r" * 9, header, rows)
 
 
-def copied(facts: Facts) -> Table:
-    """How copied each set is; in brackets the same of real held-out images."""
-    header = ["addition set", "verdict", "exact, training", "near, training", "exact, test", "near, test", "mirrored"]
-    header += ["distance ratio", "C_T", "of it excess"]
+def copies(facts: Facts) -> Table:
+    """The copies in each set; in brackets the same for real test images."""
+    header = ["added set", "verdict", "exact, training", "near, training", "exact, test", "near, test", "mirrored"]
+    header += ["distance ratio", "C_T", "excess C_T"]
     rows: list[list[str]] = []
     verdicts: dict[tuple[int, int], str] = {}
-    for i, found in enumerate(facts.audits):
-        row = [found.name, found.verdict]
+    for i, audit in enumerate(facts.audits):
+        row = [audit.name, audit.verdict]
         for name in ("training", "test"):
-            share = f"{percent(found.value(f'near_{name}_floor'), 1)} %"
-            row += [str(found.figures[f"exact_{name}"]), f"{found.figures[f'near_{name}']} ({share})"]
-        row += [str(found.figures["mirrored_training"] + found.figures["mirrored_test"])]
-        row += [_with_floor(found, "ratio"), _with_floor(found, "c_t", digits=1)]
-        rows.append([*row, number(found.value("c_t_excess"), 1)])
-        verdicts[i, 1] = found.verdict
+            share = f"{percent(audit.value(f'near_{name}_floor'), 1)} %"
+            row += [str(audit.figures[f"exact_{name}"]), f"{audit.figures[f'near_{name}']} ({share})"]
+        row += [str(audit.figures["mirrored_training"] + audit.figures["mirrored_test"])]
+        row += [_with_floor(audit, "ratio"), _with_floor(audit, "c_t", digits=1)]
+        rows.append([*row, number(audit.value("c_t_excess"), 1)])
+        verdicts[i, 1] = audit.verdict
     return Table("llrrrrrrrr", header, rows, verdicts)
 
 
-def describe(name: str, generator: Generator, counts: Any) -> str:
-    """A generator's settings in a line, and what its filter kept."""
-    fit, sample = generator.fit, generator.sample
-    budget = count(fit.num_steps, "step") if fit.num_steps else count(fit.epochs, "epoch")
-    parts = [generator.kind if generator.kind != name else "", f"fitted for {budget} of {fit.batch_size}"]
-    own = sample.model_dump(exclude={"per_class", "block", "seed", "filter"})  # what its kind has besides
-    parts += [f"{key.replace('_', ' ')} {value}" for key, value in own.items() if value]
-    if sample.filter.min_confidence:
-        sampled, kept = counts["sampled"].astype(int).sum(), counts["kept"].astype(int).sum()
-        parts += [f"{kept:,} of {sampled:,} samples reach a confidence of {sample.filter.min_confidence:g}"]
-    return ", ".join(part for part in parts if part)
+def _with_floor(audit: AuditedSet, key: str, *, digits: int = 2) -> str:
+    """`0.98 (0.97)`"""
+    return f"{number(audit.value(key), digits)} ({number(audit.value(f'{key}_floor'), digits)})"
 
 
-def _with_floor(found: AuditedSet, key: str, *, digits: int = 2) -> str:
-    return f"{number(found.value(key), digits)} ({number(found.value(f'{key}_floor'), digits)})"
-
-
-def _with_sd(found: AuditedSet, key: str) -> str:
+def _with_sd(audit: AuditedSet, key: str) -> str:
     """`0.83 ± 0.16 (0.59 ± 0.08)`"""
-    ours, floor = (
-        f"{number(found.value(key + end))} ± {number(found.value(f'{key}{end}_sd'))}" for end in ("", "_floor")
+    figure, floor = (
+        f"{number(audit.value(key + end))} ± {number(audit.value(f'{key}{end}_sd'))}" for end in ("", "_floor")
     )
-    return ours if math.isnan(found.value(f"{key}_floor")) else f"{ours} ({floor})"
+    return figure if math.isnan(audit.value(f"{key}_floor")) else f"{figure} ({floor})"

@@ -1,4 +1,4 @@
-"""Numbers -> geometry of the drawings that the HTML template makes: learning curves, gains, reliability."""
+"""Numbers -> the geometry of the charts in the HTML template: learning curves, gains, reliability."""
 
 import math
 from dataclasses import dataclass
@@ -6,34 +6,39 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from touchstone.report.facts import Facts, Scored
-from touchstone.report.words import count
+from touchstone.report.facts import Facts, ReportedResult
+from touchstone.report.words import MINUS, count
 
 WIDTH, HEIGHT = 300, 150  # of a chart's plane, in its own units
 MAX_POINTS = 150  # of a line
-SHARES = ("Validation accuracy", "Validation mean", "Rank correlation", "Diversity")  # titles: never to a log scale
+TITLES = {"train": "Training", "val": "Validation", "map": "mean average precision", "lr": "Learning rate"}
+LOG_FACTOR = 20  # losses and rates that span a larger factor are drawn to a log scale
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over steps. lines: (name, SVG path, last value); ticks: (position, text); csv: what they are drawn from."""
+    """Lines on one plane."""
 
     title: str
     lines: list[tuple[str, str, float]]
+    """Name, SVG path, last value."""
     x_ticks: list[tuple[float, str]]
+    """Position, text."""
     y_ticks: list[tuple[float, str]]
+    """Position, text."""
     csv: str
+    """What the lines are drawn from."""
     axis: str = "training steps"
 
     @property
     def summary(self) -> str:
-        """What the picture shows, for those who do not see it."""
+        """What the chart shows, for those who do not see it."""
         ends = ", ".join(f"{name} {value:.3g}" for name, _, value in self.lines)
         return f"{self.title} against {self.axis}; last values: {ends}"
 
 
 def nice_ticks(low: float, high: float, *, about: int = 4) -> list[float]:
-    """Round numbers within [low, high], about so many."""
+    """About so many round numbers within [low, high]."""
     if not high > low:
         return [low]
     raw = (high - low) / about
@@ -44,49 +49,43 @@ def nice_ticks(low: float, high: float, *, about: int = 4) -> list[float]:
 
 
 def curves(facts: Facts, model: str) -> list[Chart]:
-    """The charts of a model, a line an arm: training loss and, with a validation split, its loss and accuracy."""
-    tables = {arm: facts.curves[f"{model}-{arm}"] for arm in facts.params.arms}
+    """The learning curves of a model: a chart for each column of its runs' curves, a line for each arm."""
+    tables = {arm: facts.curves[f"{model}-{arm}"] for arm in facts.settings.arms}
+    columns = dict.fromkeys(str(column) for table in tables.values() for column in table)
     charts = []
-    for column, title in (
-        ("train_loss", "Training loss"),
-        ("val_loss", "Validation loss"),
-        ("val_accuracy", "Validation accuracy"),
-        ("val_map", "Validation mean average precision"),
-        ("lr", "Learning rate"),
-    ):
-        series = {arm: t[["step", column]].dropna().to_numpy() for arm, t in tables.items() if column in t}
-        series = {arm: xy[np.isfinite(xy).all(1)] for arm, xy in series.items()}
-        series = {arm: xy for arm, xy in series.items() if len(xy)}
-        if series:
-            charts.append(chart(title, series))
+    for column in columns:
+        lines = {arm: t[["step", column]].dropna().to_numpy() for arm, t in tables.items() if column in t}
+        lines = {arm: xy[np.isfinite(xy).all(1)] for arm, xy in lines.items()}
+        lines = {arm: xy for arm, xy in lines.items() if len(xy)}
+        if lines and column not in ("step", "epoch"):
+            charts.append(chart(" ".join(TITLES.get(part, part) for part in column.split("_")), lines))
     return charts
 
 
 def reliability(facts: Facts, model: str) -> list[Chart]:
-    """Accuracy against confidence, a line an arm: as predicted and, with validation images, with a temperature."""
+    """Accuracy against confidence, a line for each arm: as predicted and, where there is one, with a temperature."""
+    tables = {arm: facts.result(f"{model}-{arm}").reliability for arm in facts.settings.arms}
     charts = []
     for scaled, title in ((0, "As predicted"), (1, "With a temperature")):
-        series = {}
-        for arm in facts.params.arms:
-            table = facts.entry(f"{model}-{arm}").reliability
-            found = table[table["scaled"] == scaled][["confidence", "accuracy"]].to_numpy()
-            if len(found):
-                series[arm] = found
-        if series:
-            charts.append(chart(title, series, shares_of="confidence"))
+        lines = {arm: t.loc[t["scaled"] == scaled, ["confidence", "accuracy"]].to_numpy() for arm, t in tables.items()}
+        lines = {arm: xy for arm, xy in lines.items() if len(xy)}
+        if lines:
+            charts.append(chart(title, lines, shares_of="confidence"))
     return charts
 
 
 def losses(table: pd.DataFrame) -> list[Chart]:
-    """The charts of a generator: its losses, and how diverse its samples were where sheets of them were drawn."""
+    """The charts of a generator: its losses and, where sheets of samples were drawn, the diversity of its samples."""
     names = [str(name) for name in table if name not in ("step", "diversity")]
     drawn = [chart("Loss", {name.replace("_", " "): table[["step", name]].to_numpy() for name in names})]
-    diverse = table[["step", "diversity"]].dropna().to_numpy()
-    return [*drawn, chart("Diversity of samples", {"relative to real images": diverse})] if len(diverse) > 1 else drawn
+    diversity = table[["step", "diversity"]].dropna().to_numpy()
+    if len(diversity) > 1:
+        drawn.append(chart("Diversity of samples", {"relative to real images": diversity}))
+    return drawn
 
 
 def rates(facts: Facts) -> dict[str, Chart]:
-    """The search of each model whose learning rate was found."""
+    """The curve of the learning-rate finder, for each model that asked for it."""
     return {
         model: chart("Loss", {name: table[["lr", name]].to_numpy() for name in ("loss", "smoothed")}, log_x=True)
         for model, (_, table) in facts.rates.items()
@@ -96,29 +95,20 @@ def rates(facts: Facts) -> dict[str, Chart]:
 def chart(
     title: str, series: dict[str, np.ndarray], *, log_x: bool = False, shares_of: str = "", axis: str = ""
 ) -> Chart:
-    """series: name -> float (points, 2). Losses and rates that span a factor above 20 are drawn to a log scale.
+    """Draw lines. series: name -> float (points, 2). axis: the name of the x axis, unless it is training steps.
 
-    axis: the name of the x axis, where that is not training steps; shares_of: the same, of a chart of which both axes
-    run from 0 to 1.
+    shares_of: the same, for a chart whose axes both run from 0 to 1.
     """
     csv = _csv(series, title, shares_of or axis or ("lr" if log_x else "step"))
     if log_x:
         series = {name: np.column_stack([np.log10(xy[:, 0]), xy[:, 1]]) for name, xy in series.items()}
-    every = np.concatenate(list(series.values()))
-    (x_low, low), (x_high, high) = every.min(0), every.max(0)
+    points = np.concatenate(list(series.values()))
+    (x_low, low), (x_high, high) = points.min(0), points.max(0)
     x_low = x_low if log_x else 0.0
     if shares_of:
         x_high, low, high = 1.0, 0.0, 1.0
-    log = low > 0 and high / low > 20 and not title.startswith(SHARES)
-    if log:
-        low, high = math.log10(low), math.log10(high)
-        decades = list(range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1))
-        y_values = [float(d) for d in decades[:: max(1, math.ceil(len(decades) / 5))]]
-        y_texts = [f"{10.0**d:g}" for d in y_values]
-    else:
-        low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
-        y_values = nice_ticks(low, high)
-        y_texts = [f"{value:g}" for value in y_values]
+    log_y = title.lower().endswith(("loss", "rate")) and low > 0 and high / low > LOG_FACTOR
+    low, high, ticks = _y_axis(low, high, log_y)
 
     def place(values: np.ndarray) -> np.ndarray:
         return HEIGHT * (1 - (np.asarray(values) - low) / (high - low))
@@ -126,12 +116,23 @@ def chart(
     lines = []
     for name, xy in series.items():
         thin = xy[np.unique(np.linspace(0, len(xy) - 1, min(len(xy), MAX_POINTS)).round().astype(int))]
-        y = place(np.log10(thin[:, 1]) if log else thin[:, 1])
+        y = place(np.log10(thin[:, 1]) if log_y else thin[:, 1])
         lines.append((name, _path(WIDTH * (thin[:, 0] - x_low) / (x_high - x_low), y), float(xy[-1, 1])))
     x_ticks = [(WIDTH * (x - x_low) / (x_high - x_low), text) for x, text in _x_ticks(x_low, x_high, log_x)]
-    y_ticks = [(float(y), text) for y, text in zip(place(np.array(y_values)), y_texts, strict=True)]
+    y_ticks = [(float(place(np.array(value))), text) for value, text in ticks]
     axis = shares_of or axis or ("the learning rate, log scale" if log_x else Chart.axis)
-    return Chart(title + (", log scale" if log else ""), lines, x_ticks, y_ticks, csv, axis)
+    return Chart(title + (", log scale" if log_y else ""), lines, x_ticks, y_ticks, csv, axis)
+
+
+def _y_axis(low: float, high: float, log: bool) -> tuple[float, float, list[tuple[float, str]]]:
+    """The ends of the axis, and its ticks; in powers of ten with a log scale."""
+    if log:
+        low, high = math.log10(low), math.log10(high)
+        decades = _decades(low, high)
+        step = max(1, math.ceil(len(decades) / 5))
+        return low, high, [(float(decade), f"{10.0**decade:g}") for decade in decades[::step]]
+    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
+    return low, high, [(value, f"{value:g}") for value in nice_ticks(low, high)]
 
 
 def _csv(series: dict[str, np.ndarray], title: str, x: str) -> str:
@@ -142,31 +143,39 @@ def _csv(series: dict[str, np.ndarray], title: str, x: str) -> str:
 def _x_ticks(low: float, high: float, log: bool) -> list[tuple[float, str]]:
     if not log:
         return [(value, f"{value:g}" if high <= 1 else f"{value:,.0f}") for value in nice_ticks(low, high)]
-    return [(float(d), f"1e{d}") for d in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)]
+    return [(float(decade), f"1e{decade}") for decade in _decades(low, high)]
+
+
+def _decades(low: float, high: float) -> list[int]:
+    """The whole numbers within [low, high]."""
+    return list(range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1))
 
 
 def _path(x: np.ndarray, y: np.ndarray) -> str:
-    if len(x) == 1:  # a mark instead of a line of no length
+    if len(x) == 1:  # a dash in place of a line without length
         x, y = np.array([x[0] - 3, x[0] + 3]), np.repeat(y, 2)
     return "M" + " L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
 
 
 @dataclass(frozen=True)
 class Forest:
-    """Gains on one axis. rows: (entry, left %, width %, dot %); zero and ticks in % of the axis."""
+    """Gains with their intervals on one axis."""
 
-    rows: list[tuple[Scored, float, float, float]]
+    rows: list[tuple[ReportedResult, float, float, float]]
+    """Result; left end, width and dot in % of the axis."""
     zero: float
+    """Position of no gain, in % of the axis."""
     ticks: list[tuple[float, str]]
+    """Position in % of the axis, text."""
 
 
 def forest(facts: Facts) -> Forest | None:
     """Every gain with its interval, or None where nothing is compared."""
-    entries = [entry for entry in facts.entries if not math.isnan(entry.value("gain"))]
-    if not entries:
+    results = [result for result in facts.results if not math.isnan(result.value("gain"))]
+    if not results:
         return None
-    low = min(0.0, *(entry.value("gain_low") for entry in entries))
-    high = max(0.0, *(entry.value("gain_high") for entry in entries))
+    low = min(0.0, *(result.value("gain_low") for result in results))
+    high = max(0.0, *(result.value("gain_high") for result in results))
     pad = 0.06 * (high - low) or 0.01
     low, high = low - pad, high + pad
 
@@ -174,19 +183,17 @@ def forest(facts: Facts) -> Forest | None:
         return round(100 * (value - low) / (high - low), 2)
 
     rows = []
-    for entry in entries:
-        left, right = place(entry.value("gain_low")), place(entry.value("gain_high"))
-        rows.append((entry, left, round(right - left, 2), place(entry.value("gain"))))
-    ticks = [
-        (place(v / 100), f"{v:+g}".replace("-", "\u2212") if v else "0") for v in nice_ticks(100 * low, 100 * high)
-    ]
+    for result in results:
+        left, right = place(result.value("gain_low")), place(result.value("gain_high"))
+        rows.append((result, left, round(right - left, 2), place(result.value("gain"))))
+    ticks = [(place(v / 100), f"{v:+g}".replace("-", MINUS) if v else "0") for v in nice_ticks(100 * low, 100 * high)]
     return Forest(rows, place(0.0), ticks)
 
 
-def wrong_text(entry: Scored, num_test: int) -> str:
+def wrong_text(result: ReportedResult, num_test: int) -> str:
     """How many images the mean over the seeds gets wrong, and how many of them are shown."""
-    if not entry.num_wrong:
+    if not result.num_wrong:
         return "none wrong"
-    shown = len(entry.mistakes)
-    which = "all" if shown == entry.num_wrong else f"the {shown} most confident" if shown else "none"
-    return f"{entry.num_wrong:,} of {count(num_test, 'test image')} wrong; {which} shown"
+    shown = len(result.mistakes)
+    which = "all" if shown == result.num_wrong else f"the {shown} most confident" if shown else "none"
+    return f"{result.num_wrong:,} of {count(num_test, 'test image')} wrong; {which} shown"

@@ -1,109 +1,118 @@
-"""The facts of a report: plain, frozen values that both products are written from."""
+"""The facts of a report: plain, frozen values that the page and its Markdown twin are written from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from touchstone.config.params import Params
+from touchstone.config.settings import Settings
+from touchstone.evaluation.metrics import primary
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbour:
-    """The training image nearest to a test image in the features of the audit's encoder. row: of the training split."""
+    """The training image nearest to a test image in the features of the audit's encoder."""
 
     row: int
+    """Row of the training split."""
     file: str
     label: str
     pixels: np.ndarray
+    """uint8 (h, w, C), without padding."""
 
 
 @dataclass(frozen=True, eq=False)
 class Mistake:
-    """A test image that the mean over the seeds gets wrong, and how sure it was.
-
-    row: of the test split. probability: mean of the predicted class. pixels: uint8 (h, w, C), without padding.
-    """
+    """A test image that the mean over the seeds gets wrong."""
 
     row: int
+    """Row of the test split."""
     file: str
     true: str
     predicted: str
     probability: float
+    """Mean probability of the predicted class."""
     pixels: np.ndarray
+    """uint8 (h, w, C), without padding."""
     nearest: Neighbour | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """A test image and a class's score on it. there: whether the image has the class. pixels: uint8 (h, w, C)."""
+class ScoredImage:
+    """A test image and the score of a class on it."""
 
     row: int
+    """Row of the test split."""
     file: str
     score: float
-    there: bool
+    has_class: bool
     pixels: np.ndarray
+    """uint8 (h, w, C), without padding."""
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """A class and the test images with its highest scores, best first, and its lowest, lowest first."""
+class RankedClass:
+    """A class and the test images with its highest scores, highest first, and with its lowest, lowest first."""
 
     name: str
-    top: tuple[Shown, ...]
-    bottom: tuple[Shown, ...]
+    top: tuple[ScoredImage, ...]
+    bottom: tuple[ScoredImage, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Several:
-    """What there is of a run where images may have several labels.
-
-    classes: a row a class, see `label_scores.per_class`. curves: class, recall, precision. ranked: a class each.
-    """
+class MultiLabelResult:
+    """What a run or an ensemble has besides where images may have several labels."""
 
     classes: pd.DataFrame
+    """One row per class, see `label_scores.per_class`."""
     curves: pd.DataFrame
-    ranked: tuple[Ranked, ...]
+    """class, recall, precision."""
+    ranked: tuple[RankedClass, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
-    """A run or an ensemble with what was found about it.
-
-    model, arm: "" for an ensemble. scores: its entry of metrics.json. confusion: int64 (classes, classes), rows true,
-    columns predicted, counted over all seeds. mistakes: the worst ones, most confident first; num_wrong: how many
-    there are in all. diverged: seed -> how its training ended before its time. reliability: confidence, accuracy,
-    images, scaled (0 or 1). class_gains: gain, gain_low, gain_high, p_holm, verdict of each class, of an arm's run.
-    several: where images may have several
-    labels, in the place of confusion and mistakes, which are empty then.
-    """
+class ReportedResult:
+    """A run or an ensemble with its scores and mistakes."""
 
     name: str
     kind: str
+    """run or ensemble; an ensemble has no model and no arm."""
     model: str
     arm: str
     scores: dict[str, float | str]
-    confusion: np.ndarray
-    mistakes: tuple[Mistake, ...]
-    num_wrong: int
+    """Its entry of metrics.json."""
     diverged: dict[str, str]
+    """Seed -> how its training ended early."""
     reliability: pd.DataFrame
+    """confidence, accuracy, images, scaled (0 or 1)."""
+    confusion: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    """int64 (classes, classes), rows true, columns predicted, summed over the seeds; empty with several labels."""
+    mistakes: tuple[Mistake, ...] = ()
+    """The worst ones, most confident first."""
+    num_wrong: int = 0
+    """All mistakes."""
     class_gains: pd.DataFrame | None = None
-    several: Several | None = None
+    """gain, gain_low, gain_high, p_holm, verdict of each class; for runs that are compared with a baseline arm."""
+    multi_label: MultiLabelResult | None = None
 
     @property
     def verdict(self) -> str:
-        """helps, hurts, inconclusive, diverged, or "" where there is nothing to compare with."""
+        """helps, hurts, inconclusive, diverged, or "" where nothing is compared."""
         return str(self.scores.get("verdict", ""))
 
     @property
-    def word(self) -> str:
-        """The verdict; diverged, too, where that befell what others are compared with."""
-        return "diverged" if "diverged" in self.scores else self.verdict
+    def status(self) -> str:
+        """The verdict; or diverged, also where others are compared with this result."""
+        return "diverged" if self.has_diverged else self.verdict
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether its own training diverged, not that of its baseline."""
+        return "diverged" in self.scores
 
     def value(self, key: str) -> float:
-        """A number of metrics.json; NaN where it is not there."""
+        """A number of metrics.json; NaN where it is missing."""
         return float(self.scores.get(key, np.nan))
 
     def class_accuracy(self) -> np.ndarray:
@@ -114,7 +123,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class ArmSize:
-    """How many training images an arm has, real and added."""
+    """The number of training images of an arm."""
 
     name: str
     num_real: int
@@ -123,21 +132,25 @@ class ArmSize:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A contact sheet: the PNG's bytes, what it shows, and whether that is a split or an addition."""
+    """A contact sheet."""
 
     name: str
     caption: str
+    """What it shows."""
     kind: str
+    """split or added."""
     png: bytes
 
 
 @dataclass(frozen=True, eq=False)
 class AuditedSet:
-    """An addition set as the audit found it: its figures of metrics/audit.json, the PNG of its closest pairs."""
+    """An added set with its audit."""
 
     name: str
     figures: dict[str, Any]
+    """Its entry of metrics/audit.json."""
     gallery: bytes
+    """PNG of the closest pairs."""
 
     @property
     def verdict(self) -> str:
@@ -145,86 +158,94 @@ class AuditedSet:
         return str(self.figures["verdict"])
 
     def value(self, key: str) -> float:
-        """A figure; NaN where there were too few images to say."""
-        found = self.figures.get(key)
-        return np.nan if found is None else float(found)
+        """A figure; NaN where there were too few images for it."""
+        figure = self.figures.get(key)
+        return np.nan if figure is None else float(figure)
 
 
 @dataclass(frozen=True)
 class Attention:
-    """A run's attention over some test images: the PNG, the number of patches, the least and the largest share."""
+    """A run's attention over some test images."""
 
     png: bytes
     patches: int
+    """Patches of an image."""
     least: float
+    """Smallest share of the attention that a patch receives."""
     most: float
+    """Largest share."""
 
 
 @dataclass(frozen=True, eq=False)
 class Attributions:
-    """Which pixels speak for a run's answers: the PNG, a row an image (see explained.py), method, layers, likeness."""
+    """A run's predictions attributed to pixels, see `explain/run.py`."""
 
     png: bytes
     images: pd.DataFrame
+    """One row per image."""
     sanity: pd.DataFrame
+    """method, layers, likeness, another_seed."""
 
     @property
-    def holds(self) -> bool:
-        """Whether methods were checked by weights drawn anew."""
+    def is_checked(self) -> bool:
+        """Whether the methods were checked by randomised weights."""
         return bool((self.sanity["layers"] > 0).any())
 
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """Everything a report says.
+    """Everything that a report says."""
 
-    counts: class, train, val, test. findings: findings/summary.json. left_out, near_copies: tables of findings.
-    curves: run -> step, epoch, train_loss, lr, val_loss, val_accuracy (val columns NaN without a validation split).
-    unlabelled: ensemble -> file, label, probability. audits: an addition set each; encoder: whose features they are
-    measured in. losses: generator -> step, loss and more. rates: model -> what the learning-rate finder suggests and
-    its curve lr, loss, smoothed, where one was asked for. attention: of the runs whose net has any.
-    attributions: of the runs that explain.runs names. weights: of the members of ensembles that find them. together:
-    int64 (classes, classes), training images that have both, where an image may have several labels; else (0, 0).
-    """
-
-    params: Params
+    settings: Settings
     classes: list[str]
     counts: pd.DataFrame
+    """class, train, val, test: images of each class."""
     findings: dict[str, float]
+    """findings/summary.json of preparation."""
     left_out: pd.DataFrame
+    """Images that preparation left out."""
     near_copies: pd.DataFrame
-    arms: tuple[ArmSize, ...]
-    entries: tuple[Scored, ...]
+    arm_sizes: tuple[ArmSize, ...]
+    results: tuple[ReportedResult, ...]
     curves: dict[str, pd.DataFrame]
+    """Run -> step, epoch, train_loss, lr and validation scores, NaN without a validation split."""
     sheets: tuple[Sheet, ...]
     unlabelled: dict[str, pd.DataFrame]
+    """Ensemble -> file, label, probability."""
     audits: tuple[AuditedSet, ...]
     encoder: dict[str, Any]
+    """test_accuracy and hash of the classifier whose features the audit uses."""
     losses: dict[str, pd.DataFrame]
+    """Generator -> step, loss and more."""
     rates: dict[str, tuple[float, pd.DataFrame]]
+    """Model -> the suggestion of the learning-rate finder and its curve lr, loss, smoothed, where it was asked for."""
     attention: dict[str, Attention]
+    """Run -> attention, for runs whose net has any."""
     attributions: dict[str, Attributions]
+    """Run -> attributions, for the runs in explain.runs."""
     weights: dict[str, dict[str, float]]
-    together: np.ndarray
+    """Ensemble -> member -> weight, where the rule finds weights."""
+    co_occurrence: np.ndarray
+    """int64 (classes, classes), training images with both classes; (0, 0) where images have one label each."""
 
-    def entry(self, name: str) -> Scored:
+    def result(self, name: str) -> ReportedResult:
         """The run or ensemble of that name."""
-        return next(entry for entry in self.entries if entry.name == name)
+        return next(result for result in self.results if result.name == name)
 
     @property
     def multi_label(self) -> bool:
         """Whether an image may have several labels, or none."""
-        return bool(len(self.together))
+        return bool(len(self.co_occurrence))
 
     @property
     def measure(self) -> str:
-        """What runs are judged by: its key in metrics.json."""
-        return "map" if self.multi_label else "accuracy"
+        """The score that runs are compared by: its key in metrics.json."""
+        return primary(multi_label=self.multi_label).key
 
     @property
     def measure_name(self) -> str:
-        return "mean average precision" if self.multi_label else "accuracy"
+        return "mean average precision on the test images" if self.multi_label else "test accuracy"
 
     @property
     def num_seeds(self) -> int:
-        return len(self.params.train.seeds)
+        return len(self.settings.train.seeds)

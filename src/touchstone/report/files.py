@@ -1,4 +1,4 @@
-"""What stages left, read for the report: a file that is missing or damaged is one line that says what to run."""
+"""Read files that stages wrote. A missing or damaged file is a one-line error that says what to run."""
 
 import json
 from pathlib import Path
@@ -24,8 +24,13 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def read_table(file: Path) -> pd.DataFrame:
-    """Every cell as text: a class may be called 0 or NA."""
+    """A CSV file with every cell as text, since a class may be called 0 or NA."""
     try:
         return pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise TouchstoneError(f"{file}: no readable table ({error}); run `dvc repro`") from error
+
+
+def numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """The cells as floats; NaN where they are empty."""
+    return table.replace("", "nan").astype(float)

@@ -1,60 +1,105 @@
 """The verdict in one sentence."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterator, Sequence
 
-from touchstone.report.facts import Facts
-from touchstone.report.words import Fragment, listing
+from touchstone.config.schema.data import Arm
+from touchstone.report.facts import Facts, ReportedResult
+from touchstone.report.words import Fragment, Sentence, joined, listing, percent
 
-Arms = dict[str, dict[str, list[str]]]  # arm -> verdict -> models
 
+def headline(facts: Facts) -> Sentence:
+    """Which arms improve or worsen which models or, where none does, which gains could have been detected.
 
-def headline(facts: Facts) -> list[Fragment]:
-    """Which arms help and hurt which models, and which are inconclusive for all; empty where no arms are compared."""
-    arms: Arms = {}
-    for entry in facts.entries:
-        if entry.arm and entry.arm != facts.params.compare.baseline and entry.verdict:
-            arms.setdefault(entry.arm, {}).setdefault(entry.verdict, []).append(entry.model)
-    parts = [part for verdict in ("helps", "hurts") for part in _clauses(arms, verdict, facts)]
-    if not {"helps", "hurts"} & {verdict for found in arms.values() for verdict in found}:
-        parts = [[Fragment("nothing helps or hurts")]]
-    rest = [arm for arm, found in arms.items() if set(found) == {"inconclusive"}]
-    if rest:
-        be = Fragment(" is " if len(rest) == 1 else " are ")
-        parts.append([*_names(rest), be, Fragment("inconclusive", "inconclusive")])
-    failed = [arm for arm, found in arms.items() if "diverged" in found]
-    if failed:
-        parts.append([*_names(failed), Fragment(" "), Fragment("diverged", "diverged")])
-    if not arms:
+    Empty where no arms are compared.
+    """
+    baseline = facts.settings.compare.baseline
+    compared = [result for result in facts.results if result.arm not in ("", baseline) and result.verdict]
+    if not compared:
         return []
-    start = [Fragment("Against "), Fragment(facts.params.compare.baseline, "name"), Fragment(", ")]
-    return [*start, *_joined(parts, "; "), Fragment(".")]
+    clauses = [*_effects(compared, "helps", facts), *_effects(compared, "hurts", facts)]
+    arms = _arms(compared)
+    if clauses:
+        clauses[0].append(Fragment(f" {_over(clauses[0], facts)}"))
+        inconclusive = [arm for arm, results in arms.items() if {r.verdict for r in results} == {"inconclusive"}]
+        if inconclusive:
+            be = " is " if len(inconclusive) == 1 else " are "
+            clauses.append([*_names(inconclusive, "and"), Fragment(be), Fragment("inconclusive", "inconclusive")])
+    elif any(result.verdict == "inconclusive" for result in compared):
+        clauses = [[Fragment(f"no verdict: {_detectable(compared)}")]]
+    sentence = [*joined([*clauses, *_failures(arms)], "; "), Fragment(".")]
+    first = sentence[0]
+    return sentence if first.style else [Fragment(first.text[0].upper() + first.text[1:]), *sentence[1:]]
 
 
-def _clauses(arms: Arms, verdict: str, facts: Facts) -> Iterable[list[Fragment]]:
-    """`a and b help both models`, `c helps one`; `nothing helps`."""
-    groups: dict[tuple[str, ...], list[str]] = {}  # models -> the arms that do so to them
-    for arm, found in arms.items():
-        if verdict in found:
-            groups.setdefault(tuple(found[verdict]), []).append(arm)
-    if not groups:
-        yield [Fragment(f"nothing {verdict}")]
-    for models, names in groups.items():
-        verb = verdict if len(names) == 1 else verdict.removesuffix("s")
-        yield [*_names(names), Fragment(" "), Fragment(verb, verdict), Fragment(f" {_all(models, facts)}")]
+def _arms(results: Sequence[ReportedResult]) -> dict[str, list[ReportedResult]]:
+    arms: dict[str, list[ReportedResult]] = {}
+    for result in results:
+        arms.setdefault(result.arm, []).append(result)
+    return arms
 
 
-def _names(arms: list[str]) -> list[Fragment]:
-    """`a`, `b` and `c`, as names."""
+def _effects(compared: list[ReportedResult], verdict: str, facts: Facts) -> Iterator[Sentence]:
+    """`adding a or b images improves both models`; `training on c worsens one`: arms that do the same together."""
+    groups: dict[tuple[bool, tuple[str, ...]], list[str]] = {}  # whether they add images, models -> arms
+    for arm, results in _arms([result for result in compared if result.verdict == verdict]).items():
+        models = tuple(result.model for result in results)
+        groups.setdefault((_adds_to_baseline(arm, facts), models), []).append(arm)
+    verb = {"helps": "improves", "hurts": "worsens"}[verdict]
+    for (adds, models), arms in groups.items():
+        subject = [Fragment("adding " if adds else "training on "), *_names(arms, "or")]
+        effect = [Fragment(" images " if adds else " "), Fragment(verb, verdict), Fragment(f" {_all(models, facts)}")]
+        yield [*subject, *effect]
+
+
+def _adds_to_baseline(name: str, facts: Facts) -> bool:
+    """Whether the arm is the baseline, real images alone, and some added images."""
+    arm, baseline = facts.settings.arms[name], facts.settings.arms[facts.settings.compare.baseline]
+    return baseline == Arm() and arm.real and bool(arm.add)
+
+
+def _over(clause: Sentence, facts: Facts) -> str:
+    """What the first clause compares with."""
+    baseline = facts.settings.compare.baseline
+    plain = facts.settings.arms[baseline] == Arm()
+    improves = any(fragment.style == "helps" for fragment in clause)
+    return f"{'over' if improves else 'compared with'} {'real images alone' if plain else f'the baseline, {baseline}'}"
+
+
+def _detectable(results: list[ReportedResult]) -> str:
+    """The gains that comparisons without a verdict could have detected."""
+    gains = [gain for result in results if not math.isnan(gain := result.value("gain_detectable"))]
+    possible = [gain for gain in gains if gain < 1]
+    if not possible:
+        return "no gain, however large, could have been detected" if gains else "every comparison is inconclusive"
+    low, high = percent(min(possible), 1), percent(max(possible), 1)
+    which = f"{low} points" if low == high else f"{low} to {high} points, depending on the run,"
+    return f"only gains above {which} could have been detected"
+
+
+def _failures(arms: dict[str, list[ReportedResult]]) -> Iterator[Sentence]:
+    """`x diverged`; `y cannot be compared where the baseline diverged`."""
+    failed = {arm: results for arm, results in arms.items() if any(r.verdict == "diverged" for r in results)}
+    own = [arm for arm, results in failed.items() if any(r.has_diverged for r in results)]
+    others = [arm for arm in failed if arm not in own]
+    if own:
+        yield [*_names(own, "and"), Fragment(" "), Fragment("diverged", "diverged")]
+    if others:
+        yield [
+            *_names(others, "and"),
+            Fragment(" cannot be compared where the baseline "),
+            Fragment("diverged", "diverged"),
+        ]
+
+
+def _names(arms: list[str], word: str) -> Sentence:
+    """`a`, `b` and `c`, as names, with the word before the last."""
     names = [[Fragment(arm, "name")] for arm in arms]
-    return _joined([_joined(names[:-1], ", "), names[-1]], " and ") if len(names) > 1 else names[0]
-
-
-def _joined(parts: list[list[Fragment]], between: str) -> list[Fragment]:
-    return [piece for i, part in enumerate(parts) for piece in ([Fragment(between)] if i else []) + part]
+    return joined([joined(names[:-1], ", "), names[-1]], f" {word} ") if len(names) > 1 else names[0]
 
 
 def _all(models: Sequence[str], facts: Facts) -> str:
-    every = len(facts.params.trained)
-    if len(models) < every or every == 1:
+    total = len(facts.settings.trained)
+    if len(models) < total or total == 1:
         return listing(models)
-    return "both models" if every == 2 else f"all {every} models"
+    return "both models" if total == 2 else f"all {total} models"

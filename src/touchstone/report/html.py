@@ -1,33 +1,49 @@
-"""Facts -> one self-contained page: inline style, pictures as `data:` URIs, no script, no request to anywhere."""
+"""Facts -> one self-contained page: inline style, pictures as `data:` URIs, no script, no request to any server."""
 
 import yaml
 
-from touchstone.report import attributed, audits, charts, environment, matrices, pictures, several, tables, words
+from touchstone.report import (
+    attributed,
+    audits,
+    charts,
+    environment,
+    matrices,
+    multi_label,
+    pictures,
+    sentences,
+    tables,
+    words,
+)
 from touchstone.report.facts import Facts
 from touchstone.report.headline import headline
+from touchstone.report.models import models
 
 FOLD_ROWS = 20  # longer tables of classes start folded
 
 
 def render(facts: Facts) -> str:
     """The HTML text; equal facts give equal text."""
-    page = environment(autoescape=True)
-    return page.get_template("report.html.j2").render(
+    trained = facts.settings.trained
+    template = environment(autoescape=True).get_template("report.html.j2")
+    return template.render(
         facts=facts,
+        settings=facts.settings,
         words=words,
+        sentences=sentences,
         tables=tables,
+        models=models(facts),
         charts=charts,
         matrices=matrices,
         store=pictures.stored(facts),
         attributed=attributed,
         audits=audits,
+        multi_label=multi_label,
         rates=charts.rates(facts),
-        sanity={name: attributed.sanity(found) for name, found in facts.attributions.items() if found.holds},
+        sanity={name: attributed.sanity(run) for name, run in facts.attributions.items() if run.is_checked},
         losses={name: charts.losses(table) for name, table in facts.losses.items()},
-        reliability={model: charts.reliability(facts, model) for model in facts.params.trained},
-        several=several,
-        precision_recall={m: several.curves(facts, m) for m in facts.params.trained if facts.multi_label},
-        curves={model: charts.curves(facts, model) for model in facts.params.trained},
+        reliability={model: charts.reliability(facts, model) for model in trained},
+        precision_recall={model: multi_label.curves(facts, model) for model in trained if facts.multi_label},
+        curves={model: charts.curves(facts, model) for model in trained},
         forest=charts.forest(facts),
         headline=headline(facts),
         parameters=parameters(facts),
@@ -36,6 +52,6 @@ def render(facts: Facts) -> str:
 
 
 def parameters(facts: Facts) -> str:
-    """params.yaml with its defaults, without what only says where things lie: no result depends on that."""
-    values = facts.params.model_dump(mode="json", exclude={"machine": True, "data": {"path", "mirror"}})
+    """The settings that the report's stage reads, with their defaults, as YAML."""
+    values = facts.settings.model_dump(mode="json")
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=False)

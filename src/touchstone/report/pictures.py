@@ -1,4 +1,4 @@
-"""Pixels -> pictures that the page holds once each, as `data:` URIs with stable bytes, however often it shows them."""
+"""Pixels -> the pictures of the page, each held once, however often it is shown, as a `data:` URI of stable bytes."""
 
 import base64
 import io
@@ -11,8 +11,8 @@ from PIL import Image
 from touchstone.data.sheets import thumbnail
 from touchstone.report.facts import Facts
 
-MAX_COLOURS = 128  # of a colour picture: a third of the bytes, and hardly to be seen at this size
-SIDES = ((100, 224), (400, 128), (1000, 96), (4000, 64))  # so many images at most, at so many px; beyond that 40 px
+MAX_COLOURS = 128  # of a colour picture: a third of the bytes, and hardly visible at this size
+SIDES = ((100, 224), (400, 128), (1000, 96), (4000, 64))  # up to so many images, px; beyond the last 40 px
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def data_uri(image: Image.Image) -> str:
 
 
 def compact(image: Image.Image) -> Image.Image:
-    """The RGB picture in fewer bytes: grey where it has no colour, a palette otherwise."""
+    """Store an RGB picture in fewer bytes: as grey where it has no colour, with a palette otherwise."""
     pixels = np.asarray(image)
     if (pixels == pixels[..., :1]).all():
         return image.convert("L")
@@ -43,23 +43,23 @@ def stored(facts: Facts) -> dict[str, Picture]:
     """Every picture of the page: contact sheets, closest pairs, attention and attributions, and the test and training
     images that its galleries show (`test-<row>`, `train-<row>`)."""
     side = 548 if len(facts.sheets) <= 12 else 360  # px
-    found = {f"sheet-{sheet.name}": _opened(sheet.png, most=side) for sheet in facts.sheets}
-    found |= {f"pairs-{audited.name}": _opened(audited.gallery) for audited in facts.audits}
-    found |= {f"attention-{name}": _opened(each.png) for name, each in facts.attention.items()}
-    found |= {f"attributions-{name}": _opened(each.png) for name, each in facts.attributions.items()}
-    shown = _shown(facts)
-    size = next((px for count, px in SIDES if len(shown) <= count), 40)
-    return found | {name: _picture(_at_most(pixels, size)) for name, pixels in sorted(shown.items())}
+    store = {f"sheet-{sheet.name}": _opened(sheet.png, most=side) for sheet in facts.sheets}
+    store |= {f"pairs-{audit.name}": _opened(audit.gallery) for audit in facts.audits}
+    store |= {f"attention-{name}": _opened(attention.png) for name, attention in facts.attention.items()}
+    store |= {f"attributions-{name}": _opened(run.png) for name, run in facts.attributions.items()}
+    images = _gallery_images(facts)
+    size = next((px for count, px in SIDES if len(images) <= count), 40)
+    return store | {name: _picture(_at_most(pixels, size)) for name, pixels in sorted(images.items())}
 
 
-def _shown(facts: Facts) -> dict[str, np.ndarray]:
-    """Of every run and ensemble the images that it gets badly wrong, with the training images nearest to them; of
-    several labels an image, those that a class is seen in most or least."""
-    mistakes = [found for entry in facts.entries for found in entry.mistakes]
-    ranked = [found for entry in facts.entries if entry.several for found in entry.several.ranked]
-    tests: Iterable = [*mistakes, *(shown for found in ranked for shown in (*found.top, *found.bottom))]
-    near = [found.nearest for found in mistakes if found.nearest]
-    return {f"test-{found.row}": found.pixels for found in tests} | {f"train-{n.row}": n.pixels for n in near}
+def _gallery_images(facts: Facts) -> dict[str, np.ndarray]:
+    """The worst mistakes of every run and ensemble with the training images nearest to them or, with several labels,
+    the images that rank highest and lowest in each class."""
+    mistakes = [mistake for result in facts.results for mistake in result.mistakes]
+    ranked = [each for result in facts.results if result.multi_label for each in result.multi_label.ranked]
+    tests: Iterable = [*mistakes, *(image for each in ranked for image in (*each.top, *each.bottom))]
+    nearest = [mistake.nearest for mistake in mistakes if mistake.nearest]
+    return {f"test-{test.row}": test.pixels for test in tests} | {f"train-{n.row}": n.pixels for n in nearest}
 
 
 def _opened(png: bytes, *, most: int = 0) -> Picture:
@@ -70,7 +70,7 @@ def _opened(png: bytes, *, most: int = 0) -> Picture:
 
 
 def _at_most(pixels: np.ndarray, side: int) -> Image.Image:
-    """uint8 (h, w, C) in its own size, or smaller."""
+    """uint8 (h, w, C) at its own size, or smaller."""
     return thumbnail(pixels, min(side, max(pixels.shape[:2])))
 
 

@@ -1,32 +1,31 @@
-"""Probs x labels -> the test images that a class is seen in most and least."""
+"""Probs x labels -> the test images with the highest and lowest scores of each class."""
 
 import numpy as np
 
 from touchstone.data.imageset import ImageSet
 from touchstone.data.sheets import valid_area
-from touchstone.report.facts import Ranked, Shown
+from touchstone.report.facts import RankedClass, ScoredImage
 
 EACH = 5  # images at either end
 
 
 def ranked(
     probs: np.ndarray, labels: np.ndarray, *, test: ImageSet, files: list[str], classes: list[str]
-) -> tuple[Ranked, ...]:
-    """Of each class the images with the highest and lowest scores, float32 (seeds, N, K) against float32 (N, K).
+) -> tuple[RankedClass, ...]:
+    """Rank the test images of each class by score: probs float32 (seeds, N, K), labels float32 (N, K), N file names.
 
-    The mean over the seeds decides; equal scores keep the order of the rows. Images that do not count are left out.
+    The score is the mean over the seeds; equal scores keep the order of the rows. NaN labels are left out.
     """
-    mean = probs.mean(0, dtype=np.float64)  # (N, K)
-    found = []
-    for k, name in enumerate(classes):
+    scores = probs.mean(0, dtype=np.float64)  # (N, K)
+
+    def image(row: int, k: int) -> ScoredImage:
+        has_class = bool(labels[row, k] == 1)
+        return ScoredImage(row, files[row], float(scores[row, k]), has_class, valid_area(test, row))
+
+    def ranked_class(k: int, name: str) -> RankedClass:
         rows = np.flatnonzero(~np.isnan(labels[:, k]))
-        order = rows[np.argsort(-mean[rows, k], kind="stable")]
-        ends = [
-            tuple(
-                Shown(int(r), files[r], float(mean[r, k]), bool(labels[r, k] == 1), valid_area(test, int(r)))
-                for r in end
-            )
-            for end in (order[:EACH], order[::-1][:EACH])
-        ]
-        found.append(Ranked(name, *ends))
-    return tuple(found)
+        order = rows[np.argsort(-scores[rows, k], kind="stable")].tolist()
+        top, bottom = order[:EACH], order[::-1][:EACH]
+        return RankedClass(name, tuple(image(row, k) for row in top), tuple(image(row, k) for row in bottom))
+
+    return tuple(ranked_class(k, name) for k, name in enumerate(classes))

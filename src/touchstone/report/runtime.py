@@ -1,4 +1,4 @@
-"""The notes that stages leave about their seconds, memory, hardware and versions -> a page for the machine's owner."""
+"""The notes of stages about seconds, memory, hardware and versions -> a page of timings, on which no result depends."""
 
 import json
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
 
 
 def table(notes: list[dict[str, Any]]) -> Table:
-    """A row a stage; what a note does not say is an en dash."""
+    """One row per stage, with an en dash for what its note lacks."""
     rows = [
         [
             str(note["stage"]),
@@ -54,16 +54,13 @@ def table(notes: list[dict[str, Any]]) -> Table:
 
 
 def shared(notes: list[dict[str, Any]], key: str) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Each different value of a key once: which stages share it, and its pairs."""
+    """Each distinct value of a key once: the stages that share it, and its pairs."""
     groups: dict[str, list[str]] = {}
     for note in notes:
         if isinstance(note.get(key), dict):
             groups.setdefault(json.dumps(note[key]), []).append(str(note["stage"]))
-    out = []
-    for text, stages in groups.items():
-        title = "all stages" if len(groups) == 1 else ", ".join(stages)
-        out.append((title, [(str(name), str(value)) for name, value in json.loads(text).items()]))
-    return out
+    titles = {text: "all stages" if len(groups) == 1 else ", ".join(stages) for text, stages in groups.items()}
+    return [(titles[text], [(str(key), str(value)) for key, value in json.loads(text).items()]) for text in groups]
 
 
 def _number(value: object, digits: int) -> str:
@@ -71,7 +68,7 @@ def _number(value: object, digits: int) -> str:
 
 
 def _rates(value: object) -> str:
-    """One number a seed."""
+    """One number per seed."""
     values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     return " / ".join(_number(item, 0) for item in values)
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Table:
-    """align: l or r for each column. verdicts: (row, column) -> the word that colours a cell or stands beside it."""
+    """A header and rows of text."""
 
     align: str
+    """l or r for each column."""
     header: list[str]
     rows: list[list[str]]
     verdicts: dict[tuple[int, int], str] = field(default_factory=dict)
+    """(row, column) -> the verdict that colours a cell or stands beside it."""
 
 
 def csv_text(table: Table) -> str:
@@ -24,5 +26,5 @@ def csv_text(table: Table) -> str:
 
 
 def csv_uri(text: str) -> str:
-    """CSV as something to download that lies in the page itself."""
+    """CSV as a data: URI, to download from the page itself."""
     return "data:text/csv;base64," + base64.b64encode(text.encode()).decode("ascii")

@@ -10,11 +10,11 @@ from touchstone.report.facts import Mistake
 def worst(
     probs: np.ndarray, labels: np.ndarray, *, count: int, test: ImageSet, files: list[str], classes: list[str]
 ) -> tuple[tuple[Mistake, ...], int]:
-    """At most `count` mistakes of float32 (seeds, N, classes) against int64 (N,), and how many there are in all.
+    """Return at most `count` mistakes and the number of all: float32 (seeds, N, K), int64 (N,), N file names.
 
-    The mean over the seeds decides; equal probabilities keep the order of the rows. `files`: N names.
+    The mean over the seeds decides; equal probabilities keep the order of the rows.
     """
-    mean = probs.mean(0, dtype=np.float64)  # (N, classes)
+    mean = probs.mean(0, dtype=np.float64)  # (N, K)
     predicted = mean.argmax(1)
     confidence = mean[np.arange(len(mean)), predicted]
     wrong = np.flatnonzero(predicted != labels)

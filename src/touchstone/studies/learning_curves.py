@@ -1,6 +1,7 @@
-"""Accuracy against the number of real training images, a line an arm; and how many real images an addition is worth.
+"""Learning curves of a sweep over `data.train_size`: accuracy against the number of real training images.
 
-Of a sweep over `data.train_size` (sweep.py): what else was swept makes lines of its own where it makes a difference.
+There is a curve for each run, and the number of real images that an arm is worth. A further swept parameter gives
+curves of its own where it makes a difference.
 """
 
 import math
@@ -12,116 +13,116 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from touchstone.errors import TouchstoneError
+from touchstone.evaluation.metrics import primary_key
 
 SIZE = "data.train_size"
 COLOURS = ("#5a636d", "#1f6fa8", "#b0620a", "#6d4fa3", "#14807a", "#a33c6e")
 DASHES = ("-", "--", ":", "-.")
 
 
-def lines(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """A sweep's table -> line -> its rows, by the number of real images.
+def curves_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Name of each curve -> its rows of a sweep's table, sorted by the number of real images.
 
-    A run that is the same for all values of another swept parameter is one line, `<run>`; otherwise there is one for
-    each value, `<run>, <key> <value>`. Baselines come first.
+    A run whose results are the same for all values of the other swept parameters is one curve, `<run>`; otherwise each
+    value has its own, `<run>, <key> <value>`. Baselines come first.
 
-    Raises TouchstoneError where the sweep was not over data.train_size, or took all images (0), however many those are.
+    Raise TouchstoneError where the sweep is not over data.train_size, or includes 0, which stands for all images.
     """
     if SIZE not in table:
-        raise TouchstoneError(f"a learning curve wants a sweep over {SIZE}; got {', '.join(map(str, table.columns))}")
+        raise TouchstoneError(f"a learning curve needs a sweep over {SIZE}; got {', '.join(map(str, table.columns))}")
     if (table[SIZE] == 0).any():
-        raise TouchstoneError(f"a learning curve wants numbers of images: {SIZE} 0 is all there are; name how many")
-    keys = list(table.columns[1 : list(table.columns).index("run")])
-    others = [key for key in keys if key != SIZE]
-    found = {}
-    for run, part in table.groupby("run", sort=False):
-        same = not others or part.groupby(SIZE)[_key(table)].nunique().max() == 1
-        groups = [("", part.drop_duplicates(SIZE))] if same else part.groupby(others, sort=False)
-        for values, rows in groups:
-            named = [f"{key.rsplit('.', 1)[-1]} {value}" for key, value in zip(others, values, strict=False)]
-            found[", ".join([str(run), *named])] = rows.sort_values(SIZE).reset_index(drop=True)
-    alone = {name: line for name, line in found.items() if (line["gain"].astype(str) == "").all()}
-    return alone | found
+        raise TouchstoneError(f"a learning curve needs numbers of images: {SIZE} 0 means all of them; write how many")
+    swept = list(table.columns[1 : list(table.columns).index("run")])
+    others = [key for key in swept if key != SIZE]
+    curves = {}
+    for run, rows in table.groupby("run", sort=False):
+        same = not others or rows.groupby(SIZE)[primary_key(table)].nunique().max() == 1
+        groups = [("", rows.drop_duplicates(SIZE))] if same else rows.groupby(others, sort=False)
+        for values, curve in groups:
+            suffixes = [f"{key.rsplit('.', 1)[-1]} {value}" for key, value in zip(others, values, strict=False)]
+            curves[", ".join([str(run), *suffixes])] = curve.sort_values(SIZE).reset_index(drop=True)
+    baselines = {name: curve for name, curve in curves.items() if not _compared(curve).any()}
+    return baselines | curves
 
 
-def worth(table: pd.DataFrame) -> pd.DataFrame:
-    """line, images, gain, equal, low, high: with how many real images alone the baseline's own curve is as good.
+def equivalent_images(table: pd.DataFrame) -> pd.DataFrame:
+    """How many real images the baseline alone needs to be as good as each arm at each number of real images.
 
-    The curve is the baseline run's, made monotone and read between its points on a logarithmic axis; low and high are
-    those of the gain's interval. Infinite beyond its last point, 0 below its first.
+    Columns: line (the curve's name), images, gain, equal (that number), low and high (the same for the ends of the
+    gain's interval). The number is read from the baseline's own curve, made monotone and interpolated on a logarithmic
+    axis; it is infinite above the curve's last point and 0 below its first.
     """
-    curves, key = lines(table), _key(table)
-    rows = []
-    for name, line in curves.items():
-        run = str(line["run"].iloc[0])
-        compared = line[line["gain"].astype(str) != ""]
-        base = curves.get(_baseline(table, run))
-        if base is None:
+    curves, key = curves_of(table), primary_key(table)
+    out = []
+    for name, curve in curves.items():
+        baseline = curves.get(_baseline(table, str(curve["run"].iloc[0])))
+        if baseline is None:
             continue
-        sizes, scores = base[SIZE].to_numpy(float), np.maximum.accumulate(base[key].to_numpy(float))
-        for row in compared.to_dict("records"):
-            size = float(row[SIZE])
-            start = float(base.loc[base[SIZE] == row[SIZE], key].iloc[0])
-            gain, low, high = (float(row[column]) for column in ("gain", "gain_low", "gain_high"))
-            equal = [_equal(start + value, sizes, scores) for value in (gain, low, high)]
-            rows.append([name, int(size), gain, *equal])
-    return pd.DataFrame(rows, columns=["line", "images", "gain", "equal", "low", "high"])
+        sizes, scores = baseline[SIZE].to_numpy(float), np.maximum.accumulate(baseline[key].to_numpy(float))
+        for row in curve[_compared(curve)].to_dict("records"):
+            score = float(baseline.loc[baseline[SIZE] == row[SIZE], key].iloc[0])
+            gains = [float(row[column]) for column in ("gain", "gain_low", "gain_high")]
+            out.append([name, int(row[SIZE]), gains[0], *(_size_at(score + gain, sizes, scores) for gain in gains)])
+    return pd.DataFrame(out, columns=["line", "images", "gain", "equal", "low", "high"])
 
 
-def drawn(table: pd.DataFrame) -> Figure:
-    """The curves, with the intervals of each accuracy as bands; beneath them the gains over the baseline with theirs.
+def figure_of(table: pd.DataFrame) -> Figure:
+    """The curves with the interval of each score as a band; below them the gains over the baseline with theirs.
 
-    Both on a logarithmic axis of real images. Gains are paired, and known far better than what they are differences of.
+    Both have a logarithmic axis of real images. Gains are paired differences: their intervals are much narrower than
+    those of the scores.
     """
     figure = Figure(figsize=(7.2, 7.2), dpi=110, layout="constrained")
-    curves, gains = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
-    key = _key(table)
-    for number, (name, line) in enumerate(lines(table).items()):
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    key = primary_key(table)
+    for number, (name, curve) in enumerate(curves_of(table).items()):
         style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
-        x, columns = line[SIZE].to_numpy(float), (key, f"{key}_low", f"{key}_high")
-        y, low, high = (100 * line[column].to_numpy(float) for column in columns)
-        curves.plot(x, y, marker="o", markersize=3.5, label=name, **style)
-        curves.fill_between(x, low, high, color=style["color"], alpha=0.07, linewidth=0)
-        if (line["gain"].astype(str) == "").all():
+        x, columns = curve[SIZE].to_numpy(float), (key, f"{key}_low", f"{key}_high")
+        y, low, high = (100 * curve[column].to_numpy(float) for column in columns)
+        upper.plot(x, y, marker="o", markersize=3.5, label=name, **style)
+        upper.fill_between(x, low, high, color=style["color"], alpha=0.07, linewidth=0)
+        if not _compared(curve).any():
             continue
-        told = ("gain", "gain_low", "gain_high")  # "" where training diverged: nothing is drawn there
-        y, low, high = (100 * pd.to_numeric(line[column], errors="coerce").to_numpy(float) for column in told)
-        aside = x * 1.02 ** (number - 2)  # so that bars do not hide one another
-        gains.errorbar(aside, y, [y - low, high - y], marker="o", markersize=3.5, capsize=2, linewidth=1.2, **style)
-    gains.axhline(0, color=COLOURS[0], linewidth=0.8)
-    gains.set_ylabel("gain over the baseline, points")
-    curves.set_ylabel("test accuracy, %" if key == "accuracy" else "mean average precision, %")
-    curves.legend(frameon=False)
-    _dressed([curves, gains], sorted(table[SIZE].unique()))
+        columns = ("gain", "gain_low", "gain_high")  # "" where training diverged: nothing is drawn there
+        y, low, high = (100 * pd.to_numeric(curve[column], errors="coerce").to_numpy(float) for column in columns)
+        shifted = x * 1.02 ** (number - 2)  # error bars side by side
+        lower.errorbar(shifted, y, [y - low, high - y], marker="o", markersize=3.5, capsize=2, linewidth=1.2, **style)
+    lower.axhline(0, color=COLOURS[0], linewidth=0.8)
+    lower.set_ylabel("gain over the baseline, points")
+    upper.set_ylabel("test accuracy, %" if key == "accuracy" else "mean average precision, %")
+    upper.legend(frameon=False)
+    _style([upper, lower], sorted(table[SIZE].unique()))
     return figure
 
 
-def _dressed(every: list[Axes], sizes: list[int]) -> None:
-    for axes in every:
+def _style(plots: list[Axes], sizes: list[int]) -> None:
+    for axes in plots:
         axes.set_xscale("log")
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.minorticks_off()
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    every[-1].set_xlabel("real training images")
+    plots[-1].set_xlabel("real training images")
 
 
 def save(table: pd.DataFrame, file: Path) -> None:
-    """Write the figure as a PNG with stable bytes."""
-    drawn(table).savefig(file, metadata={"Software": None})
+    """Write the figure as a PNG; equal tables give equal bytes."""
+    figure_of(table).savefig(file, metadata={"Software": None})
 
 
-def _key(table: pd.DataFrame) -> str:
-    return "map" if "map" in table else "accuracy"
+def _compared(rows: pd.DataFrame) -> pd.Series:
+    """Which rows have a gain: those of a run that is compared with a baseline and did not diverge."""
+    return rows["gain"].astype(str) != ""
 
 
 def _baseline(table: pd.DataFrame, run: str) -> str:
-    """The run of the same model that is compared with nothing."""
-    alone = table.loc[table["gain"].astype(str) == "", "run"].unique()
-    return next((str(name) for name in alone if str(name).rsplit("-", 1)[0] == run.rsplit("-", 1)[0]), "")
+    """The run of the same model that is compared with nothing; "" where there is none."""
+    baselines = map(str, table.loc[~_compared(table), "run"].unique())
+    return next((name for name in baselines if name.rsplit("-", 1)[0] == run.rsplit("-", 1)[0]), "")
 
 
-def _equal(score: float, sizes: np.ndarray, scores: np.ndarray) -> float:
-    """How many real images reach `score`."""
+def _size_at(score: float, sizes: np.ndarray, scores: np.ndarray) -> float:
+    """The number of images at which a rising curve of `scores` (M,) over `sizes` (M,) reaches `score`."""
     if score > scores[-1]:
         return math.inf
     if score < scores[0]:

@@ -1,7 +1,7 @@
-"""Pictures of 2x2 images of a single-label source, in PASCAL VOC's layout: several labels an image, at a small size.
+"""Pictures of 2x2 single-label images in PASCAL VOC's layout: a small data set with several labels an image.
 
-Each picture holds four images that were drawn at random and has all their classes. Which classes are there is known
-exactly, and a picture without a class tells nothing of it by its surroundings.
+Each picture joins four randomly drawn images and carries the labels of all four. Its labels are therefore known
+exactly, and nothing in a picture hints at a class that is absent.
 """
 
 from pathlib import Path
@@ -13,30 +13,32 @@ from tqdm import tqdm
 
 from touchstone.data.imageset import replaced
 from touchstone.data.sources import RawSet
+from touchstone.data.splits import LABELLED, UNLABELLED
 from touchstone.errors import TouchstoneError
 from touchstone.seeds import generator
 
-SIDE = 2  # images a row
-SHARE_VAL = 0.1  # of the source's training images: only in validation pictures
+SIDE = 2  # images in a row and in a column of a picture
+VAL_FRACTION = 0.1  # of the source's training images, used in validation pictures only
 
 
 def write(raw: RawSet, to: Path, *, counts: dict[str, int], seed: int, channels: int = 3) -> None:
-    """Write `counts` pictures of the splits train, val and test into the folder `to`, whole or not at all.
+    """Write pictures into the new folder `to`, completely or not at all; equal arguments give equal bytes.
 
-    Pictures of test are made of the source's test images; those of val of one tenth of its training images, of which
-    no training picture is made, or of its own validation images. Equal input gives equal bytes.
+    counts: the number of pictures of each of the splits train, val and test. Test pictures are made of the source's
+    test images, validation pictures of its validation images. A source without those gives a tenth of its training
+    images to the validation pictures and the others to the training pictures.
 
-    Raises TouchstoneError where the source has no official test split, images of several labels, a split without
-    images, or images of different sizes.
+    Raise TouchstoneError where the source has no official test split, several labels an image, too few images for a
+    split, or images of different sizes.
     """
-    pools = _pools(raw, counts, seed)
+    sources = _source_images(raw, counts, seed)
     with replaced(to) as folder:
         for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
             (folder / name).mkdir(parents=True)
         for split, count in counts.items():
             names = [f"{split}_{i:06d}" for i in range(count)]
             for i, name in enumerate(tqdm(names, desc=f"mosaics {split}", unit="img", disable=None)):
-                chosen = generator(seed, "mosaic", split, i).choice(pools[split], SIDE * SIDE)
+                chosen = generator(seed, "mosaic", split, i).choice(sources[split], SIDE * SIDE)
                 tiles = [raw.pixels(int(j), channels=channels, max_pixels=10**8) for j in chosen]
                 picture = _joined(tiles)
                 Image.fromarray(picture[..., 0] if channels == 1 else picture).save(folder / f"JPEGImages/{name}.png")
@@ -45,28 +47,28 @@ def write(raw: RawSet, to: Path, *, counts: dict[str, int], seed: int, channels:
             (folder / f"ImageSets/Main/{split}.txt").write_text("\n".join(names) + "\n")
 
 
-def _pools(raw: RawSet, counts: dict[str, int], seed: int) -> dict[str, np.ndarray]:
-    """split -> the numbers of the images that its pictures are made of."""
-    if any(len(image.labels) != 1 for image in raw.images if image.split != "unlabelled"):
-        raise TouchstoneError("mosaics: expected a source of one label an image")
-    of = {
+def _source_images(raw: RawSet, counts: dict[str, int], seed: int) -> dict[str, np.ndarray]:
+    """split -> int64 (M,), the indices of the images that its pictures are made of."""
+    if any(len(image.labels) != 1 for image in raw.images if image.split != UNLABELLED):
+        raise TouchstoneError("mosaics: the source has several labels an image; expected one, as cifar10 has")
+    indices = {
         split: np.array([i for i, image in enumerate(raw.images) if image.split == split], np.int64)
-        for split in ("train", "val", "test")
+        for split in LABELLED
     }
-    if not len(of["test"]):
+    if not len(indices["test"]):
         raise TouchstoneError("mosaics: the source has no test split of its own, such as cifar10 has")
-    if not len(of["val"]):
-        order = generator(seed, "mosaics", "val").permutation(of["train"])
-        num_val = round(SHARE_VAL * len(order))
-        of["val"], of["train"] = order[:num_val], order[num_val:]
+    if not len(indices["val"]):
+        order = generator(seed, "mosaics", "val").permutation(indices["train"])
+        num_val = round(VAL_FRACTION * len(order))
+        indices["val"], indices["train"] = order[:num_val], order[num_val:]
     for split, count in counts.items():
-        if count and not len(of[split]):
-            raise TouchstoneError(f"mosaics: the source has no images to make {split} of")
-    return of
+        if count and not len(indices[split]):
+            raise TouchstoneError(f"mosaics: the source has no images for {split} pictures; expected at least one")
+    return indices
 
 
 def _joined(tiles: list[np.ndarray]) -> np.ndarray:
-    """Four of (H, W, C) -> (2 H, 2 W, C)."""
+    """Join four images (H, W, C) into one (2 H, 2 W, C)."""
     shapes = {tile.shape for tile in tiles}
     if len(shapes) != 1:
         raise TouchstoneError(f"mosaics: expected images of one size, got {' and '.join(map(str, sorted(shapes)))}")
@@ -75,7 +77,7 @@ def _joined(tiles: list[np.ndarray]) -> np.ndarray:
 
 
 def _annotation(name: str, labels: list[str], shape: tuple[int, ...]) -> str:
-    """An object for each image of a picture; corners counted from 1, as VOC does."""
+    """VOC's XML with an object for each image of the picture; VOC counts the pixels of corners from 1."""
     height, width, depth = shape
     lines = ["<annotation>", f"  <filename>{name}.png</filename>", "  <size>"]
     lines += [f"    <width>{SIDE * width}</width>", f"    <height>{SIDE * height}</height>"]
@@ -83,7 +85,7 @@ def _annotation(name: str, labels: list[str], shape: tuple[int, ...]) -> str:
     for i, label in enumerate(labels):
         top, left = (i // SIDE) * height, (i % SIDE) * width
         corners = {"xmin": left + 1, "ymin": top + 1, "xmax": left + width, "ymax": top + height}
-        box = "".join(f"<{corner}>{at}</{corner}>" for corner, at in corners.items())
+        box = "".join(f"<{corner}>{pixel}</{corner}>" for corner, pixel in corners.items())
         lines += ["  <object>", f"    <name>{escape(label)}</name>", "    <difficult>0</difficult>"]
         lines += [f"    <bndbox>{box}</bndbox>", "  </object>"]
     return "\n".join([*lines, "</annotation>"]) + "\n"

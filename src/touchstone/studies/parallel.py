@@ -1,31 +1,34 @@
-"""Train stages side by side: several `dvc repro -s` at once, one GPU each where there are GPUs."""
+"""Run train stages side by side: several `dvc repro -s` at once, on a GPU each where there are GPUs."""
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from queue import Queue
 from threading import Lock
 
 from touchstone.errors import TouchstoneError
-from touchstone.training.store import KEEP
+from touchstone.studies.commands import dvc, start_dvc
+from touchstone.training.resume import KEEP
 
-BUSY = ("is busy", "Unable to acquire lock")  # DVC gives up on its lock after 3 s
+NEEDED = ("augment", "pretrained", "find_lr")  # with the stages before them, they make whatever training reads
+BUSY = ("is busy", "Unable to acquire lock")  # what DVC prints when it gives up on its lock, after 3 s
 RETRY_SECONDS = 1.0
 
-_printing = Lock()  # print writes the text and the line's end apart: two runs' lines would mingle
+_printing = Lock()  # print writes a text and its newline separately: lines of two runs would mix
 
 
 def train_runs(runs: list[str], *, jobs: int, gpus: list[str]) -> None:
-    """Bring what training needs up to date, then run `train@<run>` of all runs, `jobs` at a time, a GPU each in turn.
+    """Bring up to date what training needs, then run `train@<run>` for all runs, `jobs` at a time.
 
-    Runs that are up to date are skipped by DVC. Raises TouchstoneError naming the runs that failed, after the others
-    have ended.
+    gpus: the CUDA devices, shared out among the jobs; none for CPU. DVC skips runs that are up to date.
+
+    Raise TouchstoneError where an earlier stage fails; or, after all others have ended, with the runs that failed.
     """
-    if subprocess.run(["dvc", "repro", "augment", "nets", "pretrained", "find_lr"]).returncode:
-        raise TouchstoneError("a stage before training failed, see above")
+    if not dvc(Path(), "repro", *NEEDED):
+        raise TouchstoneError("a stage before training failed, see above; fix the cause and run the same command again")
     slots: Queue[int] = Queue()
     for slot in range(jobs):
         slots.put(slot)
@@ -37,24 +40,25 @@ def train_runs(runs: list[str], *, jobs: int, gpus: list[str]) -> None:
 
 
 def _train_one(run: str, slots: "Queue[int]", gpus: list[str]) -> int:
+    """Run one train stage, again while DVC is busy; return its exit code."""
     with _slot(slots) as slot:
-        environment = os.environ | {KEEP: "1"}  # DVC may fail to take its lock after hours of training: not again
+        variables = {KEEP: "1"}  # if DVC fails to lock after hours of training, the next try does not train again
         if gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+            variables["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
         while True:
-            code, busy = _repro(run, environment)
+            code, busy = _repro(run, variables)
             if not (code and busy):
                 return code
             time.sleep(RETRY_SECONDS)
 
 
-def _repro(run: str, environment: dict[str, str]) -> tuple[int, bool]:
-    """Run one train stage, its lines as they come, each with the run's name; (exit code, whether DVC was busy)."""
-    command = ["dvc", "repro", "-s", f"train@{run}"]
+def _repro(run: str, variables: dict[str, str]) -> tuple[int, bool]:
+    """Run one train stage and print its lines as they come, each after the run's name.
+
+    Return the exit code and whether DVC was busy.
+    """
     busy = False
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
+    with start_dvc(Path(), "repro", "-s", f"train@{run}", **variables) as process:
         assert process.stdout is not None
         for line in process.stdout:
             busy = busy or any(text in line for text in BUSY)

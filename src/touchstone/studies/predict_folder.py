@@ -1,137 +1,156 @@
-"""Predicting a folder of images with a trained run or ensemble: the pipeline's own decoding, resizing and nets."""
+"""Predict a folder of images with a trained run or ensemble, decoded and resized as the pipeline does it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from touchstone.config.params import Params
+from touchstone.config.settings import Settings
 from touchstone.data.decode import decode, image_suffixes
 from touchstone.data.imageset import read_table
 from touchstone.data.labels import encode
 from touchstone.data.ops.resize import resize
 from touchstone.errors import BadImage, TouchstoneError, nearest
-from touchstone.evaluation.ensembles import combine, decider, sound
+from touchstone.evaluation.ensembles import combine, tie_breaker, without_diverged
 from touchstone.evaluation.probs import load_probs, load_weights, predictions
-from touchstone.evaluation.thresholds import choose
-from touchstone.models.predict import BATCH, blocks, device, logits, of_logits
-from touchstone.models.runs import Card, Predictor, load_card, load_nets
+from touchstone.evaluation.thresholds import member_thresholds, thresholds_of
+from touchstone.models.device import device
+from touchstone.models.predict import BATCH, blocks, logits, of_logits
+from touchstone.models.runs import Predictor, RunMetadata, load_nets, load_run_metadata
 
 
 @dataclass(frozen=True)
-class Decider:
-    """Runs and the rule that joins them: members maps a run's name to its card and the nets of its seeds.
+class TrainedModel:
+    """A run, or an ensemble of runs, that is loaded and ready to predict."""
 
-    thresholds: where an image may have several labels, those of each member, and of the whole under "". weights: of the
-    members, where the rule finds them.
-    """
-
-    members: dict[str, tuple[Card, list[Predictor]]]
+    members: dict[str, tuple[RunMetadata, list[Predictor]]]
+    """Name of each run -> its description and the nets of its seeds."""
     rule: str
-    prefer: str
+    """How an ensemble combines its members; "" for a run."""
+    tie_breaker: str
+    """The member that decides where a majority vote ties."""
     thresholds: dict[str, np.ndarray] | None = None
+    """With several labels an image: (classes,) of each member, and under "" of the whole."""
     weights: dict[str, float] | None = None
+    """Each member's weight, for the rules that choose weights."""
 
     @property
     def classes(self) -> list[str]:
-        return next(iter(self.members.values()))[0].classes
+        return self.metadata.classes
 
-    def decide(self, images: list[np.ndarray]) -> np.ndarray:
-        """Prepared images, each uint8 (h, w, C) -> float32 (seeds, B, classes)."""
-        probs = {name: _probs(card, nets, images) for name, (card, nets) in self.members.items()}
-        if not self.rule:  # a run
+    @property
+    def metadata(self) -> RunMetadata:
+        """The first member's description; all members read images of the same kind."""
+        return next(iter(self.members.values()))[0]
+
+    def predict(self, images: list[np.ndarray]) -> np.ndarray:
+        """Prepared images, each uint8 (h, w, C) -> probabilities float32 (seeds, B, classes)."""
+        probs = {name: _probs(metadata, nets, images) for name, (metadata, nets) in self.members.items()}
+        if not self.rule:
             return next(iter(probs.values()))
-        found: dict[str, Any] = {"thresholds": self.thresholds, "weights": self.weights}
-        return combine(self.rule, probs, prefer=self.prefer, **found)
+        return combine(self.rule, probs, prefer=self.tie_breaker, thresholds=self.thresholds, weights=self.weights)
 
 
-def load_decider(name: str, *, params: Params, data: Path) -> Decider:
-    """The run or ensemble `name`, from the folder of all stages' outputs.
+def load_model(name: str, *, params: Settings, data: Path) -> TrainedModel:
+    """Load the run or ensemble `name` from `data`, the folder of the stages' outputs.
 
-    Raises TouchstoneError where params declare neither or its weights are missing.
+    Raise TouchstoneError where params declare neither, or its weights are missing.
     """
-    known = [*params.ensembles, *params.runs]
-    if name not in known:
-        raise TouchstoneError(f"--model: got {name!r}, expected one of {', '.join(known)}{nearest(name, known)}")
+    names = [*params.ensembles, *params.runs]
+    if name not in names:
+        raise TouchstoneError(f"--model: got {name!r}, expected one of {', '.join(names)}{nearest(name, names)}")
     ensemble = params.ensembles.get(name)
-    names = list(ensemble.members) if ensemble else [name]
+    declared = list(ensemble.members) if ensemble else [name]
     where = device(params.machine.accelerator)
-    runs = data / "runs"
-    cards = {member: load_card(runs / member) for member in names}
-    chosen = sound(names, [member for member, card in cards.items() if card.diverged])
-    members = {m: (cards[m], load_nets(runs / m, cards[m], device=where)) for m in chosen}
-    rule, prefer = (ensemble.rule, ensemble.prefer) if ensemble else ("", "")
-    thresholds = None
-    if cards[chosen[0]].multi_label:
-        labels = encode(read_table(data / "prepared/val"), {"classes": cards[chosen[0]].classes, "multi_label": True})
-        of_members = load_probs(data / "probs", chosen, "val")
-        votes = ensemble.thresholds if ensemble else params.compare.thresholds
-        thresholds = {member: choose(probs, labels, rule=votes) for member, probs in of_members.items()}
-        [whole] = load_probs(data / ("ensembles" if ensemble else "probs"), [name], "val").values()
-        thresholds[""] = choose(whole, labels, rule=params.thresholds(name))
-    weights = load_weights(data / "ensembles" / name) if ensemble and ensemble.finds_weights else None
-    return Decider(members, rule, decider(chosen, prefer), thresholds, weights)
+    cards = {member: load_run_metadata(data / "runs" / member) for member in declared}
+    chosen = without_diverged(declared, [member for member, metadata in cards.items() if metadata.diverged])
+    return TrainedModel(
+        members={m: (cards[m], load_nets(data / "runs" / m, cards[m], device=where)) for m in chosen},
+        rule=ensemble.rule if ensemble else "",
+        tie_breaker=tie_breaker(chosen, ensemble.prefer if ensemble else ""),
+        thresholds=_thresholds(name, chosen, cards[chosen[0]], params, data),
+        weights=load_weights(data / "ensembles" / name) if ensemble and ensemble.finds_weights else None,
+    )
 
 
-def predict_folder(folder: Path, decider: Decider) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The `predictions` of every image below `folder`, in file order; and file -> reason of the unreadable ones.
+def _thresholds(
+    name: str, members: list[str], metadata: RunMetadata, params: Settings, data: Path
+) -> dict[str, np.ndarray] | None:
+    """The thresholds of `TrainedModel`, chosen on the validation images; None with one label an image."""
+    if not metadata.multi_label:
+        return None
+    labels = encode(read_table(data / "prepared/val"), {"classes": metadata.classes, "multi_label": True})
+    [whole] = load_probs(data / ("ensembles" if name in params.ensembles else "probs"), [name], "val").values()
+    own = thresholds_of(name, whole, labels, params)
+    assert own is not None  # these images have several labels
+    if name not in params.ensembles:
+        return {"": own}
+    votes = member_thresholds(name, load_probs(data / "probs", members, "val"), labels, params)
+    return (votes or {}) | {"": own}
 
-    Raises TouchstoneError where the folder is missing or holds no image.
+
+def predict_folder(folder: Path, model: TrainedModel) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Predict every image below `folder`.
+
+    Return the table of `predictions`, in the order of the files, and file -> reason of those that cannot be read.
+    Raise TouchstoneError where the folder is missing, or holds no image that can be read.
     """
     files = _files(folder)
-    bad: dict[str, str] = {}
+    unreadable: dict[str, str] = {}
     names: list[str] = []
     probs: list[np.ndarray] = []
     with tqdm(total=len(files), desc="predict", unit="img", disable=None) as bar:
         for block in (files[start : start + BATCH] for start in range(0, len(files), BATCH)):
-            images = dict(_decoded(folder, block, decider, bad))
+            images = dict(_decoded(folder, block, model.metadata, unreadable))
             if images:
                 names += images
-                probs.append(decider.decide(list(images.values())))
+                probs.append(model.predict(list(images.values())))
             bar.update(len(block))
     if not probs:
-        raise TouchstoneError(
-            f"{folder}: none of its {len(files)} images can be read; the first: {next(iter(bad.items()))}"
-        )
-    limits = None if decider.thresholds is None else decider.thresholds[""]
-    return predictions(np.concatenate(probs, 1), names, decider.classes, limits), bad
+        file, reason = next(iter(unreadable.items()))
+        raise TouchstoneError(f"{folder}: none of its {len(files)} images can be read; the first: {file}: {reason}")
+    limits = None if model.thresholds is None else model.thresholds[""]
+    return predictions(np.concatenate(probs, 1), names, model.classes, limits), unreadable
 
 
 def _files(folder: Path) -> list[str]:
+    """The paths of the images below `folder`, relative to it and sorted."""
     if not folder.is_dir():
         raise TouchstoneError(f"{folder}: no such folder; give a folder of images")
-    every = (path for path in folder.rglob("*") if path.suffix.lower() in image_suffixes() and path.is_file())
-    files = sorted(path.relative_to(folder).as_posix() for path in every)
+    images = (path for path in folder.rglob("*") if path.suffix.lower() in image_suffixes() and path.is_file())
+    files = sorted(path.relative_to(folder).as_posix() for path in images)
     if not files:
         raise TouchstoneError(f"{folder}: no images in it; give a folder of images such as .png or .jpg")
     return files
 
 
-def _decoded(folder: Path, files: list[str], decider: Decider, bad: dict[str, str]) -> Iterator[tuple[str, np.ndarray]]:
-    card = next(iter(decider.members.values()))[0]
+def _decoded(
+    folder: Path, files: list[str], metadata: RunMetadata, unreadable: dict[str, str]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (file, image resized as in training); put the reason into `unreadable` where a file cannot be read."""
     for name in files:
         try:
             with open(folder / name, "rb") as file:
-                image = decode(file, channels=card.channels, max_pixels=card.max_pixels)
-            yield name, resize(image, size_px=card.image_size, mode=card.resize)
+                image = decode(file, channels=metadata.channels, max_pixels=metadata.max_pixels)
+            yield name, resize(image, size_px=metadata.image_size, mode=metadata.resize)
         except (BadImage, OSError) as error:
-            bad[name] = str(error)
+            unreadable[name] = str(error)
 
 
-def _probs(card: Card, nets: list[Predictor], images: list[np.ndarray]) -> np.ndarray:
-    padded, sizes = _stored(images)
-    shown = list(blocks(padded, sizes if card.resize == "shortest_edge" else None, card.view))
-    return np.stack([of_logits(logits(net, shown), multi_label=card.multi_label) for net in nets])
+def _probs(metadata: RunMetadata, nets: list[Predictor], images: list[np.ndarray]) -> np.ndarray:
+    """The probabilities (seeds, B, classes) that the nets of a run predict."""
+    pixels, sizes = _padded(images)
+    batches = list(blocks(pixels, sizes if metadata.resize == "shortest_edge" else None, metadata.view))
+    return np.stack([of_logits(logits(net, batches), multi_label=metadata.multi_label) for net in nets])
 
 
-def _stored(images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """As preparation stores them: uint8 (B, H, W, C), each image at the top left, and their sizes (B, 2)."""
+def _padded(images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The images as preparation stores them, uint8 (B, H, W, C), each at the top left; and their sizes (B, 2)."""
     sizes = np.array([image.shape[:2] for image in images])
-    out = np.zeros((len(images), *sizes.max(0), images[0].shape[2]), np.uint8)
-    for row, image in zip(out, images, strict=True):
+    pixels = np.zeros((len(images), *sizes.max(0), images[0].shape[2]), np.uint8)
+    for row, image in zip(pixels, images, strict=True):
         row[: image.shape[0], : image.shape[1]] = image
-    return out, sizes
+    return pixels, sizes

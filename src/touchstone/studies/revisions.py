@@ -1,9 +1,9 @@
-"""Two git revisions or DVC experiments compared by the predictions that DVC keeps of them: nothing is trained."""
+"""Compare two git revisions or DVC experiments by the predictions that DVC stored for them; nothing is trained."""
 
 import io
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,110 +11,132 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchstone.config import yaml12
-from touchstone.config.sections import Compare
+from touchstone.config import yaml
+from touchstone.config.schema.evaluation import Compare
 from touchstone.data.labels import encode, is_multi_label
 from touchstone.errors import TouchstoneError
-from touchstone.evaluation.compare import HELPS, INCONCLUSIVE, Comparison, Paired, conclude, holm
-from touchstone.evaluation.resampling import LOWER_IS_BETTER, SCORERS, together
+from touchstone.evaluation.compare import HELPS, INCONCLUSIVE, Comparison, Paired, compare_paired, holm
+from touchstone.evaluation.metrics import Metric, metrics_of, named
+from touchstone.evaluation.resampling import resample_all
 
 WORKSPACE = "workspace"
-SINGLE, SEVERAL = ("accuracy", "macro_f1", "nll", "ece"), ("map",)  # metrics of one label an image, and of several
 
 
 @dataclass(frozen=True, eq=False)
 class Revision:
-    """What a revision predicts of its test images.
-
-    meta: meta.json. table: of the test images. seeds: those of every run. probs: name of a run or ensemble ->
-    (seeds, N, K). missing: those whose predictions are nowhere to be had. diverged: those whose training did.
-    """
+    """What the runs and ensembles of a revision predict for its test images."""
 
     name: str
     meta: dict[str, Any]
+    """The contents of meta.json: the classes, and whether an image may have several."""
     table: pd.DataFrame
+    """The test images: id and label, among others."""
     seeds: list[int]
+    """The seeds of every run."""
     probs: dict[str, np.ndarray]
+    """Name of a run or ensemble -> (seeds, N, K)."""
     missing: list[str]
+    """Runs and ensembles whose predictions are in neither DVC's cache nor its remote."""
     diverged: list[str] = field(default_factory=list)
+    """Runs whose training diverged."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A metric of a run or ensemble in both revisions, means over the seeds; low, high: of the difference, after less
-    before. p_value: of no difference, adjusted for all runs. verdict: better, worse or inconclusive."""
+    """A metric of a run or ensemble in two revisions, as means over the seeds."""
 
     run: str
     metric: str
     before: float
     after: float
     low: float
+    """The lower end of the interval of the difference, after minus before."""
     high: float
+    """Its upper end."""
     p_value: float
+    """Of the hypothesis that nothing changed, adjusted by Holm for all runs."""
     verdict: str
+    """better, worse or inconclusive."""
 
 
 @dataclass(frozen=True)
-class Report:
-    """changes: of what differs. unchanged: runs whose predictions are the same. notes: what limits the comparison."""
+class RevisionComparison:
+    """Two revisions compared."""
 
     before: str
+    """The name of the earlier revision."""
     after: str
+    """The name of the later revision."""
     changes: list[Change]
+    """One for each metric of each run whose predictions differ."""
     unchanged: list[str]
+    """Runs with the same predictions in both."""
     notes: list[str]
+    """What limits the comparison."""
 
 
-def read(root: Path, rev: str) -> Revision:
-    """A revision's predictions, from DVC's cache or its remote. rev: whatever git or DVC can name, or `workspace`.
+def read_revision(root: Path, revision: str) -> Revision:
+    """Read a revision's predictions from DVC's cache or its remote.
 
-    Raises TouchstoneError on an unknown revision, and where its test images are nowhere to be had.
+    revision: anything that git or DVC can name, or `workspace`. Raise TouchstoneError where there is no such revision,
+    or its test images are in neither.
     """
-    from dvc.api import DVCFileSystem  # here: it takes a second to import
-    from dvc.scm import RevError
+    read = _reader(root, revision)
+    params = read("params.yaml")
+    if params is None:
+        raise TouchstoneError(f"{revision}: it has no params.yaml; give a revision of this pipeline")
+    values = yaml.parse(params.decode())
+    meta, table = read("data/prepared/meta.json"), read("data/prepared/test/table.csv")
+    if meta is None or table is None:
+        raise TouchstoneError(
+            f"{revision}: its test images are not in DVC's cache; run `dvc pull`, or `dvc repro` there"
+        )
+    probs, missing, diverged = dict[str, np.ndarray](), list[str](), list[str]()
+    for name, folder in _declared(values):
+        content = read(f"{folder}/test.npy")
+        if content is None:
+            missing.append(name)
+            continue
+        probs[name] = np.load(io.BytesIO(content), allow_pickle=False)
+        if json.loads(read(f"{folder}/diverged.json") or "{}"):
+            diverged.append(name)
+    images = pd.read_csv(io.BytesIO(table), dtype=str, keep_default_na=False)
+    seeds = list(values["train"].get("seeds", [0]))
+    for name, predicted in probs.items():
+        if predicted.shape[:2] != (len(seeds), len(images)):
+            raise TouchstoneError(
+                f"{revision}: the predictions of {name} have {predicted.shape[0]} seeds and {predicted.shape[1]:,} "
+                f"images, params.yaml and the test set have {len(seeds)} and {len(images):,}; run `dvc repro`"
+            )
+    return Revision(revision, json.loads(meta), images, seeds, probs, missing, diverged)
+
+
+def _reader(root: Path, revision: str) -> Callable[[str], bytes | None]:
+    """A function that returns the content of a file of the revision, None where it cannot be had."""
+    from dvc.api import DVCFileSystem  # takes a second to import
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.scm import RevError, SCMError
     from dvc_data.index import DataIndexDirError
 
-    for name in ("dvc", "dvc_data", "dvc_objects"):  # they warn of every empty folder
+    for name in ("dvc", "dvc_data", "dvc_objects"):  # they warn about every empty folder
         logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        files = DVCFileSystem(str(root), rev=None if rev == WORKSPACE else rev)
-        values = yaml12.parse(files.read_text("params.yaml"))
-    except RevError as error:
-        raise TouchstoneError(f"{rev}: {error}; give a commit, a branch, a tag or an experiment") from error
-    except FileNotFoundError as error:
-        raise TouchstoneError(f"{rev}: no params.yaml in it; it is no revision of this pipeline") from error
+    files = DVCFileSystem(str(root), rev=None if revision == WORKSPACE else revision)
 
-    def content(path: str) -> bytes | None:
+    def read(path: str) -> bytes | None:
         try:
             return files.read_bytes(path)
         except (FileNotFoundError, DataIndexDirError):
             return None
+        except RevError as error:
+            raise TouchstoneError(f"{revision}: {error}; give a commit, a branch, a tag or an experiment") from error
+        except (NotDvcRepoError, SCMError) as error:
+            raise TouchstoneError(f"{error}; run from the folder that holds dvc.yaml") from error
 
-    meta, table = content("data/prepared/meta.json"), content("data/prepared/test/table.csv")
-    if meta is None or table is None:
-        raise TouchstoneError(f"{rev}: its test images are not in DVC's cache; run `dvc pull`, or `dvc repro` there")
-    probs, missing, diverged = dict[str, np.ndarray](), list[str](), list[str]()
-    for name, path in _declared(values):
-        found = content(f"{path}/test.npy")
-        if found is None:
-            missing.append(name)
-        else:
-            probs[name] = np.load(io.BytesIO(found), allow_pickle=False)
-            if json.loads(content(f"{path}/diverged.json") or "{}"):
-                diverged.append(name)
-    frame = pd.read_csv(io.BytesIO(table), dtype=str, keep_default_na=False)
-    seeds = list(values["train"].get("seeds", [0]))
-    for name, told in probs.items():
-        if told.shape[:2] != (len(seeds), len(frame)):
-            raise TouchstoneError(
-                f"{rev}: predictions of {name} are of {told.shape[0]} seeds and {told.shape[1]:,} images, params.yaml "
-                f"and the test set of {len(seeds)} and {len(frame):,}; run `dvc repro`"
-            )
-    return Revision(rev, json.loads(meta), frame, seeds, probs, missing, diverged)
+    return read
 
 
 def _declared(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(name, folder of its predictions) of each run and ensemble; read leniently, as older revisions lack sections."""
+    """(name, folder of its predictions) of each run and ensemble in params.yaml; older revisions lack some sections."""
     for model in [*values.get("models", {}), *(values.get("finetunes") or {})]:
         for arm in values.get("arms", {}):
             yield f"{model}-{arm}", f"data/probs/{model}-{arm}"
@@ -122,25 +144,26 @@ def _declared(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield name, f"data/ensembles/{name}"
 
 
-def compare(before: Revision, after: Revision, settings: Compare, *, seed: int) -> Report:
-    """Every metric of the runs that both have and that differ, with intervals; differences are after less before.
+def compare_revisions(before: Revision, after: Revision, settings: Compare, *, seed: int) -> RevisionComparison:
+    """Compare every metric of the runs and ensembles that both revisions have; differences are after minus before.
 
-    Paired by test image (its id) and by seed: what only one of them has is left out, and said. Raises TouchstoneError
-    where their classes differ, or they have no test image, no seed or no run in common.
+    They are paired by test image (its id) and by seed; what only one revision has is left out and noted.
+
+    Raise TouchstoneError where the classes differ, or there is no test image, no seed or no run in common.
     """
     if before.meta["classes"] != after.meta["classes"]:
-        raise TouchstoneError(f"{before.name} and {after.name} have other classes; nothing can be compared")
+        raise TouchstoneError(f"{before.name} and {after.name} have different classes; nothing can be compared")
     notes = list(_notes(before, after))
     rows = _common_images(before, after)
     seeds = [s for s in before.seeds if s in after.seeds]
-    failed = {*before.diverged, *after.diverged}
-    names = [name for name in before.probs if name in after.probs and name not in failed]
-    for what, there in (("test image with the same labels", len(rows[0])), ("seed", seeds), ("run", names)):
-        if not there:
+    excluded = {*before.diverged, *after.diverged}
+    names = [name for name in before.probs if name in after.probs and name not in excluded]
+    for what, common in (("test image with the same labels", rows[0].tolist()), ("seed", seeds), ("run", names)):
+        if not common:
             raise TouchstoneError(f"{before.name} and {after.name} have no {what} in common; {' '.join(notes)}")
     places = [[r.seeds.index(s) for s in seeds] for r in (before, after)]
     labels = encode(after.table.iloc[rows[1]].reset_index(drop=True), after.meta)
-    metrics = SEVERAL if is_multi_label(after.meta) else SINGLE
+    metrics = [metric for metric in metrics_of(multi_label=is_multi_label(after.meta)) if metric.compared]
     pairs, unchanged = dict[str, list[np.ndarray]](), list[str]()
     for name in names:
         pair = [r.probs[name][place][:, row] for r, place, row in zip((before, after), places, rows, strict=True)]
@@ -148,54 +171,54 @@ def compare(before: Revision, after: Revision, settings: Compare, *, seed: int) 
             unchanged.append(name)
         else:
             pairs[name] = pair
-    found = _paired(pairs, metrics, labels, settings, seed)
-    return Report(before.name, after.name, _judged(found, settings), unchanged, notes)
+    differences = _paired(pairs, metrics, labels, settings, seed)
+    return RevisionComparison(before.name, after.name, _judged(differences, settings), unchanged, notes)
 
 
 def _paired(
-    pairs: dict[str, list[np.ndarray]], metrics: Sequence[str], labels: np.ndarray, settings: Compare, seed: int
+    pairs: dict[str, list[np.ndarray]], metrics: Sequence[Metric], labels: np.ndarray, settings: Compare, seed: int
 ) -> dict[tuple[str, str], tuple[Paired, list[float]]]:
-    """(run, metric) -> its difference with resamples; its values before and after, means over the seeds."""
-    asked = [(metric, probs) for pair in pairs.values() for metric in metrics for probs in pair]
-    drawn = iter(together(asked, labels, num_resamples=settings.num_resamples, seed=seed) if asked else ())
-    once = np.ones((1, len(labels)), np.float32)
+    """(run, metric) -> the resampled difference, and the means over the seeds before and after."""
+    scores = [(metric, probs) for pair in pairs.values() for metric in metrics for probs in pair]
+    resamples = iter(resample_all(scores, labels, num_resamples=settings.num_resamples, seed=seed) if scores else ())
     out = {}
     for name, pair in pairs.items():
         for metric in metrics:
-            values = [SCORERS[metric](probs, labels)(once)[0] for probs in pair]  # (seeds,) each
-            first, second = next(drawn), next(drawn)
+            values = [metric.values(probs, labels) for probs in pair]  # (seeds,) each
+            first, second = next(resamples), next(resamples)
             means = [float(value.mean()) for value in values]
-            out[name, metric] = Paired(values[1] - values[0], second - first), means
+            out[name, metric.key] = Paired(values[1] - values[0], second - first), means
     return out
 
 
-def _judged(found: dict[tuple[str, str], tuple[Paired, list[float]]], settings: Compare) -> list[Change]:
-    """better, worse or inconclusive: by the interval and by Holm's p-value over the runs of the same metric, over which
-    the variance of seeds is pooled."""
-    known, adjusted = dict[tuple[str, str], Comparison](), dict[tuple[str, str], float]()
-    for metric in dict.fromkeys(metric for _, metric in found):
-        family = {key: paired for key, (paired, _) in found.items() if key[1] == metric}
+def _judged(differences: dict[tuple[str, str], tuple[Paired, list[float]]], settings: Compare) -> list[Change]:
+    """Judge each change better, worse or inconclusive, by its interval and by its p-value after Holm.
+
+    The runs of one metric are a family: Holm adjusts over them, and they share a pooled variance of seeds.
+    """
+    compared, adjusted = dict[tuple[str, str], Comparison](), dict[tuple[str, str], float]()
+    for metric in dict.fromkeys(metric for _, metric in differences):
+        family = {key: paired for key, (paired, _) in differences.items() if key[1] == metric}
         each = {
-            key: conclude(paired, confidence=settings.confidence, pool=list(family.values()))
+            key: compare_paired(paired, confidence=settings.confidence, pooled_with=list(family.values()))
             for key, paired in family.items()
         }
-        known |= each
+        compared |= each
         adjusted |= dict(zip(each, holm([one.p_value for one in each.values()]), strict=True))
-    out = []
-    for (run, metric), (_, (before, after)) in found.items():
-        one, p, word = known[run, metric], adjusted[run, metric], INCONCLUSIVE
-        if one.word != INCONCLUSIVE and p <= 1 - settings.confidence:
-            word = "better" if (one.word == HELPS) != (metric in LOWER_IS_BETTER) else "worse"
-        out.append(Change(run, metric, before, after, one.low, one.high, p, word))
-    return out
+    changes = []
+    for (run, metric), (_, (before, after)) in differences.items():
+        one, p, word = compared[run, metric], adjusted[run, metric], INCONCLUSIVE
+        if one.verdict != INCONCLUSIVE and p <= 1 - settings.confidence:
+            word = "better" if (one.verdict == HELPS) != named(metric).lower_is_better else "worse"
+        changes.append(Change(run, metric, before, after, one.low, one.high, p, word))
+    return changes
 
 
 def _common_images(before: Revision, after: Revision) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (M,) of the images that both have under the same label, in the order of the later one."""
+    """The rows (M,) of the images that both have with the same labels, in either table, in the order of `after`."""
     keys = [list(zip(r.table["id"], r.table["label"], strict=True)) for r in (before, after)]
     place = {key: i for i, key in enumerate(keys[0])}
-    found = [(place[key], i) for i, key in enumerate(keys[1]) if key in place]
-    pairs = np.array(found, np.int64).reshape(-1, 2)
+    pairs = np.array([(place[key], i) for i, key in enumerate(keys[1]) if key in place], np.int64).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1]
 
 

@@ -1,0 +1,178 @@
+"""Facts -> sentences: verdicts, what they rest on, and what failed."""
+
+import math
+
+from touchstone.config.settings import Settings
+from touchstone.evaluation.results import copy_arm
+from touchstone.report.facts import Attention, Facts, ReportedResult
+from touchstone.report.words import Fragment, Sentence, confidence, count, interval, joined, listing, percent, points
+
+
+def verdicts(facts: Facts) -> list[Sentence]:
+    """A sentence for each arm, then one for each run that is compared with another run."""
+    return arm_sentences(facts) + run_sentences(facts)
+
+
+def arm_sentences(facts: Facts) -> list[Sentence]:
+    """One sentence for each arm but the baseline: the models that it helps or hurts, and the inconclusive ones."""
+    sentences = []
+    for arm in facts.settings.arms:
+        if arm != facts.settings.compare.baseline:
+            results = [result for result in facts.results if result.arm == arm and result.verdict]
+            sentences.append([Fragment(arm, "name"), *_clauses(results, facts.settings), Fragment(".")])
+    return sentences
+
+
+def _clauses(results: list[ReportedResult], settings: Settings) -> Sentence:
+    """` helps a (+2 points, 95 % interval +1 to +3) and b (...); hurts c (...)`; the unit stands at the first."""
+    clauses: list[Sentence] = []
+    for verdict, before, after in (("helps", "", ""), ("hurts", "", ""), ("inconclusive", "is ", "for ")):
+        effects = [
+            f"{result.model} ({_effect(result, settings, first=not clauses and i == 0)})"
+            for i, result in enumerate(result for result in results if result.verdict == verdict)
+        ]
+        if effects:
+            clauses.append(
+                [Fragment(f" {before}"), Fragment(verdict, verdict), Fragment(f" {after}{listing(effects)}")]
+            )
+    failed = [result for result in results if result.verdict == "diverged"]
+    own = [f"{result.model} ({result.scores['diverged']})" for result in failed if result.has_diverged]
+    others = [result.model for result in failed if not result.has_diverged]
+    if own:
+        clauses.append([Fragment(" "), Fragment("diverged", "diverged"), Fragment(f" for {listing(own)}")])
+    if others:
+        reason = f" cannot be compared for {listing(others)}, because the baseline "
+        clauses.append([Fragment(reason), Fragment("diverged", "diverged")])
+    return joined(clauses, ";")
+
+
+def _effect(result: ReportedResult, settings: Settings, *, first: bool) -> str:
+    unit, kind = (" points", f"{confidence(settings)} interval ") if first else ("", "")
+    return f"{points(result.value('gain'))}{unit}, {kind}{interval(result)}{_detectable(result)}"
+
+
+def _detectable(result: ReportedResult) -> str:
+    """The smallest gain that could have been detected, where a comparison is inconclusive."""
+    gain = result.value("gain_detectable")
+    shown = result.verdict == "inconclusive" and not math.isnan(gain)
+    return f", detectable gain {percent(gain, 1)}" if shown else ""
+
+
+def run_sentences(facts: Facts) -> list[Sentence]:
+    """One sentence for each run on the baseline arm that is compared with another run."""
+    return [
+        _run_sentence(result, facts.settings)
+        for result in facts.results
+        if result.arm == facts.settings.compare.baseline and result.verdict
+    ]
+
+
+def _run_sentence(result: ReportedResult, settings: Settings) -> Sentence:
+    name, other, verdict = Fragment(result.name, "name"), result.scores["baseline"], result.verdict
+    if verdict == "diverged":
+        which = result.name if result.has_diverged else other
+        return [name, Fragment(f" and {other} are not compared: {which} "), Fragment(verdict, verdict), Fragment(".")]
+    ending = f" compared with {other} ({_effect(result, settings, first=True)})."
+    return [name, Fragment(" is " if verdict == "inconclusive" else " "), Fragment(verdict, verdict), Fragment(ending)]
+
+
+def attention(picture: Attention) -> str:
+    """What a picture of attention shows."""
+    least, most = (share * picture.patches for share in (picture.least, picture.most))
+    return (
+        "Top: test images. Bottom: the attention that each of their "
+        f"{count(picture.patches, 'patch', 'patches')} receives in the net of the first seed, averaged over heads "
+        f"and attending patches. The colours run from grey to orange, {least:.2f} to {most:.2f} times an even share."
+    )
+
+
+def beside(result: ReportedResult, facts: Facts) -> str:
+    """What an ensemble gains over the member that it is compared with, and why over that one."""
+    member, ensemble = result.scores["baseline"], facts.settings.ensembles[result.name]
+    which = "preferred" if ensemble.prefer else "first"
+    reason = "its best on validation" if facts.findings["num_val"] else f"its {which} one, without validation images"
+    if result.verdict == "diverged":
+        return f"{result.name}: there is nothing to compare, because the training of its members diverged."
+    return (
+        f"{result.name} minus its member {member} ({reason}): {points(result.value('gain'))} points, "
+        f"{confidence(facts.settings)} interval {interval(result)}: {result.verdict}."
+    )
+
+
+def failures(facts: Facts) -> list[str]:
+    """A sentence for each run that diverged, each ensemble that leaves members out, and each control that failed."""
+    sentences = []
+    for result in facts.results:
+        if result.diverged:
+            (first, message), *others = result.diverged.items()
+            also = f"; so did {listing([f'seed {seed}' for seed, _ in others])}" if others else ""
+            sentences.append(f"{result.name}, seed {first}: {message}{also}.")
+    for result in facts.results:
+        if "left_out" in result.scores:
+            sentences.append(f"{result.name} leaves out {result.scores['left_out']}, whose training diverged.")
+    return sentences + _failed_controls(facts)
+
+
+def _failed_controls(facts: Facts) -> list[str]:
+    """Plain copies that seem to help or hurt although, at as many steps, they are the same training set."""
+    return [
+        f"{result.name} {result.verdict}, although plain copies make the same training set at the same number of "
+        f"steps. This is chance, or so few seeds estimate the variance poorly: trust no verdict on {result.model} "
+        "until more seeds agree."
+        for result in facts.results
+        if result.arm and result.arm == copy_arm(facts.settings) and result.verdict in ("helps", "hurts")
+        if facts.settings.trained[result.model].phases[0].num_steps
+    ]
+
+
+def basis(facts: Facts) -> str:
+    """What the verdicts compare, and in which unit."""
+    settings = facts.settings
+    baseline = settings.compare.baseline
+    others = [arm for arm in settings.arms if arm != baseline]
+    runs = any(settings.baseline(name, baseline) for name in settings.trained)
+    if not others and not runs:
+        return f"Only the baseline arm, {baseline}, was run: there is nothing to compare it with."
+    arms = "Each arm is one training set. Each model is compared with itself trained on the baseline arm, "
+    compared = f"{arms}{baseline}. " if others else ""
+    compared += "Runs on the baseline arm are compared with the run that is named. " if runs else ""
+    subject, a_subject = ("arm", "An arm") if others else ("run", "A run")
+    text = (
+        f"{compared}Points are percentage points of {facts.measure_name}; a gain above 0 favours the {subject}. "
+        f"{a_subject} helps or hurts where the whole {confidence(settings)} interval lies on one side of 0"
+    )
+    if any("gain_p_holm" in result.scores for result in facts.results):
+        level = f"{100 * (1 - settings.compare.confidence):g} %"
+        text += f" and the p-value, adjusted by Holm for all arms and models, is at most {level}"
+    if any(_detectable(result) for result in facts.results):
+        text += (
+            ". Inconclusive does not mean no effect: in 80 % of cases, this study would detect a true gain of the size "
+            "given as detectable"
+        )
+    return f"{text}."
+
+
+def caveat(settings: Settings) -> str:
+    """What an interval covers, and what it does not."""
+    seeds = len(settings.train.seeds)
+    covered = (
+        "the choice of test images; with one seed it says nothing about other seeds."
+        if seeds == 1
+        else f"the choice of test images and the variation among the {seeds} seeds."
+    )
+    fitted = ", and for these generators, which were fitted once" if settings.generators else ""
+    return (
+        f"The {confidence(settings)} interval covers {covered} A verdict holds for this training split, which was "
+        f"drawn once{fitted}; others could give another gain."
+    )
+
+
+def audit_basis(facts: Facts) -> str:
+    """What the audit compares, and how."""
+    net, accuracy = facts.settings.audit.encoder.net, percent(float(facts.encoder["test_accuracy"]), 1)
+    mix, what = ("", "labels") if facts.multi_label else (" and with an equal mix of classes", "images")
+    return (
+        f"Each added set is compared with real test images, at equal numbers{mix}, in the features of a classifier of "
+        f"the training images ({net}, {accuracy} % of the test {what} right). In brackets: the same figure for real "
+        "training images or, for copies, for real test images. No other result depends on the audit."
+    )
