@@ -1,6 +1,7 @@
-"""Small real things to test with: image sets, a project copy, a command that runs as a user would run it."""
+"""Fixtures that tests of several rooms share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,20 @@ def test_data() -> Path:
     if not folder:
         pytest.skip("TOUCHSTONE_TEST_DATA is not set: it names the folder of real images to test with")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which the tiny pipeline ran once and was committed."""
+    from kit.pipeline import tiny_run  # here: it reads the environment that is set above
+
+    return tiny_run(tmp_path_factory)
+
+
+@pytest.fixture
+def tiny_space(tiny: Path) -> Iterator[Path]:
+    """The same; each test ends with the committed state again."""
+    from kit.pipeline import reset
+
+    yield tiny
+    reset(tiny)

@@ -33,6 +33,6 @@ def test_bad_input_is_one_line_and_exit_code_1(tmp_path: Path, monkeypatch: pyte
     assert not list(tmp_path.iterdir())
 
 
-def test_the_nearest_name_is_named_only_where_it_is_near() -> None:
+def test_a_name_is_suggested_only_where_it_is_similar() -> None:
     assert nearest("lenett", ["lenet", "simple"]) == "; did you mean lenet?"
     assert nearest("zzz", ["lenet", "simple"]) == ""

@@ -3,26 +3,26 @@ import pytest
 import torch
 
 from touchstone.audit.copying import Copying, copying, data_copying, distance_ratio
-from touchstone.audit.quality import Features
+from touchstone.audit.quality import LabelledFeatures
 
 
-def real(count: int, seed: int) -> Features:
+def real(count: int, seed: int) -> LabelledFeatures:
     """Four clusters, one a class, in 6 dimensions."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 4
     values = rng.normal(0, 1, (count, 6)) + 6 * np.eye(6)[labels]
-    return Features(values.astype(np.float32), labels)
+    return LabelledFeatures(values.astype(np.float32), labels)
 
 
 TRAIN, HELD_OUT = real(800, 0), real(400, 1)
 
 
-def near(features: Features, std: float, rows: slice = slice(None)) -> Features:
+def near(features: LabelledFeatures, std: float, rows: slice = slice(None)) -> LabelledFeatures:
     noise = np.random.default_rng(9).normal(0, std, features.values.shape)
-    return Features((features.values + noise).astype(np.float32)[rows], features.labels[rows])
+    return LabelledFeatures((features.values + noise).astype(np.float32)[rows], features.labels[rows])
 
 
-def measure(generated: Features, seed: int = 0) -> Copying:
+def measure(generated: LabelledFeatures, seed: int = 0) -> Copying:
     return copying(generated, TRAIN, HELD_OUT, seed=seed)
 
 
@@ -51,7 +51,7 @@ def test_honest_images_that_are_more_alike_than_real_ones_have_no_excess(width: 
     """Such as guided or filtered samples: C_T alone would call them copies."""
     drawn = real(2000, 7)
     centres = 6 * np.eye(6, dtype=np.float32)[drawn.labels]
-    found = measure(Features(centres + width * (drawn.values - centres), drawn.labels))
+    found = measure(LabelledFeatures(centres + width * (drawn.values - centres), drawn.labels))
     assert found.c_t < -3
     assert abs(found.c_t_excess) < 1.5
 
@@ -80,11 +80,11 @@ def test_copying_in_one_cell_shows_though_another_is_underfitted() -> None:
     values, labels = (
         np.concatenate([vars(part)[name][rows] for part, rows in chosen]) for name in ("values", "labels")
     )
-    assert measure(Features(values, labels)).c_t < -3
+    assert measure(LabelledFeatures(values, labels)).c_t < -3
 
 
 def test_z_is_the_papers_by_hand() -> None:
-    """One cell, distances 1, 2, 3 against 2, 5: pairs greater 1, ties 1, so U = 1.5, less 3, over sqrt(6 * 6 / 12)."""
+    """One cell, distances 1, 2, 3 against 2, 5: pairs greater 1, ties 1, so U = 1.5, minus 3, over sqrt(6 * 6 / 12)."""
     train = np.zeros((4, 1))
     generated, held_out = np.array([[1.0], [2], [3]]), np.array([[2.0], [5]])
     c_t, cells = data_copying(generated, train, held_out, seed=0, num_cells=1, least=1)
@@ -94,7 +94,7 @@ def test_z_is_the_papers_by_hand() -> None:
 
 def test_cells_with_too_few_generated_images_do_not_count() -> None:
     """All generated images are of one cluster: the cells of the others say nothing."""
-    one = Features(TRAIN.values[TRAIN.labels == 0], TRAIN.labels[TRAIN.labels == 0])
+    one = LabelledFeatures(TRAIN.values[TRAIN.labels == 0], TRAIN.labels[TRAIN.labels == 0])
     c_t, cells = data_copying(one.values, TRAIN.values, HELD_OUT.values, seed=0, num_cells=4, least=20)
     assert cells == 1
     assert c_t < -5
@@ -103,12 +103,12 @@ def test_cells_with_too_few_generated_images_do_not_count() -> None:
 def test_distance_ratio_by_hand() -> None:
     images, train, held_out = np.array([[0.0], [1], [4], [9]]), np.array([[0.0], [3]]), np.array([[2.0], [9]])
     assert distance_ratio(images, train, held_out) == pytest.approx(0.75)  # of 0/2, 1/1, 1/2 and 6/0: between 0.5 and 1
-    assert np.isnan(distance_ratio(train, train, train)), "on both sets nothing can be said"
+    assert np.isnan(distance_ratio(train, train, train)), "images on both sets have no ratio"
 
 
 @pytest.mark.parametrize("count", [0, 1, 10])
 def test_too_few_images_give_nan(count: int) -> None:
-    few = Features(HELD_OUT.values[:count], HELD_OUT.labels[:count])
+    few = LabelledFeatures(HELD_OUT.values[:count], HELD_OUT.labels[:count])
     found = measure(few)
     assert np.isnan(found.c_t)
     assert found.num_cells == 0
@@ -120,7 +120,7 @@ def test_too_few_images_give_nan(count: int) -> None:
 
 def test_the_same_seed_gives_the_same_numbers() -> None:
     before = torch.random.get_rng_state()
-    state = np.random.get_state()[1].tolist()  # noqa: NPY002 - that nobody used it
+    state = np.random.get_state()[1].tolist()  # noqa: NPY002 (to see that it is not used)
     first = measure(real(400, 2))
     assert measure(real(400, 2)) == first
     assert torch.equal(before, torch.random.get_rng_state())

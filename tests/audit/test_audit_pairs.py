@@ -20,7 +20,7 @@ from touchstone.audit.verdicts import verdict
 from touchstone.data.copies import near_copies, thumbnails
 from touchstone.data.ops.resize import scale
 
-NEVER = Calibration(limit=0.25, found=0, count=100)
+NEVER = Calibration(limit=0.25, num_near=0, num_real=100)
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +79,8 @@ def check(train: np.ndarray, calibrating: np.ndarray, honest: np.ndarray, most_a
 @pytest.mark.parametrize("train", [200, 900])
 def test_copies_planted_among_digits_are_found_and_honest_digits_are_not(digits: np.ndarray, train: int) -> None:
     calibration = check(digits[:train], digits[900:1348], digits[1348:], 0.01)
-    assert calibration.count == 448
-    assert calibration.found <= 5
+    assert calibration.num_real == 448
+    assert calibration.num_near <= 5
 
 
 @pytest.mark.slow
@@ -101,10 +101,12 @@ def test_copies_planted_among_cifar10(test_data: Path, tmp_path: Path) -> None:
 
 
 def test_the_closest_image_its_mirror_image_and_its_distance() -> None:
-    known = colours(30, 0)
-    known[7] = np.clip(known[7], 20, 200)
-    images = np.stack([known[3], known[4, :, ::-1], np.roll(known[5], 1, axis=1), known[7] + 10, colours(1, 1)[0]])
-    found = match(images, known)
+    originals = colours(30, 0)
+    originals[7] = np.clip(originals[7], 20, 200)
+    images = np.stack(
+        [originals[3], originals[4, :, ::-1], np.roll(originals[5], 1, axis=1), originals[7] + 10, colours(1, 1)[0]]
+    )
+    found = match(images, originals)
     assert found.row[:4].tolist() == [3, 4, 5, 7]
     assert found.mirrored[:4].tolist() == [False, True, False, False]
     assert found.exact.tolist() == [True, True, False, False, False]
@@ -118,12 +120,12 @@ def test_the_closest_image_its_mirror_image_and_its_distance() -> None:
 
 def test_distances_are_those_of_all_images_and_moves() -> None:
     """Against a plain search without a shortlist."""
-    known, images = colours(20, 0, side=16), colours(5, 1, side=16)
-    found = match(images, known)
+    originals, images = colours(20, 0, side=16), colours(5, 1, side=16)
+    found = match(images, originals)
     for image, distance in zip(images.astype(float), found.distance, strict=True):
         every = [
             np.sqrt(np.square(image[y0:y1, x0:x1] - other[16 - y1 : 16 - y0, 16 - x1 : 16 - x0]).mean())
-            for plain in known.astype(float)
+            for plain in originals.astype(float)
             for other in (plain, plain[:, ::-1])
             for y0, y1 in ((0, 15), (0, 16), (1, 16))
             for x0, x1 in ((0, 15), (0, 16), (1, 16))
@@ -131,23 +133,23 @@ def test_distances_are_those_of_all_images_and_moves() -> None:
         assert distance == pytest.approx(min(every), rel=1e-5)
 
 
-def test_several_copies_of_a_known_image_do_not_hide_one_another() -> None:
-    known = colours(60, 0)
-    known[1:6] = noisy(known[[0, 0, 0, 0, 0]], 2)
-    assert find_copies(noisy(known[:1]), known, NEVER).near.all()
+def test_several_copies_of_an_original_do_not_hide_one_another() -> None:
+    originals = colours(60, 0)
+    originals[1:6] = noisy(originals[[0, 0, 0, 0, 0]], 2)
+    assert find_copies(noisy(originals[:1]), originals, NEVER).near.all()
 
 
 def test_images_of_one_colour_are_exact_copies_or_nothing() -> None:
     grey = np.repeat(np.arange(100, 140, dtype=np.uint8), 32 * 32).reshape(40, 32, 32, 1)
     assert find_copies(grey[:20], grey, NEVER).matches.exact.all()
-    for known in (np.repeat(grey[20:21], 20, axis=0), grey[20:]):
-        found = find_copies(grey[:10], known, NEVER)
+    for originals in (np.repeat(grey[20:21], 20, axis=0), grey[20:]):
+        found = find_copies(grey[:10], originals, NEVER)
         assert not found.near.any()
         assert not found.matches.exact.any()
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_with_few_known_images_only_exact_copies_are_told(count: int) -> None:
+def test_with_few_originals_only_exact_copies_are_found(count: int) -> None:
     images = colours(10, 0)
     found = find_copies(np.concatenate([images, noisy(images)]), images[:count], NEVER)
     assert np.flatnonzero(found.matches.exact).tolist() == list(range(count))
@@ -169,13 +171,13 @@ def test_other_shapes_are_refused() -> None:
 
 
 def test_natural_copies_do_not_loosen_or_tighten_the_limit() -> None:
-    """Of 300 real images 15 are copies of known ones: they count as found, and the limit stays that of the others."""
-    known, honest = colours(300, 0), colours(300, 1)
+    """15 of 300 real images are copies of originals: they count as near, and the limit remains that of the others."""
+    originals, honest = colours(300, 0), colours(300, 1)
     mixed = honest.copy()
-    mixed[:15] = noisy(known[:15])
-    plain, with_copies = calibrate(honest, known, seed=0), calibrate(mixed, known, seed=0)
+    mixed[:15] = noisy(originals[:15])
+    plain, with_copies = calibrate(honest, originals, seed=0), calibrate(mixed, originals, seed=0)
     assert LIMITS[0] < with_copies.limit == pytest.approx(plain.limit, abs=0.05)
-    assert with_copies.found >= 15 > plain.found
+    assert with_copies.num_near >= 15 > plain.num_near
 
 
 def test_with_few_real_images_the_limit_is_the_strict_one() -> None:

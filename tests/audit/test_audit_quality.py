@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from touchstone.audit.quality import (
-    Features,
+    LabelledFeatures,
     Quality,
     frechet_distance,
     kernel_distance,
@@ -15,12 +15,12 @@ from touchstone.audit.quality import (
 )
 
 
-def gaussian(count: int, seed: int, *, mean: float = 0, std: float = 1, dims: int = 4) -> Features:
+def gaussian(count: int, seed: int, *, mean: float = 0, std: float = 1, dims: int = 4) -> LabelledFeatures:
     rng = np.random.default_rng(seed)
-    return Features(rng.normal(mean, std, (count, dims)).astype(np.float32), np.arange(count) % 3)
+    return LabelledFeatures(rng.normal(mean, std, (count, dims)).astype(np.float32), np.arange(count) % 3)
 
 
-def measure(generated: Features, seed: int = 0, **changes: int) -> Quality:
+def measure(generated: LabelledFeatures, seed: int = 0, **changes: int) -> Quality:
     return quality(generated, gaussian(400, 1), gaussian(300, 2), seed=seed, num_draws=3, **changes)
 
 
@@ -114,4 +114,4 @@ def test_too_few_images_give_nan_where_nothing_can_be_said(count: int) -> None:
 
 def test_features_and_labels_of_other_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match=r"got values \(3, 2\), labels \(4,\)"):
-        Features(np.zeros((3, 2), np.float32), np.zeros(4, int))
+        LabelledFeatures(np.zeros((3, 2), np.float32), np.zeros(4, int))

@@ -20,7 +20,7 @@ FOLDER = (
     "generators={}",
     "arms={real: {add: []}, repeat: {add: [repeat]}, fixed: {add: [tilt_left]}}",
     "data.source=folder",
-    "data.path=images",
+    "source.path=images",
     "data.channels=3",
     "data.image_size=8",
     "data.train_size=0",
@@ -61,10 +61,10 @@ def fails(
     target: str = "prepare",
 ) -> str:
     """`dvc repro` of a stage with these params fails and leaves `intact`; returns the line that says why."""
-    from touchstone.config import yaml12
+    from touchstone.config import yaml
 
     before, text = contents(space, *intact), (space / "params.yaml").read_text()
-    (space / "params.yaml").write_text(yaml12.changed(text, list(changes)))
+    (space / "params.yaml").write_text(yaml.changed(text, list(changes)))
     done = run("dvc", "repro", target, cwd=space, check=False)
     (space / "params.yaml").write_text(text)
     assert done.returncode != 0
@@ -134,7 +134,7 @@ def test_bad_data(space: Path, make: Callable[[Path], None], name: str, parts: l
     whole = (
         ("data/prepared",) if "cannot be read" in parts[0] else ("data/raw", "data/prepared")
     )  # packed, then decoded
-    line = fails(space, f"data.path={path.relative_to(space)}", intact=whole)
+    line = fails(space, f"source.path={path.relative_to(space)}", intact=whole)
     assert [part for part in parts if part not in line] == [], line
 
 
@@ -196,17 +196,17 @@ def test_bad_weights(space: Path, make: Callable[[Path], None], more: str, parts
 
 
 def test_a_missing_path_is_named(space: Path) -> None:
-    assert "data.path: imagse: no such file or folder" in fails(space, "data.path=imagse", intact=("data",))
+    assert "source.path: imagse: no such file or folder" in fails(space, "source.path=imagse", intact=("data",))
 
 
 def test_no_network_and_a_wrong_checksum(space: Path, tmp_path: Path) -> None:
-    cifar = ("data.source=cifar10", "data.image_size=32", f"data.mirror={tmp_path}")
+    cifar = ("data.source=cifar10", "data.image_size=32", f"source.mirror={tmp_path}")
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"not the archive")
     line = fails(space, *cifar)
     assert "cifar-10-python.tar.gz" in line
     assert "c58f30108f718f92721af3b95e74349a" in line
-    line = fails(space, *cifar[:2], "data.mirror=http://127.0.0.1:9/nothing")
-    assert "data.mirror" in line
+    line = fails(space, *cifar[:2], "source.mirror=http://127.0.0.1:9/nothing")
+    assert "source.mirror" in line
     assert "127.0.0.1:9" in line
 
 

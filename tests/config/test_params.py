@@ -5,14 +5,17 @@ from ruamel.yaml import YAML
 
 from kit.params import DEFAULT, load, message
 from kit.project import ROOT
-from touchstone.config import params, yaml12
+from touchstone.config import resolved, yaml
+from touchstone.config.load import load as load_params
+from touchstone.config.schema.model import Model
+from touchstone.config.settings import load_settings
 from touchstone.errors import TouchstoneError
 
 
 @pytest.mark.parametrize("recipe", ["", *sorted(path.parent.name for path in ROOT.glob("recipes/*/params.yaml"))])
 def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
     file = ROOT / "recipes" / recipe / "params.yaml" if recipe else ROOT / "params.yaml"
-    settings = params.load(file)
+    settings = load_params(file)
     assert settings.runs
     assert "\n-" not in file.read_text().replace("\n  - ", ""), "list dashes as DVC writes them"
 
@@ -43,7 +46,10 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
         ("audit.encoder.jitter_hue=0.1", ["audit.encoder.jitter_hue", "grey images have no colours"]),
         ("train.accumulate=many", ["train.accumulate: got 'many'"]),
         ("train.warmup_epochs=.inf", ["train.warmup_epochs: got inf", "finite"]),
-        ("models.simple.phases=[{num_steps: 5, lr: auto}]", ["models.simple.lr", "give each phase its lr"]),
+        (
+            "models.simple.phases=[{num_steps: 5, lr: auto}, {num_steps: 5}]",
+            ["models.simple.lr", "give each phase its lr"],
+        ),
         ("machine.loggers=[mlflow]", ["machine.loggers", "'tensorboard' or 'wandb'"]),
         ("train.batch_size=many", ["train.batch_size", "'many'", "integer"]),
         ("train.batch_size=8.5", ["train.batch_size", "8.5", "integer"]),
@@ -82,11 +88,15 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
         ("generators.dcgan.kind=null", ["generators.dcgan.kind: got None"]),
         ("generators.ddpm.sample={per_class: 9, sampler: ddim, num_inference_steps: 30}", ["30 does not divide"]),
         ("generators.dcgan.kind=dcgn", ["generators.dcgan.kind", "'dcgn'", "did you mean dcgan?"]),
-        ("generators={repeat: {kind: dcgan}}", ["generators.repeat", "a transform has that name"]),
+        (
+            "generators={repeat: {kind: dcgan, fit: {num_steps: 1}, sample: {per_class: 1}}}",
+            ["generators.repeat", "a transform has that name"],
+        ),
         ("arms.ddpm.add=[dpm]", ["arms.ddpm.add", "'dpm'", "did you mean ddpm?"]),
-        ("arms.ddpm_only.schedule=pretrain", ["arms.ddpm_only.schedule", "needs real images and additions"]),
+        ("arms.ddpm_only.schedule=pretrain", ["arms.ddpm_only.schedule", "needs real images and added ones"]),
         ("audit.encoder.nett=lenet", ["audit.encoder.nett", "unknown key", "did you mean net?"]),
-        ("audit.encoder.seeds=[1]", ["audit.encoder", "seeds is not for the encoder"]),
+        ("audit.encoder.seeds=[1]", ["audit.encoder.seeds", "is not for the encoder", "trained with audit.seed"]),
+        ("audit.encoder.select=val_loss", ["audit.encoder.select", "is not for the encoder"]),
         ("models.simple.phases=[]", ["models.simple.phases", "at least 1 item"]),
         (
             "models.simple={weights: random, phases: [{epochs: 1, lrr: 2}]}",
@@ -96,10 +106,9 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
         ("models.simple={phases: [{epochs: 1}], epochs: 3}", ["models.simple: phases have budgets of their own"]),
         ("models.simple.trainable=[]", ["models.simple.trainable", "at least 1 item"]),
         ("models.simple.trainable=[head, head]", ["models.simple.trainable", "'head' is listed twice"]),
-        ("audit.encoder.test_input_size=32", ["audit.encoder", "test_input_size is not for the encoder"]),
         ("models.simple.batch_norm=frozen", ["models.simple", "batch_norm frozen, and no weights"]),
         ("models.simple.crops=ten", ["models.simple.crops", "'ten'", "'centre' or 'five'"]),
-        ("models.simple.crop_size=8", ["models.simple.crop_size: is of five crops; set crops to five"]),
+        ("models.simple.crop_size=8", ["models.simple.crop_size: belongs to five crops; set crops to five"]),
         (
             "models.simple.crops=five",
             ["models.simple.input_size: got five crops of 32 px, data.image_size is 16", "larger than the images"],
@@ -113,7 +122,7 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
             "models.simple={crops: five, crop_size: 16}",
             ["models.simple.crop_size: got five crops of 16", "all the same"],
         ),
-        ("audit.encoder.crops=five", ["audit.encoder", "crops is not for the encoder"]),
+        ("audit.encoder.crops=five", ["audit.encoder.input_size", "larger than the images; set crop_size below it"]),
         (
             "multi_label.difficult=marked",
             ["multi_label.difficult", "'ignore', 'count' or 'mark'", "did you mean mark?"],
@@ -123,7 +132,10 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
         ("models.simple.weights=imagnet", ["models.simple.weights", "'imagnet'", "expected none, random, imagenet"]),
         ("models.simple.weights_sha256=abc", ["models.simple.weights_sha256", "pattern"]),
         ("models.simple={crop_padding: 2, crop_scale: 0.5}", ["models.simple", "crop_padding or crop_scale, not both"]),
-        ("audit.encoder.weights=imagenet", ["audit.encoder", "weights is not for the encoder"]),
+        ("audit.encoder.weights=elsewhere/net.pth", ["audit.encoder.weights", "a file in data/weights"]),
+        ("models.simple.init_from=lenet-real", ["models.simple.init_from", "is for finetunes"]),
+        ("data.path=images", ["data.path: this key has moved; write source.path"]),
+        ("data.mirror=images", ["data.mirror: this key has moved; write source.mirror"]),
         ("arms.empty={real: false}", ["arms.empty", "nothing to train on"]),
         ("arms.a-b={}", ["arms.a-b", "pattern"]),
     ],
@@ -145,7 +157,7 @@ def test_a_missing_key_and_a_key_twice(tmp_path: Path) -> None:
     with pytest.raises(TouchstoneError, match="not YAML"):
         load(tmp_path, text="a: [1")
     with pytest.raises(TouchstoneError, match="no such file"):
-        params.load(tmp_path / "nothing.yaml")
+        load_params(tmp_path / "nothing.yaml")
 
 
 @pytest.mark.parametrize(
@@ -172,7 +184,7 @@ def test_a_missing_key_and_a_key_twice(tmp_path: Path) -> None:
 )
 def test_scalars_are_read_as_dvc_reads_them(scalar: str) -> None:
     dvc = YAML(typ="safe", pure=True).load(f"v: {scalar}")["v"]
-    mine = yaml12.parse(f"v: {scalar}")["v"]
+    mine = yaml.parse(f"v: {scalar}")["v"]
     assert (mine, type(mine)) == (dvc, type(dvc))
 
 
@@ -182,9 +194,42 @@ def test_a_learning_rate_in_exponent_form_is_a_number(tmp_path: Path) -> None:
 
 def test_a_model_overrides_train_and_its_budget_replaces_the_default(tmp_path: Path) -> None:
     settings = load(tmp_path, "models.simple={lr: 0.5, epochs: 3}")
-    simple, lenet = settings.model("simple"), settings.model("lenet")
-    assert (simple.lr, simple.epochs, simple.num_steps, simple.input_size) == (0.5, 3, 0, 16)
-    assert (lenet.lr, lenet.num_steps, lenet.net) == (settings.train.lr, settings.train.num_steps, "lenet")
+    simple, lenet = settings.trained["simple"], settings.trained["lenet"]
+    [phase] = simple.phases
+    assert (phase.lr, phase.epochs, phase.num_steps, simple.input_size) == (0.5, 3, 0, 16)
+    [phase] = lenet.phases
+    assert (phase.lr, phase.num_steps, lenet.net) == (settings.train.lr, settings.train.num_steps, "lenet")
+
+
+def test_a_phase_takes_from_the_model_what_it_does_not_say_but_has_its_own_budget(tmp_path: Path) -> None:
+    phases = "[{num_steps: 5, lr: 0.1}, {epochs: 2, trainable: [head]}]"
+    settings = load(tmp_path, f"models.simple={{lr: 0.5, hflip: true, weights: random, phases: {phases}}}")
+    first, second = settings.models["simple"].phases
+    assert (first.lr, first.num_steps, first.epochs, first.hflip, first.trainable) == (0.1, 5, 0, True, ("all",))
+    assert (second.lr, second.num_steps, second.epochs, second.hflip, second.trainable) == (0.5, 0, 2, True, ("head",))
+    assert second.schedule == settings.train.schedule
+
+
+def test_resolved_settings_are_the_same_after_a_file(tmp_path: Path) -> None:
+    """What a stage reads is what was resolved, for every recipe."""
+    for file in [ROOT / "params.yaml", *ROOT.glob("recipes/*/params.yaml")]:
+        settings = load_params(file)
+        sections = {name: getattr(settings, name) for name in type(settings).model_fields}
+        resolved.write(tmp_path / "all.json", sections)
+        assert load_settings("all", folder=tmp_path) == settings
+        for name, model in settings.trained.items():
+            resolved.write(tmp_path / f"models/{name}.json", model)
+            assert resolved.load(Model, f"models/{name}", folder=tmp_path) == model
+
+
+def test_a_stage_reads_the_sections_it_names_and_no_other(tmp_path: Path) -> None:
+    resolved.write(tmp_path / "mine.json", {"seed": 3, "data": {"source": "digits"}})
+    settings = load_settings("mine", folder=tmp_path)
+    assert (settings.seed, settings.data.source) == (3, "digits")
+    with pytest.raises(AttributeError):
+        assert settings.train
+    with pytest.raises(AttributeError):
+        assert settings.data.image_size
 
 
 def test_sections_are_frozen(tmp_path: Path) -> None:
@@ -192,9 +237,12 @@ def test_sections_are_frozen(tmp_path: Path) -> None:
         load(tmp_path).train.lr = 1.0
 
 
-def test_the_encoder_takes_part_in_no_technique_but_its_own(tmp_path: Path) -> None:
-    """It decides what filters let through: a technique of training is not to change the images it is judged on."""
-    on = ("mixup=0.2", "cutmix=1.0", "label_smoothing=0.1", "class_weights=balanced", "ema_decay=0.9", "accumulate=2")
-    settings = load(tmp_path, *(f"train.{change}" for change in on), "train.clip_norm=1.0", "train.precision=bf16")
-    assert settings.encoder() == load(tmp_path).encoder()
-    assert load(tmp_path, "audit.encoder.label_smoothing=0.1").encoder().label_smoothing == 0.1
+def test_the_encoder_is_a_model_like_any_other_but_for_its_seeds_and_its_end(tmp_path: Path) -> None:
+    settings = load(tmp_path, "train.label_smoothing=0.1", "audit.encoder.lr=0.5", "train.seeds=[7]")
+    encoder, lenet = settings.audit.encoder, settings.models["lenet"]
+    assert encoder.phases[0].label_smoothing == 0.1
+    assert encoder.phases[0].lr == 0.5
+    assert encoder.seeds == (settings.audit.seed, settings.audit.seed + 1)
+    assert (encoder.select, encoder.eval_steps, encoder.on_divergence) == ("last", 0, "fail")
+    own = {"phases": encoder.phases, "seeds": encoder.seeds, "select": "last", "eval_steps": 0, "on_divergence": "fail"}
+    assert encoder == lenet.model_copy(update=own)

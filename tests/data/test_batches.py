@@ -7,9 +7,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from kit.images import image_set
-from touchstone.config.sections import Arm
+from touchstone.config.schema.augmentation import Augmentation
+from touchstone.config.schema.data import Arm
 from touchstone.data import batches as loaders
-from touchstone.data.augment import Online
 from touchstone.data.batches import Batches, View, statistics, to_float
 from touchstone.data.imageset import ImageSet
 from touchstone.data.training_set import TrainingSet, combine
@@ -18,14 +18,14 @@ SET = image_set(["a", "b"] * 5)
 
 
 def training_set(images: ImageSet = SET) -> TrainingSet:
-    return combine(Arm(), train=images, additions=[], name="x")
+    return combine(Arm(), train=images, name="x")
 
 
 SETTINGS = {"batch_size": 4, "seed": 3, "num_steps": 12, "start": 0, "stop": 12, "view": View(8, 8)}
 
 
 def batches(view: View = SETTINGS["view"], start: int = 0, stop: int = 12, **online) -> Batches:
-    changes = {"view": view, "start": start, "stop": stop, "online": Online(**online)}
+    changes = {"view": view, "start": start, "stop": stop, "augmentation": Augmentation(**online)}
     return Batches(training_set(), np.arange(10), **SETTINGS | changes)
 
 
@@ -52,22 +52,22 @@ def test_the_stream_is_the_same_from_anywhere_and_for_any_workers(online: dict, 
 
 
 @pytest.mark.parametrize(("share", "first"), [(0.25, 3), (0.5, 6), (0.01, 1), (0.99, 11)])
-def test_pretraining_sees_the_additions_alone_and_then_the_real_images_alone(share: float, first: int) -> None:
+def test_pretraining_sees_the_added_images_alone_and_then_the_real_images_alone(share: float, first: int) -> None:
     added = image_set(["a", "b"] * 3, seed=1, prefix="new")
     arm = Arm(add=("new",), schedule="pretrain", pretrain_share=share)
-    data = combine(arm, train=SET, additions=[added], name="x")
+    data = combine(arm, train=SET, added_sets=[added], name="x")
     rows = np.arange(16)  # as labels, to see which image it is
-    whole = Batches(data, rows, online=Online(), **SETTINGS)
+    whole = Batches(data, rows, augmentation=Augmentation(), **SETTINGS)
     seen = [whole[step][1].tolist() for step in range(12)]
     assert all(row >= 10 for batch in seen[:first] for row in batch)
     assert all(row < 10 for batch in seen[first:] for row in batch)
     pixels, labels = whole[0]
     assert np.array_equal(pixels.numpy(), added.images[labels.numpy() - 10])
-    later = Batches(data, rows, online=Online(), **SETTINGS | {"start": 5})
+    later = Batches(data, rows, augmentation=Augmentation(), **SETTINGS | {"start": 5})
     assert [later[step][1].tolist() for step in range(7)] == seen[5:], "resumed in either phase"
 
 
-def test_online_augmentation_crops_and_flips_each_image_for_itself() -> None:
+def test_each_image_of_a_batch_is_cropped_and_mirrored_by_numbers_of_its_own() -> None:
     flips = crops = 0
     for step in range(12):
         pixels, labels = batches(crop_padding=1, hflip=True)[step]
@@ -97,56 +97,12 @@ def test_a_phase_is_a_part_of_the_same_stream() -> None:
 def test_features_come_in_the_order_of_their_images() -> None:
     data = training_set()
     features = replace(data, parts=[np.arange(20, dtype=np.float32).reshape(10, 2)])
-    stream = Batches(features, np.arange(10), online=Online(), **SETTINGS)
+    stream = Batches(features, np.arange(10), augmentation=Augmentation(), **SETTINGS)
     for step in range(12):
         values, labels = stream[step]
         assert values.dtype == torch.float32
         assert values[:, 0].tolist() == (2 * labels).tolist()
         assert labels.tolist() == batches()[step][1].tolist()
-
-
-def test_resized_crops_have_the_area_and_the_shape_that_are_allowed() -> None:
-    """Of images whose pixels say where they are: the corners of a crop tell its box."""
-    rows, columns = np.meshgrid(np.arange(64), np.arange(64), indexing="ij")
-    squares = np.stack([rows * 4, columns * 4], -1).astype(np.uint8)[None].repeat(200, 0)
-    online = Online(crop_scale=0.25, crop_ratio=2.0)
-    crops = online.apply(squares, online.drawn(0, 0, 200), input_px=64).astype(float) / 4
-    assert crops.shape == (200, 64, 64, 2)
-    heights, widths = crops[:, -1, 0, 0] - crops[:, 0, 0, 0] + 1, crops[:, 0, -1, 1] - crops[:, 0, 0, 1] + 1
-    shares = heights * widths / 64**2
-    assert 0.2 < shares.min() < 0.3
-    assert 0.85 < shares.max() <= 1
-    ratios = widths / heights
-    assert 0.45 < ratios.min() < 0.7
-    assert 1.5 < ratios.max() < 2.2
-    assert len({tuple(crop[0, 0]) for crop in crops}) > 100
-    assert online.apply(squares[:3], online.drawn(0, 0, 200)[:3], input_px=32).shape == (3, 32, 32, 2)
-
-
-def test_jitter_changes_brightness_and_contrast_within_its_bounds() -> None:
-    squares = np.zeros((300, 4, 4, 1), np.uint8)
-    squares[:, :2], squares[:, 2:] = 80, 120  # mean 100
-    online = Online(brightness=0.2, contrast=0.5)
-    out = online.apply(squares, online.drawn(0, 0, 300), input_px=4).astype(float)
-    means, spreads = out.mean((1, 2, 3)), (out[:, 3, 0, 0] - out[:, 0, 0, 0]) / 40
-    assert 79 < means.min() < 84
-    assert 116 < means.max() < 121
-    contrast = spreads / (means / 100)
-    assert 0.45 < contrast.min() < 0.6
-    assert 1.4 < contrast.max() < 1.55
-    assert abs(np.corrcoef(means, contrast)[0, 1]) < 0.2
-    assert Online(brightness=0.2)
-    assert not Online()
-
-
-def test_mirrored_crops_are_the_crops_mirrored() -> None:
-    plain, both = Online(crop_scale=0.3), Online(crop_scale=0.3, hflip=True)
-    drawn = both.drawn(1, 0, 10)
-    for one, two, flip in zip(
-        plain.apply(SET.images, drawn, input_px=8), both.apply(SET.images, drawn, input_px=8), drawn[:, 2], strict=True
-    ):
-        assert np.array_equal(two, one[:, ::-1] if flip else one)
-    assert set(drawn[:, 2]) == {0, 1}
 
 
 def test_resizing_to_the_net_and_the_centre_of_padded_storage() -> None:
@@ -175,7 +131,7 @@ def test_statistics_are_those_of_all_pixels(monkeypatch: pytest.MonkeyPatch) -> 
     assert statistics(training_set(black)) == ([0.0], [1.0])
 
 
-def test_padding_is_no_part_of_the_statistics() -> None:
+def test_padding_does_not_count_in_the_statistics() -> None:
     pixels = np.zeros((2, 8, 8, 1), np.uint8)
     pixels[0, :4], pixels[1, :, :6] = 100, 50
     table = image_set(["a", "b"]).table.assign(height=[4, 8], width=[8, 6])

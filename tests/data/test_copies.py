@@ -20,7 +20,7 @@ def search(held_out: np.ndarray, train: np.ndarray, close: int = 20) -> NearCopi
 
 
 def noisy(images: np.ndarray, seed: int) -> np.ndarray:
-    """Other brightness and contrast, and noise."""
+    """The images with another brightness and contrast, and with noise."""
     noise = np.random.default_rng(seed).integers(-4, 5, images.shape)
     return np.clip(images * 0.8 + 30 + noise, 0, 255).astype(np.uint8)
 
@@ -48,7 +48,7 @@ def test_all_copies_of_an_image_are_found_and_do_not_hide_one_another(copies: in
 
 
 def test_images_that_lie_close_by_nature_are_no_copies() -> None:
-    """Variations of ten plain drawings: each is near to many, none nearer than its neighbourhood explains."""
+    """These are variations of ten drawings: each is near to many, but none nearer than its neighbourhood explains."""
     rng = np.random.default_rng(0)
     drawings = photographs(10, 3).astype(int)
     varied = [np.clip(drawings[i % 10] + rng.normal(0, 12, drawings[0].shape), 0, 255) for i in range(2000)]
@@ -58,21 +58,21 @@ def test_images_that_lie_close_by_nature_are_no_copies() -> None:
     assert 100 in search(images[:200], images[200:]).train
 
 
-def test_with_too_few_training_images_nothing_is_said() -> None:
+def test_too_few_training_images_give_no_pairs() -> None:
     for count in (0, 39):
         assert len(search(photographs(3, 0), photographs(40, 0)[:count]).train) == 0
 
 
-def test_images_of_one_colour_are_left_alone() -> None:
+def test_images_of_a_single_colour_are_ignored() -> None:
     plain = np.full((80, 16, 16, 1), 100, np.uint8)
     assert len(search(plain[:2], plain[2:]).train) == 0
     mixed = np.concatenate([np.full((200, 32, 32, 3), 9, np.uint8), photographs(40, 0)])
-    assert len(search(photographs(10, 5), mixed).train) == 0, "strangers among blank images are strangers"
+    assert len(search(photographs(10, 5), mixed).train) == 0, "unrelated images stay unrelated among blank ones"
 
 
 @pytest.mark.slow
 def test_natural_copies_in_cifar10(test_data: Path, tmp_path: Path) -> None:
-    """Of a fifth of the test images about as many are found as by eye in all (3.3 %), nearly all of their class."""
+    """A fifth of the test images has about the share of copies found by eye in all (3.3 %), nearly all of one class."""
     from touchstone.data.sources import cifar10
 
     subprocess.run([sys.executable, str(test_data / "restore_cifar10.py"), str(tmp_path)], check=True)

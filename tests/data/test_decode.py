@@ -13,7 +13,7 @@ from PIL import Image
 from touchstone.data.decode import as_channels, decode, image_suffixes
 from touchstone.errors import BadImage
 
-RAMP = np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6)  # (H, W) = (4, 6), so that a transposition shows
+RAMP = np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6)  # (H, W) = (4, 6): a transposition would show
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options: object) -> io.BytesIO:
@@ -236,7 +236,7 @@ def test_truncated(format: str, share: float) -> None:
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow warns of what it skips
+@pytest.mark.filterwarnings("ignore")  # Pillow warns about what it skips
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PCX", "ICO", "JPEG2000", "TGA"])
 def test_damaged_bytes_raise_nothing_else(format: str) -> None:
     rng = np.random.default_rng(0)
@@ -268,7 +268,7 @@ def test_no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
         decoded(io.BytesIO())
 
 
-def test_max_pixels_is_the_last_allowed() -> None:
+def test_max_pixels_itself_is_allowed() -> None:
     assert decoded(encoded(Image.fromarray(RAMP)), max_pixels=24).shape == (4, 6, 3)
     with pytest.raises(BadImage, match="6x4 is more than 23 pixels"):
         decoded(encoded(Image.fromarray(RAMP)), max_pixels=23)

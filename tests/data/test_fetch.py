@@ -20,7 +20,7 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Answers each path with the actions in `script`, the last of them for ever; counts what was asked for."""
+    """Answers each path with the actions in `script`, repeating the last one; `asked` lists the requests."""
 
     daemon_threads = True
 
@@ -97,7 +97,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """No waiting between tries; the seconds that would have been waited."""
+    """The seconds that `fetch` would have waited between attempts; none are waited."""
     seconds: list[float] = []
     monkeypatch.setattr(fetch_module.time, "sleep", seconds.append)
     return seconds
@@ -108,7 +108,7 @@ def get(to: Path, **options: Any) -> Path:
 
 
 def refused(to: Path, **options: Any) -> str:
-    """The message; nothing may be left behind."""
+    """The error's message; no file may have changed."""
     before = {file: file.read_bytes() for file in to.parent.glob("*") if file.is_file()}
     with pytest.raises(TouchstoneError) as raised:
         get(to, **options)
@@ -187,7 +187,7 @@ def test_tries_end(server: Server, tmp_path: Path, slept: list[float]) -> None:
     assert f"{server.url}/file" in message
     assert "3 tries" in message
     assert "HTTP 503" in message
-    assert "set data.mirror to a directory or URL that holds file" in message
+    assert "set source.mirror to a directory or URL that holds file" in message
 
 
 def test_a_short_body_is_an_error(server: Server, tmp_path: Path, slept: list[float]) -> None:
@@ -199,7 +199,7 @@ def test_without_network(tmp_path: Path, slept: list[float]) -> None:
     url = closed_url()
     message = refused(tmp_path / "kept", url=url)
     assert message.startswith(f"{url}: not reached in 4 tries")
-    assert "set data.mirror to a directory or URL that holds file" in message
+    assert "set source.mirror to a directory or URL that holds file" in message
 
 
 # --- refusals ---
@@ -220,7 +220,7 @@ def test_a_wrong_hash(server: Server, tmp_path: Path, kind: str, got: str, there
     message = refused(tmp_path / "kept", url=f"{server.url}/file", **{"sha256": "", kind: expected})
     assert f"got {kind} {got}, expected {expected}" in message
     assert f"{server.url}/file" in message
-    assert "data.mirror" in message
+    assert "source.mirror" in message
 
 
 def test_both_hashes_are_checked(server: Server, tmp_path: Path) -> None:
@@ -234,20 +234,20 @@ def test_a_client_error_is_final(server: Server, tmp_path: Path, slept: list[flo
     message = refused(tmp_path / "kept", url=f"{server.url}/file")
     assert server.asked == ["/file"]
     assert f"{server.url}/file: got HTTP {status}" in message
-    assert "set data.mirror" in message
+    assert "set source.mirror" in message
 
 
-def test_a_mirror_without_the_file_is_not_passed_over(server: Server, tmp_path: Path) -> None:
+def test_a_mirror_without_the_file_is_not_bypassed(server: Server, tmp_path: Path) -> None:
     server.script["/file"] = ["ok"]
     for mirror in (f"{server.url}/mirror", str(tmp_path / "nowhere"), str(tmp_path)):
         message = refused(tmp_path / "kept", url=f"{server.url}/file", mirror=mirror)
-        assert message.startswith(f"data.mirror: {mirror} holds no file")
+        assert message.startswith(f"source.mirror: {mirror} holds no file")
     assert server.asked == ["/mirror/file"]
 
 
 @pytest.mark.parametrize("url", ["http://", "ftp://127.0.0.1/file", "file"])
 def test_no_address(tmp_path: Path, url: str) -> None:
-    assert "set data.mirror" in refused(tmp_path / "kept", url=url, retries=0)
+    assert "set source.mirror" in refused(tmp_path / "kept", url=url, retries=0)
 
 
 @pytest.mark.parametrize("target", ["http://example.invalid/file", "//example.invalid/file", "ftp://example.invalid/f"])

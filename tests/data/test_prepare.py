@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from kit.project import ROOT
-from touchstone.config import yaml12
-from touchstone.config.sections import Data
+from touchstone.config import yaml
+from touchstone.config.schema.data import Data
 from touchstone.data.imageset import load
 from touchstone.data.prepare import prepare
 from touchstone.data.sources import RawImage
@@ -17,7 +17,7 @@ from touchstone.errors import BadImage, TouchstoneError
 
 @dataclass
 class Raw:
-    """A raw set from a list of (split, label, pixels); a file's id is its name's hash unless given."""
+    """A raw set made of (split, label, pixels); an image's id is the hash of its number unless `ids` gives another."""
 
     rows: list[tuple[str, str, np.ndarray | None]]
     ids: dict[int, str] = field(default_factory=dict)
@@ -49,7 +49,7 @@ def picture(seed: int, height: int = 16, width: int = 16) -> np.ndarray:
 
 
 def data(**changes) -> Data:
-    values = yaml12.parse((ROOT / "recipes/digits/params.yaml").read_text())["data"]
+    values = yaml.parse((ROOT / "recipes/digits/params.yaml").read_text())["data"]
     values |= {"source": "folder", "image_size": 16, "channels": 3, "train_size": 0}
     return Data(**(values | {"test_fraction": 0.3, "val_fraction": 0.3} | changes))
 
@@ -99,12 +99,12 @@ def test_exact_copies_of_held_out_images_leave_training(tmp_path: Path) -> None:
     ]
     summary = prepared(tmp_path, Raw(rows))
     assert summary["num_exact_copies_dropped"] == 2
-    assert summary["num_repeats_within_splits"] == 2, "what repeats its own split stays"
-    assert summary["num_test"] == 3, "an official test split is scored whole"
+    assert summary["num_repeats_within_splits"] == 2, "repeats within a split stay"
+    assert summary["num_test"] == 3, "an official test split stays complete"
     assert (summary["num_train"], summary["num_val"]) == (21, 1)
     reasons = pd.read_csv(tmp_path / "p/findings/left_out.csv")["left_out"].tolist()
     assert sum("exact copy of a/20.png in test" in reason for reason in reasons) == 1
-    assert any("labelled" in reason for reason in reasons), "a copy under another label says so"
+    assert any("labelled" in reason for reason in reasons), "the reason names the other label"
 
 
 @pytest.mark.parametrize("policy", ["report", "drop"])
@@ -159,8 +159,8 @@ def test_train_size_and_official_splits(tmp_path: Path) -> None:
     assert load(tmp_path / "p/train").table["label"].value_counts().to_dict() == {"a": 6, "b": 5}
 
 
-def test_of_an_image_far_longer_than_wide_the_middle_is_kept(tmp_path: Path) -> None:
-    """All are stored in the size of the largest: one panorama would pad all others."""
+def test_only_the_middle_of_a_very_long_image_is_kept(tmp_path: Path) -> None:
+    """All images are stored at the size of the largest, so one panorama would pad all others."""
     long = picture(99, 16, 200)
     prepared(tmp_path, Raw([*many(40), ("train", "a", long)]), resize="shortest_edge", val_fraction=0.0)
     images = load(tmp_path / "p/train")

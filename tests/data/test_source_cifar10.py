@@ -18,7 +18,7 @@ import pytest
 from touchstone.data.sources import cifar10
 from touchstone.errors import TouchstoneError
 
-NUM = 10  # images a batch
+NUM = 10  # images in a batch
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
@@ -67,7 +67,7 @@ def md5(file: Path) -> str:
 
 
 def download(folder: Path, mirror: str) -> Path:
-    """The raw folder; it must be the only thing that is new beside it."""
+    """The raw folder; nothing else may be new beside it."""
     raw = folder / "raw"
     raw.mkdir()
     before = set(folder.iterdir())
@@ -119,7 +119,7 @@ def test_read(packed: Path) -> None:
 
 def test_a_mirror_without_anything(packed: Path) -> None:
     message = refused(packed, str(packed))
-    assert message.startswith(f"data.mirror: {packed} holds no {cifar10.ARCHIVE}")
+    assert message.startswith(f"source.mirror: {packed} holds no {cifar10.ARCHIVE}")
 
 
 def test_a_mirror_that_lacks_a_batch(packed: Path) -> None:
@@ -182,13 +182,13 @@ def test_the_real_data(tmp_path: Path) -> None:
     train = np.array([image.label for image in raw_set.images if image.split == "train"])
     assert {name: int((train == name).sum()) for name in CLASSES} == dict.fromkeys(CLASSES, 5000)
     assert (raw_set.images[0].label, raw_set.images[0].file.split("/")[0]) == ("frog", "data_batch_1")
-    # The published mean and deviation of the training pixels.
+    # The published mean of the training pixels.
     part = raw_set.array[:50_000].reshape(-1, 3)
     np.testing.assert_allclose(part.mean(axis=0) / 255, [0.4914, 0.4822, 0.4465], atol=1e-4)
     shutil.rmtree(tmp_path)
 
 
-def test_whole_files_of_an_earlier_download_serve_again_and_damaged_ones_do_not(packed: Path, tmp_path: Path) -> None:
+def test_an_earlier_download_is_reused_unless_it_is_damaged(packed: Path, tmp_path: Path) -> None:
     old = download(tmp_path, str(packed / "archive"))
     new = tmp_path / "new"
     new.mkdir()

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from kit.project import ROOT
-from touchstone.config import params
-from touchstone.config.sections import MultiLabel
+from touchstone.config.load import load as load_params
+from touchstone.config.schema.data import MultiLabel
 from touchstone.data import split_table
 from touchstone.data.imageset import load
 from touchstone.data.labels import encode
@@ -183,7 +183,7 @@ def test_other_layouts_are_refused(tmp_path: Path) -> None:
 
 
 def test_blood_cells(test_data: Path, tmp_path: Path) -> None:
-    """BCCD: 292 images of trainval, 72 of test, of which 3 have no red cell and 4 no white one."""
+    """BCCD has 292 images in trainval and 72 in test, of which 3 show no red cell and 4 no white one."""
     raw = packed(test_data / "bccd_voc", tmp_path / "raw")
     assert raw.classes == ["Platelets", "RBC", "WBC"]
     assert Counter(image.split for image in raw.images) == {"train": 205, "val": 87, "test": 72}
@@ -192,12 +192,12 @@ def test_blood_cells(test_data: Path, tmp_path: Path) -> None:
 
 
 def prepared(root: Path, **changes) -> tuple[dict[str, object], Path]:
-    """The summary of preparing the images above, and where they lie."""
-    settings = params.load(ROOT / "params.yaml").data
+    """The summary of preparing the images above, and the folder of the result."""
+    settings = load_params(ROOT / "params.yaml").data
     settings = settings.model_copy(update={"val_fraction": 0.0, "train_size": 0, "channels": 3})
     to = root / f"prepared {changes}"
     raw = packed(made(root / f"data {changes}"), root / f"raw {changes}")
-    return prepare(raw, data=settings, several=MultiLabel(**changes), to=to, sheet_size=4), to
+    return prepare(raw, data=settings, multi_label=MultiLabel(**changes), to=to, sheet_size=4), to
 
 
 def labels(folder: Path) -> dict[str, list[float]]:
@@ -214,7 +214,7 @@ def labels(folder: Path) -> dict[str, list[float]]:
 
 @pytest.mark.parametrize(("difficult", "one"), [("ignore", [0, 1]), ("count", [1, 1]), ("mark", [np.nan, 1])])
 def test_difficult_objects_are_ignored_counted_or_marked(tmp_path: Path, difficult: str, one: list[float]) -> None:
-    # As it has no label of its own, the only validation image would be one without any to score.
+    # Its only validation image has no label, and a split without labels cannot be scored.
     LISTS["val"], LISTS["train"] = [], ["one", "two", "three"]
     try:
         summary, to = prepared(tmp_path, difficult=difficult)
@@ -239,7 +239,7 @@ def test_images_without_a_label_are_kept_or_dropped(tmp_path: Path) -> None:
 
 
 def test_training_images_are_capped_by_their_ids_alone(tmp_path: Path) -> None:
-    """In turn over label sets would begin with those that come first in the alphabet."""
+    """Taking label sets in turn would favour those that come first in the alphabet."""
     table = pd.DataFrame({"id": [f"{i:02}" for i in range(8)], "label": ["z", "a|b", "a|c", "z", "z", "a", "b", "c"]})
     table = table.assign(split="train", left_out="", file=table["id"])
     split_table.cap_training(table, 4, multi_label=True)
@@ -247,7 +247,7 @@ def test_training_images_are_capped_by_their_ids_alone(tmp_path: Path) -> None:
 
 
 def archived(folder: Path, name: str, year: str, *, ids: tuple[str, ...], lists: dict[str, list[str]]) -> str:
-    """An archive in the form of the official ones, and its md5."""
+    """Write an archive in the form of the official ones and return its md5."""
     whole = made(folder / f"{name}-all")
     root = folder / f"{name}-root/VOCdevkit/VOC{year}"
     for part in ("JPEGImages", "Annotations", "ImageSets/Main", "SegmentationClass"):
@@ -287,10 +287,10 @@ def test_official_archives_are_checked_and_their_lists_kept(tmp_path: Path, monk
     assert (tmp_path / "a/files.zip").read_bytes() == (tmp_path / "b/files.zip").read_bytes()
     splits = {image.file: image.split for image in voc2007.read(raw=tmp_path / "a").images}
     assert splits == {"one.jpg": "train", "two.jpg": "train", "three.jpg": "val", "five.jpg": "test"}
-    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == [], "nothing is left lying about"
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == [], "no temporary files stay"
 
 
-def test_of_2012_the_val_list_is_the_test_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_voc2012_takes_the_val_list_as_its_test_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "VOCtrainval_11-May-2012.tar"
     lists = {"train": ["one", "two"], "val": ["five"], "trainval": ["one", "two", "five"]}
     md5 = archived(tmp_path, name, "2012", ids=("one", "two", "five"), lists=lists)
@@ -303,7 +303,7 @@ def test_of_2012_the_val_list_is_the_test_split(tmp_path: Path, monkeypatch: pyt
     assert (tmp_path / "a/manifest.csv").read_bytes() == (tmp_path / "b/manifest.csv").read_bytes(), "unpacked as well"
 
 
-def test_lists_of_a_users_own_are_no_class_lists(tmp_path: Path) -> None:
+def test_a_users_own_lists_are_not_class_lists(tmp_path: Path) -> None:
     root = made(tmp_path / "data")
     (root / "ImageSets/Main/my_train.txt").write_text("one\ntwo\n")
     (root / "ImageSets/Main/train.txt").write_text("\ufeffone\ntwo\n", encoding="utf-8")

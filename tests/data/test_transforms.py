@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from kit.images import image_set
-from touchstone.config.sections import Transform
+from touchstone.config.schema.data import Transform
 from touchstone.data.transforms import apply, transform
 
 
 def plain(pixels: np.ndarray, s: Transform) -> np.ndarray:
-    """A pixel at a time, in floating point: where does it come from, and what lies there?"""
+    """Transform one pixel at a time, in floating point: find where it comes from and interpolate there."""
     height, width, _ = pixels.shape
     out = np.zeros(pixels.shape)
     angle = math.radians(s.rotate_deg)
@@ -53,7 +53,9 @@ def smooth(height: int, width: int, channels: int) -> np.ndarray:
 def test_each_operation_equals_the_plain_reference(settings: dict, channels: int) -> None:
     s = Transform(**settings)
     pixels = smooth(20, 24, channels)
-    assert np.abs(apply(pixels, s).astype(float) - plain(pixels, s)).max() <= 2  # OpenCV's weights are of 1/32 px
+    assert (
+        np.abs(apply(pixels, s).astype(float) - plain(pixels, s)).max() <= 2
+    )  # OpenCV's weights are multiples of 1/32 px
 
 
 def test_directions() -> None:
@@ -64,7 +66,7 @@ def test_directions() -> None:
     assert where(shift_x=2 / 21) == (10, 18)
     assert where(shift_y=2 / 21) == (12, 16)
     assert where(hflip=True) == (10, 4)
-    assert where(zoom=0.75) == (10, 18)  # three quarters of the side are shown, so all lies farther out
+    assert where(zoom=0.75) == (10, 18)  # three quarters of the side are visible, so the dot moves outwards
 
 
 def test_the_border_repeats_the_edge() -> None:
@@ -80,7 +82,7 @@ def test_identity_and_flip_are_exact_and_brightness_clips() -> None:
     assert np.array_equal(bright, np.minimum(np.floor(pixels * 1.5 + 0.5), 255))
 
 
-def test_an_addition_knows_its_source_and_keeps_its_label() -> None:
+def test_an_added_image_knows_its_source_and_keeps_its_label() -> None:
     images = image_set(["a", "b", "a"])
     made = transform(images, name="tilt", settings=Transform(rotate_deg=10.0))
     assert made.table["source_id"].tolist() == images.table["id"].tolist()
@@ -89,7 +91,7 @@ def test_an_addition_knows_its_source_and_keeps_its_label() -> None:
     assert not set(made.table["id"]) & set(images.table["id"])
 
 
-def test_padding_of_the_storage_is_left_alone() -> None:
+def test_padding_stays_zero() -> None:
     images = image_set(["a", "b"])
     images.table["height"], images.table["width"] = [8, 5], [6, 8]
     made = transform(images, name="m", settings=Transform(shift_x=0.2, brightness=3.0))

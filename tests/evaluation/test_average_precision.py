@@ -1,23 +1,20 @@
-"""Average precision against scikit-learn, torchmetrics and plain loops, ties and empty classes included."""
+"""Average precision against scikit-learn, torchmetrics and plain loops, with ties and empty classes."""
 
 import warnings
 
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, precision_recall_curve
 from torchmetrics.functional.classification import binary_average_precision
 
-from touchstone.evaluation.average_precision import (
-    average_precision,
-    constant_precision,
-    interpolated_precision,
-    tail_accuracy,
-)
+from touchstone.evaluation import average_precision as ours
+from touchstone.evaluation.average_precision import mean_average_precision, precision_scorer, tail_accuracy
+from touchstone.evaluation.metrics import metrics_of
 
 
 def tables(count: int):
-    """Random scores and labels: of few levels (many ties) or many, of rare and of common classes, of none."""
+    """Random scores and labels: with few levels (many ties) or many; of rare, common, absent and universal classes."""
     rng = np.random.default_rng(0)
     for i in range(count):
         size = int(rng.integers(1, 60))
@@ -25,24 +22,31 @@ def tables(count: int):
         yield scores, rng.random(size) < (0, 0.1, 0.5, 1)[i % 4]
 
 
-def test_it_is_scikit_learns_and_torchmetrics() -> None:
+def of_one_class(scores: np.ndarray, positive: np.ndarray, *, interpolated: bool = False) -> float:
+    counts = np.ones((1, len(scores)))
+    return float(
+        precision_scorer(scores[None, :, None], positive[:, None] * 1.0, interpolated=interpolated)(counts)[0, 0]
+    )
+
+
+def test_it_is_that_of_scikit_learn_and_torchmetrics() -> None:
     empty = 0
     for scores, positive in tables(1000):
-        found = float(average_precision(scores, positive))
+        value = mean_average_precision(scores[:, None], positive[:, None] * 1.0)
         if not positive.any():
             empty += 1
-            assert np.isnan(found)
+            assert np.isnan(value)
             continue
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of one class alone
-            assert found == pytest.approx(average_precision_score(positive, scores), abs=1e-9)
+            warnings.simplefilter("ignore")  # about a single class
+            assert value == pytest.approx(average_precision_score(positive, scores), abs=1e-9)
         other = binary_average_precision(torch.tensor(scores), torch.tensor(positive).long())
-        assert found == pytest.approx(float(other), abs=1e-6)
+        assert value == pytest.approx(float(other), abs=1e-6)
     assert empty > 200
 
 
 def by_loop(scores: np.ndarray, positive: np.ndarray) -> float:
-    """The devkit's: at each recall the highest precision there or further on."""
+    """As in VOC's development kit: at each recall the highest precision there or further on."""
     points = []
     for t in sorted(set(scores), reverse=True):
         taken = scores >= t
@@ -54,31 +58,49 @@ def by_loop(scores: np.ndarray, positive: np.ndarray) -> float:
     return area
 
 
-def test_vocs_own_is_a_plain_loop_and_never_less() -> None:
+def test_vocs_own_is_a_plain_loop_and_never_lower() -> None:
     for scores, positive in tables(400):
         if positive.any():
-            found = float(interpolated_precision(scores, positive))
-            assert found == pytest.approx(by_loop(scores, positive), abs=1e-12)
-            assert found >= float(average_precision(scores, positive)) - 1e-12
+            value = of_one_class(scores, positive, interpolated=True)
+            assert value == pytest.approx(by_loop(scores, positive), abs=1e-12)
+            assert value >= of_one_class(scores, positive) - 1e-12
 
 
-@pytest.mark.parametrize("measure", [average_precision, interpolated_precision])
-def test_weights_are_how_often_an_image_counts(measure) -> None:
+@pytest.mark.parametrize("interpolated", [False, True])
+def test_counts_are_how_often_an_image_counts(interpolated: bool) -> None:
     rng = np.random.default_rng(1)
     scores, positive = rng.integers(0, 9, 40) / 8, rng.random(40) < 0.3
-    weights = rng.multinomial(40, np.full(40, 1 / 40), 7)
-    found = measure(scores, positive, weights)
-    assert found.shape == (7,)
-    for row, value in zip(weights, found, strict=True):
-        assert value == pytest.approx(float(measure(scores.repeat(row), positive.repeat(row))), abs=1e-12)
-    assert np.isnan(measure(scores, positive, weights * ~positive)).all(), "no positive image counts"
+    counts = rng.multinomial(40, np.full(40, 1 / 40), 7).astype(float)
+    score = precision_scorer(scores[None, :, None], positive[:, None] * 1.0, interpolated=interpolated)
+    assert score(counts).shape == (7, 1)
+    for row, [value] in zip(counts.astype(int), score(counts), strict=True):
+        expected = of_one_class(scores.repeat(row), positive.repeat(row), interpolated=interpolated)
+        assert value == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(score(counts * ~positive)).all(), "no positive image counts"
 
 
-def test_constant_scores_have_the_share_of_positives() -> None:
-    positive = np.array([True, False, False, True, False])
-    assert constant_precision(positive) == 0.4 == float(average_precision(np.ones(5), positive))
-    assert np.isnan(constant_precision(np.zeros(3, bool)))
-    assert np.isnan(average_precision(np.zeros(0), np.zeros(0, bool)))
+def test_equal_scores_reach_the_share_of_positives() -> None:
+    positive = np.array([[1.0], [0], [0], [1], [0]])
+    assert mean_average_precision(np.ones((5, 1)), positive) == 0.4
+    constant = next(metric for metric in metrics_of(multi_label=True) if metric.key == "map_constant")
+    assert constant.values(np.random.default_rng(0).random((2, 5, 1)), positive).tolist() == [0.4, 0.4]
+    assert np.isnan(constant.values(np.zeros((1, 3, 1)), np.zeros((3, 1)))).all()
+    assert np.isnan(mean_average_precision(np.zeros((0, 1)), np.zeros((0, 1))))
+
+
+def test_the_curve_is_scikit_learns() -> None:
+    for scores, positive in tables(200):
+        if positive.any():
+            precision, recall = ours.precision_recall_curve(scores, positive)
+            theirs = precision_recall_curve(positive, scores)
+            assert precision.tolist() == pytest.approx(theirs[0][-2::-1].tolist())
+            assert recall.tolist() == pytest.approx(theirs[1][-2::-1].tolist())
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 7, 100, 101])
+def test_sums_in_blocks_are_cumulative_sums(rows: int) -> None:
+    values = np.random.default_rng(rows).integers(0, 9, (rows, 3)).astype(np.float32)
+    np.testing.assert_array_equal(ours._cumulative(values), values.cumsum(0))
 
 
 def test_tail_accuracy_is_a_plain_loop() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from touchstone.errors import TouchstoneError
-from touchstone.evaluation.ensembles import combine, decider, sound, tied
+from touchstone.evaluation.ensembles import combine, tie_breaker, tied, without_diverged
 
 
 def probs(*decisions: int, confidence: float = 0.6, classes: int = 4) -> np.ndarray:
@@ -57,8 +57,8 @@ def test_members_of_other_shapes_are_refused() -> None:
 
 def test_members_that_diverged_are_left_out_and_the_first_decides_in_place_of_the_preferred() -> None:
     members = ("a", "b", "c")
-    assert sound(members, []) == ["a", "b", "c"]
-    assert sound(members, ["b", "x"]) == ["a", "c"]
-    assert sound(members, members) == ["a", "b", "c"], "there is nothing else to make it of"
-    assert decider(["a", "c"], "c") == "c"
-    assert decider(["a", "c"], "b") == "a"
+    assert without_diverged(members, []) == ["a", "b", "c"]
+    assert without_diverged(members, ["b", "x"]) == ["a", "c"]
+    assert without_diverged(members, members) == ["a", "b", "c"], "there are no others"
+    assert tie_breaker(["a", "c"], "c") == "c"
+    assert tie_breaker(["a", "c"], "b") == "a"

@@ -1,4 +1,4 @@
-"""Scores of several labels an image against independent code; thresholds; votes; verdicts on mean average precision."""
+"""Several labels an image: scores against independent code, thresholds, votes, verdicts on mean average precision."""
 
 import numpy as np
 import pytest
@@ -6,55 +6,58 @@ import torch
 from sklearn.metrics import average_precision_score, f1_score
 from torchmetrics.functional.classification import multilabel_average_precision
 
-from touchstone.config.sections import Compare
+from touchstone.config.schema.evaluation import Compare, Ensemble
+from touchstone.config.settings import Settings
 from touchstone.evaluation import label_scores
 from touchstone.evaluation.average_precision import mean_average_precision, tail_accuracy
-from touchstone.evaluation.compare import Comparison, Paired, conclude
+from touchstone.evaluation.compare import Comparison, Paired, compare_paired
 from touchstone.evaluation.ensembles import combine
 from touchstone.evaluation.measures import MeanAP, measure
+from touchstone.evaluation.metrics import primary
 from touchstone.evaluation.probs import predictions
-from touchstone.evaluation.resampling import resampled
-from touchstone.evaluation.thresholds import choose, decided
+from touchstone.evaluation.resampling import resample
+from touchstone.evaluation.scores import score
+from touchstone.evaluation.thresholds import choose, decided, member_thresholds, thresholds_of
 
 COMPARE = Compare(num_resamples=400)
-NAN = np.nan
+HALF = np.full(4, 0.5)
 
 
 def made(
-    num_items: int = 80, num_seeds: int = 2, strength: float = 1.0, seed: int = 0
+    num_images: int = 80, num_seeds: int = 2, strength: float = 1.0, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Probs (seeds, N, 4) that know the labels (N, 4) a little; the last class has no positive image."""
+    """Predictions (seeds, N, 4) that know the labels (N, 4) a little; the last class has no positive image."""
     rng = np.random.default_rng(0)
-    labels = (rng.random((num_items, 4)) < [0.5, 0.2, 0.9, 0.0]).astype(np.float32)
-    labels[:5, 0] = NAN
-    noise = np.random.default_rng(seed + 1).normal(size=(num_seeds, num_items, 4))
+    labels = (rng.random((num_images, 4)) < [0.5, 0.2, 0.9, 0.0]).astype(np.float32)
+    labels[:5, 0] = np.nan
+    noise = np.random.default_rng(seed + 1).normal(size=(num_seeds, num_images, 4))
     logits = strength * (np.nan_to_num(labels) - 0.5) * 2 + noise
     return (1 / (1 + np.exp(-logits))).astype(np.float32), labels
 
 
-def said(found: Paired) -> Comparison:
-    return conclude(found, confidence=0.95)
+def compared(paired: Paired) -> Comparison:
+    return compare_paired(paired, confidence=0.95)
 
 
 def test_scores_are_those_of_scikit_learn_and_torchmetrics() -> None:
     probs, labels = made()
-    found = label_scores.score(probs, labels, np.full(4, 0.5), COMPARE)
-    counts = ~np.isnan(labels)
-    each = [
-        [average_precision_score(labels[counts[:, k], k], p[counts[:, k], k].astype(float)) for k in range(3)]
+    row = score(probs, labels, thresholds=HALF, compare=COMPARE)
+    counted = ~np.isnan(labels)
+    by_class = [
+        [average_precision_score(labels[counted[:, k], k], p[counted[:, k], k].astype(float)) for k in range(3)]
         for p in probs
     ]
-    assert found["map"] == pytest.approx(np.mean(each), abs=1e-9)
-    assert found["map_sd"] == pytest.approx(np.std(np.mean(each, 1), ddof=1), abs=1e-9)
-    assert found["macro_f1"] == pytest.approx(
-        np.mean([[f1_score(labels[counts[:, k], k], p[counts[:, k], k] >= 0.5) for k in range(3)] for p in probs])
+    assert row["map"] == pytest.approx(np.mean(by_class), abs=1e-9)
+    assert row["map_sd"] == pytest.approx(np.std(np.mean(by_class, 1), ddof=1), abs=1e-9)
+    assert row["macro_f1"] == pytest.approx(
+        np.mean([[f1_score(labels[counted[:, k], k], p[counted[:, k], k] >= 0.5) for k in range(3)] for p in probs])
     )
-    assert found["micro_f1"] == pytest.approx(np.mean([f1_score(labels[counts], p[counts] >= 0.5) for p in probs]))
-    assert found["accuracy"] == pytest.approx(np.mean([(p[counts] >= 0.5) == labels[counts] for p in probs]))
-    sure = np.where(labels[counts] == 1, probs[:, counts], 1 - probs[:, counts])
-    assert found["nll"] == pytest.approx(-np.log(sure).mean(), rel=1e-5)
-    assert found["map_constant"] == pytest.approx(np.mean([labels[counts[:, k], k].mean() for k in range(3)]))
-    assert found["map_voc"] >= found["map"]
+    assert row["micro_f1"] == pytest.approx(np.mean([f1_score(labels[counted], p[counted] >= 0.5) for p in probs]))
+    assert row["accuracy"] == pytest.approx(np.mean([(p[counted] >= 0.5) == labels[counted] for p in probs]))
+    sure = np.where(labels[counted] == 1, probs[:, counted], 1 - probs[:, counted])
+    assert row["nll"] == pytest.approx(-np.log(sure).mean(), rel=1e-5)
+    assert row["map_constant"] == pytest.approx(np.mean([labels[counted[:, k], k].mean() for k in range(3)]))
+    assert row["map_voc"] >= row["map"]
     ours = mean_average_precision(probs[0, :, 1:3], labels[:, 1:3])
     theirs = multilabel_average_precision(
         torch.tensor(probs[0, :, 1:3]), torch.tensor(labels[:, 1:3]).long(), num_labels=2
@@ -64,16 +67,15 @@ def test_scores_are_those_of_scikit_learn_and_torchmetrics() -> None:
 
 def test_a_class_without_positive_images_is_in_no_mean() -> None:
     probs, labels = made()
-    table = label_scores.per_class(probs, labels, np.full(4, 0.5), COMPARE)
+    table = label_scores.per_class(probs, labels, HALF, COMPARE)
     assert table.loc[3, ["ap", "ap_voc", "ap_constant", "f1"]].isna().all()
     assert table["n_positive"].tolist() == np.nansum(labels, 0).astype(int).tolist()
     assert table["n_test"].tolist() == [75, 80, 80, 80]
     assert set(label_scores.precision_recall(probs, labels, list("abcd"))["class"]) == set("abc")
     assert np.isnan(table.loc[3, "tail_accuracy"])
-    assert label_scores.score(probs, labels, np.full(4, 0.5), COMPARE)["tail_accuracy"] == pytest.approx(
-        table.loc[:2, "tail_accuracy"].mean(), rel=0.05
-    )
-    none = label_scores.score(probs, np.zeros_like(labels), np.full(4, 0.5), COMPARE)
+    row = score(probs, labels, thresholds=HALF, compare=COMPARE)
+    assert row["tail_accuracy"] == pytest.approx(table.loc[:2, "tail_accuracy"].mean())
+    none = score(probs, np.zeros_like(labels), thresholds=HALF, compare=COMPARE)
     assert "map" not in none
     assert none["micro_f1"] == 0
 
@@ -85,49 +87,69 @@ def test_tail_accuracy_follows_its_parameters() -> None:
     assert np.isnan(tail_accuracy(scores, positive, lowest=0.96))
 
 
-def test_thresholds_have_the_best_f1_and_are_half_where_nothing_is_known() -> None:
-    probs, labels = made(num_items=200)
-    found = choose(probs, labels, rule="f1")
-    assert found[3] == 0.5
+def test_thresholds_reach_the_best_f1_and_are_one_half_without_positive_images() -> None:
+    probs, labels = made(num_images=200)
+    thresholds = choose(probs, labels, rule="f1")
+    assert thresholds[3] == 0.5
     for k in range(3):
-        counts = ~np.isnan(labels[:, k])
+        counted = ~np.isnan(labels[:, k])
 
-        def mean_f1(t: float, k: int = k, counts: np.ndarray = counts) -> float:
-            return float(np.mean([f1_score(labels[counts, k], p[counts, k] >= np.float32(t)) for p in probs]))
+        def mean_f1(t: float, k: int = k, counted: np.ndarray = counted) -> float:
+            return float(np.mean([f1_score(labels[counted, k], p[counted, k] >= np.float32(t)) for p in probs]))
 
-        assert mean_f1(found[k]) == pytest.approx(max(mean_f1(t / 100) for t in range(1, 100)))
+        assert mean_f1(thresholds[k]) == pytest.approx(max(mean_f1(t / 100) for t in range(1, 100)))
     assert choose(probs, labels, rule="half").tolist() == [0.5] * 4
     assert choose(probs[:, :0], labels[:0], rule="f1").tolist() == [0.5] * 4
 
 
+def test_runs_and_ensembles_have_the_thresholds_of_their_rule() -> None:
+    probs, labels = made(num_images=200)
+    settings = Settings.model_construct(
+        ensembles={
+            "vote": Ensemble(rule="majority", members=("a", "b"), thresholds="f1"),
+            "mean": Ensemble(rule="mean", members=("a", "b"), thresholds="f1"),
+        },
+        compare=Compare(thresholds="half"),
+    )
+    best, one_class = choose(probs, labels, rule="f1").tolist(), np.zeros(200, np.int64)
+    assert best != HALF.tolist()
+    own = {name: thresholds_of(name, probs, labels, settings) for name in ("a", "vote", "mean")}
+    assert own["a"].tolist() == HALF.tolist(), "by compare.thresholds"
+    assert own["vote"].tolist() == HALF.tolist(), "its members' votes are decided already"
+    assert own["mean"].tolist() == best
+    assert member_thresholds("vote", {"a": probs}, labels, settings)["a"].tolist() == best
+    assert thresholds_of("a", probs, one_class, settings) is None
+    assert member_thresholds("vote", {"a": probs}, one_class, settings) is None
+
+
 def test_runs_are_paired() -> None:
-    probs, labels = made(num_items=40, num_seeds=3)
-    same = said(MeanAP(labels, COMPARE, seed=5).compared(probs, probs))
+    probs, labels = made(num_images=40, num_seeds=3)
+    same = compared(MeanAP(labels, COMPARE, seed=5).compared(probs, probs))
     assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
 def test_verdicts_on_mean_ap() -> None:
-    weak, labels = made(num_items=300, num_seeds=3, strength=0.3, seed=0)
-    strong, _ = made(num_items=300, num_seeds=3, strength=1.5, seed=10)
-    equal, _ = made(num_items=300, num_seeds=3, strength=0.3, seed=20)
+    weak, labels = made(num_images=300, num_seeds=3, strength=0.3, seed=0)
+    strong, _ = made(num_images=300, num_seeds=3, strength=1.5, seed=10)
+    equal, _ = made(num_images=300, num_seeds=3, strength=0.3, seed=20)
     judge = measure(labels, COMPARE, seed=0)
-    found = said(judge.compared(strong, weak))
-    assert found.word == "helps"
-    assert found.value == pytest.approx(judge.value(strong, labels) - judge.value(weak, labels))
-    assert said(judge.compared(weak, strong)).word == "hurts"
-    assert said(judge.compared(equal, weak)).word == "inconclusive"
-    row = judge.scores(weak, np.full(4, 0.5))
+    gain = compared(judge.compared(strong, weak))
+    assert gain.verdict == "helps"
+    assert gain.value == pytest.approx(judge.value(strong, labels) - judge.value(weak, labels))
+    assert compared(judge.compared(weak, strong)).verdict == "hurts"
+    assert compared(judge.compared(equal, weak)).verdict == "inconclusive"
+    row = judge.scores(weak, HALF)
     assert row["map_low"] < row["map"] < row["map_high"]
-    best = judge.scores(made(num_items=300, num_seeds=3, strength=9.0)[0], np.full(4, 0.5))
-    assert best["map_high"] == 1, "no more than there is"
-    with pytest.raises(ValueError, match="expected one a class"):
+    best = judge.scores(made(num_images=300, num_seeds=3, strength=9.0)[0], HALF)
+    assert best["map_high"] == 1, "a share is at most 1"
+    with pytest.raises(ValueError, match="expected one for each class"):
         judge.scores(weak, None)
 
 
-def test_the_interval_holds_what_it_should() -> None:
-    """About the mean AP of 200 draws of a test set, 95 % of the intervals hold the true one (one seed: items alone)."""
+def test_intervals_of_mean_ap_hold_the_true_value() -> None:
+    """Of 200 test sets with one seed, about 95 % of the intervals hold the true mean AP."""
     rng = np.random.default_rng(1)
-    num_items, inside = 100, 0
+    num_images, inside = 100, 0
 
     def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
         labels = (rng.random((count, 1)) < 0.4).astype(np.float32)
@@ -135,11 +157,11 @@ def test_the_interval_holds_what_it_should() -> None:
 
     truth = mean_average_precision(*draw(200_000))
     for study in range(200):
-        scores, labels = draw(num_items)
-        by_seed = resampled("map", scores[None], labels, num_resamples=200, seed=study)
+        scores, labels = draw(num_images)
+        by_seed = resample(primary(multi_label=True), scores[None], labels, num_resamples=200, seed=study)
         value = mean_average_precision(scores, labels)
-        found = said(Paired(np.array([value]), by_seed))
-        inside += found.low <= truth <= found.high
+        interval = compared(Paired(np.array([value]), by_seed))
+        inside += interval.low <= truth <= interval.high
     assert inside >= 178
 
 

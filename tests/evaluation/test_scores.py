@@ -1,7 +1,10 @@
+"""The scores of one class an image by hand and by plain loops."""
+
 import numpy as np
 import pytest
 
-from touchstone.evaluation.scores import correct, expected_calibration_error, per_class_accuracy, score
+from touchstone.evaluation.metrics import ECE
+from touchstone.evaluation.scores import correct, per_class_accuracy, score
 
 LABELS = np.array([0, 0, 1, 2])
 PROBS = np.array(
@@ -26,7 +29,7 @@ def test_scores_by_hand() -> None:
     assert out["macro_f1"] == pytest.approx((f1_first + f1_second) / 2)
 
 
-def test_accuracy_sd_is_that_of_the_sample() -> None:
+def test_accuracy_sd_is_the_sample_standard_deviation_over_seeds() -> None:
     other = PROBS.copy()
     other[1, 2] = [0.8, 0.1, 0.1]
     assert score(other, LABELS)["accuracy_sd"] == pytest.approx(np.std([0.75, 0.5], ddof=1))
@@ -38,7 +41,7 @@ def test_macro_f1_leaves_out_classes_without_test_images() -> None:
     assert score(perfect, np.array([0, 0, 1, 1]))["macro_f1"] == 1.0
 
 
-def test_calibration_error_by_a_plain_loop() -> None:
+def test_the_calibration_error_is_a_plain_loop() -> None:
     rng = np.random.default_rng(0)
     probs = rng.dirichlet(np.ones(5), 400).astype(np.float32)
     labels = rng.integers(0, 5, 400)
@@ -48,10 +51,10 @@ def test_calibration_error_by_a_plain_loop() -> None:
         inside = (confidence > low) & (confidence <= low + 1 / 15)
         if inside.any():
             gap += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
-    assert expected_calibration_error(probs, labels) == pytest.approx(gap, abs=1e-5)
+    assert ECE.values(probs[None], labels)[0] == pytest.approx(gap, abs=1e-5)
 
 
-def test_per_class_accuracy_is_the_confusion_diagonal() -> None:
+def test_per_class_accuracy_is_the_diagonal_of_the_confusion_matrix() -> None:
     assert per_class_accuracy(PROBS, LABELS).tolist() == [0.75, 1.0, 0.5]
     assert np.isnan(per_class_accuracy(PROBS, np.array([0, 0, 1, 1]))[2])
     assert correct(PROBS, LABELS).tolist() == [[True, False, True, True], [True, True, True, False]]

@@ -1,4 +1,4 @@
-"""Verdicts in simulated studies, of which the truth is known: the command in benchmarks/verdicts.py, in small."""
+"""Verdicts in simulated studies with a known truth: benchmarks/verdicts.py on a small scale."""
 
 import importlib.util
 from types import ModuleType
@@ -19,15 +19,15 @@ def verdicts() -> ModuleType:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_items", [200, 1000, 10000])
+@pytest.mark.parametrize("num_images", [200, 1000, 10000])
 @pytest.mark.parametrize("num_seeds", [3, 5, 10])
 def test_intervals_hold_the_truth_and_false_verdicts_are_few(
-    verdicts: ModuleType, num_seeds: int, num_items: int
+    verdicts: ModuleType, num_seeds: int, num_images: int
 ) -> None:
-    """In 200 studies each: 93 % and 6.5 %, less and more by two standard errors of so many."""
-    found = [verdicts.study(i, num_seeds=num_seeds, num_items=num_items, num_resamples=500) for i in range(200)]
-    assert sum(holds for holds, *_ in found) / 200 >= 0.93 - 2 * 0.018
-    assert sum(false for *_, false, _ in found) / 200 <= 0.065 + 2 * 0.017
+    """In 200 studies each: 93 % and 6.5 %, with a margin of two standard errors."""
+    outcomes = [verdicts.study(i, num_seeds=num_seeds, num_images=num_images, num_resamples=500) for i in range(200)]
+    assert sum(holds for holds, *_ in outcomes) / 200 >= 0.93 - 2 * 0.018
+    assert sum(false for *_, false, _ in outcomes) / 200 <= 0.065 + 2 * 0.017
 
 
 def test_the_table_is_written(verdicts: ModuleType) -> None:

@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from kit.images import image_set
-from touchstone.config.sections import Arm, Machine
+from touchstone.config.schema.data import Arm
+from touchstone.config.schema.machine import Machine
 from touchstone.data.imageset import ImageSet
 from touchstone.data.training_set import combine
 from touchstone.errors import TouchstoneError
 from touchstone.generators import build
 from touchstone.generators.dcgan.config import DcganFit
 from touchstone.generators.ddpm.config import DdpmFit
-from touchstone.generators.fit import Fitted, Fitter, diversity, fit
+from touchstone.generators.fit import FitCallback, Fitted, diversity, fit
 
 FITS: dict[str, Any] = {
     "dcgan": DcganFit(
@@ -62,7 +63,7 @@ def run_fit(
     return fit(
         build(kind, settings, num_classes=len(classes), channels=1, image_size=8),
         settings=settings,
-        data=combine(Arm(), train=images, additions=[], name="t"),
+        data=combine(Arm(), train=images, name="t"),
         meta={"classes": list(classes), "image_size": 8} | (meta or {}),
         machine=Machine(accelerator="cpu", save_seconds=save_seconds),
         state_file=folder / "state.pt",
@@ -78,18 +79,18 @@ def test_killed_and_resumed_gives_the_same_bytes(
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     whole = run_fit(kind, tmp_path / "a")
-    start = Fitter.before
+    start = FitCallback.before_step
 
-    def dying(self: Fitter, trainee: Any) -> None:
-        if self.progress.step == at:
+    def dying(self: FitCallback) -> None:
+        if self.state.step == at:
             raise Killed
-        start(self, trainee)
+        start(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Fitter, "before", dying)
+        patch.setattr(FitCallback, "before_step", dying)
         with pytest.raises(Killed):
             run_fit(kind, tmp_path / "b", save_seconds=0.0)
-    assert torch.load(tmp_path / "b/state.pt", weights_only=True)["progress"]["step"] == at
+    assert torch.load(tmp_path / "b/state.pt", weights_only=True)["state"]["step"] == at
     resumed = run_fit(kind, tmp_path / "b")
     assert all(torch.equal(value, resumed.weights[name]) for name, value in whole.weights.items())
     assert whole.history.equals(resumed.history)
@@ -99,7 +100,7 @@ def test_killed_and_resumed_gives_the_same_bytes(
 @pytest.mark.parametrize("kind", FITS)
 def test_history_and_sheets(tmp_path: Path, kind: str) -> None:
     done = run_fit(kind, tmp_path)
-    assert done.history["step"].tolist() == list(range(1, 13)), "every hundredth of the way, and 12 steps are fewer"
+    assert done.history["step"].tolist() == list(range(1, 13)), "at most a hundred rows, and there are only 12 steps"
     assert sorted(done.grids) == [5, 10, 12]
     assert done.history.set_index("step")["diversity"].dropna().index.tolist() == [5, 10, 12]
     assert done.grids[12].shape == (2, 40, 8, 8, 1)
@@ -144,7 +145,7 @@ def test_a_loss_that_explodes_is_named(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_collapse_is_named(tmp_path: Path) -> None:
-    """The generator's start makes nearly the same image from any noise: it is that which is left without learning."""
+    """An untrained generator makes nearly the same image from any noise, and this one learns nothing."""
     with pytest.raises(TouchstoneError, match=r"dcgan: collapsed at step 10: images of a class differ 0\.\d+ times"):
         run_fit("dcgan", tmp_path, lr=1e-12, min_diversity=0.5)
 
@@ -159,7 +160,7 @@ def test_a_denoiser_that_learnt_nothing_is_named(tmp_path: Path) -> None:
 def test_a_discriminator_that_always_wins_is_named() -> None:
     module = build("dcgan", FITS["dcgan"], num_classes=2, channels=1, image_size=8)
     winning = [{"step": float(i), "loss": 12.0, "discriminator_loss": 0.001} for i in range(10)]
-    assert "tells every image from a real one" in module.stuck(winning)
+    assert "recognises every sample" in module.stuck(winning)
     assert module.stuck(winning[:9]) == ""
     assert module.stuck([*winning, {"step": 10.0, "loss": 1.0, "discriminator_loss": 0.9}]) == ""
 

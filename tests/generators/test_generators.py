@@ -1,4 +1,4 @@
-"""Each kind of generator by itself: shapes, purity, its formulas."""
+"""Each kind of generator: shapes, sampling as a pure function, formulas."""
 
 import ast
 import copy
@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from kit.project import ROOT
-from touchstone.config import params
-from touchstone.config.generator import Sample, kinds
+from touchstone.config.load import load
+from touchstone.config.schema.generator import Sample, kinds
 from touchstone.generators import FOLDER, build
 from touchstone.generators.base import Generative, noise
 from touchstone.generators.dcgan.config import SIZES, DcganFit
@@ -53,10 +53,10 @@ def test_the_header_counts_parameters_truly(kind: str) -> None:
     claims = re.findall(r"([\d,]+)(?: and ([\d,]+))? in\s+recipes/(\w+)", header)
     assert claims
     for *numbers, recipe in claims:
-        settings = params.load(ROOT / f"recipes/{recipe}/params.yaml")
+        settings = load(ROOT / f"recipes/{recipe}/params.yaml")
         module = build(
             kind,
-            settings.generator(kind).fit,
+            settings.generators[kind].fit,
             num_classes=10,
             channels=settings.data.channels,
             image_size=settings.data.image_size,
@@ -148,11 +148,11 @@ def test_samplers_draw_the_distribution_that_the_denoiser_knows(
 def test_dpmsolver_takes_as_many_steps_as_asked(schedule: str, timesteps: int, steps: int) -> None:
     module = make("ddpm", num_timesteps=timesteps, beta_end=0.02, beta_schedule=schedule)
     assert isinstance(module, Ddpm)
-    found = _timesteps(_solver(module.schedule.config, "dpmsolver"), steps)
-    assert len(found) == steps
-    assert found == sorted(set(found), reverse=True)
-    assert min(found) >= 0
-    assert max(found) < timesteps
+    chosen = _timesteps(_solver(module.schedule.config, "dpmsolver"), steps)
+    assert len(chosen) == steps
+    assert chosen == sorted(set(chosen), reverse=True)
+    assert min(chosen) >= 0
+    assert max(chosen) < timesteps
 
 
 def test_weights_are_finite_where_no_signal_is_left() -> None:
@@ -163,7 +163,7 @@ def test_weights_are_finite_where_no_signal_is_left() -> None:
 
 
 def test_streams_are_many() -> None:
-    """A stream is told apart by 63 bits: torch's own generators, by 32, would repeat among 100,000 images."""
+    """Streams have 63-bit seeds: the 32 bits of torch's generators would repeat among 100,000 images."""
     one, other = (generator(0, "noise", 0, k) for k in (12345, 12346))
     assert not torch.equal(noise([one], 8), noise([other], 8))
     whole, again = (noise([generator(0, "noise", 0, k) for k in range(3)], 4) for _ in range(2))
@@ -175,10 +175,10 @@ def test_guidance_is_that_of_ho_and_salimans() -> None:
     module = make("ddpm", label_drop=0.1)
     x, t, labels = torch.randn(2, 1, 8, 8), torch.tensor(7), torch.tensor([0, 1])
     with torch.no_grad():
-        told = module.averaged.module(x, t, class_labels=labels).sample
-        untold = module.averaged.module(x, t, class_labels=torch.tensor([3, 3])).sample
+        conditional = module.averaged.module(x, t, class_labels=labels).sample
+        unconditional = module.averaged.module(x, t, class_labels=torch.tensor([3, 3])).sample
         guided = module._denoised(x, t, labels, 1.8)
-    torch.testing.assert_close(guided, 2.8 * told - 1.8 * untold)
+    torch.testing.assert_close(guided, 2.8 * conditional - 1.8 * unconditional)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v"])
@@ -227,8 +227,8 @@ def test_labels_are_dropped_as_often_as_asked() -> None:
     module.training_step(batch(600), 0)
     dropped = float((seen[0] == 3).float().mean())
     assert 0.24 < dropped < 0.36
-    told = seen[0] != 3
-    assert torch.equal(seen[0][told], batch(600)[1][told])
+    kept = seen[0] != 3
+    assert torch.equal(seen[0][kept], batch(600)[1][kept])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Sampling addition sets: the same bytes whatever else is asked for, killed or shared out."""
+"""Sampling added sets: the same bytes whatever else is sampled, after a kill, and in several processes."""
 
 import shutil
 from functools import partial
@@ -10,8 +10,8 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from touchstone.config.generator import Filter, Sample
-from touchstone.config.sections import Machine
+from touchstone.config.schema.generator import Filter, Sample
+from touchstone.config.schema.machine import Machine
 from touchstone.data.batches import View
 from touchstone.errors import TouchstoneError
 from touchstone.generators import build
@@ -19,7 +19,7 @@ from touchstone.generators import sample as synthesis
 from touchstone.generators.base import Generative, Streams, noise
 from touchstone.generators.dcgan.config import DcganFit
 from touchstone.generators.ddpm.config import DdpmFit, DdpmSample
-from touchstone.generators.sample import Judge, Maker, Synthesized, block_file, synthesize
+from touchstone.generators.sample import Judge, Sampler, Synthesized, block_file, synthesize
 
 CLASSES = ["b", "a"]
 
@@ -90,7 +90,7 @@ def test_another_seed_gives_other_images(tmp_path: Path) -> None:
     assert not np.array_equal(pixels(run(gan(), tmp_path / "a")), pixels(run(gan(), tmp_path / "b", seed=1)))
 
 
-def test_every_block_is_whole_and_those_of_an_earlier_process_are_found_again(tmp_path: Path) -> None:
+def test_every_block_is_whole_and_those_of_an_earlier_process_are_reused(tmp_path: Path) -> None:
     module = Dots()
     whole = pixels(run(module, tmp_path / "a"))
     assert module.blocks == [3, 3, 3, 3]
@@ -126,8 +126,8 @@ def test_a_filter_that_keeps_too_few_is_named(tmp_path: Path) -> None:
 
 
 def test_two_processes_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first round here has one block, in this very process with a bar; the rest is shared out, noise of the steps,
-    too."""
+    """The first round has one block, sampled in this process with a progress bar; the others are distributed, with the
+    noise of their steps."""
     monkeypatch.setattr(synthesis, "tqdm", partial(tqdm, disable=False))
     torch.manual_seed(0)
     fit = DdpmFit(num_steps=1, channels=8, multipliers=(1,), num_res_blocks=1, num_timesteps=50, beta_end=0.2)
@@ -137,8 +137,8 @@ def test_two_processes_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.M
     for devices in (1, 2):
         folder = tmp_path / str(devices)
         folder.mkdir()
-        maker = Maker(module, settings, scratch=folder, num_threads=1, title="g")
+        sampler = Sampler(module, settings, scratch=folder, num_threads=1, title="g")
         for blocks in ([(0, 0)], [(0, 1), (1, 0), (1, 1)]):
-            synthesis._make(maker, blocks, Machine(accelerator="cpu", devices=devices))
+            synthesis._sample(sampler, blocks, Machine(accelerator="cpu", devices=devices))
         made.append(np.concatenate([np.load(block_file(folder, (c, b))) for c in (0, 1) for b in (0, 1)]))
     assert np.array_equal(*made)

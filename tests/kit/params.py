@@ -5,16 +5,18 @@ from pathlib import Path
 import pytest
 
 from kit.project import ROOT
-from touchstone.config import params, yaml12
+from touchstone.config import yaml
+from touchstone.config.load import load as load_params
+from touchstone.config.settings import Settings
 from touchstone.errors import TouchstoneError
 
 DEFAULT = (ROOT / "recipes/digits/params.yaml").read_text()
 
 
-def load(tmp_path: Path, *changes: str, text: str = DEFAULT) -> params.Params:
+def load(tmp_path: Path, *changes: str, text: str = DEFAULT) -> Settings:
     file = tmp_path / "params.yaml"
-    file.write_text(yaml12.changed(text, list(changes)))
-    return params.load(file)
+    file.write_text(yaml.changed(text, list(changes)))
+    return load_params(file)
 
 
 def message(tmp_path: Path, *changes: str) -> str:

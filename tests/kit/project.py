@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from touchstone.config import yaml12
+from touchstone.config import yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def project(to: Path, *changes: str) -> Path:
         if (ROOT / name).is_file() and name != "dvc.lock":
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, to / name)
-    (to / "params.yaml").write_text(yaml12.changed((ROOT / "recipes/digits/params.yaml").read_text(), list(changes)))
+    (to / "params.yaml").write_text(yaml.changed((ROOT / "recipes/digits/params.yaml").read_text(), list(changes)))
     for command in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "start")):
         run("git", *command, cwd=to)
     return to

@@ -1,13 +1,19 @@
-"""What the stages leave on disk for the report, made by the functions that they call."""
+"""What the stages leave on disk for the report, made by the functions that they call; and facts read from there."""
 
 import json
+import runpy
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from touchstone.config import params
+from kit.project import ROOT
+from touchstone.config.load import load as load_params
+from touchstone.config.resolved import write as write_settings
+from touchstone.config.settings import Settings, load_settings
 from touchstone.data.imageset import class_indices, load
 from touchstone.data.prepare import prepare
 from touchstone.data.sheets import save_with_sheet
@@ -18,10 +24,11 @@ from touchstone.evaluation import ensembles
 from touchstone.evaluation.evaluate import evaluate, plots
 from touchstone.evaluation.measures import measure
 from touchstone.evaluation.probs import load_all, load_diverged, predictions
-from touchstone.evaluation.results import entries
+from touchstone.evaluation.results import results
 from touchstone.report import write
 from touchstone.report.facts import Facts
 from touchstone.report.gather import gather
+from touchstone.report.words import Sentence
 
 CLASSES = ['<b>&"', "straße_é"]
 
@@ -30,8 +37,9 @@ SPLITS = {"train": 8, "val": 4, "test": 6, "unlabelled": 12}
 
 
 PARAMS = """
+source: {path: /home/someone/secret, mirror: "https://e.org"}
 data:
-  {source: digits, image_size: 8, channels: 1, val_fraction: 0, path: /home/someone/secret, mirror: "https://e.org",
+  {source: digits, image_size: 8, channels: 1, val_fraction: 0,
    resize: squash, bad_images: fail, max_pixels: 1000000, near_duplicates: report, train_size: 0, test_fraction: 0.5,
    fold: '', split_seed: 0}
 seed: 0
@@ -88,15 +96,15 @@ def workspace(
     (root / "params.yaml").write_text(
         PARAMS.replace("SEEDS", seeds).replace("RATE", lr).replace("FINETUNES", finetunes)
     )
-    settings = params.load(root / "params.yaml")
+    settings = load_params(root / "params.yaml")
     prepare(raw(val=val, unlabelled=unlabelled), data=settings.data, to=data / "prepared", sheet_size=4)
     train = load(data / "prepared/train")
     save_with_sheet(
-        data / "pools/tilt", transform(train, name="tilt", settings=settings.transforms["tilt"]), sheet_size=8
+        data / "augmented/tilt", transform(train, name="tilt", settings=settings.transforms["tilt"]), sheet_size=8
     )
     (data / "arms").mkdir()
     for name, arm in settings.arms.items():
-        (data / f"arms/{name}.json").write_text(json.dumps(manifest(arm, pools=data / "pools")))
+        (data / f"arms/{name}.json").write_text(json.dumps(manifest(arm, augmented=data / "augmented")))
     for name in settings.runs:
         ones = REAL if name.endswith("-real") and name not in settings.runs_of("on") else MORE
         _predict(data, name, ones, num_seeds=len(settings.train.seeds))
@@ -117,9 +125,9 @@ def workspace(
 
 def _generate_and_audit(root: Path) -> None:
     """Figures of a set with too few images for some of them."""
-    shutil.copytree(root / "data/pools/tilt", root / "data/pools/gan")
-    (root / "data/pools/gan/counts.csv").write_text("class,sampled,kept\na,10,2\nb,20,3\n")
-    (root / "data/pools/gan/losses.csv").write_text(
+    shutil.copytree(root / "data/augmented/tilt", root / "data/augmented/gan")
+    (root / "data/augmented/gan/counts.csv").write_text("class,sampled,kept\na,10,2\nb,20,3\n")
+    (root / "data/augmented/gan/losses.csv").write_text(
         "step,loss,discriminator_loss,diversity\n1,0.7,1.3,\n2,0.8,1.2,0.5\n3,0.9,1.1,0.75\n"
     )
     measured = ("frechet", "kid", "precision", "recall", "density", "coverage")
@@ -135,7 +143,7 @@ def _generate_and_audit(root: Path) -> None:
     )
     (root / "data/audit").mkdir()
     for name in ("tilt", "gan"):
-        shutil.copy(root / "data/pools/tilt/sheet.png", root / f"data/audit/{name}.png")
+        shutil.copy(root / "data/augmented/tilt/sheet.png", root / f"data/audit/{name}.png")
     train, test = (load(root / f"data/prepared/{split}").table["id"] for split in ("train", "test"))
     nearest = {"id": test, "nearest_id": train.iloc[[3, 1, 4, 1, 5, 2]].tolist(), "distance": 0.5}
     pd.DataFrame(nearest).to_csv(root / "data/audit/test-nearest.csv", index=False)
@@ -146,10 +154,10 @@ def _explain(data: Path, runs: list[str]) -> None:
     shares = {"patches": 4, "least": 0.2, "most": 0.375}
     (data / "explained/attention.json").write_text(json.dumps(dict.fromkeys(runs, shares)))
     for run in runs:
-        shutil.copy(data / "pools/tilt/sheet.png", data / f"explained/{run}.png")
+        shutil.copy(data / "augmented/tilt/sheet.png", data / f"explained/{run}.png")
     to = data / "explained/attributions/lenet-real"
     to.mkdir(parents=True)
-    shutil.copy(data / "pools/tilt/sheet.png", to / "sheet.png")
+    shutil.copy(data / "augmented/tilt/sheet.png", to / "sheet.png")
     row = {"file": "test/0|a_.png", "true": CLASSES[0], "explained": CLASSES[1], "probability": 0.9, "logit": 2.5}
     row |= {"plain_logit": -0.25, "integrated_gradients_delta": 0.0012, "deep_lift_delta": -0.0}
     pd.DataFrame([row]).to_csv(to / "images.csv", index=False)
@@ -180,7 +188,7 @@ def _predict(data: Path, name: str, ones: list[float], *, num_seeds: int) -> Non
         np.save(data / f"probs/{name}/{split}.npy", np.stack([probs] * num_seeds))
 
 
-def _ensemble(data: Path, settings: params.Params) -> None:
+def _ensemble(data: Path, settings: Settings) -> None:
     files = pd.read_csv(data / "prepared/files.csv", dtype=str, keep_default_na=False)
     names = files.loc[files["split"] == "unlabelled", "file"].tolist()
     (data / "ensembles/both").mkdir(parents=True)
@@ -191,12 +199,12 @@ def _ensemble(data: Path, settings: params.Params) -> None:
     table.to_csv(data / "ensembles/both/predictions.csv", index=False)
 
 
-def _evaluate(root: Path, settings: params.Params) -> None:
+def _evaluate(root: Path, settings: Settings) -> None:
     data = root / "data"
     labels = {s: class_indices(load(data / "prepared" / s).table["label"], CLASSES) for s in ("val", "test")}
     val, test = (load_all(data, settings, split) for split in ("val", "test"))
     judge = measure(labels["test"], settings.compare, seed=settings.seed)
-    every = entries(settings, test, val, labels["val"], load_diverged(data / "probs", settings.runs), measure=judge)
+    every = results(settings, test, val, labels["val"], load_diverged(data / "probs", settings.runs), measure=judge)
     for kind, name, table in plots(every, labels["test"], CLASSES, settings.compare, seed=settings.seed):
         (data / "plots" / kind).mkdir(parents=True, exist_ok=True)
         table.to_csv(data / f"plots/{kind}/{name}.csv", index=False)
@@ -204,4 +212,18 @@ def _evaluate(root: Path, settings: params.Params) -> None:
 
 
 def facts_of(root: Path) -> Facts:
-    return gather(root, params.load(root / "params.yaml"))
+    """The facts that the stage gathers, which reads the settings in its SETTINGS and no others."""
+    sections = runpy.run_path(str(ROOT / "stages/settings.py"))["sections"]
+    settings = sections(ROOT / "stages/report.py", load_params(root / "params.yaml"))
+    write_settings(root / "data/settings/report.json", settings)
+    return gather(root, load_settings("report", folder=root / "data/settings"))
+
+
+def with_settings(facts: Facts, **changes: Any) -> Facts:
+    """The facts with some sections of their settings replaced."""
+    sections = {name: getattr(facts.settings, name) for name in facts.settings.model_fields_set}
+    return replace(facts, settings=Settings.model_construct(**sections | changes))
+
+
+def spoken(sentence: Sentence) -> str:
+    return "".join(fragment.text for fragment in sentence)

@@ -1,28 +1,29 @@
-"""A tiny training, and ways to interrupt it and to compare what it gives."""
+"""A tiny run, a way to interrupt its training, and a comparison of weights."""
 
 import pytest
 import torch
 
 from kit.images import image_set
-from touchstone.config.model import Model
-from touchstone.config.sections import Arm, Machine
+from touchstone.config.load import resolve_model
+from touchstone.config.schema.data import Arm
+from touchstone.config.schema.machine import Machine
 from touchstone.data.imageset import ImageSet
 from touchstone.data.training_set import combine
-from touchstone.training.keeper import Keeper
-from touchstone.training.task import Task, task
+from touchstone.training.callback import TrainingCallback
+from touchstone.training.setup import TrainingRun, set_up
 
 META = {"classes": ["a", "b"], "channels": 1, "image_size": 16, "resize": "squash", "max_pixels": 10**6}
 
 
 def labelled(count: int, seed: int) -> ImageSet:
-    """Two classes that can be told apart: b is brighter."""
+    """Two classes that are easy to tell apart: b is brighter."""
     images = image_set(["a", "b"] * (count // 2), side=16, channels=1, seed=seed)
     images.images[1::2] //= 2
     images.images[1::2] += 120
     return images
 
 
-def job(*, val: int = 20, num_workers: int = 0, save_seconds: float = 20.0, **changes) -> Task:
+def new_run(*, val: int = 20, num_workers: int = 0, save_seconds: float = 20.0, **changes) -> TrainingRun:
     settings = {
         "num_steps": 30,
         "batch_size": 7,
@@ -32,9 +33,9 @@ def job(*, val: int = 20, num_workers: int = 0, save_seconds: float = 20.0, **ch
         "num_threads": 1,
     }
     settings |= {"net": "lenet", "input_size": 16, "seeds": (0,), "crop_padding": 1, "hflip": True}
-    model = Model.model_validate(settings | changes)
-    data = combine(Arm(), train=labelled(24, 0), additions=[], name="real")
-    return task(
+    model = resolve_model(settings | changes)
+    data = combine(Arm(), train=labelled(24, 0), name="real")
+    return set_up(
         "t",
         settings=model,
         data=data,
@@ -49,16 +50,16 @@ def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
 
 
 class Killed(BaseException):
-    """As final as SIGKILL: no handler of the trainer saves anything."""
+    """As final as SIGKILL: no handler of an engine catches it to save anything."""
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-    """Die at the start of step `at`."""
-    start = Keeper.before
+    """Die after `at` steps."""
+    start = TrainingCallback.before_step
 
-    def dying(self: Keeper, trainee) -> None:
-        if self.progress.step == at:
+    def dying(self: TrainingCallback) -> None:
+        if self.state.step == at:
             raise Killed
-        start(self, trainee)
+        start(self)
 
-    monkeypatch.setattr(Keeper, "before", dying)
+    monkeypatch.setattr(TrainingCallback, "before_step", dying)

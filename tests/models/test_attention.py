@@ -23,20 +23,20 @@ def made(kind: str = "graph", **options) -> AttentiveResNet:
 def block(kind: str, **changes) -> PatchAttention:
     torch.manual_seed(1)
     settings = {"channels": 3, "side_px": 8, "patch": 2, "heads": 2, "width": 6} | changes
-    found = PatchAttention(kind, **settings)
-    torch.nn.init.normal_(found.restore.weight)
-    torch.nn.init.normal_(found.restore.bias)
-    return found.double()
+    module = PatchAttention(kind, **settings)
+    torch.nn.init.normal_(module.restore.weight)
+    torch.nn.init.normal_(module.restore.bias)
+    return module.double()
 
 
-def by_loops(found: PatchAttention, kind: str, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def by_loops(module: PatchAttention, kind: str, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(A, what the block gives) of one image (C, S, S), node by node."""
-    patch, heads = found.embed.kernel_size[0], found.heads
+    patch, heads = module.embed.kernel_size[0], module.heads
     side = x.shape[1] // patch
-    kernel, bias = found.embed.weight, found.embed.bias
+    kernel, bias = module.embed.weight, module.embed.bias
     corners = [(r * patch, c * patch) for r in range(side) for c in range(side)]
     h = [torch.einsum("dcij,cij->d", kernel, x[:, r : r + patch, c : c + patch]) + bias for r, c in corners]
-    q, k, v = ([layer.weight @ node for node in h] for layer in (found.queries, found.keys, found.values))
+    q, k, v = ([layer.weight @ node for node in h] for layer in (module.queries, module.keys, module.values))
     each, wide = len(q[0]) // heads, len(v[0]) // heads
     a = torch.zeros(heads, len(h), len(h), dtype=x.dtype)
     out = x.clone()
@@ -53,7 +53,9 @@ def by_loops(found: PatchAttention, kind: str, x: torch.Tensor) -> tuple[torch.T
             e = (a[head, i] - a[head, i].max()).exp()
             a[head, i] = e / e.sum()
             z.append(sum(a[head, i, j] * v[j][head * wide : (head + 1) * wide] for j in range(len(h))))
-        patch_out = torch.einsum("dcij,d->cij", found.restore.weight, torch.cat(z)) + found.restore.bias[:, None, None]
+        patch_out = (
+            torch.einsum("dcij,d->cij", module.restore.weight, torch.cat(z)) + module.restore.bias[:, None, None]
+        )
         out[:, r : r + patch, c : c + patch] += patch_out
     return a, out
 
@@ -61,21 +63,21 @@ def by_loops(found: PatchAttention, kind: str, x: torch.Tensor) -> tuple[torch.T
 @pytest.mark.parametrize("kind", NETS)
 @pytest.mark.parametrize(("patch", "heads"), [(2, 2), (1, 1), (4, 3)])
 def test_the_block_equals_a_double_loop_over_nodes(kind: str, patch: int, heads: int) -> None:
-    found = block(kind, patch=patch, heads=heads)
+    module = block(kind, patch=patch, heads=heads)
     x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
     with torch.no_grad():
-        a, out = found.attention(found.nodes(x)), found(x)
+        a, out = module.attention(module.nodes(x)), module(x)
         for i in range(2):
-            wanted_a, wanted = by_loops(found, kind, x[i])
+            wanted_a, wanted = by_loops(module, kind, x[i])
             assert (a[i] - wanted_a).abs().max() < 1e-6
             assert (out[i] - wanted).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("kind", NETS)
 def test_rows_of_a_sum_to_one_and_differ(kind: str) -> None:
-    found = block(kind).float()
+    module = block(kind).float()
     with torch.no_grad():
-        a = found.attention(found.nodes(torch.randn(4, 3, 8, 8)))
+        a = module.attention(module.nodes(torch.randn(4, 3, 8, 8)))
     assert a.shape == (4, 2, 16, 16)
     assert (a.sum(-1) - 1).abs().max() < 1e-6
     assert (a[:, :, 0] - a[:, :, 1]).abs().max() > 1e-4, "a node of its own attention: σ is not linear"
@@ -90,7 +92,7 @@ def test_gradients(attend) -> None:
 
 def kept_bytes(kind: str, side: int, batch: int) -> int:
     """What the block keeps for its gradient, each tensor's memory once."""
-    found, seen = block(kind, side_px=side, patch=1, width=32, heads=1).float(), {}
+    module, seen = block(kind, side_px=side, patch=1, width=32, heads=1).float(), {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
@@ -99,7 +101,7 @@ def kept_bytes(kind: str, side: int, batch: int) -> int:
 
     keep: list[torch.Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        found(torch.randn(batch, 3, side, side))
+        module(torch.randn(batch, 3, side, side))
     return sum(seen.values())
 
 
@@ -114,12 +116,12 @@ def test_memory_of_the_additive_form_is_no_more_and_grows_as_said() -> None:
 
 
 def test_without_gradients_a_batch_is_taken_in_parts(monkeypatch) -> None:
-    found, x = block("graph").float(), torch.randn(5, 3, 8, 8)
-    whole, sizes = found(x), []
+    module, x = block("graph").float(), torch.randn(5, 3, 8, 8)
+    whole, sizes = module(x), []
     monkeypatch.setattr("touchstone.models.nets._attention.MAX_NUMBERS", 2 * 2 * 16**2)
-    found.embed.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    module.embed.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     with torch.no_grad():
-        assert torch.allclose(found(x), whole, atol=1e-6)
+        assert torch.allclose(module(x), whole, atol=1e-6)
     assert sizes == [2, 2, 1]
 
 
@@ -153,12 +155,12 @@ def test_a_copy_of_the_net_has_a_block_of_its_own() -> None:
 def test_the_map_is_the_mean_of_a() -> None:
     net = made(at="layer2", patch=2, width=8).eval()
     x = torch.randn(3, 3, 16, 16)
-    found = attended(net, x)
-    assert found.shape == (3, 4, 4)
-    assert (found.sum((1, 2)) - 1).abs().max() < 1e-6
+    attention = attended(net, x)
+    assert attention.shape == (3, 4, 4)
+    assert (attention.sum((1, 2)) - 1).abs().max() < 1e-6
     with torch.no_grad():
         a = net.attention.attention(net.attention.nodes(net.before_attention(x)))
-    assert torch.allclose(found.flatten(1)[0, 5], a[0, :, :, 5].mean())
+    assert torch.allclose(attention.flatten(1)[0, 5], a[0, :, :, 5].mean())
 
 
 def test_the_picture_is_brightest_where_attention_is(tmp_path) -> None:
@@ -180,11 +182,14 @@ def test_the_picture_is_brightest_where_attention_is(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        ({"patch": 4}, ["patch: got 4, larger than the map of 2x2; one of 1, 2"]),
-        ({"at": "layer2", "patch": 3}, ["patch: got 3, which does not divide the map of 8x8; one of 1, 2, 4, 8"]),
+        ({"patch": 4}, ["patch: got 4, larger than the map of 2x2, expected one of 1, 2"]),
+        (
+            {"at": "layer2", "patch": 3},
+            ["patch: got 3, which does not divide the map of 8x8, expected one of 1, 2, 4, 8"],
+        ),
         ({"at": "layer5"}, ["option at: got 'layer5', expected one of image, layer1, layer2, layer3, layer4"]),
         ({"heads": 3}, ["heads: got 3, which does not divide width 128"]),
-        ({"patch": 0}, ["patch: got 0, expected a whole number from 1 on"]),
+        ({"patch": 0}, ["patch: got 0, expected a whole number of at least 1"]),
         ({"depth": 50}, ["option depth: got 50, expected one of 18, 34"]),
         ({"pach": 2}, ["unknown option 'pach'", "did you mean patch?"]),
     ],

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from touchstone.config.model import Phase
+from touchstone.config.schema.model import Phase
 from touchstone.errors import TouchstoneError
 from touchstone.models.freezing import freeze, is_frozen_but_head, train_mode
 from touchstone.models.nets import build

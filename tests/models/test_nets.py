@@ -68,13 +68,13 @@ def test_memory_format_seed_and_file_change_nothing(net: str, options: dict, tmp
 
 @pytest.mark.parametrize(("net", "options"), CASES, ids=NAMES)
 def test_the_head_is_the_last_module_and_takes_features(net: str, options: dict) -> None:
-    module, found = made(net, options).eval(), []
+    module, caught = made(net, options).eval(), []
     size = max(32, module_of(net).LEAST_PX)
     head = module.get_submodule(head_of(net))
-    head.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
+    head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
     with torch.no_grad():
         out = module(torch.randn(2, 3, size, size))
-        features = found[0]
+        features = caught[0]
         assert features.ndim == 2
         assert torch.equal(head(features), out)
 
@@ -119,10 +119,10 @@ def test_weights_load_strictly_under_torchvisions_names(net: str, options: dict)
 
 
 def test_the_cifar_stem_keeps_the_resolution() -> None:
-    module, found = made("resnet_cifar").eval(), []
-    module.layer1.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].shape))
+    module, caught = made("resnet_cifar").eval(), []
+    module.layer1.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].shape))
     module(torch.randn(1, 3, 32, 32))
-    assert found == [(1, 64, 32, 32)]
+    assert caught == [(1, 64, 32, 32)]
 
 
 @pytest.mark.parametrize("net", nets())
@@ -161,7 +161,7 @@ def test_unknown_nets_and_options_name_the_nearest() -> None:
     with pytest.raises(TouchstoneError, match="resnet: option depth: got 19, expected one of 18, 34, 50"):
         made("resnet", {"depth": 19})
     for options in ({"dropout": 2.0}, {"hidden": -1}, {"hidden": "x"}, {"hidden": 0.5}):
-        with pytest.raises(TouchstoneError, match=r"mobilenet_v2: options .*; mend models\.<name>\.options"):
+        with pytest.raises(TouchstoneError, match=r"mobilenet_v2: options .*; correct models\.<name>\.options"):
             made("mobilenet_v2", options)
     with pytest.raises(TouchstoneError, match="lenet: torchvision has no ImageNet weights"):
         imagenet_weights("lenet", {})

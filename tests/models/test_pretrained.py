@@ -1,4 +1,4 @@
-"""Weights to start from: safe reading, plain errors on what does not fit, ImageNet's file by its hash."""
+"""Initial weights: read safely, plain errors where they do not fit, ImageNet's file by its hash."""
 
 import hashlib
 import pickle
@@ -12,15 +12,16 @@ import pytest
 import safetensors.torch
 import torch
 
-from touchstone.config.model import Model
+from touchstone.config.load import resolve_model
+from touchstone.config.schema.model import Model
 from touchstone.errors import TouchstoneError
+from touchstone.models.initial_weights import EVERY_SEED, InitialWeights, load_initial_weights
 from touchstone.models.nets import build
-from touchstone.models.origin import Origin, read_origin, start_from
 from touchstone.models.pretrained import read_tensors, write_body
 
 
 def model(**changes) -> Model:
-    return Model.model_validate({"net": "resnet", "input_size": 32, "num_steps": 1} | changes)
+    return resolve_model({"net": "resnet", "input_size": 32, "num_steps": 1} | changes)
 
 
 def resnet(classes: int = 3, **options) -> torch.nn.Module:
@@ -35,9 +36,13 @@ def body_of(file: Path | str, *, folder: Path | None = None, mirror: str = "", *
     return safetensors.torch.load_file(folder / "body.safetensors")
 
 
+def load_body(net: torch.nn.Module, body: dict[str, torch.Tensor]) -> None:
+    InitialWeights("file", tensors={EVERY_SEED: body}).load_into(net, seed=0, net_name="resnet")
+
+
 @pytest.fixture
 def theirs(tmp_path: Path) -> Path:
-    """Weights of 1,000 classes, as torchvision's file has them."""
+    """A file of weights with 1,000 classes, as torchvision's are."""
     torch.manual_seed(1)
     safetensors.torch.save_file(resnet(1000).state_dict(), tmp_path / "theirs.safetensors")
     return tmp_path / "theirs.safetensors"
@@ -49,7 +54,7 @@ def test_everything_but_the_head_is_taken(theirs: Path) -> None:
     torch.manual_seed(2)
     net = resnet()
     head = net.fc.weight.clone()
-    start_from(net, body)
+    load_body(net, body)
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in body.items())
     assert torch.equal(net.fc.weight, head)
 
@@ -69,7 +74,7 @@ def test_old_batch_norms_lack_a_counter(theirs: Path, tmp_path: Path) -> None:
     safetensors.torch.save_file(old, tmp_path / "old.safetensors")
     body = body_of(tmp_path / "old.safetensors")
     assert body["bn1.num_batches_tracked"] == 0
-    start_from(resnet(), body)
+    load_body(resnet(), body)
 
 
 class Evil:
@@ -120,7 +125,7 @@ def test_other_contents_and_suffixes(tmp_path: Path) -> None:
 
 def test_weights_of_another_architecture_say_what_differs(theirs: Path) -> None:
     with pytest.raises(
-        TouchstoneError, match=r"not weights of mobilenet_v2 .*: \d+ missing \(features.*\d+ unknown \(bn1"
+        TouchstoneError, match=r"the weights do not fit mobilenet_v2 .*: \d+ missing \(features.*\d+ unknown \(bn1"
     ):
         body_of(theirs, net="mobilenet_v2")
     with pytest.raises(
@@ -169,7 +174,8 @@ def test_imagenets_weights_of_an_earlier_run_are_not_fetched_again(official: Pat
     official.unlink()
     (tmp_path / "out/body.safetensors").rename(tmp_path / "out/old.safetensors")
     sha256 = hashlib.sha256((tmp_path / "out/old.safetensors").read_bytes()).hexdigest()
-    Origin("imagenet", "ResNet18_Weights.IMAGENET1K_V1", sha256).write(tmp_path / "out/old.json")
+    source = "ResNet18_Weights.IMAGENET1K_V1"
+    InitialWeights("imagenet", source, sha256={EVERY_SEED: sha256}).write(tmp_path / "out/old.json")
     again = body_of("imagenet", folder=tmp_path / "out")
     assert all(torch.equal(value, body[name]) for name, value in again.items())
     with pytest.raises(TouchstoneError, match="HTTP 404"):
@@ -192,30 +198,30 @@ def test_imagenets_weights_of_another_hash_are_refused(official: Path, tmp_path:
 
 
 def test_the_normalisation_follows_the_weights() -> None:
-    assert Origin.of(model(), channels=3).mean is None
-    assert Origin.of(model(weights="random"), channels=3).mean is None
-    with_weights = Origin.of(model(weights="imagenet"), channels=3)
+    assert InitialWeights.of_model(model(), channels=3).mean is None
+    assert InitialWeights.of_model(model(weights="random"), channels=3).mean is None
+    with_weights = InitialWeights.of_model(model(weights="imagenet"), channels=3)
     assert with_weights.mean == [123.675, 116.28, 103.53]
     assert with_weights.std == [58.395, 57.12, 57.375]
-    assert Origin.of(model(weights="imagenet", normalisation="data"), channels=3).mean is None
-    assert Origin.of(model(normalisation="imagenet"), channels=3).mean == with_weights.mean
+    assert InitialWeights.of_model(model(weights="imagenet", normalisation="data"), channels=3).mean is None
+    assert InitialWeights.of_model(model(normalisation="imagenet"), channels=3).mean == with_weights.mean
     with pytest.raises(TouchstoneError, match=r"got data\.channels 1; set 3, or normalisation: data"):
-        Origin.of(model(weights="imagenet"), channels=1)
+        InitialWeights.of_model(model(weights="imagenet"), channels=1)
 
 
 def test_a_note_and_its_tensors_belong_together(tmp_path: Path) -> None:
     note, tensors = tmp_path / "m.json", {"a": torch.ones(3)}
-    Origin("none").write(note)
-    assert read_origin(note) == (Origin("none"), None)
+    InitialWeights("none").write(note)
+    assert load_initial_weights(note) == InitialWeights("none")
     safetensors.torch.save_file(tensors, tmp_path / "m.safetensors")
     sha256 = hashlib.sha256((tmp_path / "m.safetensors").read_bytes()).hexdigest()
-    Origin("imagenet", sha256=sha256).write(note)
-    assert torch.equal(read_origin(note)[1]["a"], tensors["a"])
+    InitialWeights("imagenet", sha256={EVERY_SEED: sha256}).write(note)
+    assert torch.equal(load_initial_weights(note).tensors[EVERY_SEED]["a"], tensors["a"])
     safetensors.torch.save_file({"a": torch.zeros(3)}, tmp_path / "m.safetensors")
     with pytest.raises(TouchstoneError, match="not the weights that"):
-        read_origin(note)
+        load_initial_weights(note)
     with pytest.raises(TouchstoneError, match="no readable weights"):
-        read_origin(tmp_path / "nothing.json")
+        load_initial_weights(tmp_path / "nothing.json")
 
 
 def test_real_imagenet_weights_compute_what_torchvision_computes(test_data: Path) -> None:
@@ -226,7 +232,7 @@ def test_real_imagenet_weights_compute_what_torchvision_computes(test_data: Path
     theirs = mobilenet_v2()
     theirs.load_state_dict(safetensors.torch.load_file(file), strict=True)
     ours = build("mobilenet_v2", num_classes=1000, in_channels=3, input_size=64, options={})
-    start_from(ours, body_of(file, net="mobilenet_v2"))
+    load_body(ours, body_of(file, net="mobilenet_v2"))
     ours.classifier.load_state_dict(theirs.classifier.state_dict())
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():

@@ -11,23 +11,24 @@ import torch
 from kit.images import image_set
 from kit.params import load, message
 from kit.project import ROOT, project, run
-from touchstone.config.model import Finetune, Model
-from touchstone.config.sections import Arm, Machine
+from touchstone.config.load import resolve_model
+from touchstone.config.schema.data import Arm
+from touchstone.config.schema.machine import Machine
 from touchstone.data.training_set import combine
 from touchstone.errors import TouchstoneError
+from touchstone.models.checks import check_start
+from touchstone.models.initial_weights import RANDOM, InitialWeights, check_fit, load_initial_weights
 from touchstone.models.nets import build
-from touchstone.models.plan import check_start
-from touchstone.models.runs import load_card
-from touchstone.models.starts import Start, check_fit, read_start, take_over
+from touchstone.models.runs import load_run_metadata
+from touchstone.training.classifier import build_classifier
 from touchstone.training.run import deliver, train
-from touchstone.training.seed import new_learner
-from touchstone.training.task import Task, task
+from touchstone.training.setup import TrainingRun, set_up
 
 META = {"classes": ["a", "b"], "channels": 3, "image_size": 16, "resize": "squash", "max_pixels": 10**6}
 GRAPH = "{net: resnet_graph_attention, init_from: lenet-real}"
 
 
-def job(start=None, **changes) -> Task:
+def new_run(initial: InitialWeights = RANDOM, **changes) -> TrainingRun:
     settings = {
         "net": "resnet_cifar",
         "input_size": 16,
@@ -37,14 +38,14 @@ def job(start=None, **changes) -> Task:
         "seeds": (0, 3),
     }
     images = image_set(["a", "b"] * 6, side=16, channels=3, seed=0)
-    return task(
+    return set_up(
         "t",
-        settings=Model.model_validate(settings | changes),
-        data=combine(Arm(), train=images, additions=[], name="real"),
+        settings=resolve_model(settings | changes),
+        data=combine(Arm(), train=images, name="real"),
         val=image_set(["a", "b"], side=16, channels=3, seed=1),
         meta=META,
         machine=Machine(accelerator="cpu"),
-        start=start,
+        initial=initial,
     )
 
 
@@ -53,19 +54,19 @@ def origin(tmp_path_factory) -> Path:
     """A trained run `runs/first-real`, and its note `note.json`."""
     folder = tmp_path_factory.mktemp("origin")
     (folder / "runs/first-real").mkdir(parents=True)
-    one = job()
+    one = new_run()
     deliver(folder / "runs/first-real", one, train(one, store=folder / "store", fingerprint="x"), meta=META)
-    Start.of("first-real", runs=folder / "runs").write(folder / "note.json")
+    InitialWeights.of_run("first-real", runs=folder / "runs").write(folder / "note.json")
     return folder
 
 
 def test_each_seed_starts_from_the_same_seed_with_the_normalisation_of_that_run(origin: Path) -> None:
-    start = read_start(origin / "note.json", runs=origin / "runs")
-    one = job(start, net="resnet_graph_attention")
-    card = load_card(origin / "runs/first-real")
+    start = load_initial_weights(origin / "note.json", runs=origin / "runs")
+    one = new_run(start, net="resnet_graph_attention")
+    card = load_run_metadata(origin / "runs/first-real")
     assert (one.mean, one.std) == (card.mean, card.std)
     for seed in (0, 3):
-        net = new_learner(one, seed).classifier.net
+        net = build_classifier(one, seed).net
         kept = safetensors.torch.load_file(origin / f"runs/first-real/seed-{seed}.safetensors")
         own = net.state_dict()
         assert all(torch.equal(value, own[name]) for name, value in kept.items()), "its head, too"
@@ -73,23 +74,23 @@ def test_each_seed_starts_from_the_same_seed_with_the_normalisation_of_that_run(
 
 
 def test_the_block_alone_is_trained(origin: Path, tmp_path: Path) -> None:
-    start = read_start(origin / "note.json", runs=origin / "runs")
+    start = load_initial_weights(origin / "note.json", runs=origin / "runs")
     settings = {"net": "resnet_graph_attention", "trainable": ("attention",), "num_steps": 4, "select": "last"}
-    before = new_learner(job(start, **settings), 0).classifier.net.state_dict()
-    after = train(job(start, **settings), store=tmp_path, fingerprint="x")[0].weights
+    before = build_classifier(new_run(start, **settings), 0).net.state_dict()
+    after = train(new_run(start, **settings), store=tmp_path, fingerprint="x")[0].weights
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert changed == {name for name in after if name.startswith("attention.")}, "batch norms stand still, too"
 
 
 def test_another_seed_trains_no_other_anew(origin: Path, tmp_path: Path, capsys) -> None:
-    start, tensors = read_start(origin / "note.json", runs=origin / "runs")
-    few = replace(start, weights={"0": start.weights["0"]})
-    first = train(job((few, {0: tensors[0]}), seeds=(0,)), store=tmp_path, fingerprint="x")
-    both = train(job((start, tensors)), store=tmp_path, fingerprint="x")
+    start = load_initial_weights(origin / "note.json", runs=origin / "runs")
+    few = replace(start, sha256={"0": start.sha256["0"]}, tensors={"0": start.tensors["0"]})
+    first = train(new_run(few, seeds=(0,)), store=tmp_path, fingerprint="x")
+    both = train(new_run(start), store=tmp_path, fingerprint="x")
     assert "seed 0: trained before" in capsys.readouterr().out
     assert all(torch.equal(value, both[0].weights[name]) for name, value in first[0].weights.items())
-    other = replace(start, weights=start.weights | {"0": "f" * 64})
-    train(job((other, tensors)), store=tmp_path, fingerprint="x")
+    other = replace(start, sha256=start.sha256 | {"0": "f" * 64})
+    train(new_run(other), store=tmp_path, fingerprint="x")
     assert "seed 3: trained before" in (said := capsys.readouterr().out)
     assert "seed 0: trained before" not in said, "what it starts from is another"
 
@@ -102,20 +103,20 @@ def test_a_note_says_what_training_must_find(origin: Path, tmp_path: Path) -> No
             if content is not None:
                 (copy / f"first-real/seed-{seed}.safetensors").write_bytes(content)
         with pytest.raises(TouchstoneError, match=said):
-            read_start(origin / "note.json", runs=copy)
+            load_initial_weights(origin / "note.json", runs=copy)
     with pytest.raises(TouchstoneError, match="no readable run"):
-        Start.of("gone-real", runs=tmp_path)
+        InitialWeights.of_run("gone-real", runs=tmp_path)
     with pytest.raises(TouchstoneError, match=r"first-real has no seed 7 to start from"):
-        job(read_start(origin / "note.json", runs=origin / "runs"), seeds=(0, 7))
+        new_run(load_initial_weights(origin / "note.json", runs=origin / "runs"), seeds=(0, 7))
 
 
 def test_a_seed_whose_origin_diverged_counts_as_diverged(origin: Path, tmp_path: Path) -> None:
     note = json.loads((origin / "note.json").read_text()) | {"diverged": {"3": "the loss exploded"}}
     (tmp_path / "note.json").write_text(json.dumps(note))
-    one = job(read_start(tmp_path / "note.json", runs=origin / "runs"))
+    one = new_run(load_initial_weights(tmp_path / "note.json", runs=origin / "runs"))
     (tmp_path / "run").mkdir()
     deliver(tmp_path / "run", one, train(one, store=tmp_path / "store", fingerprint="x"), meta=META)
-    assert load_card(tmp_path / "run").diverged == {"3": "first-real, which it starts from: the loss exploded"}
+    assert load_run_metadata(tmp_path / "run").diverged == {"3": "first-real, which it starts from: the loss exploded"}
 
 
 def test_weights_of_another_net_are_refused() -> None:
@@ -123,15 +124,15 @@ def test_weights_of_another_net_are_refused() -> None:
         build(name, num_classes=2, in_channels=1, input_size=16, options={})
         for name in ("lenet", "simple", "resnet_cifar")
     ]
-    with pytest.raises(TouchstoneError, match=r"have no place in it .*the net simple"):
-        check_fit(nets[0].state_dict(), nets[1], run="lenet-real", net_name="simple")
+    with pytest.raises(TouchstoneError, match=r"lenet-real: the weights do not fit simple .*: \d+ unknown"):
+        check_fit(nets[0].state_dict(), nets[1].state_dict(), source="lenet-real", net_name="simple")
     other = build("resnet_cifar", num_classes=2, in_channels=3, input_size=16, options={})
     with pytest.raises(
-        TouchstoneError, match=r"1 have another shape \(conv1.weight \(64, 3, 3, 3\), not \(64, 1, 3, 3\)"
+        TouchstoneError, match=r"1 of another shape \(conv1.weight \(64, 3, 3, 3\), not \(64, 1, 3, 3\)"
     ):
-        check_fit(other.state_dict(), nets[2], run="r", net_name="resnet_cifar")
+        check_fit(other.state_dict(), nets[2].state_dict(), source="r", net_name="resnet_cifar")
     twin = build("resnet_cifar", num_classes=2, in_channels=1, input_size=16, options={})
-    take_over(twin, nets[2].state_dict())
+    InitialWeights("r", sha256={"3": ""}, tensors={"3": nets[2].state_dict()}).load_into(twin, seed=3, net_name="")
     assert all(torch.equal(value, twin.state_dict()[name]) for name, value in nets[2].state_dict().items())
 
 
@@ -181,7 +182,7 @@ def test_params_that_cannot_be_are_one_line(tmp_path: Path, changes: list[str], 
     [
         (
             "{net: simple, init_from: lenet-real, input_size: 32}",
-            ["finetunes.x: init_from: of the weights of lenet-real"],
+            ["finetunes.x: init_from: lenet-real: the weights do not fit simple"],
         ),
         (
             "{net: lenet, init_from: lenet-real, input_size: 32, trainable: [attention]}",
@@ -190,9 +191,9 @@ def test_params_that_cannot_be_are_one_line(tmp_path: Path, changes: list[str], 
         ("{net: resnet_graph_attention, init_from: lenet-real, options: {patch: 5}}", ["finetunes.x", "patch: got 5"]),
     ],
 )
-def test_what_the_check_stage_refuses(tmp_path: Path, entry: str, parts: list[str]) -> None:
+def test_what_the_stage_settings_refuses(tmp_path: Path, entry: str, parts: list[str]) -> None:
     space = project(tmp_path / "space", f"finetunes={{x: {entry}}}")
-    done = run("python", str(space / "stages/check.py"), cwd=space, check=False)
+    done = run("python", str(space / "stages/settings.py"), cwd=space, check=False)
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert len(lines) == 1
@@ -201,13 +202,13 @@ def test_what_the_check_stage_refuses(tmp_path: Path, entry: str, parts: list[st
 
 
 def test_a_new_part_that_nothing_trains_is_refused() -> None:
-    origin = Model.model_validate({"net": "resnet_cifar", "input_size": 16, "num_steps": 1})
+    origin = resolve_model({"net": "resnet_cifar", "input_size": 16, "num_steps": 1})
     entry = {"net": "resnet_graph_attention", "input_size": 16, "num_steps": 1, "init_from": "r-real"}
-    check_start("x", Finetune.model_validate(entry | {"trainable": ("attention",)}), origin, channels=1)
+    check_start("x", resolve_model(entry | {"trainable": ("attention",)}), origin, channels=1)
     with pytest.raises(
-        TouchstoneError, match=r"x: trainable: no phase trains attention\.embed\.bias, which r-real has not"
+        TouchstoneError, match=r"x: trainable: no phase trains attention\.embed\.bias, which r-real lacks"
     ):
-        check_start("x", Finetune.model_validate(entry | {"trainable": ("head",)}), origin, channels=1)
+        check_start("x", resolve_model(entry | {"trainable": ("head",)}), origin, channels=1)
 
 
 def test_what_is_compared_with_what(tmp_path: Path) -> None:

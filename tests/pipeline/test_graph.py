@@ -1,12 +1,6 @@
 """The graph's promises, read from dvc.yaml and from the source."""
 
-import hashlib
-import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -14,14 +8,14 @@ import pytest
 import yaml
 
 from kit.project import ROOT
-from touchstone.code_hash import imports
-from touchstone.config import params, sections
+from touchstone.code_hash import constant
+from touchstone.config.schema.params import Params
+from touchstone.training.resume import fingerprint, inputs
 
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 GRAPH = {name: stage.get("do", stage) for name, stage in GRAPH.items()}  # of a foreach, what it does for each
 
-
-BEFORE_PREDICT = ("transform", "nets", "pretrained", "encoder", "filters", "fit", "synthesize", "augment")
+BEFORE_PREDICT = ("transform", "pretrained", "encoder", "filters", "fit", "synthesize", "augment")
 BEFORE_PREDICT += ("find_lr", "train", "start", "finetune")
 SCRIPTS = {"finetune": "train", "predict_finetuned": "predict"}  # of stages that have none of their own
 
@@ -80,25 +74,25 @@ def test_every_script_is_a_stage_and_every_stage_runs_a_script() -> None:
         assert GRAPH[stage]["cmd"].startswith(f"PYTHONPATH=src python stages/{own}.py"), "the code of this very copy"
 
 
-@pytest.mark.parametrize("stage", sorted(set(GRAPH) - {"code"}))
-def test_a_stage_depends_on_the_note_of_its_script_and_on_what_is_named_at_run_time(stage: str) -> None:
+@pytest.mark.parametrize("stage", sorted(set(GRAPH) - {"settings"}))
+def test_a_stage_depends_on_its_own_settings_and_tracks_no_parameter_itself(stage: str) -> None:
     deps = paths(stage, "deps")
-    assert {dep for dep in deps if dep.startswith("data/code")} == {f"data/code/{script(stage).stem}.json"}
+    own = {dep for dep in deps if re.fullmatch(r"data/settings/[a-z_]+\.json", dep)} - {"data/settings/sheet.json"}
+    assert own == {f"data/settings/{script(stage).stem}.json"}
+    assert "params" not in GRAPH[stage]
     folders = {dep for dep in deps if dep.startswith(("src/", "stages"))}
-    assert folders <= {f"src/touchstone/{name}" for name in ("models/nets", "generators", "data/sources", "report")}
+    assert not folders or stage == "report", "code counts by the hashes in a stage's settings"
 
 
-def test_the_notes_name_all_that_scripts_import(tmp_path: Path) -> None:
-    assert paths("code", "deps") == {"src/touchstone", "stages"}
-    for name in ("src", "stages"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    environment = os.environ | {"PYTHONPATH": str(tmp_path / "src")}
-    subprocess.run([sys.executable, "stages/code.py"], cwd=tmp_path, env=environment, check=True)
-    for stage in GRAPH:
-        note = json.loads((tmp_path / "data/code" / f"{script(stage).stem}.json").read_text())
-        assert set(note) == {path.relative_to(ROOT).as_posix() for path in imports(script(stage))}
-        for name, known in note.items():
-            assert known == hashlib.sha256((ROOT / name).read_bytes()).hexdigest()
+@pytest.mark.parametrize("stage", sorted(set(GRAPH) - {"settings"}))
+def test_a_script_reads_the_settings_that_its_stage_depends_on(stage: str) -> None:
+    text, deps = script(stage).read_text(), paths(stage, "deps")
+    for kind in ("models", "transforms", "generators"):
+        if f'"{kind}/' in text:
+            assert [dep for dep in deps if dep.startswith(f"data/settings/{kind}/")], kind
+    assert ('read("sheet")' in text) == ("data/settings/sheet.json" in deps)
+    reads_its_own = re.search(rf'(read|load|load_settings)\(([A-Z]\w+, )?"{script(stage).stem}"', text) is not None
+    assert reads_its_own == (constant(script(stage), "SETTINGS") is not None)
 
 
 @pytest.mark.parametrize("stage", GRAPH)
@@ -116,7 +110,7 @@ def test_the_test_split_reaches_nothing_before_predict() -> None:
     assert readers == {"predict", "predict_finetuned", "explain", "evaluate", "audit", "report"}
     for stage in BEFORE_PREDICT:
         assert not before(stage) & readers
-    for stage in set(BEFORE_PREDICT) - {"nets"}:
+    for stage in BEFORE_PREDICT:
         text = script(stage).read_text()
         assert "test" not in text
         assert "unlabelled" not in text
@@ -135,50 +129,19 @@ def test_nothing_but_the_report_reads_the_audit() -> None:
         assert not read or stage == "report", stage
 
 
-def test_the_encoder_hangs_on_what_it_takes_from_train() -> None:
-    assert "params" not in GRAPH["encoder"]
-    assert "data/nets/audit-encoder.json" in paths("encoder", "deps")
-
-
-def test_asking_for_more_images_fits_nothing_anew() -> None:
-    assert GRAPH["fit"]["params"] == ["generators.${item.name}.fit"]
-    assert "generators.${item.name}.sample" in GRAPH["synthesize"]["params"]
-
-
-def test_a_new_kind_of_generator_fits_nothing_anew() -> None:
-    assert "data/kinds/${item.name}.json" in paths("fit", "deps")
-    for stage in GRAPH:
-        own = [dep for dep in paths(stage, "deps") if re.match(r"src/touchstone/generators(/[a-z]|$)", dep)]
-        assert not own or stage in ("check", "nets"), f"{stage}: a kind counts by its hash"
-
-
 def test_selection_sees_validation_and_not_test() -> None:
     assert {"data/prepared/val/images.npy", "data/prepared/val/table.csv"} <= paths("train", "deps")
-    early = {"code", "check", "download", "prepare", *BEFORE_PREDICT}
+    early = {"settings", "download", "prepare", *BEFORE_PREDICT}
     assert before("train") == early - {"train", "start", "finetune"}
     assert before("finetune") == early, "by their patterns, a finetune may start from another"
 
 
-def test_check_comes_before_everything() -> None:
-    for stage in set(GRAPH) - {"code", "check"}:
-        assert "check" in before(stage), stage
-    tracked = set(params.Params.model_fields) - {"machine"}  # in dvc.lock it would make machines differ
-    assert set(GRAPH["check"]["params"]) == tracked
-
-
-def test_what_belongs_to_a_machine_changes_no_result() -> None:
-    for stage in GRAPH:
-        tracked = GRAPH[stage].get("params", [])
-        assert not [key for key in tracked if key.split(".")[0] == "machine"], stage
-    located = {"data", "data.mirror", "data.path"}
-    assert [stage for stage in GRAPH if located & set(GRAPH[stage].get("params", []))] == ["check", "download"]
-    assert "data.mirror" not in GRAPH["download"]["params"]
-
-
-def test_every_key_of_data_counts_somewhere() -> None:
-    known = {f"data.{key}" for key in sections.Data.model_fields} - {"data.mirror", "data.path"}
-    for stage in ("prepare", "report"):
-        assert {key for key in GRAPH[stage]["params"] if key.startswith("data")} == known
+def test_settings_come_before_everything() -> None:
+    for stage in set(GRAPH) - {"settings"}:
+        assert "settings" in before(stage), stage
+    tracked = set(Params.model_fields) - {"machine"}  # in dvc.lock it would make machines differ
+    assert set(GRAPH["settings"]["params"]) == tracked
+    assert set(GRAPH["settings"]["deps"]) == {"src/touchstone", "stages"}
 
 
 def test_pictures_for_people_re_run_nothing() -> None:
@@ -188,27 +151,19 @@ def test_pictures_for_people_re_run_nothing() -> None:
         assert not folders & paths(stage, "deps"), stage
 
 
-def test_prediction_depends_on_the_code_of_its_net() -> None:
-    for stage in ("predict", "predict_finetuned"):
-        assert "data/nets/${item.model}.json" in paths(stage, "deps")
-
-
 def test_a_finetune_hangs_on_its_origin_by_a_note_and_on_its_own_settings() -> None:
-    assert paths("start", "deps") >= {"data/runs/${item.init_from}", "data/check.json"}
-    assert GRAPH["start"]["params"] == ["finetunes.${key}.init_from"], "its learning rate makes no new note"
+    assert paths("start", "deps") == {"data/settings/start.json", "data/runs/${item.init_from}"}
     assert not paths("finetune", "deps") & {"data/runs", "data/starts"}
     assert "data/starts/${item.model}.json" in paths("finetune", "deps")
-    assert set(GRAPH["finetune"]["params"]) == {"finetunes.${item.model}", "train"}
-    for stage in ("train", "find_lr", "pretrained", "predict"):
-        assert not {key for key in GRAPH[stage]["params"] if key.startswith("finetunes")}, stage
+    assert "data/settings/models/${item.model}.json" in paths("finetune", "deps")
 
 
 def test_training_hangs_on_its_own_small_files() -> None:
     deps = paths("train", "deps")
-    own = {"data/nets/${item.model}.json", "data/arms/${item.arm}.json", "data/pretrained/${item.model}.json"}
+    own = {f"data/{kind}/${{item.model}}.json" for kind in ("settings/models", "pretrained", "lr")}
+    own |= {"data/arms/${item.arm}.json"}
     assert own <= deps
-    assert not deps & {"data/nets", "data/arms", "data/pools", "data/pretrained"}
-    assert set(GRAPH["train"]["params"]) == {"models.${item.model}", "train"}
+    assert not deps & {"data/settings/models", "data/arms", "data/augmented", "data/pretrained"}
 
 
 def test_costly_outputs_are_cached_and_metrics_are_in_git() -> None:
@@ -236,14 +191,44 @@ def test_dvc_is_quiet_and_links() -> None:
     assert 'type = "reflink,hardlink,copy"' in text
 
 
-def test_layers_import_downwards_only() -> None:
-    """Nets and sources know nothing of one another; the project's paths belong to stages and the CLI."""
-    package = ROOT / "src/touchstone"
-    for folder in ("models/nets", "data/sources"):
-        for file in sorted((package / folder).glob("*.py")):
-            others = {path.stem for path in imports(file)[1:] if path.parent == file.parent} - {"__init__"}
-            own = {name for name in others if not name.startswith("_")}
-            assert not own, f"{file.name} imports {own}"
-    for file in package.rglob("*.py"):
-        if "report" not in file.parts and file.stem not in ("cli", "workspace", "stage", "params", "checks", "errors"):
-            assert not re.search(r'Path\("(data|metrics)', file.read_text()), file
+def test_resume_fingerprints_are_of_the_declared_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them counts, but for what is set apart, key by key."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    items: dict[str, dict[str, str]] = {
+        "train": {"model": "m", "arm": "a"},
+        "finetune": {"model": "m", "arm": "a"},
+        "encoder": {},
+        "fit": {"name": "g"},
+        "synthesize": {"name": "g"},
+    }
+    for stage, item in items.items():
+        declared = inputs(stage, **item)
+        assert len(declared) == len(GRAPH[stage]["deps"])
+        assert not [path for path in declared if "${" in path]
+        for path in declared:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text('{"seeds": 1, "more": {"seeds": 1, "rest": 1}}')
+        first = fingerprint(declared, accelerator="cpu")
+        assert first != fingerprint(declared, accelerator="gpu")
+        for path in declared:
+            before = Path(path).read_text()
+            Path(path).write_text(before.replace('"seeds": 1', '"seeds": 2'))
+            assert fingerprint(declared, accelerator="cpu") != first, path
+            apart = {path: ["seeds"]}
+            changed = fingerprint(declared, accelerator="cpu", apart=apart)
+            Path(path).write_text(before)
+            assert fingerprint(declared, accelerator="cpu", apart=apart) == changed
+            Path(path).write_text(before.replace('"rest": 1', '"rest": 2'))
+            assert fingerprint(declared, accelerator="cpu", apart=apart) != changed
+            assert fingerprint(declared, accelerator="cpu", apart={path: None}) == fingerprint(
+                [other for other in declared if other != path], accelerator="cpu"
+            )
+            Path(path).write_text(before)
+        with pytest.raises(KeyError, match="not an input of the stage"):
+            fingerprint(declared, accelerator="cpu", apart={"elsewhere": None})
+
+
+@pytest.mark.parametrize("name", ["train", "encoder", "fit", "synthesize"])
+def test_no_dependency_is_typed_again_for_a_fingerprint(name: str) -> None:
+    assert re.search(rf'inputs\(("{name}"|stage)', (ROOT / f"stages/{name}.py").read_text())

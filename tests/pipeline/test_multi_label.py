@@ -16,7 +16,7 @@ CLASSES = ("left", "right", "top")
 COUNTS = {"train": 40, "val": 20, "test": 24}
 TINY = (
     "data.source=voc",
-    "data.path=pictures",
+    "source.path=pictures",
     "data.channels=1",
     "data.image_size=12",
     "data.resize=shortest_edge",
@@ -90,7 +90,7 @@ def test_it_ends_in_scores_of_each_label_and_verdicts_on_mean_ap(space: Path) ->
 def test_arms_keep_all_labels_and_marks(space: Path) -> None:
     train, added = (
         pd.read_csv(space / f"data/{name}/table.csv", keep_default_na=False)
-        for name in ("prepared/train", "pools/brighter")
+        for name in ("prepared/train", "augmented/brighter")
     )
     assert added["label"].tolist() == train["label"].tolist()
     assert added["difficult"].tolist() == train["difficult"].tolist()

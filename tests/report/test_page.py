@@ -1,4 +1,4 @@
-"""The report in a real browser: nothing asked of any server, nothing wider than the window, keyboard, axe-core."""
+"""The report in a real browser: no request to a server, nothing wider than the window, keyboard, axe-core."""
 
 import shutil
 from collections.abc import Iterator
@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kit.report import workspace
-from touchstone.config import params
+from kit.report import facts_of, workspace
 from touchstone.report import html, runtime, write
-from touchstone.report.gather import gather
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
@@ -32,13 +30,13 @@ def browser() -> Iterator:
 def page_file(tmp_path_factory) -> Path:
     root = workspace(tmp_path_factory.mktemp("page"))
     file = root / "metrics/report.html"
-    write(file, html.render(gather(root, params.load(root / "params.yaml"))))
+    write(file, html.render(facts_of(root)))
     write(root / "metrics/runtime.html", runtime.render(root / "metrics/runtime"))
     return file
 
 
 def opened(browser, file: Path, *, width: str = "desktop", scheme: str = "light"):
-    """The page, and what it complains of or asks for."""
+    """The page, and its messages, errors and requests."""
     wide, high = WIDTHS[width]
     page = browser.new_page(viewport={"width": wide, "height": high}, color_scheme=scheme)
     heard: list[str] = []

@@ -1,4 +1,4 @@
-"""Learning curves of a sweep: which lines there are, and how many real images an arm is worth."""
+"""Learning curves of a sweep: which curves there are, and how many real images an arm is worth."""
 
 import math
 from pathlib import Path
@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 
 from touchstone.errors import TouchstoneError
-from touchstone.studies.learning_curves import drawn, lines, save, worth
+from touchstone.studies.learning_curves import curves_of, equivalent_images, figure_of, save
 from touchstone.studies.quotes import quoted
 
 REAL = {50: 0.7, 100: 0.8, 200: 0.9}
 
 
 def table() -> pd.DataFrame:
-    """`real` is the same for both ratios; `made` gains .05 or .15, and at 200 images is beyond the curve."""
+    """`real` is the same for both ratios; `made` gains 0.05 or 0.15, and is above the curve at 200 images."""
     rows = []
     for ratio, gain in ((0.5, 0.05), (1.0, 0.15)):
         for size, accuracy in REAL.items():
@@ -23,50 +23,58 @@ def table() -> pd.DataFrame:
             ends = {"accuracy_low": accuracy - 0.02, "accuracy_high": accuracy + 0.02}
             empty = dict.fromkeys(("gain", "gain_low", "gain_high", "verdict", "diverged"), "")
             rows.append({**base, "run": "lenet-real", "accuracy": accuracy, "accuracy_sd": 0.01, **ends, **empty})
-            told = {"gain": gain, "gain_low": gain - 0.1, "gain_high": gain + 0.02, "verdict": "helps", "diverged": ""}
+            compared = {
+                "gain": gain,
+                "gain_low": gain - 0.1,
+                "gain_high": gain + 0.02,
+                "verdict": "helps",
+                "diverged": "",
+            }
             ends = {key: value + gain for key, value in ends.items()}
-            rows.append({**base, "run": "lenet-made", "accuracy": accuracy + gain, "accuracy_sd": 0.01, **ends, **told})
+            rows.append(
+                {**base, "run": "lenet-made", "accuracy": accuracy + gain, "accuracy_sd": 0.01, **ends, **compared}
+            )
     columns = [key for key in rows[0] if key != "run"]
     return pd.DataFrame(rows)[[*columns[:3], "run", *columns[3:]]]
 
 
 def test_a_run_that_is_the_same_for_all_values_is_one_line() -> None:
-    found = lines(table())
+    found = curves_of(table())
     assert list(found) == ["lenet-real", "lenet-made, ratio 0.5", "lenet-made, ratio 1.0"]
     assert [line["data.train_size"].tolist() for line in found.values()] == [[50, 100, 200]] * 3
 
 
 def test_worth_reads_the_baselines_curve_on_a_logarithmic_axis() -> None:
-    found = worth(table()).set_index(["line", "images"])
+    found = equivalent_images(table()).set_index(["line", "images"])
     half = found.loc["lenet-made, ratio 0.5"]
-    assert half.loc[50, "equal"] == pytest.approx(50 * math.sqrt(2)), ".75 is half way from 50 to 100"
-    assert half.loc[50, "low"] == 0, ".65 is below the curve"
+    assert half.loc[50, "equal"] == pytest.approx(50 * math.sqrt(2)), "0.75 is half way from 50 to 100"
+    assert half.loc[50, "low"] == 0, "0.65 is below the curve"
     assert half.loc[100, "low"] == pytest.approx(50 * math.sqrt(2))
     assert half.loc[200, "equal"] == math.inf
     assert found.loc[("lenet-made, ratio 1.0", 50), "equal"] == pytest.approx(100 * math.sqrt(2))
 
 
-def test_a_baseline_that_falls_again_counts_by_its_best_so_far() -> None:
+def test_a_baseline_that_falls_counts_by_its_best_so_far() -> None:
     changed = table()
     changed.loc[(changed["run"] == "lenet-real") & (changed["data.train_size"] == 100), "accuracy"] = 0.6
-    found = worth(changed).set_index(["line", "images"])
+    found = equivalent_images(changed).set_index(["line", "images"])
     assert found.loc[("lenet-made, ratio 0.5", 50), "equal"] == pytest.approx(100 * 2**0.25), (
         "a quarter from 100 to 200"
     )
 
 
 def test_other_sweeps_have_no_learning_curve() -> None:
-    with pytest.raises(TouchstoneError, match=r"wants a sweep over data\.train_size"):
-        lines(table().drop(columns="data.train_size"))
+    with pytest.raises(TouchstoneError, match=r"needs a sweep over data\.train_size"):
+        curves_of(table().drop(columns="data.train_size"))
 
 
 def test_the_figure_has_a_line_with_its_band_for_each_and_stable_bytes(tmp_path: Path) -> None:
-    axes = drawn(table()).axes[0]
-    assert [line.get_label() for line in axes.lines] == list(lines(table()))
+    axes = figure_of(table()).axes[0]
+    assert [line.get_label() for line in axes.lines] == list(curves_of(table()))
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [70, 80, 90])
     assert len(axes.collections) == 3
-    gains = drawn(table()).axes[1]
-    assert len(gains.containers) == 2, "an arm each, with the bars of its gains"
+    gains = figure_of(table()).axes[1]
+    assert len(gains.containers) == 2, "one for each arm, with error bars"
     assert axes.get_xscale() == "log"
     for name in ("a.png", "b.png"):
         save(table(), tmp_path / name)
@@ -87,9 +95,9 @@ def test_a_run_that_diverged_has_no_gain_and_the_rest_is_drawn(tmp_path: Path) -
     found.loc[row, "verdict"] = "diverged"
     save(found, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").stat().st_size > 10_000
-    assert len(worth(found)) == len(worth(table())) - 1
+    assert len(equivalent_images(found)) == len(equivalent_images(table())) - 1
 
 
-def test_all_images_are_no_number_of_images() -> None:
-    with pytest.raises(TouchstoneError, match=r"data.train_size 0 is all there are; name how many"):
-        lines(table().replace({"data.train_size": {200: 0}}))
+def test_0_for_all_images_is_refused() -> None:
+    with pytest.raises(TouchstoneError, match=r"data.train_size 0 means all of them; write how many"):
+        curves_of(table().replace({"data.train_size": {200: 0}}))

@@ -1,4 +1,4 @@
-"""Pictures of 2x2 images: all their labels, pools that stay apart, the same bytes again."""
+"""Pictures of 2x2 images: all their labels, splits that share no image, the same bytes again."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ CLASSES = ["a&b", "c", "d"]
 
 
 def raw(*, test: int = 10, train: int = 40) -> ArraySet:
-    """Image i is of one colour, i: it can be found again in a picture."""
+    """All pixels of image i are i, which identifies it in a picture."""
     splits = ["train"] * train + ["test"] * test
     images = [RawImage(str(i), CLASSES[i % 3], split, f"{i}.png") for i, split in enumerate(splits)]
     pixels = np.broadcast_to(np.arange(len(images), dtype=np.uint8)[:, None, None, None], (len(images), 4, 4, 3))
     return ArraySet(CLASSES, images, pixels)
 
 
-def test_pictures_have_the_labels_of_their_images_and_pools_stay_apart(tmp_path: Path) -> None:
+def test_pictures_have_the_labels_of_their_images_and_splits_share_no_image(tmp_path: Path) -> None:
     source = raw()
     mosaics.write(source, tmp_path / "out", counts=COUNTS, seed=0)
     (tmp_path / "raw").mkdir()
@@ -53,11 +53,11 @@ def test_the_same_bytes_and_others_by_seed(tmp_path: Path) -> None:
 def test_what_cannot_be_made_is_one_line(tmp_path: Path, capsys) -> None:
     with pytest.raises(TouchstoneError, match="no test split of its own"):
         mosaics.write(raw(test=0), tmp_path / "out", counts=COUNTS, seed=0)
-    with pytest.raises(TouchstoneError, match="no images to make val of"):
+    with pytest.raises(TouchstoneError, match="no images for val pictures"):
         mosaics.write(raw(train=3), tmp_path / "out", counts=COUNTS, seed=0)
     assert not (tmp_path / "out").exists()
     for arguments, said in (
-        ([str(tmp_path)], "expected a folder that is not there yet"),
+        ([str(tmp_path)], "expected a new folder in one that exists"),
         ([str(tmp_path / "new"), "--train", "0"], "at least one picture each"),
         ([str(tmp_path / "new"), "--source", "cifar11"], "did you mean cifar10?"),
         ([str(tmp_path / "new"), "--source", "digits"], "no test split of its own"),

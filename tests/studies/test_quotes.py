@@ -1,4 +1,4 @@
-"""README and docs say what the kept reports say, and name what exists."""
+"""README and docs quote the kept reports as they are, and refer only to what exists."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from kit.project import ROOT
-from touchstone.config import params
+from touchstone.config.load import load
 from touchstone.errors import TouchstoneError
 from touchstone.studies.quotes import QUOTE, published, quoted, resplit, swept, update
 
@@ -32,7 +32,7 @@ def test_a_quotation_is_filled_and_filled_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
-def test_every_quotation_is_that_of_its_report(page: Path) -> None:
+def test_every_quotation_matches_its_source(page: Path) -> None:
     text = page.read_text()
     assert quoted(text, ROOT) == text, "run `make study NAME=...`, which updates it"
     for _, _, source, _ in QUOTE.findall(text):
@@ -72,7 +72,7 @@ def test_published_figures_stand_beside_the_kept_metrics(tmp_path: Path) -> None
 def test_published_runs_are_those_of_the_recipe_each_once(source: Path) -> None:
     runs = pd.read_csv(source)["run"].tolist()
     assert len(runs) == len(set(runs))
-    assert set(runs) <= set(params.load(source.parent / "params.yaml").runs)
+    assert set(runs) <= set(load(source.parent / "params.yaml").runs)
 
 
 def test_a_published_run_that_was_not_kept_is_named(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_published_run_that_was_not_kept_is_named(tmp_path: Path) -> None:
             published(source)
 
 
-def test_a_sweep_is_a_row_for_its_values_and_a_column_a_run(tmp_path: Path) -> None:
+def test_a_sweep_has_a_row_for_its_values_and_a_column_for_each_run(tmp_path: Path) -> None:
     source = tmp_path / "experiments.csv"
     source.write_text(
         "experiment,train.batch_size,run,accuracy,accuracy_sd,verdict,diverged\n"
@@ -99,7 +99,7 @@ def test_a_sweep_is_a_row_for_its_values_and_a_column_a_run(tmp_path: Path) -> N
     ]
 
 
-def test_resplits_are_summed_up_over_the_splits(tmp_path: Path) -> None:
+def test_gains_are_summarised_over_the_splits(tmp_path: Path) -> None:
     (tmp_path / "experiments.csv").write_text(
         "experiment,data.split_seed,run,accuracy,accuracy_sd,gain,gain_low,gain_high,verdict,diverged\n"
         "n1,0,a-real,0.9,0.01,,,,,\nn1,0,a-more,0.92,0.01,0.02,0.01,0.03,helps,\n"

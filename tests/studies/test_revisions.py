@@ -1,4 +1,4 @@
-"""Revisions compared by what they predict: paired, judged, and plain about what is missing or differs."""
+"""Revisions compared by their predictions: paired, judged, with notes on what is missing or differs."""
 
 import json
 import shutil
@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from kit.project import run
-from touchstone.config.sections import Compare
+from touchstone.config.schema.evaluation import Compare
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.scores import score
 from touchstone.studies import revision_text
-from touchstone.studies.revisions import Revision, compare, read
+from touchstone.studies.revisions import Revision, compare_revisions, read_revision
 
 SETTINGS = Compare(num_resamples=500)
 CLASSES = ["a", "b", "c"]
@@ -36,29 +36,29 @@ def revision(name: str = "old", **runs: np.ndarray) -> Revision:
 SAME, WEAK, STRONG = probs(0.7, 0), probs(0.6, 1), probs(0.9, 2)
 
 
-def test_changes_are_told_by_metric_and_what_is_the_same_by_name() -> None:
-    found = compare(revision(same=SAME, one=WEAK), revision("new", same=SAME, one=STRONG), SETTINGS, seed=0)
+def test_changes_are_listed_by_metric_and_unchanged_runs_by_name() -> None:
+    found = compare_revisions(revision(same=SAME, one=WEAK), revision("new", same=SAME, one=STRONG), SETTINGS, seed=0)
     assert found.unchanged == ["same"]
     assert [change.metric for change in found.changes] == ["accuracy", "macro_f1", "nll", "ece"]
     accuracy, _, nll, _ = found.changes
     assert accuracy.before == pytest.approx(score(WEAK, LABELS)["accuracy"], abs=1e-6)
     assert nll.after == pytest.approx(score(STRONG, LABELS)["nll"], abs=1e-5)
     assert accuracy.low < accuracy.after - accuracy.before < accuracy.high
-    assert (accuracy.verdict, nll.verdict) == ("better", "better"), "a lower likelihood loss is better"
-    back = compare(revision("new", one=STRONG), revision(one=WEAK), SETTINGS, seed=0)
+    assert (accuracy.verdict, nll.verdict) == ("better", "better"), "a lower negative log likelihood is better"
+    back = compare_revisions(revision("new", one=STRONG), revision(one=WEAK), SETTINGS, seed=0)
     assert {change.verdict for change in back.changes if change.metric != "ece"} == {"worse"}
 
 
 def test_chance_is_inconclusive() -> None:
-    found = compare(revision(one=WEAK), revision("new", one=probs(0.6, 9)), SETTINGS, seed=0)
+    found = compare_revisions(revision(one=WEAK), revision("new", one=probs(0.6, 9)), SETTINGS, seed=0)
     assert {change.verdict for change in found.changes} == {"inconclusive"}
-    assert "Every change is within what seeds and test images leave open." in revision_text.text(found)
+    assert "Seeds and test images alone could explain every change." in revision_text.text(found)
 
 
-def test_other_test_sets_and_seeds_are_said_and_what_is_common_is_compared() -> None:
+def test_other_test_sets_and_seeds_are_noted_and_what_is_common_is_compared() -> None:
     old, new = revision(one=WEAK), revision("new", one=STRONG)
     fewer = replace(new, table=new.table[50:].reset_index(drop=True), probs={"one": STRONG[:2, 50:]}, seeds=[2, 1])
-    found = compare(old, fewer, SETTINGS, seed=0)
+    found = compare_revisions(old, fewer, SETTINGS, seed=0)
     assert found.notes[0].startswith("The test sets differ: old has 300 images, new 250; compared on the 250 that")
     assert "The seeds differ: [0, 1, 2] and [2, 1]" in found.notes[1]
     expected = score(WEAK[1:, 50:], LABELS[50:])["accuracy"]
@@ -67,7 +67,7 @@ def test_other_test_sets_and_seeds_are_said_and_what_is_common_is_compared() -> 
 
 def test_a_run_that_diverged_is_named_and_not_compared() -> None:
     new = replace(revision("new", one=STRONG, two=STRONG), diverged=["two"])
-    found = compare(revision(one=WEAK, two=WEAK), new, SETTINGS, seed=0)
+    found = compare_revisions(revision(one=WEAK, two=WEAK), new, SETTINGS, seed=0)
     assert {change.run for change in found.changes} == {"one"}
     assert found.notes == ["Training diverged in new: two; not compared."]
 
@@ -75,7 +75,7 @@ def test_a_run_that_diverged_is_named_and_not_compared() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"meta": {"classes": ["a", "b"]}}, "other classes"),
+        ({"meta": {"classes": ["a", "b"]}}, "different classes"),
         ({"seeds": [7, 8, 9]}, "no seed in common"),
         ({"probs": {"other": STRONG}}, r"no run in common; Only in old: one\. Only in new: other\."),
         ({"probs": {}, "missing": ["one"]}, r"Not in the cache of new: one; `dvc pull`"),
@@ -83,7 +83,7 @@ def test_a_run_that_diverged_is_named_and_not_compared() -> None:
 )
 def test_what_cannot_be_compared_says_why(changes: dict, said: str) -> None:
     with pytest.raises(TouchstoneError, match=said):
-        compare(revision(one=WEAK), replace(revision("new", one=STRONG), **changes), SETTINGS, seed=0)
+        compare_revisions(revision(one=WEAK), replace(revision("new", one=STRONG), **changes), SETTINGS, seed=0)
 
 
 def test_several_labels_are_compared_by_mean_average_precision() -> None:
@@ -93,18 +93,18 @@ def test_several_labels_are_compared_by_mean_average_precision() -> None:
     rng = np.random.default_rng(3)
     pair = [np.stack([[there * s + rng.normal(size=N)] * 2 for _ in range(3)]).transpose(0, 2, 1) for s in (0.5, 2.0)]
     old, new = (Revision(n, meta, table, [0, 1, 2], {"one": p}, []) for n, p in zip(("old", "new"), pair, strict=True))
-    [change] = compare(old, new, SETTINGS, seed=0).changes
+    [change] = compare_revisions(old, new, SETTINGS, seed=0).changes
     assert (change.metric, change.verdict) == ("map", "better")
 
 
-def test_it_is_told_in_three_forms() -> None:
-    found = compare(revision(same=SAME, one=WEAK), revision("new", same=SAME, one=STRONG), SETTINGS, seed=0)
+def test_there_are_three_forms_of_text() -> None:
+    found = compare_revisions(revision(same=SAME, one=WEAK), revision("new", same=SAME, one=STRONG), SETTINGS, seed=0)
     lines = revision_text.text(found).splitlines()
     assert lines[0].split()[:4] == ["run", "or", "ensemble", "metric"]
     assert len({line.find("better") for line in lines[1:4]}) == 1, "aligned"
-    assert lines[-1] == "The same predictions: same."
+    assert lines[-1] == "Same predictions: same."
     twin = revision_text.markdown(found)
-    assert twin.startswith("### new beside old\n")
+    assert twin.startswith("### new compared with old\n")
     assert "| one | accuracy % |" in twin
     assert json.loads(revision_text.as_json(found))["changes"][0]["run"] == "one"
 
@@ -125,7 +125,7 @@ np.save("data/probs/net-real/test.npy", np.where(np.eye(2)[np.where(right, label
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with two commits and an experiment of a stage that stands for the pipeline."""
+    """A repository with two commits and an experiment; one stage stands for the pipeline."""
     root = tmp_path_factory.mktemp("revisions")
     run("git", "init", "-q", cwd=root)
     run("dvc", "init", "-q", cwd=root)
@@ -149,30 +149,32 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_commits_experiments_and_the_workspace_are_read_from_the_cache(space: Path) -> None:
-    old, new, here, lower = (read(space, rev) for rev in ("HEAD~1", "HEAD", "workspace", "lower"))
+    old, new, here, lower = (read_revision(space, rev) for rev in ("HEAD~1", "HEAD", "workspace", "lower"))
     assert np.array_equal(new.probs["net-real"], here.probs["net-real"])
     rates = [score(r.probs["net-real"], np.arange(200) % 2)["accuracy"] for r in (lower, old, new)]
     assert rates == sorted(rates)
     assert rates[0] < 0.4 < rates[1] < 0.7 < rates[2]
-    assert compare(old, new, SETTINGS, seed=0).changes[0].verdict == "better"
-    assert not compare(new, here, SETTINGS, seed=0).changes
+    assert compare_revisions(old, new, SETTINGS, seed=0).changes[0].verdict == "better"
+    assert not compare_revisions(new, here, SETTINGS, seed=0).changes
 
 
-def test_a_revision_that_is_none_and_a_cache_that_is_gone_are_one_line(space: Path, tmp_path: Path) -> None:
+def test_an_unknown_revision_and_a_lost_cache_are_one_line(space: Path, tmp_path: Path) -> None:
     with pytest.raises(TouchstoneError, match=r"nope: unknown Git revision 'nope'; give a commit"):
-        read(space, "nope")
+        read_revision(space, "nope")
     bare = Path(shutil.copytree(space, tmp_path / "bare"))
     shutil.rmtree(bare / ".dvc/cache")
     with pytest.raises(TouchstoneError, match="HEAD~1: its test images are not in DVC's cache; run `dvc pull`"):
-        read(bare, "HEAD~1")
-    assert read(bare, "workspace").probs, "what lies there needs no cache"
+        read_revision(bare, "HEAD~1")
+    assert read_revision(bare, "workspace").probs, "what lies there needs no cache"
+    with pytest.raises(TouchstoneError, match=r"run from the folder that holds dvc\.yaml"):
+        read_revision(tmp_path, "HEAD")
 
 
 def test_predictions_of_other_parameters_are_refused(space: Path) -> None:
     before = (space / "params.yaml").read_text()
     (space / "params.yaml").write_text(before.replace("[0, 1, 2]", "[0, 1, 2, 3]"))
     try:
-        with pytest.raises(TouchstoneError, match=r"net-real are of 3 seeds and 200 images, .* of 4 and 200; run `dvc"):
-            read(space, "workspace")
+        with pytest.raises(TouchstoneError, match=r"net-real have 3 seeds and 200 images, .* have 4 and 200; run `dvc"):
+            read_revision(space, "workspace")
     finally:
         (space / "params.yaml").write_text(before)

@@ -1,4 +1,4 @@
-"""A recipe under several values: DVC's queue runs them, the table keeps them."""
+"""A recipe with several values of a parameter: DVC's queue runs them, a table keeps the results."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def test_combinations_and_names() -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        (None, "sweep.yaml: no such file; a sweep lists there the values"),
+        (None, "sweep.yaml: no such file; it should list the values"),
         ("train.lr: 0.1\n", "train.lr: got 0.1, expected a list of values"),
         ("train.lrr:\n- 1\n", "did you mean lr?"),
         ("train.optimizer:\n- adam\n- adamm\n", "did you mean adam?"),
@@ -50,6 +50,6 @@ def test_a_sweep_keeps_a_table_and_dvc_knows_its_experiments(tmp_path: Path) -> 
     assert set(table["run"]) == {"lenet-real"}
     assert table["accuracy"].between(0, 1).all()
     page = (root / "docs/mine.md").read_text()
-    assert f"| 8 | [] | {100 * table['accuracy'][0]:.2f} |" in page
+    assert rf"| 8 | \[\] | {100 * table['accuracy'][0]:.2f} |" in page
     assert "n2-batch_size-16" in run("dvc", "exp", "list", cwd=root / ".touchstone/sweeps/mine").stdout
     assert not (root / "data/runs").exists(), "the project's own outputs are left alone"

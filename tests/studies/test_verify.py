@@ -1,4 +1,4 @@
-"""Outputs against dvc.lock, by a real DVC: what it does not notice itself is named."""
+"""Outputs compared with dvc.lock, with a real DVC: what DVC itself does not notice is named."""
 
 import os
 import shutil
@@ -41,16 +41,16 @@ def cache(space: Path) -> Path:
 
 
 def flip(file: Path) -> None:
-    """Another byte of the same size and time: DVC's own status does not see it."""
+    """Change a byte but neither size nor time: `dvc status` does not see it."""
     before = file.stat()
     file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_what_is_whole_is_counted(space: Path) -> None:
+def test_intact_outputs_are_counted(space: Path) -> None:
     found = verify(space, cache(space))
     assert (found.num_outs, found.num_files, found.num_bytes, found.faults) == (2, 4, 8, ())
-    assert "2 outs, 4 files, 0.0 MB: all as dvc.lock says" in run("touchstone", "verify", cwd=space).stdout
+    assert "2 outputs, 4 files, 0.0 MB: all as in dvc.lock" in run("touchstone", "verify", cwd=space).stdout
 
 
 def test_damaged_missing_and_added_files_are_named(space: Path) -> None:
@@ -66,8 +66,8 @@ def test_damaged_missing_and_added_files_are_named(space: Path) -> None:
     }
     done = run("touchstone", "verify", cwd=space, check=False)
     assert done.returncode == 1
-    assert "damaged: out/deep/a.txt (of make)" in done.stdout
-    assert done.stderr.startswith("error: 4 faults in 2 outs, 4 files")
+    assert "damaged: out/deep/a.txt (output of make)" in done.stdout
+    assert done.stderr.startswith("error: 4 faults in 2 outputs, 4 files")
 
 
 def test_without_the_cache_a_folder_is_named_as_a_whole(space: Path) -> None:
@@ -82,7 +82,7 @@ def test_without_the_cache_a_folder_is_named_as_a_whole(space: Path) -> None:
     assert Fault(space / "out", "make", MISSING) in verify(space, cache(space)).faults
 
 
-def test_a_list_of_the_cache_that_is_damaged_itself_is_not_believed(space: Path) -> None:
+def test_a_damaged_list_in_the_cache_is_not_trusted(space: Path) -> None:
     for listed in cache(space).rglob("*.dir"):
         listed.chmod(0o644)
         listed.write_text(listed.read_text().replace("deep-b", "deep-c"))
@@ -91,7 +91,7 @@ def test_a_list_of_the_cache_that_is_damaged_itself_is_not_believed(space: Path)
 
 
 @pytest.mark.parametrize("text", [None, "stages: [", "stages: {make: {outs: [{path: one}]}}", "- 1"])
-def test_a_lock_that_is_none_is_one_line(tmp_path: Path, text: str | None) -> None:
+def test_an_unreadable_lock_is_one_line(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "dvc.lock").write_text(text)
     with pytest.raises(TouchstoneError, match=r"dvc\.lock: not readable"):

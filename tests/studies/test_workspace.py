@@ -1,11 +1,20 @@
+"""A study's copy of the project: what it is given, what it keeps, and that no output in it is another run's."""
+
+import re
 from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
 
-from kit.project import project, run
+from kit.project import ROOT, project, run
 from kit.studies import recipe
+from touchstone.config.load import load
+from touchstone.errors import TouchstoneError
+from touchstone.studies.dvc_files import outputs_in_git
 from touchstone.studies.workspace import copy_project
+
+OUTPUTS = ("metrics/audit.json", "metrics/metrics.json", "metrics/report.md")
+LOCK = "stages:\n  evaluate:\n    cmd: x\n    outs:\n    - path: metrics/metrics.json\n      md5: abc\n"
 
 
 def test_a_copy_has_the_code_its_own_params_and_the_shared_cache(tmp_path: Path) -> None:
@@ -17,10 +26,57 @@ def test_a_copy_has_the_code_its_own_params_and_the_shared_cache(tmp_path: Path)
     assert (to / "data/external/mine").is_dir()
     assert run("dvc", "cache", "dir", cwd=to).stdout.strip() == str(root / ".dvc/cache")
     (root / "src/touchstone/seeds.py").unlink()
-    (to / "dvc.lock").write_text("its own")
+    (to / "dvc.lock").write_text(LOCK)
     copy_project(root, to, settings="seed: 2\n")
     assert not (to / "src/touchstone/seeds.py").exists()
-    assert (to / "dvc.lock").read_text() == "its own"
+    assert (to / "dvc.lock").read_text() == LOCK
+
+
+def test_a_copy_gets_no_output_that_no_run_in_it_wrote(tmp_path: Path) -> None:
+    root, to = project(tmp_path / "root"), tmp_path / "copy"
+    with (root / "dvc.yaml").open("a") as graph:
+        graph.write("  more:\n    cmd: x\n    outs:\n    - docs/made:\n        cache: false\n    - docs/cached\n")
+    for name in ("docs/made/a.md", "docs/cached", *OUTPUTS):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("the project's")
+    copy_project(root, to, settings="seed: 1\n")
+    assert not [name for name in (*OUTPUTS, "docs/made") if (to / name).exists()]
+    assert (to / "docs/cached").exists(), "git lists it, and dvc.yaml does not say cache: false"
+    for name in ("docs/made/a.md", *OUTPUTS):  # as an earlier copy may have brought them
+        (to / name).parent.mkdir(exist_ok=True)
+        (to / name).write_text("in the copy")
+    (to / "dvc.lock").write_text(LOCK)
+    copy_project(root, to, settings="seed: 1\n")
+    assert [name for name in (*OUTPUTS, "docs/made") if (to / name).exists()] == ["metrics/metrics.json"]
+    assert (to / "metrics/metrics.json").read_text() == "in the copy", "its dvc.lock lists this one alone"
+
+
+def test_the_outputs_of_the_pipeline_that_git_keeps_are_read_from_dvc_yaml(tmp_path: Path) -> None:
+    assert outputs_in_git(ROOT) == set(OUTPUTS)
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  a:\n    foreach: [1]\n    do:\n      cmd: x\n      plots:\n      - p.csv: {cache: false, x: step}\n"
+        "      - q.csv: {x: step}\n  b:\n    cmd: x\n    outs: [o, r: {persist: true}, s: {cache: false}]\n"
+    )
+    assert outputs_in_git(tmp_path) == {"p.csv", "s"}
+    for text in ("stages: [", "a: 1", "stages: {a: 1}"):
+        (tmp_path / "dvc.yaml").write_text(text)
+        with pytest.raises(TouchstoneError, match=r"dvc\.yaml: not readable"):
+            outputs_in_git(tmp_path)
+
+
+def test_no_kept_report_shows_the_audit_of_the_default() -> None:
+    """A recipe on other images has other figures in each row."""
+    default = _audit_rows(ROOT / "recipes/digits/report.md")
+    assert default
+    for report in sorted(ROOT.glob("recipes/*/report.md")):
+        if load(report.parent / "params.yaml").data.source != "digits":
+            assert not _audit_rows(report) & default, report
+
+
+def _audit_rows(report: Path) -> set[str]:
+    """The rows of the audit's tables, without their headers."""
+    [part] = re.findall(r"<!-- audit:start -->\n(.*)<!-- audit:end -->", report.read_text(), re.S) or [""]
+    return {row for table in part.strip().split("\n\n") for row in table.splitlines()[2:]}
 
 
 @pytest.mark.parametrize(
@@ -45,13 +101,14 @@ def test_a_study_keeps_its_products_and_leaves_the_project_alone(tmp_path: Path)
     before = run("git", "status", "--porcelain", cwd=root).stdout
     run("touchstone", "study", "tiny", cwd=root)
     assert (root / "recipes/tiny/report.md").read_text().startswith("# Touchstone report")
+    assert "40 exact copies of training images among 40" in (root / "recipes/tiny/report.md").read_text(), "its audit"
     assert '"lenet-real"' in (root / "recipes/tiny/metrics.json").read_text()
     assert run("git", "status", "--porcelain", cwd=root).stdout == before
     again = run("touchstone", "study", "tiny", cwd=root)
     assert "Running stage" not in again.stdout
 
 
-def test_an_own_folder_given_to_dvc_is_seen_by_git_and_by_dvc(tmp_path: Path) -> None:
+def test_a_folder_added_to_dvc_is_seen_by_git_and_by_dvc(tmp_path: Path) -> None:
     """The ignore rules must let data/external/<name>.dvc through for both, or `dvc push` leaves it out."""
     root = project(tmp_path / "root")
     (root / "data/external/pictures/cat").mkdir(parents=True)

@@ -1,20 +1,20 @@
-"""Optional loggers are told what the history says, and change nothing."""
+"""Optional loggers get the rows of the history, and change nothing."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kit.training import Killed, interrupt, job, same
-from touchstone.config.sections import Machine
+from kit.training import Killed, interrupt, new_run, same
+from touchstone.config.schema.machine import Machine
 from touchstone.errors import TouchstoneError
 from touchstone.training.loggers import check_loggers
-from touchstone.training.seed import Trained, train_seed
-from touchstone.training.task import Task
+from touchstone.training.loop import Trained, train_seed
+from touchstone.training.setup import TrainingRun
 
 
-def logged(*names: str, **changes: object) -> Task:
-    one = job(**changes)
+def logged(*names: str, **changes: object) -> TrainingRun:
+    one = new_run(**changes)
     return replace(one, machine=one.machine.model_copy(update={"loggers": names}))
 
 
@@ -22,7 +22,7 @@ def logged(*names: str, **changes: object) -> Task:
 def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
     """Trained without a logger, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    return train_seed(job(), seed=0, state_file=tmp_path / "whole.pt")
+    return train_seed(new_run(), seed=0, state_file=tmp_path / "whole.pt")
 
 
 def test_tensorboard_has_every_row_once_also_after_a_kill(
@@ -37,10 +37,10 @@ def test_tensorboard_has_every_row_once_also_after_a_kill(
             train_seed(logged("tensorboard", save_seconds=0.0), seed=0, state_file=tmp_path / "s.pt")
     done = train_seed(logged("tensorboard"), seed=0, state_file=tmp_path / "s.pt")
     assert same(done.weights, whole.weights)
-    found = EventAccumulator(str(tmp_path / ".touchstone/logs/tensorboard/t/seed-0")).Reload()
-    assert set(found.Tags()["scalars"]) == {"epoch", "train_loss", "lr", "val_loss", "val_accuracy"}
+    events = EventAccumulator(str(tmp_path / ".touchstone/logs/tensorboard/t/seed-0")).Reload()
+    assert set(events.Tags()["scalars"]) == {"epoch", "train_loss", "lr", "val_loss", "val_accuracy"}
     for name in ("train_loss", "lr"):
-        rows = [(event.step, event.value) for event in found.Scalars(name)]
+        rows = [(event.step, event.value) for event in events.Scalars(name)]
         assert [step for step, _ in rows] == [row["step"] for row in whole.history]
         assert [value for _, value in rows] == pytest.approx([row[name] for row in whole.history], rel=1e-6, abs=1e-12)
 
@@ -49,17 +49,17 @@ def test_wandb_writes_offline(whole: Trained, tmp_path: Path, monkeypatch: pytes
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    told = []
+    rows = []
     log = wandb.sdk.wandb_run.Run.log
 
     def watching(self, data, step=None, **more):
-        told.append((step, data))
+        rows.append((step, data))
         return log(self, data, step=step, **more)
 
     monkeypatch.setattr(wandb.sdk.wandb_run.Run, "log", watching)
     done = train_seed(logged("wandb"), seed=0, state_file=tmp_path / "s.pt")
     assert same(done.weights, whole.weights)
-    assert told == [(row["step"], {k: v for k, v in row.items() if k != "step"}) for row in whole.history]
+    assert rows == [(row["step"], {k: v for k, v in row.items() if k != "step"}) for row in whole.history]
     wandb.teardown()  # a finished run's file is flushed by W&B's own process, in its own time; a stage's end waits so
     [file] = (tmp_path / ".touchstone/logs/wandb").glob("offline-run-*/run-*.wandb")
     assert file.stat().st_size > 500

@@ -9,23 +9,24 @@ import torch
 
 from kit.images import image_set
 from kit.training import Killed, interrupt, same
-from touchstone.config.model import Model
-from touchstone.config.sections import Arm, Machine
+from touchstone.config.load import resolve_model
+from touchstone.config.schema.data import Arm
+from touchstone.config.schema.machine import Machine
 from touchstone.data.imageset import ImageSet
 from touchstone.data.training_set import combine
 from touchstone.errors import TouchstoneError
 from touchstone.models.predict import probabilities
-from touchstone.models.runs import load_card, load_nets
+from touchstone.models.runs import load_nets, load_run_metadata
+from touchstone.training.loop import Trained, train_seed
 from touchstone.training.run import curve, deliver
-from touchstone.training.seed import Trained, train_seed
-from touchstone.training.task import Task, task
+from touchstone.training.setup import TrainingRun, set_up
 
 META: dict[str, Any] = {"classes": ["a", "b"], "channels": 1, "image_size": 16, "resize": "squash", "max_pixels": 10**6}
 META["multi_label"] = True
 
 
 def labelled(count: int, seed: int) -> ImageSet:
-    """a: the left half is bright; b: the right half is. Of every eighth image b is not to count."""
+    """Class a has a bright left half, class b a bright right half; in every eighth image b is ignored."""
     images = image_set(["", "a", "b", "a|b"] * (count // 4), side=16, channels=1, seed=seed)
     images.images[:] //= 2
     for image, label in zip(images.images, images.table["label"], strict=True):
@@ -35,13 +36,13 @@ def labelled(count: int, seed: int) -> ImageSet:
     return images
 
 
-def job(tmp_path: Path | None = None, images: ImageSet | None = None, **changes: Any) -> Task:
+def new_run(tmp_path: Path | None = None, images: ImageSet | None = None, **changes: Any) -> TrainingRun:
     settings: dict[str, Any] = {"net": "lenet", "input_size": 16, "seeds": (0,), "num_steps": 60, "batch_size": 8}
     settings |= {"lr": 0.01, "schedule": "one_cycle", "eval_steps": 10, "num_threads": 1, "select": "val_map"}
-    return task(
+    return set_up(
         "t",
-        settings=Model.model_validate(settings | changes),
-        data=combine(Arm(), train=images or labelled(48, 0), additions=[], name="real"),
+        settings=resolve_model(settings | changes),
+        data=combine(Arm(), train=images or labelled(48, 0), name="real"),
         val=labelled(24, 1),
         meta=META,
         machine=Machine(accelerator="cpu", save_seconds=0.0),
@@ -50,7 +51,7 @@ def job(tmp_path: Path | None = None, images: ImageSet | None = None, **changes:
 
 
 def trained(folder: Path, name: str, **changes: Any) -> Trained:
-    return train_seed(job(**changes), seed=0, state_file=folder / f"{name}.pt")
+    return train_seed(new_run(**changes), seed=0, state_file=folder / f"{name}.pt")
 
 
 @pytest.mark.parametrize(
@@ -78,36 +79,36 @@ def test_both_engines_and_a_kill_give_the_same_bytes(
 
 
 def test_it_learns_both_labels_and_delivers_a_run_that_answers_alike(tmp_path: Path) -> None:
-    one = job(crops="five", crop_size=12, input_size=16, num_steps=150)
-    found = train_seed(one, seed=0, state_file=tmp_path / "s.pt")
-    best = max(row["val_map"] for row in found.history)
+    one = new_run(crops="five", crop_size=12, input_size=16, num_steps=150)
+    result = train_seed(one, seed=0, state_file=tmp_path / "s.pt")
+    best = max(row["val_map"] for row in result.history)
     assert best > 0.9
-    assert found.selected_step in [row["step"] for row in found.history if row["val_map"] == best]
-    assert {"val_loss", "val_accuracy", "val_map"} <= set(curve([found]))
+    assert result.selected_step in [row["step"] for row in result.history if row["val_map"] == best]
+    assert {"val_loss", "val_accuracy", "val_map"} <= set(curve([result]))
     (tmp_path / "run").mkdir()
-    deliver(tmp_path / "run", one, [found], meta=META)
-    card = load_card(tmp_path / "run")
-    assert (card.multi_label, card.crop_size, card.view.num_crops) == (True, 12, 5)
-    [net] = load_nets(tmp_path / "run", card)
-    probs = probabilities(net, one.val, view=card.view, num_classes=2, multi_label=True)
+    deliver(tmp_path / "run", one, [result], meta=META)
+    metadata = load_run_metadata(tmp_path / "run")
+    assert (metadata.multi_label, metadata.crop_size, metadata.view.num_crops) == (True, 12, 5)
+    [net] = load_nets(tmp_path / "run", metadata)
+    probs = probabilities(net, one.val, view=metadata.view, num_classes=2, multi_label=True)
     assert probs.shape == (24, 2)
     assert not np.allclose(probs.sum(1), 1), "each class has a probability of its own"
     right = (probs > 0.5) == (one.val_labels == 1)
-    row = next(row for row in found.history if row["step"] == found.selected_step)
+    row = next(row for row in result.history if row["step"] == result.selected_step)
     assert right[~np.isnan(one.val_labels)].mean() == pytest.approx(row["val_accuracy"])
 
 
-def test_a_single_label_card_says_nothing_of_several(tmp_path: Path) -> None:
+def test_the_metadata_of_a_single_label_run_does_not_mention_several(tmp_path: Path) -> None:
     from kit.training import META as SINGLE
-    from kit.training import job as single
+    from kit.training import new_run as single
 
-    found = train_seed(single(), seed=0, state_file=tmp_path / "s.pt")
+    result = train_seed(single(), seed=0, state_file=tmp_path / "s.pt")
     (tmp_path / "run").mkdir()
-    deliver(tmp_path / "run", single(), [found], meta=SINGLE)
+    deliver(tmp_path / "run", single(), [result], meta=SINGLE)
     text = (tmp_path / "run/model.json").read_text()
     assert "multi_label" not in text
     assert "crop_size" not in text
-    assert not load_card(tmp_path / "run").multi_label
+    assert not load_run_metadata(tmp_path / "run").multi_label
     for changes, said in (
         ({"select": "val_map"}, "val_map is for images of several"),
         ({"crops": "five"}, "set centre"),
@@ -119,24 +120,24 @@ def test_a_single_label_card_says_nothing_of_several(tmp_path: Path) -> None:
 def test_features_of_five_crops_are_cached_as_they_would_be_computed(tmp_path: Path) -> None:
     options: dict[str, Any] = {"net": "mobilenet_v2", "input_size": 32, "crops": "five", "crop_size": 12}
     options |= {"trainable": ("head",), "weights": "random", "num_steps": 6, "eval_steps": 3, "test_flips": True}
-    cached = train_seed(job(tmp_path / "f", **options), seed=0, state_file=tmp_path / "a.pt")
-    plain = train_seed(job(tmp_path / "f", feature_cache=False, **options), seed=0, state_file=tmp_path / "b.pt")
+    cached = train_seed(new_run(tmp_path / "f", **options), seed=0, state_file=tmp_path / "a.pt")
+    plain = train_seed(new_run(tmp_path / "f", feature_cache=False, **options), seed=0, state_file=tmp_path / "b.pt")
     assert sorted(np.load(file).shape[:2] for file in (tmp_path / "f").iterdir()) == [(24, 5), (24, 5), (48, 5)]
     for one, two in zip(cached.history, plain.history, strict=True):
         assert one == pytest.approx(two, rel=1e-3, abs=1e-4)
 
 
-def test_what_is_marked_does_not_count_and_otherwise_it_does(tmp_path: Path) -> None:
+def test_what_is_marked_difficult_is_ignored(tmp_path: Path) -> None:
     marked, whole = labelled(48, 0), labelled(48, 0)
     whole.table["difficult"] = ""
-    one, other = job(images=marked), job(images=whole)
-    assert np.isnan(one.labels).sum() == 6
-    assert not np.isnan(other.labels).any()
-    found = [train_seed(each, seed=0, state_file=tmp_path / f"{i}") for i, each in enumerate((one, other))]
-    assert not same(found[0].weights, found[1].weights)
+    one, other = new_run(images=marked), new_run(images=whole)
+    assert np.isnan(one.objective.labels).sum() == 6
+    assert not np.isnan(other.objective.labels).any()
+    result = [train_seed(each, seed=0, state_file=tmp_path / f"{i}") for i, each in enumerate((one, other))]
+    assert not same(result[0].weights, result[1].weights)
 
 
-def test_a_net_that_has_gone_deaf_is_named(tmp_path: Path) -> None:
-    found = trained(tmp_path, "s", lr=100.0, num_steps=600, schedule="constant", optimizer="sgd", select="last")
-    assert found.diverged is not None
-    assert all(torch.isfinite(value).all() for value in found.weights.values())
+def test_a_net_that_collapses_is_stopped(tmp_path: Path) -> None:
+    result = trained(tmp_path, "s", lr=100.0, num_steps=600, schedule="constant", optimizer="sgd", select="last")
+    assert result.diverged is not None
+    assert all(torch.isfinite(value).all() for value in result.weights.values())

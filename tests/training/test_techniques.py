@@ -1,4 +1,4 @@
-"""Techniques of training: two engines and a kill at any moment give the same bytes; each does what its name says."""
+"""Techniques of training: both engines, and a kill at any step, give the same bytes; each does what its name says."""
 
 import math
 import sys
@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from torch.nn import functional as F
 
 from kit.project import ROOT, run
-from kit.training import Killed, interrupt, job, same
-from touchstone.config.model import Phase
+from kit.training import Killed, interrupt, new_run, same
+from touchstone.config.schema.model import Phase
 from touchstone.errors import TouchstoneError
-from touchstone.models.precision import check_precision
-from touchstone.training import schedules
-from touchstone.training.accumulation import blocks
-from touchstone.training.learner import Learner
-from touchstone.training.loss import balanced, chance, cross_entropy, mixing
-from touchstone.training.optimizers import optimizer
-from touchstone.training.seed import Trained, train_seed
+from touchstone.models.device import check_precision
+from touchstone.training import loop, schedules
+from touchstone.training import step as steps
+from touchstone.training.loop import Trained, train_seed
+from touchstone.training.objective import SingleLabel, mixing
+from touchstone.training.optimizers import optimizer_of
+from touchstone.training.phase import training_batches
+from touchstone.training.state import PhaseState, TrainState
 
 OPTIMIZERS = ("sgd", "nesterov", "adam", "adamw", "nadam", "rmsprop", "adagrad", "adadelta")
 ALL_ON: dict[str, Any] = {"ema_decay": 0.9, "clip_norm": 0.5, "accumulate": 3}
@@ -42,12 +42,18 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
         "num_steps": 1,
         "phases": ({"num_steps": 40, "lr": 0.05}, {"num_steps": 15, "optimizer": "sgd"}),
     },
+    "early stopping between updates": {
+        "patience": 1,
+        "num_steps": 1,
+        "eval_steps": 2,
+        "phases": ({"num_steps": 40, "lr": 0.05, "accumulate": 3}, {"num_steps": 15, "optimizer": "sgd"}),
+    },
     "rotation": {"rotate_deg": 15.0, "jitter_brightness": 0.2, "clip_value": 0.1},
 }
 
 
 def trained(folder: Path, name: str, **changes: Any) -> Trained:
-    return train_seed(job(**changes), seed=1, state_file=folder / f"{name}.pt")
+    return train_seed(new_run(**changes), seed=1, state_file=folder / f"{name}.pt")
 
 
 def equal(one: Trained, two: Trained) -> bool:
@@ -81,7 +87,7 @@ def test_killed_and_resumed_gives_the_same_bytes(
         else:
             pytest.skip("early stopping jumped over that step")
     state = tmp_path / "b.pt"
-    saved = torch.load(state, weights_only=True)["progress"]["step"] if state.exists() else 0
+    saved = torch.load(state, weights_only=True)["state"]["step"] if state.exists() else 0
     assert at - 4 < saved <= at, "it goes on from the last update"
     assert equal(whole, trained(tmp_path, "b", **changes))
 
@@ -97,7 +103,7 @@ def test_every_optimizer_learns_under_every_schedule(tmp_path: Path, name: str) 
 
 def test_optimizers_are_what_their_names_say() -> None:
     weights = [torch.nn.Parameter(torch.ones(3))]
-    made = {name: optimizer(weights, Phase(num_steps=1, optimizer=name, lr=0.1)) for name in OPTIMIZERS}
+    made = {name: optimizer_of(weights, Phase(num_steps=1, optimizer=name, lr=0.1)) for name in OPTIMIZERS}
     kinds = {name: type(one).__name__.lower() for name, one in made.items()}
     assert kinds == {name: name for name in OPTIMIZERS} | {"nesterov": "sgd"}
     assert made["nesterov"].defaults["nesterov"]
@@ -108,7 +114,7 @@ def test_optimizers_are_what_their_names_say() -> None:
 def rates(num_steps: int = 40, **changes: Any) -> list[float]:
     """The learning rate of each step, at 10 steps an epoch."""
     phase = Phase(num_steps=num_steps, optimizer="sgd", lr=1.0, **changes)
-    made = optimizer([torch.nn.Parameter(torch.ones(1))], phase)
+    made = optimizer_of([torch.nn.Parameter(torch.ones(1))], phase)
     schedule = schedules.schedule(made, phase, num_steps=num_steps, steps_per_epoch=10)
     out = []
     for _ in range(num_steps):
@@ -156,20 +162,20 @@ def test_plateau_lowers_the_learning_rate_where_the_loss_does_not_fall(tmp_path:
 
 
 @pytest.mark.parametrize("changes", [{"schedule": "plateau"}, {"patience": 2}])
-def test_what_watches_validation_wants_validation_images(changes: dict) -> None:
+def test_what_watches_validation_needs_validation_images(changes: dict) -> None:
     with pytest.raises(TouchstoneError, match=r"t: (schedule: plateau|patience: 2) watches the validation images"):
-        job(val=0, **changes)
+        new_run(val=0, **changes)
 
 
-def test_blocks_follow_the_epochs_and_end_with_the_phase() -> None:
-    def found(num_steps: int, batch_size: int, num_images: int, accumulate: Any = 1) -> list[int]:
+def test_updates_follow_the_epochs_and_end_with_the_phase() -> None:
+    def sizes(num_steps: int, batch_size: int, num_images: int, accumulate: Any = 1) -> list[int]:
         phase = Phase(num_steps=num_steps, accumulate=accumulate)
-        return blocks(phase, num_steps=num_steps, batch_size=batch_size, num_images=num_images).tolist()
+        return schedules.update_sizes(phase, num_steps=num_steps, batch_size=batch_size, num_images=num_images).tolist()
 
-    assert found(5, 10, 20) == [1] * 5
-    assert found(7, 10, 20, 3) == [0, 0, 3, 0, 0, 3, 1]
-    assert found(8, 2, 5, {0: 1, 1: 4}) == [1, 1, 1, 0, 0, 0, 4, 1]
-    assert found(12, 7, 9, {0: 1, 7: 3})[8:] == [1, 0, 0, 3], "step 9 begins epoch 7 exactly"
+    assert sizes(5, 10, 20) == [1] * 5
+    assert sizes(7, 10, 20, 3) == [3, 3, 3, 3, 3, 3, 1]
+    assert sizes(8, 2, 5, {0: 1, 1: 4}) == [1, 1, 1, 4, 4, 4, 4, 1]
+    assert sizes(12, 7, 9, {0: 1, 7: 3})[8:] == [1, 3, 3, 3], "step 9 begins epoch 7 exactly"
 
 
 def test_accumulated_gradients_are_those_of_the_batches_together(tmp_path: Path) -> None:
@@ -183,12 +189,12 @@ def test_accumulated_gradients_are_those_of_the_batches_together(tmp_path: Path)
 
 def steps_taken(monkeypatch: pytest.MonkeyPatch, folder: Path, **changes: Any) -> list[list[torch.Tensor]]:
     """The gradients that each update was made from."""
-    seen, update = [], Learner._update
+    seen, update = [], steps._update
 
-    def watching(self: Learner, take: Any) -> None:
-        update(self, lambda: (seen.append([p.grad.clone() for p in self.parameters]), take()))
+    def watching(phase: PhaseState, state: TrainState, take: Any) -> None:
+        update(phase, state, lambda: (seen.append([p.grad.clone() for p in phase.parameters]), take()))
 
-    monkeypatch.setattr(Learner, "_update", watching)
+    monkeypatch.setattr(steps, "_update", watching)
     trained(folder, "s", engine="torch", **changes)
     return seen
 
@@ -197,13 +203,13 @@ def test_gradients_are_clipped_by_norm_and_by_value(tmp_path: Path, monkeypatch:
     for gradients in steps_taken(monkeypatch, tmp_path, clip_norm=0.01, optimizer="sgd"):
         assert torch.cat([g.flatten() for g in gradients]).norm() == pytest.approx(0.01, rel=1e-3)
     monkeypatch.undo()
-    steps = steps_taken(monkeypatch, tmp_path, clip_value=0.001, optimizer="sgd")
-    assert max(float(g.abs().max()) for gradients in steps for g in gradients) == pytest.approx(0.001)
+    taken = steps_taken(monkeypatch, tmp_path, clip_value=0.001, optimizer="sgd")
+    assert max(float(g.abs().max()) for gradients in taken for g in gradients) == pytest.approx(0.001)
 
 
 def test_class_weights_give_every_class_the_same_share_of_the_loss() -> None:
     labels = np.array([0] * 6 + [1] * 3 + [3])
-    weights = balanced(labels, 4)
+    weights = SingleLabel(labels, 4).balanced()
     assert weights.tolist() == pytest.approx([10 / 18, 10 / 9, 0, 10 / 3])
     assert np.bincount(labels, weights[labels]).tolist() == pytest.approx([10 / 3, 10 / 3, 0, 10 / 3])
 
@@ -211,11 +217,11 @@ def test_class_weights_give_every_class_the_same_share_of_the_loss() -> None:
 def test_the_loss_of_whole_labels_is_that_of_their_shares() -> None:
     torch.manual_seed(0)
     logits, labels = torch.randn(9, 4), torch.randint(0, 4, (9,))
-    weights = torch.tensor([0.5, 1.0, 2.0, 3.0])
+    weights, objective = torch.tensor([0.5, 1.0, 2.0, 3.0]), SingleLabel(labels.numpy(), 4)
     for given in (None, weights):
         for smoothing in (0.0, 0.2):
-            whole = cross_entropy(logits, labels, weights=given, smoothing=smoothing)
-            shares = cross_entropy(logits, F.one_hot(labels, 4).float(), weights=given, smoothing=smoothing)
+            whole = objective.loss(logits, labels, weights=given, smoothing=smoothing)
+            shares = objective.loss(logits, F.one_hot(labels, 4).float(), weights=given, smoothing=smoothing)
             assert whole == pytest.approx(float(shares), rel=1e-5)
 
 
@@ -225,19 +231,20 @@ def test_chance_is_the_lowest_loss_of_one_answer_for_all() -> None:
     for changes in ({}, {"label_smoothing": 0.1}, {"class_weights": "balanced"}, both):
         phase = Phase(num_steps=1, **changes)
         answer = torch.zeros(3, requires_grad=True)
-        weights = torch.tensor(balanced(labels, 3)).float() if changes.get("class_weights") else None
+        objective = SingleLabel(labels, 3)
+        weights = torch.tensor(objective.balanced()).float() if changes.get("class_weights") else None
         solver = torch.optim.LBFGS([answer], max_iter=100)
 
-        def loss(answer=answer, weights=weights, phase=phase, solver=solver) -> torch.Tensor:
+        def loss(answer=answer, weights=weights, phase=phase, solver=solver, objective=objective) -> torch.Tensor:
             solver.zero_grad()
-            out = cross_entropy(
+            out = objective.loss(
                 answer.expand(10, 3), torch.tensor(labels), weights=weights, smoothing=phase.label_smoothing
             )
             out.backward()
             return out
 
         solver.step(loss)
-        assert loss().item() == pytest.approx(chance(phase, labels, 3), rel=1e-4)
+        assert loss().item() == pytest.approx(objective.chance_loss(phase), rel=1e-4)
 
 
 def test_mixed_images_carry_their_labels_shares() -> None:
@@ -257,15 +264,15 @@ def test_swa_is_the_mean_of_the_epochs_ends_with_batch_norms_of_its_own(
 ) -> None:
     changes = {"swa_share": 0.5, "swa_lr": 0.02, "swa_anneal_epochs": 1.0, "select": "last", "net": "lenet_bn"}
     seen: list[tuple[int, torch.Tensor]] = []
-    one = job(engine="torch", batch_size=6, num_steps=40, **changes)  # 4 steps an epoch
-    learn = Learner.learn
+    one = new_run(engine="torch", batch_size=6, num_steps=40, **changes)  # 4 steps an epoch
+    step = loop.train_step
 
-    def watching(self: Learner, batch: Any, **engine: Any) -> dict[str, torch.Tensor]:
-        out = learn(self, batch, **engine)
-        seen.append((self.step, self.classifier.net[0].weight.detach().clone()))
-        return out
+    def watching(phase: PhaseState, state: TrainState, batch: Any, **engine: Any) -> dict[str, torch.Tensor]:
+        outputs = step(phase, state, batch, **engine)
+        seen.append((state.step + 1, phase.classifier.net[0].weight.detach().clone()))
+        return outputs
 
-    monkeypatch.setattr(Learner, "learn", watching)
+    monkeypatch.setattr(loop, "train_step", watching)
     done = train_seed(one, seed=0, state_file=tmp_path / "s.pt")
     ends = [weight for step, weight in seen if step > 20 and step % 4 == 0]
     assert len(ends) == 5
@@ -289,14 +296,13 @@ def test_the_means_batch_norms_see_the_images_of_the_last_pass(tmp_path: Path) -
     """Of an arm that begins with additions alone: the real images."""
     from dataclasses import replace
 
-    from touchstone.training import seed as seeds
-
-    one = job(swa_share=0.5, select="last", net="lenet_bn", engine="torch", num_steps=40)
-    assert seeds._last_pass(one) == 40 - 4
-    seen = list(seeds.stream(one, one.spans[0], one.data, seed=0, start=seeds._last_pass(one)))
+    one = new_run(swa_share=0.5, select="last", net="lenet_bn", engine="torch", num_steps=40)
+    assert one.last_pass == 40 - 4
+    seen = list(training_batches(one, one.phases[0], one.data, seed=0, start=one.last_pass))
     assert len(seen) == 4
     half = replace(one.data, num_real=12, pretrain_share=0.5)
-    rows = [seeds.stream(one, one.spans[0], half, seed=0, start=36).dataset._drawn(step)[0] for step in range(36, 40)]
+    batches = training_batches(one, one.phases[0], half, seed=0, start=36)
+    rows = [batches.dataset._images(step)[0] for step in range(36, 40)]
     assert np.concatenate(rows).max() < 12
 
 
@@ -306,7 +312,7 @@ def test_features_are_exact_and_no_part_of_mixed_precision(tmp_path: Path, monke
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     options = {"net": "lenet_bn", "weights": "random", "trainable": ("head",), "crop_padding": 0, "hflip": False}
     for precision, files in (("fp32", 2), ("bf16", 0)):
-        one = replace(job(precision=precision, **options), features=tmp_path / precision)
+        one = replace(new_run(precision=precision, **options), features=tmp_path / precision)
         train_seed(one, seed=0, state_file=tmp_path / f"{precision}.pt")
         assert len(list((tmp_path / precision).glob("*.npy"))) == files
 
@@ -317,7 +323,7 @@ def test_the_rate_of_images_is_of_those_that_were_seen(tmp_path: Path) -> None:
 
 
 def test_a_plain_loop_needs_no_lightning() -> None:
-    code = "import sys, touchstone.training.seed, touchstone.training.plain; print('pytorch_lightning' in sys.modules)"
+    code = "import sys, touchstone.training.loop; print('pytorch_lightning' in sys.modules)"
     assert run(sys.executable, "-c", code, cwd=ROOT).stdout.strip() == "False"
 
 
@@ -333,9 +339,9 @@ def test_early_stopping_ends_the_phase_and_the_best_weights_are_kept(tmp_path: P
 
 
 def test_fixed_images_alone_are_seen_once(tmp_path: Path) -> None:
-    spans = [job(**changes).spans[0] for changes in ({}, {"crop_padding": 0, "hflip": False})]
-    assert [span.is_fixed for span in spans] == [False, True]
-    assert not job(crop_padding=0, hflip=False, mixup=0.2).spans[0].is_fixed
+    phases = [new_run(**changes).phases[0] for changes in ({}, {"crop_padding": 0, "hflip": False})]
+    assert [phase.is_fixed for phase in phases] == [False, True]
+    assert not new_run(crop_padding=0, hflip=False, mixup=0.2).phases[0].is_fixed
 
 
 BAD = {
@@ -357,8 +363,8 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_settings_are_refused(case: str) -> None:
     changes, message = BAD[case]
-    with pytest.raises(ValidationError, match=message):
-        job(**changes)
+    with pytest.raises(TouchstoneError, match=message):
+        new_run(**changes)
 
 
 def test_bf16_is_refused_where_it_would_be_emulated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Training: killed anywhere and resumed it gives the same bytes; the best weights are those of validation."""
+"""Training one seed and a run: killed and resumed it gives the same bytes; validation selects the weights."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from kit.training import Killed, interrupt, job, same
+from kit.training import Killed, interrupt, new_run, same
 from touchstone.models.nets import build
 from touchstone.models.predict import batches, logits
 from touchstone.training.classifier import Classifier
-from touchstone.training.run import curve, done, train
-from touchstone.training.seed import train_seed
-from touchstone.training.store import KEEP
+from touchstone.training.loop import train_seed
+from touchstone.training.resume import KEEP, mark_complete
+from touchstone.training.run import curve, request_of, train
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -21,48 +21,48 @@ from touchstone.training.store import KEEP
 def test_killed_and_resumed_gives_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, at: int
 ) -> None:
-    whole = train_seed(job(optimizer=optimizer), seed=1, state_file=tmp_path / "a.pt")
+    whole = train_seed(new_run(optimizer=optimizer), seed=1, state_file=tmp_path / "a.pt")
     with monkeypatch.context() as patch:
         interrupt(patch, at)
         with pytest.raises(Killed):
-            train_seed(job(optimizer=optimizer, save_seconds=0.0), seed=1, state_file=tmp_path / "b.pt")
+            train_seed(new_run(optimizer=optimizer, save_seconds=0.0), seed=1, state_file=tmp_path / "b.pt")
     state = torch.load(tmp_path / "b.pt", weights_only=True)
-    assert state["progress"]["step"] == at, "it goes on from the last state, not from zero"
-    resumed = train_seed(job(optimizer=optimizer), seed=1, state_file=tmp_path / "b.pt")
+    assert state["state"]["step"] == at, "it goes on from the last state, not from zero"
+    resumed = train_seed(new_run(optimizer=optimizer), seed=1, state_file=tmp_path / "b.pt")
     assert same(whole.weights, resumed.weights)
     assert whole.history == resumed.history
     assert whole.selected_step == resumed.selected_step
 
 
 def test_loader_workers_change_nothing(tmp_path: Path) -> None:
-    none = train_seed(job(), seed=0, state_file=tmp_path / "a.pt")
-    two = train_seed(job(num_workers=2), seed=0, state_file=tmp_path / "b.pt")
+    none = train_seed(new_run(), seed=0, state_file=tmp_path / "a.pt")
+    two = train_seed(new_run(num_workers=2), seed=0, state_file=tmp_path / "b.pt")
     assert same(none.weights, two.weights)
 
 
 def test_the_selected_weights_are_the_best_on_validation(tmp_path: Path) -> None:
     for select, best in (("val_loss", min), ("val_accuracy", max)):
-        one = job(select=select, lr=0.03)
+        one = new_run(select=select, lr=0.03)
         done = train_seed(one, seed=0, state_file=tmp_path / "a.pt")
         row = next(row for row in done.history if row["step"] == done.selected_step)
         assert row[select] == best(row[select] for row in done.history)
-    last = train_seed(job(select="last"), seed=0, state_file=tmp_path / "a.pt")
+    last = train_seed(new_run(select="last"), seed=0, state_file=tmp_path / "a.pt")
     assert last.selected_step == 30
 
 
 def test_without_a_validation_split_the_last_weights_are_taken(tmp_path: Path) -> None:
-    done = train_seed(job(val=0), seed=0, state_file=tmp_path / "a.pt")
+    done = train_seed(new_run(val=0), seed=0, state_file=tmp_path / "a.pt")
     assert done.selected_step == 30
     assert "val_loss" not in done.history[0]
     assert curve([done])["val_loss"].isna().all()
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    assert train_seed(job(num_steps=60), seed=0, state_file=tmp_path / "a.pt").history[-1]["val_accuracy"] > 0.9
+    assert train_seed(new_run(num_steps=60), seed=0, state_file=tmp_path / "a.pt").history[-1]["val_accuracy"] > 0.9
 
 
 def test_epochs_are_passes_and_are_validated_at_their_end() -> None:
-    one = job(num_steps=0, epochs=3, eval_steps=0)
+    one = new_run(num_steps=0, epochs=3, eval_steps=0)
     assert one.num_steps == 11  # 3 * 24 images in batches of 7
     assert [step for step in range(1, 12) if one.is_eval(step)] == [4, 7, 11]
 
@@ -70,7 +70,7 @@ def test_epochs_are_passes_and_are_validated_at_their_end() -> None:
 def test_arms_of_one_seed_start_from_the_same_weights(tmp_path: Path) -> None:
     starts = [
         train_seed(
-            job(num_steps=1, lr=1e-12, schedule="constant", batch_size=b), seed=5, state_file=tmp_path / f"{b}.pt"
+            new_run(num_steps=1, lr=1e-12, schedule="constant", batch_size=b), seed=5, state_file=tmp_path / f"{b}.pt"
         )
         for b in (3, 7)
     ]
@@ -78,43 +78,43 @@ def test_arms_of_one_seed_start_from_the_same_weights(tmp_path: Path) -> None:
         assert torch.allclose(value, starts[1].weights[name], atol=1e-9)
 
 
-def test_a_new_seed_trains_only_itself_and_another_fingerprint_starts_anew(tmp_path: Path, capsys) -> None:
-    first = train(job(seeds=(0, 1)), store=tmp_path, fingerprint="x")
-    done(job(seeds=(0, 1)), store=tmp_path, fingerprint="x")
+def test_a_new_seed_trains_only_itself_and_another_fingerprint_starts_over(tmp_path: Path, capsys) -> None:
+    first = train(new_run(seeds=(0, 1)), store=tmp_path, fingerprint="x")
+    mark_complete(tmp_path, "x", request=request_of(new_run(seeds=(0, 1))))
     capsys.readouterr()
-    second = train(job(seeds=(1, 2)), store=tmp_path, fingerprint="x")
+    second = train(new_run(seeds=(1, 2)), store=tmp_path, fingerprint="x")
     assert capsys.readouterr().out.splitlines() == ["t seed 1: trained before"]
     assert same(first[1].weights, second[0].weights)
     assert first[1].history == second[0].history
-    train(job(seeds=(0,)), store=tmp_path, fingerprint="y")
+    train(new_run(seeds=(0,)), store=tmp_path, fingerprint="y")
     assert "trained before" not in capsys.readouterr().out
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_the_same_seeds_again_are_trained_anew_once_delivered(tmp_path: Path, capsys, monkeypatch) -> None:
-    """So that `dvc repro --force` is a check and no copy of the store, and a kill before delivery loses nothing."""
-    first = train(job(), store=tmp_path, fingerprint="x")
-    train(job(), store=tmp_path, fingerprint="x")
+def test_the_same_seeds_again_are_trained_again_once_delivered(tmp_path: Path, capsys, monkeypatch) -> None:
+    """`dvc repro --force` is a check, not a copy of the store, and a kill before delivery loses nothing."""
+    first = train(new_run(), store=tmp_path, fingerprint="x")
+    train(new_run(), store=tmp_path, fingerprint="x")
     assert "t seed 0: trained before" in capsys.readouterr().out
-    done(job(), store=tmp_path, fingerprint="x")
+    mark_complete(tmp_path, "x", request=request_of(new_run()))
     with monkeypatch.context() as patch:
         patch.setenv(KEEP, "1")
-        train(job(), store=tmp_path, fingerprint="x")
+        train(new_run(), store=tmp_path, fingerprint="x")
     assert "t seed 0: trained before" in capsys.readouterr().out
-    second = train(job(), store=tmp_path, fingerprint="x")
+    second = train(new_run(), store=tmp_path, fingerprint="x")
     assert "trained before" not in capsys.readouterr().out
     assert second[0].images_per_second > 0
     assert same(first[0].weights, second[0].weights)
 
 
 def test_history_is_plain_json(tmp_path: Path) -> None:
-    done = train_seed(job(), seed=0, state_file=tmp_path / "a.pt")
+    done = train_seed(new_run(), seed=0, state_file=tmp_path / "a.pt")
     assert [row["step"] for row in done.history] == [5, 10, 15, 20, 25, 30]
     assert json.loads(json.dumps(done.history)) == done.history
 
 
 def test_validation_figures_are_those_of_the_weights(tmp_path: Path) -> None:
-    one = job(select="last")
+    one = new_run(select="last")
     trained = train_seed(one, seed=0, state_file=tmp_path / "a.pt")
     net = build("lenet", num_classes=2, in_channels=1, input_size=16, options={})
     net.load_state_dict(trained.weights)

@@ -1,4 +1,4 @@
-"""Which answers are explained, for which class, on which crop; and what is kept of it."""
+"""Which predictions are explained, for which class, on which crop; and what is saved."""
 
 import numpy as np
 import pandas as pd
@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from kit.images import image_set
-from touchstone.config.sections import Explain
+from touchstone.config.schema.explain import Explain
 from touchstone.errors import TouchstoneError
 from touchstone.explain.overlays import signed
 from touchstone.explain.run import choose, explain
 from touchstone.models.nets import build
-from touchstone.models.runs import Card, Predictor
+from touchstone.models.runs import Predictor, RunMetadata
 from touchstone.report.explanations import attributions
 
 FILES = ["a", "b", "c", "d"]
@@ -44,9 +44,9 @@ def test_of_several_labels_an_image_the_label_farthest_off_counts() -> None:
     assert rows(Explain(images=1, choose="confident"), labels) == [(0, 0, 0.8)]
 
 
-def run(*, crop_size: int = 0, side: int = 16) -> tuple[Predictor, Card]:
+def run(*, crop_size: int = 0, side: int = 16) -> tuple[Predictor, RunMetadata]:
     torch.manual_seed(0)
-    card = Card(
+    card = RunMetadata(
         net="lenet", options={}, classes=["x", "y"], channels=3, input_size=16, test_input_size=16, image_size=side,
         resize="squash", max_pixels=10**6, mean=[100.0] * 3, std=[50.0] * 3, test_flips=False, weights={},
         selected_step={}, diverged={}, crop_size=crop_size,
@@ -103,7 +103,7 @@ def test_a_run_without_errors_has_nothing_to_explain(tmp_path) -> None:
     explain([predictor], card, PROBS, PROBS.mean(0).argmax(1), settings=Explain(), **given).save(tmp_path / "run")
     found = attributions(tmp_path / "run")
     assert len(found.images) == len(found.sanity) == 0
-    assert not found.holds
+    assert not found.is_checked
 
 
 def test_of_five_crops_the_one_that_answers_most_strongly_is_explained() -> None:
