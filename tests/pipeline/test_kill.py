@@ -13,13 +13,13 @@ import pytest
 from kit.project import ENVIRONMENT, project, run
 
 KILLS = 10
-COMMON = "input_size: 16, num_steps: 500, batch_size: 16, eval_steps: 25, num_threads: 1"
+COMMON = "input_size: 16, num_steps: 1500, batch_size: 16, eval_steps: 25, num_threads: 1"
 TECHNIQUES = {
     "swa": "engine: lightning, select: last, swa_share: 0.5, swa_lr: 0.002, swa_anneal_epochs: 3.0, net: lenet_bn",
     "ema": "engine: torch, ema_decay: 0.98, optimizer: nadam",
     "phases": (
         "engine: torch, net: lenet_bn, weights: random, phases: ["
-        "{num_steps: 250, trainable: [head], schedule: cosine}, {num_steps: 250, optimizer: sgd, lr: 0.01}]"
+        "{num_steps: 750, trainable: [head], schedule: cosine}, {num_steps: 750, optimizer: sgd, lr: 0.01}]"
     ),
     "accumulation": "engine: lightning, accumulate: {0: 1, 4: 3, 9: 5}, clip_norm: 0.5, optimizer: nesterov, lr: 0.01",
     "plateau": "engine: torch, schedule: plateau, plateau_patience: 0, decay: 0.5, warmup_epochs: 3.0, crop_padding: 2",
@@ -29,7 +29,7 @@ TECHNIQUES = {
 def settings(technique: str) -> tuple[str, ...]:
     text = f"{TECHNIQUES[technique]}, {COMMON}"
     if technique == "phases":
-        text = text.replace("num_steps: 500, ", "")
+        text = text.replace("num_steps: 1500, ", "")
     if "net:" not in text:
         text += ", net: lenet"
     if "schedule:" not in text:
@@ -61,9 +61,9 @@ def test_ten_kills_change_no_byte(tmp_path: Path, technique: str) -> None:
     while len(steps) < KILLS:
         steps.append(kill(command, space, seconds=rng.uniform(0.0, 0.25)))
     done = run(*command, cwd=space)
-    resumed = int(re.search(r"tried-real seed 0: resumed at step (\d+) of 500", done.stdout)[1])
+    resumed = int(re.search(r"tried-real seed 0: resumed at step (\d+) of 1500", done.stdout)[1])
     assert steps == sorted(steps), "every process goes on from where the last one was stopped"
-    assert 0 < steps[-1] <= resumed < 500
+    assert 0 < steps[-1] <= resumed < 1500
     assert (lock.read_bytes(), weights.read_bytes()) == whole
 
 
