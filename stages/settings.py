@@ -4,9 +4,11 @@ A typo stops `dvc repro` here, before any output is touched. Each file also hold
 every other stage runs again where its own settings or its own code changed, and nowhere else.
 """
 
+import platform
 from pathlib import Path
 from typing import Any
 
+from touchstone.arithmetic import is_portable
 from touchstone.code_hash import constant, hashes
 from touchstone.config.load import load
 from touchstone.config.resolved import ENCODER, FOLDER, write
@@ -30,10 +32,13 @@ def main() -> None:
         raise TouchstoneError(f"source.path: {settings.source.path}: no such file or folder; put the images there")
     check_loggers(settings.machine.loggers)
     check_models(settings)
+    if settings.arithmetic == "portable" and not is_portable():
+        print(f"arithmetic: this processor ({platform.machine()}, no AVX2) rounds in its own way: expect other bytes")
     with replaced(FOLDER) as folder:
         for script in sorted(STAGES.glob("*.py")):
             code = hashes(script, source) if script.stem in ("download", "prepare") else hashes(script)
-            write(folder / f"{script.stem}.json", sections(script, settings), code=code)
+            computes = {} if script.stem == "download" else {"arithmetic": settings.arithmetic}
+            write(folder / f"{script.stem}.json", sections(script, settings), **computes, code=code)
         for name, model in {**settings.trained, ENCODER: settings.audit.encoder}.items():
             write(folder / f"models/{name}.json", model, code=hashes(nets.file_of(model.net)))
         write(folder / "sheet.json", settings.report.sheet)

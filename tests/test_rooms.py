@@ -10,12 +10,19 @@ from touchstone.code_hash import PACKAGE
 
 # Each room may import from itself and from those before it.
 ROOMS = (
-    *("errors", "seeds", "code_hash", "stage"),
+    *("arithmetic", "errors", "seeds", "code_hash", "stage"),
     *("config", "data", "models", "evaluation", "training", "generators", "explain", "audit", "report", "studies"),
     *("cluster", "cli"),
 )
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
-LIBRARY_PATHS = ("report", "studies", "cli", "stage", "config")  # rooms that may know where the project's files lie
+LIBRARY_PATHS = (
+    "arithmetic",
+    "report",
+    "studies",
+    "cli",
+    "stage",
+    "config",
+)  # rooms that may know where the project's files lie
 
 
 def module(path: Path) -> str:

@@ -4,6 +4,11 @@ import ctypes
 import os
 import sys
 
+from touchstone import arithmetic
+
+# Before torch, NumPy or OpenCV are imported, hence here.
+arithmetic.hold(arithmetic.declared())
+
 # Idle OpenMP threads spin for a fraction of a millisecond and then sleep. Spinning for ever, the default, is several
 # times slower on a busy machine; sleeping at once is twice as slow for small nets on a quiet one (docs/speed.md).
 # The variables take effect only if they are set before torch is imported, hence here. GOMP_SPINCOUNT is read by GNU's

@@ -60,8 +60,10 @@ def _peak_mib() -> int:
 def _hardware() -> dict[str, object]:
     hardware: dict[str, object] = {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()}
     torch = sys.modules.get("torch")  # not imported for this note: many stages do without it
-    if torch is not None and torch.cuda.is_available():
-        hardware["gpu"] = torch.cuda.get_device_name()
+    if torch is not None:
+        hardware["vectors"] = torch.backends.cpu.get_cpu_capability()  # what arithmetic leaves of the processor's
+        if torch.cuda.is_available():
+            hardware["gpu"] = torch.cuda.get_device_name()
     return hardware
 
 

@@ -43,6 +43,7 @@ data:
    resize: squash, bad_images: fail, max_pixels: 1000000, near_duplicates: report, train_size: 0, test_fraction: 0.5,
    fold: '', split_seed: 0}
 seed: 0
+arithmetic: portable
 multi_label: {}
 transforms: {tilt: {rotate_deg: 10, hflip: true}}
 arms: {real: {add: []}, more: {add: [tilt]}}

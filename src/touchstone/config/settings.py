@@ -16,7 +16,7 @@ from touchstone.config.schema.generator import AnyGenerator
 from touchstone.config.schema.machine import Machine
 from touchstone.config.schema.model import Model, Train
 from touchstone.config.schema.report import Report
-from touchstone.config.schema.section import Section, Seed
+from touchstone.config.schema.section import Arithmetic, Section, Seed
 
 
 class Settings(Section):
@@ -26,6 +26,7 @@ class Settings(Section):
     data: Data
     multi_label: MultiLabel
     seed: Seed
+    arithmetic: Arithmetic
     transforms: dict[str, Transform]
     generators: dict[str, AnyGenerator]
     arms: dict[str, Arm]

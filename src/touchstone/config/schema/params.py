@@ -11,7 +11,7 @@ from touchstone.config.schema.explain import Explain
 from touchstone.config.schema.machine import Machine
 from touchstone.config.schema.model import Train
 from touchstone.config.schema.report import Report
-from touchstone.config.schema.section import Name, Section, Seed
+from touchstone.config.schema.section import Arithmetic, Name, Section, Seed
 
 
 class Params(Section):
@@ -25,6 +25,7 @@ class Params(Section):
     data: Data
     multi_label: MultiLabel
     seed: Seed
+    arithmetic: Arithmetic
     transforms: Annotated[dict[Name, Transform], Field(min_length=1)]
     generators: dict[Name, dict[str, Any]]
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
