@@ -1,6 +1,7 @@
 """The command `touchstone`, for use in the project's root: predict, run studies, train, compare and verify."""
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -31,9 +32,11 @@ def main(argv: list[str] | None = None) -> None:
     sweep.add_argument("-j", "--jobs", type=int, default=1, help="experiments to run at a time; default: 1")
     sweep.set_defaults(command=_sweep)
 
-    train = commands.add_parser("train", help="run the train stages side by side, each on its own GPU where possible")
-    train.add_argument("-j", "--jobs", type=int, default=2, help="stages to run at a time; default: 2")
-    train.set_defaults(command=_train)
+    repro = commands.add_parser("repro", help="run the stages that changed, several at a time, as dvc repro does")
+    repro.add_argument("targets", nargs="*", metavar="STAGE", help="with the stages before it; default: all stages")
+    text = "stages to run at a time; default: the number of cores"
+    repro.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help=text)
+    repro.set_defaults(command=_repro)
 
     compare = commands.add_parser("compare", help="compare two revisions or experiments by their stored predictions")
     compare.add_argument("before", nargs="?", default="HEAD", metavar="REV_A", help="default: HEAD")
@@ -94,12 +97,12 @@ def _sweep(arguments: argparse.Namespace) -> None:
     print(f"kept in recipes/{arguments.name}/{TABLE}; `dvc exp show` in {space} shows the experiments")
 
 
-def _train(arguments: argparse.Namespace) -> None:
-    from touchstone.studies.parallel import train_runs, visible_gpus
+def _repro(arguments: argparse.Namespace) -> None:
+    from touchstone.cluster.repro import repro
 
-    settings = load()
-    runs = [run for name in settings.models for run in settings.runs_of(name)]  # finetunes start from these runs
-    train_runs(runs, jobs=max(1, arguments.jobs), gpus=visible_gpus())
+    if arguments.jobs < 1:
+        raise TouchstoneError(f"--jobs {arguments.jobs}: expected at least 1")
+    repro(Path.cwd(), arguments.targets, jobs=arguments.jobs)
 
 
 def _compare(arguments: argparse.Namespace) -> None:

@@ -1,0 +1,38 @@
+"""Private copies of the project, in which workers run stages without sharing a lock of DVC."""
+
+import shutil
+from pathlib import Path
+
+from touchstone.studies.commands import git
+
+SHARED = (".touchstone", "metrics/runtime")  # resume states and notes, each stage's own: the copies use the project's
+CONFIG = """[core]
+    no_scm = true
+[cache]
+    dir = {cache}
+"""
+
+
+def project_files(root: Path) -> list[str]:
+    """The files of the project as they are now: all that git knows or would add. Raises TouchstoneError without git."""
+    return [
+        name
+        for name in git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+        if name and (root / name).is_file()
+    ]
+
+
+def copy_project(root: Path, to: Path, *, names: list[str], cache: Path) -> None:
+    """Copy the named files; link what is shared; and let DVC there use the cache of the project."""
+    shutil.rmtree(to, ignore_errors=True)
+    for name in names:
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(root / name, to / name)
+    for name in SHARED:
+        (root / name).mkdir(parents=True, exist_ok=True)
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        (to / name).symlink_to((root / name).resolve(), target_is_directory=True)
+    (to / ".dvc").mkdir(exist_ok=True)
+    local = root / ".dvc/config.local"
+    own = local.read_text(encoding="utf-8") if local.is_file() else ""
+    (to / ".dvc/config.local").write_text(own + CONFIG.format(cache=cache.resolve()), encoding="utf-8")

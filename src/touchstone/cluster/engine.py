@@ -1,0 +1,52 @@
+"""What an engine runs and what it answers. `local` runs jobs on this machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage whose inputs are all there.
+
+    stage: its name in DVC, such as train@lenet-real.
+    inputs: all stages that it depends on, also through others -> their entries in dvc.lock.
+    log: the file that takes what the stage prints.
+    """
+
+    stage: str
+    inputs: dict[str, Any]
+    log: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a job.
+
+    entry: the stage's entry for dvc.lock; empty if it failed.
+    error: one line that says why it failed, or "".
+    seconds: from the job's start to its end.
+    """
+
+    stage: str
+    entry: dict[str, Any]
+    error: str
+    seconds: float
+
+
+class Engine(Protocol):
+    """Runs jobs, `slots` of them at a time."""
+
+    slots: int
+
+    def submit(self, job: Job) -> None:
+        """Start a job. At most `slots` may be running."""
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        """Return the jobs that ended, as soon as one has, or an empty list after `seconds`."""
+
+    def progress(self) -> dict[str, str]:
+        """Return the last line that each running stage printed."""
+
+    def close(self) -> None:
+        """End all jobs at once."""

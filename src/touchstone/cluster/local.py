@@ -1,0 +1,181 @@
+"""The engine `local`: workers on this machine, one for each slot, each with a GPU of its own where there are enough."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import selectors
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+from touchstone.cluster.copies import copy_project, project_files
+from touchstone.cluster.engine import Job, Outcome
+from touchstone.training.resume import KEEP
+
+ROWS_COLUMNS = 24, 80  # of the terminal that stages see: their progress bars are drawn for it
+
+
+class LocalEngine:
+    """Runs jobs in workers of this machine.
+
+    root: the project. folder: where the copies of it lie. slots: the number of workers. gpus: the CUDA devices, shared
+    out among the workers. held: a file descriptor that workers inherit, so that its lock lasts as long as any of them.
+    """
+
+    def __init__(self, root: Path, folder: Path, *, cache: Path, slots: int, gpus: list[str], held: int) -> None:
+        self.slots, self._free = slots, list(range(slots))
+        self._selector = selectors.DefaultSelector()
+        self._workers: dict[int, Worker] = {}
+        self._root, self._folder, self._cache = root, folder, cache
+        self._names = project_files(root)
+        self._gpus, self._held = gpus, held
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def submit(self, job: Job) -> None:
+        number = self._free.pop(0)
+        if number not in self._workers:
+            self._workers[number] = self._start(number)
+        self._workers[number].begin(job)
+
+    def _start(self, number: int) -> "Worker":
+        copy = self._folder / str(number)
+        copy_project(self._root, copy, names=self._names, cache=self._cache)
+        variables = {KEEP: "1"}  # a job that was killed after its training, before DVC had its outputs
+        if self._gpus:
+            variables["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)]
+        worker = Worker(copy, variables, held=self._held)
+        self._selector.register(worker.screen, selectors.EVENT_READ, number)
+        self._selector.register(worker.answers, selectors.EVENT_READ, number)
+        return worker
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        ended = []
+        for key, _ in self._selector.select(seconds):
+            worker = self._workers[key.data]
+            if key.fileobj is worker.screen:
+                worker.read_screen()
+            elif worker.job is not None:
+                ended.append(worker.end())
+                self._free.append(key.data)
+                if worker.is_dead:
+                    self._forget(key.data)
+        return ended
+
+    def _forget(self, number: int) -> None:
+        worker = self._workers.pop(number)
+        self._selector.unregister(worker.screen)
+        self._selector.unregister(worker.answers)
+        worker.close()
+
+    def progress(self) -> dict[str, str]:
+        return {w.job.stage: w.last_line for w in self._workers.values() if w.job is not None}
+
+    def close(self) -> None:
+        for number in list(self._workers):
+            self._forget(number)
+
+
+class Worker:
+    """A worker process, the terminal that its stages print to, and the job it is running."""
+
+    def __init__(self, copy: Path, variables: dict[str, str], *, held: int) -> None:
+        self.job: Job | None = None
+        self.last_line, self.is_dead = "", False
+        self._text = b""
+        self.screen, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *ROWS_COLUMNS, 0, 0))
+        answers, to_parent = os.pipe()
+        self.answers: IO[str] = os.fdopen(answers, encoding="utf-8")
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "touchstone.cluster.worker", str(to_parent)],
+            cwd=copy,
+            env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"} | variables,
+            stdin=subprocess.PIPE,
+            stdout=terminal,
+            stderr=terminal,
+            pass_fds=(to_parent, held),
+        )
+        os.close(terminal)
+        os.close(to_parent)
+
+    def begin(self, job: Job) -> None:
+        """Send the job to the worker."""
+        self.job, self.last_line, self._text = job, "", b""
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        job.log.write_bytes(b"")
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # the worker has died: `end` says so
+            self._process.stdin.write(json.dumps({"stage": job.stage, "inputs": job.inputs}).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def read_screen(self) -> None:
+        """Take what the stage has printed: whole lines go to the log, the last of a progress bar is kept."""
+        try:
+            text = os.read(self.screen, 2**16)
+        except OSError:  # the worker has closed its end
+            return
+        *lines, self._text = (self._text + text.replace(b"\r\n", b"\n")).split(b"\n")
+        shown = [line.rsplit(b"\r", 1)[-1] for line in [*lines, self._text.rstrip(b"\r")]]
+        self._append(shown[:-1])
+        self.last_line = next((line.decode(errors="replace").strip() for line in reversed(shown) if line.strip()), "")
+
+    def _append(self, lines: list[bytes]) -> None:
+        if self.job is not None:
+            with open(self.job.log, "ab") as file:
+                file.writelines(line + b"\n" for line in lines)
+
+    def end(self) -> Outcome:
+        """Read the worker's answer, or find that it died."""
+        assert self.job is not None
+        answer = self.answers.readline()
+        while self._has_more():
+            self.read_screen()
+        self._append([self._text] if self._text else [])
+        job, self.job = self.job, None
+        if not answer:
+            self.is_dead = True
+            return Outcome(job.stage, {}, f"its worker ended with {self._process.wait()}", 0.0)
+        values: dict[str, Any] = json.loads(answer)
+        if values["error"]:
+            values["error"] = _own_words(job.log) or values["error"]
+        return Outcome(**values)
+
+    def _has_more(self) -> bool:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.screen, selectors.EVENT_READ)
+            return bool(selector.select(0)) and self._process.poll() is None
+
+    def close(self) -> None:
+        """Kill the worker and whatever it runs."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self._process.pid).children(recursive=True):
+                child.kill()
+        self._process.kill()
+        self._process.wait()
+        os.close(self.screen)
+        self.answers.close()
+
+
+def _own_words(log: Path) -> str:
+    """The line in which a stage says what is wrong; "" if it said nothing. DVC knows only that it exited with 1."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line.removeprefix("error: ") for line in reversed(lines) if line.startswith("error: ")), "")
+
+
+def visible_gpus() -> list[str]:
+    """The CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES names them; none without an NVIDIA driver."""
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
+    if not shutil.which("nvidia-smi"):
+        return []
+    asked = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    done = subprocess.run(asked, capture_output=True, text=True)
+    return done.stdout.split() if done.returncode == 0 else []

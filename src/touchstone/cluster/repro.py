@@ -1,0 +1,119 @@
+"""`touchstone repro`: what `dvc repro` does, several stages at a time, with the same dvc.lock in the end."""
+
+import fcntl
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc.stage import Stage
+from dvc.stage.serialize import to_single_stage_lockfile
+
+from touchstone.cluster.local import LocalEngine, visible_gpus
+from touchstone.cluster.schedule import Graph, run_graph
+from touchstone.cluster.screen import Screen
+from touchstone.errors import TouchstoneError
+
+FOLDER = Path(".touchstone/repro")  # copies of the project, logs, and the lock
+NOTES = Path("metrics/runtime")
+
+
+def repro(root: Path, targets: list[str], *, jobs: int) -> None:
+    """Bring the targets, or all stages, up to date, `jobs` stages at a time.
+
+    Stages whose outputs persist, with those before them, come first, one by one: DVC's run-cache leaves them out.
+
+    Raises TouchstoneError where another `touchstone repro` runs in this folder, and, once all others have ended, where
+    a stage has failed.
+    """
+    logging.getLogger("dvc").setLevel(logging.INFO)
+    with _alone(root / FOLDER) as held, _in_one_line():
+        repo = Repo(str(root))
+        if not repo.status(targets or None):
+            print("Everything is up to date.")
+            return
+        first = [stage.addressing for stage in _stages(repo, targets) if any(out.persist for out in stage.outs)]
+        if first:
+            repo.reproduce(first)
+            repo = Repo(str(root))  # what the graph depends on may have changed
+        needs, entries = _unfinished(repo, targets)
+        failed = {}
+        if needs.keys() - entries.keys():
+            cache = Path(repo.cache.legacy.path)
+            engine = LocalEngine(
+                root, root / FOLDER / "copies", cache=cache, slots=jobs, gpus=visible_gpus(), held=held
+            )
+            total = len(needs.keys() - entries.keys())
+            try:
+                with Screen(total, slots=jobs) as screen:
+                    logs, seconds = root / FOLDER / "logs", _seconds(root / NOTES)
+                    outcomes = run_graph(
+                        needs, entries, engine, logs=logs, seconds=seconds, ended=screen.ended, show=screen.show
+                    )
+            finally:
+                engine.close()
+            failed = {outcome.stage: outcome.error for outcome in outcomes if outcome.error}
+        logging.getLogger("dvc").setLevel(
+            logging.WARNING
+        )  # not a line for each stage that DVC takes from its run-cache
+        done = [name for name in needs if name in entries]
+        Repo(str(root)).reproduce(done if failed else targets or None)
+        if failed:
+            name = next(iter(failed))
+            others = f"; also failed: {', '.join(list(failed)[1:])}" if len(failed) > 1 else ""
+            raise TouchstoneError(f"{name}: {failed[name]}; its log: {FOLDER / 'logs' / name}.log{others}")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[int]:
+    """Hold the lock of this project. Workers inherit it, so it lasts until the last of them has ended."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TouchstoneError("another `touchstone repro` is running in this folder; wait until it ends") from None
+        yield file.fileno()
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except DvcException as error:
+        raise TouchstoneError(" ".join(str(error).split())) from error
+
+
+def _stages(repo: Repo, targets: list[str]) -> list[Stage]:
+    """The targets and all stages that they depend on; without targets all stages."""
+    todo: list[Stage] = list(repo.index.stages)
+    if targets:
+        todo = [stage for target in targets for stage in repo.stage.collect(target)]
+    found: dict[str, Stage] = {}
+    while todo:
+        stage = todo.pop()
+        if stage.addressing not in found:
+            found[stage.addressing] = stage
+            todo += repo.index.graph.successors(stage)  # DVC's edges lead to what a stage depends on
+    return list(found.values())
+
+
+def _unfinished(repo: Repo, targets: list[str]) -> tuple[Graph, dict[str, Any]]:
+    """Stage -> what it directly depends on; and the entries in dvc.lock of the stages that are up to date."""
+    stages = {stage.addressing: stage for stage in _stages(repo, targets)}
+    needs = {name: {other.addressing for other in repo.index.graph.successors(stage)} for name, stage in stages.items()}
+    changed = set(repo.status(targets or None, with_deps=bool(targets)))
+    while more := {name for name in needs.keys() - changed if needs[name] & changed}:
+        changed |= more
+    finished = [stage for name, stage in stages.items() if name not in changed]
+    return needs, {stage.addressing: json.loads(json.dumps(to_single_stage_lockfile(stage))) for stage in finished}
+
+
+def _seconds(folder: Path) -> dict[str, float]:
+    """What each stage took when it last ran here."""
+    notes = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+    return {note["stage"]: note["seconds"] for note in notes}
