@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from touchstone import models  # noqa: F401  (it makes square roots exact)
 from touchstone.arithmetic import PINS, hold, is_portable
 
 portable_here = pytest.mark.skipif(not is_portable(), reason="this processor has no AVX2")
@@ -48,10 +51,41 @@ def test_native_leaves_the_choice_to_the_libraries(tmp_path: Path) -> None:
 
 
 @portable_here
-def test_native_takes_back_what_portable_set_and_nothing_else() -> None:
-    environment = {"HOME": "/", "OPENBLAS_CORETYPE": "Zen"}
+def test_native_takes_back_what_a_parent_set_and_leaves_the_users_own() -> None:
+    environment = {"HOME": "/"}
     hold("portable", environment)
-    assert environment == {"HOME": "/"} | PINS
-    environment["MKL_CBWR"] = "AVX2"  # the user's own
+    assert environment.items() >= PINS.items()
     hold("native", environment)
-    assert environment == {"HOME": "/", "MKL_CBWR": "AVX2"}
+    assert environment == {"HOME": "/"}
+    own = {"MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "1"}
+    hold("native", own)
+    assert own == {"MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "1"}
+
+
+@portable_here
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_square_roots_are_exact(kind: torch.dtype) -> None:
+    x = torch.rand(10_001, dtype=kind) + 0.001
+    exact = np.sqrt(x.numpy())
+    assert np.array_equal(x.sqrt(), exact)
+    assert np.array_equal(x**0.5, exact)
+    assert np.array_equal(x[::3].sqrt(), exact[::3])
+    assert np.array_equal(torch._foreach_sqrt([x])[0], exact)
+    assert np.array_equal(torch.sqrt(x, out=torch.empty(0, dtype=kind)), exact)
+    assert np.array_equal(x.clone().sqrt_(), exact)
+
+
+@portable_here
+def test_other_powers_and_kinds_are_torchs_own() -> None:
+    x = torch.rand(1000) + 0.5
+    assert torch.equal(x**2, x * x)
+    assert torch.equal(x**-1, x.reciprocal())
+    assert torch.allclose(x**1.7, (1.7 * x.log()).exp())
+    counts = torch.arange(5)
+    assert torch.equal(counts**2, counts * counts)
+    assert (counts**0.5).dtype == counts.sqrt().dtype == torch.float32
+    assert torch.allclose(counts**0.5, counts.sqrt())
+    leaf = torch.tensor([4.0, 9.0], requires_grad=True)
+    (leaf.sqrt().sum() + (leaf**0.5).sum()).backward()
+    assert leaf.grad is not None
+    assert torch.allclose(leaf.grad, torch.tensor([1 / 2, 1 / 3]))

@@ -14,6 +14,7 @@ import platform
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 SETTINGS = Path("data/settings")
 PINS = {
@@ -24,9 +25,14 @@ PINS = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
     "OPENBLAS_CORETYPE": "Haswell",
     "OPENBLAS_NUM_THREADS": "1",
-    "OPENCV_CPU_DISABLE": "AVX512-SKX",
+    "OMP_NUM_THREADS": "1",  # of code that sets no number: the machine's cores decide nothing
     "OPENCV_IPP": "avx2",
 }
+WITH_AVX512 = {"OPENCV_CPU_DISABLE": "AVX512-SKX"}  # OpenCV warns where there is nothing to disable
+MARK = "TOUCHSTONE_ARITHMETIC"  # tells child processes that their environment was set here
+
+
+_overrides: list[Any] = []
 
 
 def hold(arithmetic: str, environment: MutableMapping[str, str] = os.environ) -> None:
@@ -35,11 +41,47 @@ def hold(arithmetic: str, environment: MutableMapping[str, str] = os.environ) ->
     native leaves the choice to the libraries. So does portable where `is_portable` is False.
     """
     if arithmetic == "portable" and is_portable():
-        environment.update(PINS)
+        environment.update({MARK: arithmetic} | PINS | (WITH_AVX512 if "avx512f" in _processor_flags() else {}))
+    elif environment.pop(MARK, ""):  # a parent process is portable
+        for name in (*PINS, *WITH_AVX512):
+            environment.pop(name, None)
+
+
+def exact_roots() -> None:
+    """Let torch take square roots by NumPy on the CPU, if the arithmetic is portable.
+
+    torch's own are MKL's, which start from an approximation (rsqrtps) that every maker of processors is free to choose:
+    one root of float32 in five is not the nearest number. NumPy's instruction, sqrtps, is exact by IEEE 754. Optimizers
+    such as RMSprop and the noise schedules of a DDPM depend on it.
+    """
+    if os.environ.get(MARK) != "portable" or _overrides:
         return
-    for name, value in PINS.items():
-        if environment.get(name) == value:  # set by `hold` in this process or in its parent
-            del environment[name]
+    import numpy as np
+    import torch
+
+    def sqrt(x: torch.Tensor) -> torch.Tensor:
+        out = torch.empty_like(x, dtype=x.dtype if x.is_floating_point() else torch.get_default_dtype())
+        np.sqrt(x.detach().numpy(), out=out.numpy(), dtype=out.numpy().dtype)
+        return out
+
+    def sqrt_out(x: torch.Tensor, *, out: torch.Tensor) -> torch.Tensor:
+        return out.resize_(x.shape).copy_(sqrt(x))
+
+    def power(x: torch.Tensor, exponent: float) -> torch.Tensor:
+        if exponent == 0.5 and x.is_floating_point():
+            return torch.sqrt(x)
+        out = torch.empty(0, dtype=torch.result_type(x, exponent))
+        return torch.ops.aten.pow.Tensor_Scalar_out(x, exponent, out=out)
+
+    library = torch.library.Library("aten", "IMPL")
+    for name, function in {
+        "sqrt": sqrt,
+        "sqrt_": lambda x: x.copy_(sqrt(x)),
+        "sqrt.out": sqrt_out,
+        "pow.Tensor_Scalar": power,
+    }.items():
+        library.impl(name, function, "CPU", allow_override=True)
+    _overrides.append(library)  # they last as long as it does
 
 
 def declared() -> str:
@@ -54,8 +96,11 @@ def is_portable() -> bool:
     """Whether this processor can give the bits of all others: x86-64 with AVX2 and FMA."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return False
+    return not (flags := _processor_flags()) or {"avx2", "fma"} <= flags
+
+
+def _processor_flags() -> set[str]:
+    """The features that Linux lists; empty on other systems."""
     cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.is_file():  # macOS on Intel, Windows
-        return True
-    flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "")
-    return {"avx2", "fma"} <= set(flags.split())
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    return set(next((line for line in lines if line.startswith("flags")), "").split())

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
 from diffusers.training_utils import compute_snr
-from torch import nn
 
 from touchstone.generators.base import Generative, Streams, noise
 from touchstone.generators.ddpm.config import DdpmFit, DdpmSample
@@ -116,7 +115,7 @@ class Ddpm(Generative):
 def _unet(fit: DdpmFit, num_classes: int, channels: int, image_size: int) -> Any:
     widths = [fit.channels * factor for factor in fit.multipliers]
     attends = [image_size // 2**level in fit.attention for level in range(len(widths))]
-    unet: Any = UNet2DModel(
+    return UNet2DModel(
         sample_size=image_size,
         in_channels=channels,
         out_channels=channels,
@@ -129,29 +128,6 @@ def _unet(fit: DdpmFit, num_classes: int, channels: int, image_size: int) -> Any
         attention_head_dim=math.gcd(32, *widths),
         num_class_embeds=num_classes + 1,
     )
-    unet.time_proj = TimestepEmbedding(fit.num_timesteps, widths[0])
-    return unet
-
-
-class TimestepEmbedding(nn.Module):
-    """Timesteps int64 (B,) -> float32 (B, width): cos t w, then sin t w, with frequencies w from 1 to almost 1/10,000.
-
-    Source: Vaswani 2017, arXiv 1706.03762, in the order of diffusers' UNet2DModel. It takes the place of the layer
-    there, which computes in float32 with MKL's sin and cos: their last bits differ between makers of processors.
-    """
-
-    table: torch.Tensor
-
-    def __init__(self, num_timesteps: int, width: int) -> None:
-        super().__init__()
-        half = width // 2
-        frequencies = [10_000 ** (-k / half) for k in range(half)]
-        rows = [[f(t * w) for f in (math.cos, math.sin) for w in frequencies] for t in range(num_timesteps)]
-        table = nn.functional.pad(torch.tensor(rows), (0, width % 2))  # an odd width ends in a zero
-        self.register_buffer("table", table, persistent=False)
-
-    def forward(self, timesteps: torch.Tensor) -> torch.Tensor:
-        return self.table[timesteps]
 
 
 def _solver(config: Any, sampler: str) -> Any:
