@@ -1,4 +1,4 @@
-"""Mistakes in params.yaml, found by pydantic, as one line for people."""
+"""Pydantic's errors about params.yaml, each worded as one line."""
 
 import re
 from typing import Any, get_args
@@ -9,12 +9,13 @@ from touchstone.config.schema.section import Section
 from touchstone.errors import nearest
 
 MOVED = {"data.path": "source.path", "data.mirror": "source.mirror"}
+NO_KEY = re.compile(r"(int|float|str|dict\[.*|\[key\])$")  # parts of pydantic's location that are no key of params.yaml
 
 
 def explain(error: ValidationError, section: type[Section], prefix: str) -> str:
-    """The first mistake: its key, its value, what is allowed, and the nearest known key."""
+    """Return the first mistake: its key, its value, what is allowed, and the nearest known key."""
     first = error.errors()[0]
-    path = [str(part) for part in first["loc"] if part != "[key]" and not _is_type(str(part))]
+    path = [str(part) for part in first["loc"] if not NO_KEY.match(str(part))]
     key = prefix + ".".join(path)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     kind, got = first["type"], first["input"]
@@ -33,17 +34,11 @@ def explain(error: ValidationError, section: type[Section], prefix: str) -> str:
     return f"{key}: got {got!r}, {what}{more}"
 
 
-def _is_type(part: str) -> bool:
-    """Whether a part of pydantic's location names a member of a union, not a key."""
-    return re.match(r"(int|float|str|dict\[.*)$", part) is not None
-
-
 def _known_keys(section: type[Section], path: list[str]) -> list[str]:
-    """The keys known at `path` below `section`; a name that a user gave is passed over."""
+    """Return the keys that may stand at `path` below `section`. Names that the user gave are passed over."""
     for part in path:
-        field = section.model_fields.get(part)
-        inner = None if field is None else _section_in(field.annotation)
-        section = inner or section
+        if part in section.model_fields:
+            section = _section_in(section.model_fields[part].annotation) or section
     return list(section.model_fields)
 
 
