@@ -1,8 +1,9 @@
-"""ImageSet: images and their table, which all stages exchange. A folder holds
+"""ImageSet: images and their table, which all stages exchange.
 
-images.npy   uint8 (N, H, W, C), memory-mapped
-table.csv    id,label,source_id,origin and, where images are padded, height,width; row i describes image i
-sheet.png    a contact sheet
+Its folder holds
+    images.npy   uint8 (N, H, W, C), memory-mapped
+    table.csv    id,label,source_id,origin and, where images are padded, height,width; row i describes image i
+    sheet.png    a contact sheet
 """
 
 import hashlib

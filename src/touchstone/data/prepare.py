@@ -1,9 +1,10 @@
-"""Prepares the raw images of any source, so that no later stage depends on the source. In one folder it writes
+"""Prepares the raw images of any source, so that no later stage depends on the source.
 
-train, val, test, unlabelled   ImageSets, rows sorted by id
-meta.json                      classes and how images were prepared
-files.csv                      split,row,file,label: the original file names
-findings/                      counts.csv, left_out.csv, near_copies.csv, summary.json
+In one folder it writes
+    train, val, test, unlabelled   ImageSets, rows sorted by id
+    meta.json                      classes and how images were prepared
+    files.csv                      split,row,file,label: the original file names
+    findings/                      counts.csv, left_out.csv, near_copies.csv, summary.json
 """
 
 import json
