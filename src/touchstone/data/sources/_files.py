@@ -1,32 +1,32 @@
-"""A user's own files, in a folder or an archive: finding, reading and naming them, and refusing bad ones."""
+"""A user's own files in a folder or an archive: finds, reads and names them, and refuses bad ones."""
 
 import os
 import shutil
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
 
 from touchstone.data.archives import hidden, is_archive, members
 from touchstone.data.decode import image_suffixes
 from touchstone.errors import TouchstoneError
 
-# Limits of an archive. Its bytes may also take at most half of the free disk space, which holds them twice for a while.
+# Limits of an archive. Its bytes may also take half of the free disk space at most, as they are briefly stored twice.
 MAX_FILES = 2_000_000
 MAX_BYTES = 200 << 30
 
 T = TypeVar("T")
 Files = dict[str, Callable[[], bytes]]
-"""A file's posix name relative to the root -> a function that reads it."""
+"""Posix name relative to the root -> a function that reads the file."""
 
 
 def find(path: Path, to: Path, spool: BinaryIO, *, keep: Callable[[str], bool]) -> tuple[Files, set[str]]:
     """Return the visible files below the folder or archive at `path`, and the names of all its folders, in NFC.
 
-    spool: a temporary file in the folder `to`, which takes the contents of an archive's files that `keep` wants by
-    their names. Raises TouchstoneError where there is neither a folder nor an archive, on links and other odd entries,
-    on a name with a control character, on two names that are one in NFC, and on what `members` refuses.
+    spool: a temporary file in the folder `to` for the contents of an archive's files whose names `keep` accepts. Raises
+    TouchstoneError where there is neither a folder nor an archive, on links and other odd entries, on a name with a
+    control character, on two names that are one in NFC, and on what `members` refuses.
     """
     if path.is_dir():
         files, folders = _find_in_directory(path)
@@ -41,12 +41,12 @@ def find(path: Path, to: Path, spool: BinaryIO, *, keep: Callable[[str], bool]) 
 
 
 def is_image(name: str) -> bool:
-    """Return whether the name has the suffix of a format that is decoded."""
+    """Return whether the name has the suffix of an image format that is read."""
     return os.path.splitext(name)[1].lower() in image_suffixes()
 
 
 def read_bytes(file: Path) -> bytes:
-    """Return the file's content. Raises TouchstoneError where it cannot be read."""
+    """Read the file. Raises TouchstoneError where it cannot be read."""
     try:
         return file.read_bytes()
     except OSError as error:
@@ -54,7 +54,7 @@ def read_bytes(file: Path) -> bytes:
 
 
 def class_name(text: str, *, where: str) -> str:
-    """Return the name in NFC, so that two spellings of one name are one class.
+    """Return the name in NFC, so that two encodings of one name are one class.
 
     Raises TouchstoneError where it is empty, begins or ends with a blank, or holds `|` or a control character.
     """
@@ -73,7 +73,7 @@ def has_control_character(name: str) -> bool:
 
 
 def print_left_out(path: Path, names: Iterable[str], what: str) -> None:
-    """Print one line with the number of names that were left out and the first three of them; nothing for none."""
+    """Print one line with the number of names and the first three of them, if there are any."""
     left_out = sorted(names)
     if left_out:
         more = ", ..." if len(left_out) > 3 else ""
@@ -120,12 +120,7 @@ def _find_in_archive(path: Path, to: Path, spool: BinaryIO, keep: Callable[[str]
         files[name] = partial(_read_slice, spool, spool.tell(), len(content))
         if keep(name):
             spool.write(content)
-    return files, {str(parent) for name in files for parent in _parents(name)}
-
-
-def _parents(name: str) -> list[str]:
-    parts = name.split("/")
-    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+    return files, {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
 
 
 def _read_slice(spool: BinaryIO, offset: int, size: int) -> bytes:
@@ -134,7 +129,7 @@ def _read_slice(spool: BinaryIO, offset: int, size: int) -> bytes:
 
 
 def _in_nfc(named: dict[str, T], path: Path) -> dict[str, T]:
-    """Return the same values under names in NFC, since macOS and Linux may spell one name in two ways."""
+    """Return the values under names in NFC, since macOS and Linux may encode one name in two ways."""
     out: dict[str, T] = {}
     for name, value in named.items():
         if has_control_character(name):

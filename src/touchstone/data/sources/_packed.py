@@ -1,4 +1,4 @@
-"""Image files in an uncompressed zip beside a table of their labels: the raw data of sources that read image files."""
+"""Image files in an uncompressed zip beside a table of their labels: the raw data of folder and the VOC sources."""
 
 import hashlib
 import io
@@ -21,31 +21,23 @@ from touchstone.errors import TouchstoneError
 def pack(files: Files, to: Path, *, labels: Mapping[str, tuple[str, ...]], columns: tuple[str, ...]) -> None:
     """Write `files.zip` and `manifest.csv` (file, `columns`, sha256, bytes) into the folder `to`, sorted by name.
 
-    labels: file -> its values of the columns. The bytes depend on names, contents and labels alone.
+    labels: file -> its values of the columns. The bytes depend on the arguments alone, on every system.
     """
     rows = []
     with zipfile.ZipFile(to / "files.zip", "w", zipfile.ZIP_STORED) as archive:
         for name in tqdm(sorted(files), desc="pack", disable=None):  # None: a bar only in a terminal
             content = files[name]()
-            archive.writestr(_entry(name), content)
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3  # Unix
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, content)
             rows.append((name, *labels[name], hashlib.sha256(content).hexdigest(), len(content)))
     table = pd.DataFrame(rows, columns=["file", *columns, "sha256", "bytes"])
     table.to_csv(to / "manifest.csv", index=False, lineterminator="\n")
 
 
-def _entry(name: str) -> zipfile.ZipInfo:
-    """Return a header that depends on the name alone, on every system."""
-    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    entry.create_system = 3  # Unix
-    entry.external_attr = 0o100644 << 16
-    return entry
-
-
 class PackedSet:
-    """The `RawSet` of what `pack` wrote with the columns label, split and perhaps difficult.
-
-    An image's id is the sha256 of its file.
-    """
+    """The `RawSet` of what `pack` wrote with the columns label, split and perhaps difficult. Ids are files' sha256."""
 
     def __init__(self, raw: Path) -> None:
         # Cells are text, and none is a missing value: a class may be called 01 or NA.
