@@ -59,19 +59,31 @@ def _phases(key: str, model: Model) -> list[tuple[str, Phase]]:
 
 
 def _check_model(key: str, model: Model, data: Data) -> None:
-    _check_whole_run(key, model)
+    last = model.phases[-1]
+    if len(model.phases) > 1 and any(phase.lr == "auto" for phase in model.phases):
+        raise mistake(f"{key}.lr", "auto is found for one phase from the start; give each phase its lr")
+    if model.swa_share and last.trainable != ("all",):
+        raise mistake(
+            f"{key}.swa_share",
+            f"trainable is {', '.join(last.trainable)} in the last phase, and the mean of weights is of whole nets",
+        )
     _check_crops(key, model, data)
     for phase_key, phase in _phases(key, model):
         _check_colours(phase_key, phase, data.channels)
     if model.weights_sha256 and not model.pretrained:
         raise mistake(f"{key}.weights_sha256", f"weights are {model.weights}, which is no file")
-    if model.weights == "none" and not model.init_from:
-        _check_unfrozen(key, model)
-    elif model.pretrained and model.weights != "imagenet" and Path(model.weights).parent != WEIGHTS:
+    if model.pretrained and model.weights != "imagenet" and Path(model.weights).parent != WEIGHTS:
         raise mistake(
             f"{key}.weights",
             f"got {model.weights!r}, expected none, random, imagenet or a file in {WEIGHTS}, where DVC sees it change",
         )
+    for phase_key, phase in _phases(key, model):
+        if model.weights == "none" and not model.init_from and not phase.trains_all:
+            raise mistake(
+                phase_key,
+                f"trainable {', '.join(phase.trainable)}, batch_norm {phase.batch_norm}, and no weights: what is "
+                "frozen would stay as it was drawn; set weights to imagenet or a file (or to random, to try it out)",
+            )
 
 
 def _check_finetune(name: str, finetune: Model, settings: "Settings") -> None:
@@ -131,17 +143,6 @@ def _check_crops(key: str, model: Model, data: Data) -> None:
         raise mistake(f"{key}.crops", "five crops would show the bars of data.resize: pad; set it to shortest_edge")
 
 
-def _check_whole_run(key: str, model: Model) -> None:
-    last = model.phases[-1]
-    if len(model.phases) > 1 and any(phase.lr == "auto" for phase in model.phases):
-        raise mistake(f"{key}.lr", "auto is found for one phase from the start; give each phase its lr")
-    if model.swa_share and last.trainable != ("all",):
-        raise mistake(
-            f"{key}.swa_share",
-            f"trainable is {', '.join(last.trainable)} in the last phase, and the mean of weights is of whole nets",
-        )
-
-
 def _check_colours(key: str, section: Section, channels: int) -> None:
     """Grey images have no colours to change."""
     for name in ("saturation", "hue", "jitter_saturation", "jitter_hue"):
@@ -150,16 +151,6 @@ def _check_colours(key: str, section: Section, channels: int) -> None:
             raise mistake(
                 f"{key}.{name}",
                 "data.channels is 1, grey images have no colours; take it out, or set data.channels to 3",
-            )
-
-
-def _check_unfrozen(key: str, model: Model) -> None:
-    for phase_key, phase in _phases(key, model):
-        if not phase.trains_all:
-            raise mistake(
-                phase_key,
-                f"trainable {', '.join(phase.trainable)}, batch_norm {phase.batch_norm}, and no weights: what is "
-                "frozen would stay as it was drawn; set weights to imagenet or a file (or to random, to try it out)",
             )
 
 

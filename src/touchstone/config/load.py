@@ -1,12 +1,12 @@
 """Reads params.yaml into Settings: merged with defaults and checked. An error is one line: the key and the remedy."""
 
+import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
 from touchstone.config.checks import check, mistake, one_of
-from touchstone.config.mistakes import explain
 from touchstone.config.schema.audit import Audit
 from touchstone.config.schema.generator import GeneratorConfig, config_of, kinds
 from touchstone.config.schema.model import FinetuneEntry, Model, ModelEntry, Net, Phase, Run
@@ -14,12 +14,13 @@ from touchstone.config.schema.params import Params
 from touchstone.config.schema.section import Section
 from touchstone.config.settings import Settings
 from touchstone.config.yaml import parse
-from touchstone.errors import TouchstoneError
+from touchstone.errors import TouchstoneError, nearest
 
 FILE = Path("params.yaml")
 # The audit's encoder sees no validation image, so its last weights are used; if it diverges, the stage fails.
 ENCODER = {"select": "last", "patience": 0, "eval_steps": 0, "on_divergence": "fail"}
-
+MOVED = {"data.path": "source.path", "data.mirror": "source.mirror"}
+NO_KEY = re.compile(r"(int|float|str|dict\[.*|\[key\])$")  # parts of pydantic's location that are no key of params.yaml
 S = TypeVar("S", bound=Section)
 
 
@@ -58,7 +59,7 @@ def _valid(section: type[S], prefix: str, values: Any) -> S:
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        raise TouchstoneError(f"params.yaml: {explain(error, section, prefix)}") from None
+        raise TouchstoneError(f"params.yaml: {_explain(error, section, prefix)}") from None
 
 
 def resolve_model(entry: dict[str, Any], *, key: str = "model") -> Model:
@@ -137,3 +138,42 @@ def _generator(name: str, entry: dict[str, Any]) -> GeneratorConfig:
         raise mistake(f"{key}.kind", f"got {kind!r}, expected one of {', '.join(kinds())}")
     one_of(f"{key}.kind", kind, kinds())
     return _valid(config_of(kind), f"{key}.", {"kind": kind} | entry)
+
+
+# --- what pydantic refuses, in one line ---
+
+
+def _explain(error: ValidationError, section: type[Section], prefix: str) -> str:
+    """Return the first mistake: its key, its value, what is allowed, and the nearest known key."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"] if not NO_KEY.match(str(part))]
+    key = prefix + ".".join(path)
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    kind, got = first["type"], first["input"]
+    if kind == "extra_forbidden" and key in MOVED:
+        return f"{key}: this key has moved; write {MOVED[key]}{more}"
+    if kind == "extra_forbidden":
+        known = [name for name in _known_keys(section, path[:-1]) if not (prefix and name == "seeds")]
+        return f"{key}: unknown key (value {got!r}); known keys: {', '.join(known)}{nearest(path[-1], known)}{more}"
+    if kind == "missing":
+        return f"{key}: this key is missing{more}"
+    what = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+    if kind == "literal_error" and isinstance(got, str):
+        what += nearest(got, re.findall(r"'([^']*)'", first["ctx"]["expected"]))
+    if kind == "value_error" and isinstance(got, dict):
+        return f"{key.rstrip('.')}: {what}{more}"
+    return f"{key}: got {got!r}, {what}{more}"
+
+
+def _known_keys(section: type[Section], path: list[str]) -> list[str]:
+    """Return the keys that may stand at `path` below `section`. Names that the user gave are passed over."""
+    for part in path:
+        if part in section.model_fields:
+            section = _section_in(section.model_fields[part].annotation) or section
+    return list(section.model_fields)
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((inner for item in get_args(annotation) if (inner := _section_in(item))), None)

@@ -109,31 +109,29 @@ def statistics(data: TrainingSet) -> tuple[list[float], list[float]]:
     return [round(float(m), 4) for m in mean], [round(float(s), 4) for s in std]
 
 
+@dataclass(eq=False)
 class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """The batches `start` to `stop` - 1 of a stream of `num_steps`: pairs of images and labels.
 
     Images are uint8 (B, P, P, C), or (B, 5, P, P, C) with five crops; features (models/feature_cache.py) are float32
-    (B, D) or (B, 5, D). labels: int64 (N,) or float32 (N, K), see `labels.encode`.
+    (B, D) or (B, 5, D).
     """
 
-    def __init__(
-        self,
-        data: TrainingSet,
-        labels: np.ndarray,
-        *,
-        view: View,
-        augmentation: Augmentation,
-        batch_size: int,
-        num_steps: int,
-        start: int,
-        stop: int,
-        seed: int,
-    ) -> None:
-        self.data, self.labels, self.view, self.augmentation = data, labels, view, augmentation
-        self.batch_size, self.num_steps, self.start, self.stop, self.seed = batch_size, num_steps, start, stop, seed
-        self.sizes = valid_sizes(data.table)
-        share = round(num_steps * data.pretrain_share)
-        self.pretrain_steps = min(max(1, share), num_steps - 1) if data.pretrain_share else 0
+    data: TrainingSet
+    labels: np.ndarray
+    """int64 (N,) or float32 (N, K), see `labels.encode`."""
+    view: View
+    augmentation: Augmentation
+    batch_size: int
+    num_steps: int
+    start: int
+    stop: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.sizes = valid_sizes(self.data.table)
+        share = round(self.num_steps * self.data.pretrain_share)
+        self.pretrain_steps = min(max(1, share), self.num_steps - 1) if self.data.pretrain_share else 0
 
     def __len__(self) -> int:
         return self.stop - self.start

@@ -35,7 +35,11 @@ def decode(file: BinaryIO, *, channels: int, max_pixels: int) -> np.ndarray:
     """
     assert channels in (1, 3), channels
     try:
-        return as_channels(_pixels(_load(file, max_pixels)), channels)
+        image: Image.Image = Image.open(file, formats=_formats())
+        _check_size(image, max_pixels)
+        image = ImageOps.exif_transpose(image)
+        _check_size(image, max_pixels)  # only now is an icon's real size known
+        return as_channels(_pixels(image), channels)
     except BadImage:
         raise
     except UnidentifiedImageError:
@@ -68,14 +72,6 @@ def image_suffixes() -> frozenset[str]:
 def _formats() -> tuple[str, ...]:
     Image.init()
     return tuple(sorted(set(Image.OPEN) - NOT_DECODED))
-
-
-def _load(file: BinaryIO, max_pixels: int) -> Image.Image:
-    image: Image.Image = Image.open(file, formats=_formats())
-    _check_size(image, max_pixels)
-    image = ImageOps.exif_transpose(image)
-    _check_size(image, max_pixels)  # only now is an icon's real size known
-    return image
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:

@@ -51,7 +51,10 @@ def prepare(
         padded_sizes = sizes if data.resize == "shortest_edge" else None
         whole = ImageSet(images, split_table.image_table(table, padded_sizes))
         _write_splits(to, whole, table, sheet_size=sheet_size)
-        _write_meta(to / "meta.json", raw, data)
+        meta: dict[str, object] = {"classes": raw.classes}
+        meta |= {name: getattr(data, name) for name in ("channels", "image_size", "resize", "max_pixels")}
+        meta |= {"multi_label": True} if raw.multi_label else {}
+        _write_text(to / "meta.json", json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
         _write_findings(to / "findings", split_table.counts(table, raw.classes), table, near, summary)
     finally:
         scratch.unlink(missing_ok=True)
@@ -124,13 +127,6 @@ def _write_splits(to: Path, images: ImageSet, table: pd.DataFrame, *, sheet_size
         files.append(table.loc[rows, ["split", "file", "label"]].assign(row=range(len(rows))))
     columns = ["split", "row", "file", "label"]
     _write_text(to / "files.csv", pd.concat(files)[columns].to_csv(index=False, lineterminator="\n"))
-
-
-def _write_meta(file: Path, raw: RawSet, data: Data) -> None:
-    meta: dict[str, object] = {"classes": raw.classes}
-    meta |= {name: getattr(data, name) for name in ("channels", "image_size", "resize", "max_pixels")}
-    meta |= {"multi_label": True} if raw.multi_label else {}
-    _write_text(file, json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
 
 
 def _write_findings(

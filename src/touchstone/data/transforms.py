@@ -46,12 +46,7 @@ def apply(pixels: np.ndarray, settings: Transform) -> np.ndarray:
     """Transform an image, uint8 (H, W, C)."""
     s = settings
     matrix = inverse_map(
-        *pixels.shape[:2],
-        rotate_deg=s.rotate_deg,
-        shift_x=s.shift_x,
-        shift_y=s.shift_y,
-        zoom=s.zoom,
-        hflip=s.hflip,
+        *pixels.shape[:2], rotate_deg=s.rotate_deg, shift_x=s.shift_x, shift_y=s.shift_y, zoom=s.zoom, hflip=s.hflip
     )
     out = photometric(warp(pixels, matrix), brightness=s.brightness, contrast=s.contrast)
     if s.saturation != 1:

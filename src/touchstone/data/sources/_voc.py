@@ -158,10 +158,14 @@ def _annotated(root: Path, images: dict[str, Path]) -> dict[str, Labels]:
         file = root / f"Annotations/{name}.xml"
         if not file.is_file():
             raise refusal(root, f"Annotations/{name}.xml: no such file, but the lists name {name}; add it")
-        objects = things(read_bytes(file), file=str(file))
-        named = {thing.name: _class_of(thing.name, str(file), classes) for thing in objects}
-        shown = {named[thing.name] for thing in objects if not thing.difficult}
-        labels[name] = shown, set(named.values()) - shown
+        shown, difficult = set[str](), set[str]()
+        for thing in things(read_bytes(file), file=str(file)):
+            label = class_name(thing.name, where=str(file))
+            if classes and label not in classes:
+                expected = f"{', '.join(classes)}{nearest(label, classes)}"
+                raise TouchstoneError(f"{file}: unknown class {label!r}, expected one of {expected}")
+            (difficult if thing.difficult else shown).add(label)
+        labels[name] = shown, difficult - shown
     return labels
 
 
@@ -194,15 +198,6 @@ def _marks(files: list[Path]) -> dict[str, str]:
                     f"{where}: {cells[0]} has {cells[1]}, and {earlier} before; remove one of the two"
                 )
     return marks
-
-
-def _class_of(name: str, file: str, classes: list[str]) -> str:
-    """Return the class of an object's name, which must be one of `classes` if there are any."""
-    name = class_name(name, where=file)
-    if classes and name not in classes:
-        expected = ", ".join(classes)
-        raise TouchstoneError(f"{file}: unknown class {name!r}, expected one of {expected}{nearest(name, classes)}")
-    return name
 
 
 def _text(file: Path) -> str:

@@ -144,7 +144,13 @@ def _folder_labels(images: Files, folders: set[str], path: Path) -> dict[str, tu
             raise refusal(path, f"the class folder {name} has no images; remove it or put images in it")
         if not splits and counts[label, split] < 2:
             raise refusal(path, f"class {label} has 1 image; at least 2 are needed: add some, or remove the class")
-    _check_classes(counts, path, splits=splits)
+    classes = {label for label, split in counts if split == ("train" if splits else "")}
+    if len(classes) < 2:
+        got = f"got {len(classes)} class ({', '.join(classes)})"
+        raise refusal(path, f"{got}, expected at least two; add a class folder")
+    for label, split in sorted(counts):
+        if split in ("val", "test") and label not in classes:
+            raise refusal(path, f"the class {label} of {split} is not in train; add train/{label} or remove it")
     return labels
 
 
@@ -174,13 +180,3 @@ def _check_tops(images: Iterable[str], folders: set[str], path: Path, *, splits:
             raise refusal(path, f"the folder {top} has no images; remove the folder or put images in it")
     if splits and "train" not in tops:
         raise refusal(path, f"got the folder {', '.join(tops)} without train; add train/<class>/")
-
-
-def _check_classes(counts: Counter[tuple[str, str]], path: Path, *, splits: bool) -> None:
-    classes = {label for label, split in counts if split == ("train" if splits else "")}
-    if len(classes) < 2:
-        got = f"got {len(classes)} class ({', '.join(classes)})"
-        raise refusal(path, f"{got}, expected at least two; add a class folder")
-    for label, split in sorted(counts):
-        if split in ("val", "test") and label not in classes:
-            raise refusal(path, f"the class {label} of {split} is not in train; add train/{label} or remove it")
