@@ -34,10 +34,6 @@ def inverse_map(
 def warp(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Resample uint8 (H, W, C) by a matrix of `inverse_map`, bilinearly in steps of 1/32 px, repeating the edge."""
     height, width = pixels.shape[:2]
-    return cv2.warpAffine(
-        np.ascontiguousarray(pixels),
-        matrix,
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    ).reshape(pixels.shape)
+    flags, pixels = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, np.ascontiguousarray(pixels)
+    out = cv2.warpAffine(pixels, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return out.reshape(pixels.shape)  # OpenCV drops a channel axis of 1

@@ -1,15 +1,25 @@
-"""A user's own files in a folder or an archive: finds, reads and names them, and refuses bad ones."""
+"""Image files of a source: found in a folder or an archive, packed into an uncompressed zip, and read from there."""
 
+import hashlib
+import io
 import os
 import shutil
+import threading
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
 
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
 from touchstone.data.archives import hidden, is_archive, members
-from touchstone.data.decode import image_suffixes
+from touchstone.data.decode import decode, image_suffixes
+from touchstone.data.sources import RawImage
+from touchstone.data.splits import UNLABELLED
 from touchstone.errors import TouchstoneError
 
 # Limits of an archive. Its bytes may also take half of the free disk space at most, as they are briefly stored twice.
@@ -83,6 +93,49 @@ def print_left_out(path: Path, names: Iterable[str], what: str) -> None:
 def refusal(path: Path, text: str) -> TouchstoneError:
     """Return the error about what lies at `source.path`."""
     return TouchstoneError(f"source.path: {path}: {text}")
+
+
+def pack(files: Files, to: Path, *, labels: Mapping[str, tuple[str, ...]], columns: tuple[str, ...]) -> None:
+    """Write `files.zip` and `manifest.csv` (file, `columns`, sha256, bytes) into the folder `to`, sorted by name.
+
+    labels: file -> its values of the columns. The bytes depend on the arguments alone, on every system.
+    """
+    rows = []
+    with zipfile.ZipFile(to / "files.zip", "w", zipfile.ZIP_STORED) as archive:
+        for name in tqdm(sorted(files), desc="pack", disable=None):  # None: a bar only in a terminal
+            content = files[name]()
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3  # Unix
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, content)
+            rows.append((name, *labels[name], hashlib.sha256(content).hexdigest(), len(content)))
+    table = pd.DataFrame(rows, columns=["file", *columns, "sha256", "bytes"])
+    table.to_csv(to / "manifest.csv", index=False, lineterminator="\n")
+
+
+class PackedSet:
+    """The `RawSet` of what `pack` wrote with the columns label, split and perhaps difficult. Ids are files' sha256."""
+
+    def __init__(self, raw: Path) -> None:
+        # Cells are text, and none is a missing value: a class may be called 01 or NA.
+        table = pd.read_csv(raw / "manifest.csv", dtype=str, keep_default_na=False)
+        columns = [name for name in ("sha256", "label", "split", "file", "difficult") if name in table]
+        self.images = [RawImage(*row) for row in table[columns].itertuples(index=False, name=None)]
+        self.classes = sorted({name for image in self.images for name in image.labels})
+        one_each = all(len(image.labels) == 1 for image in self.images if image.split != UNLABELLED)
+        self.multi_label = "difficult" in table or not one_each
+        self._archive = raw / "files.zip"
+        self._opened = threading.local()  # a ZipFile for each thread, so threads do not wait for one another
+
+    def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
+        """Return `images[index]` as uint8 (H, W, channels). Raises BadImage if it cannot be decoded."""
+        try:
+            if not hasattr(self._opened, "archive"):
+                self._opened.archive = zipfile.ZipFile(self._archive)
+            content = self._opened.archive.read(self.images[index].file)
+        except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
+            raise TouchstoneError(f"{self._archive}: damaged ({error}); run `dvc repro --force download`") from error
+        return decode(io.BytesIO(content), channels=channels, max_pixels=max_pixels)
 
 
 def _find_in_directory(path: Path) -> tuple[Files, set[str]]:

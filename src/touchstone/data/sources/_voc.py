@@ -20,8 +20,7 @@ from touchstone.data.archives import members
 from touchstone.data.fetch import fetch
 from touchstone.data.labels import join
 from touchstone.data.sources._annotations import things
-from touchstone.data.sources._files import Files, class_name, is_image, read_bytes, refusal
-from touchstone.data.sources._packed import pack
+from touchstone.data.sources._files import Files, class_name, is_image, pack, read_bytes, refusal
 from touchstone.data.splits import LABELLED
 from touchstone.errors import TouchstoneError, nearest
 

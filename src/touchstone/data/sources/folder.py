@@ -19,8 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from touchstone.data.labels import join, names
-from touchstone.data.sources._files import Files, class_name, find, is_image, print_left_out, refusal
-from touchstone.data.sources._packed import PackedSet, pack
+from touchstone.data.sources._files import Files, PackedSet, class_name, find, is_image, pack, print_left_out, refusal
 from touchstone.data.splits import LABELLED, SPLITS, UNLABELLED
 from touchstone.errors import TouchstoneError, nearest
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from touchstone.data.sources._packed import PackedSet
+from touchstone.data.sources._files import PackedSet
 from touchstone.data.sources._voc import pack_folder
 
 

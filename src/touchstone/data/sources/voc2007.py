@@ -5,7 +5,7 @@ http://host.robots.ox.ac.uk/pascal/VOC/voc2007/ (images from flickr, under its t
 
 from pathlib import Path
 
-from touchstone.data.sources._packed import PackedSet
+from touchstone.data.sources._files import PackedSet
 from touchstone.data.sources._voc import pack_year
 
 ARCHIVES = {

@@ -7,7 +7,7 @@ from train (data.val_fraction).
 
 from pathlib import Path
 
-from touchstone.data.sources._packed import PackedSet
+from touchstone.data.sources._files import PackedSet
 from touchstone.data.sources._voc import pack_year
 
 ARCHIVES = {"voc2012/VOCtrainval_11-May-2012.tar": "6cd6e144f989b92b3379bac3b3de84fd"}
