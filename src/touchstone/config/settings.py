@@ -3,7 +3,7 @@
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -14,8 +14,6 @@ from touchstone.config.schema.generator import AnyGenerator
 from touchstone.config.schema.model import Model
 from touchstone.config.schema.params import Params
 from touchstone.config.schema.section import Section
-
-S = TypeVar("S", bound=Section)
 
 
 class Settings(Params):
@@ -63,17 +61,15 @@ class Settings(Params):
 
 def load_settings(stage: str, *, folder: Path = FOLDER) -> Settings:
     """Return the settings that a stage's script names in SETTINGS; reading any other is an AttributeError."""
-    return _with_fields(Settings, read(stage, folder=folder))
+    values = read(stage, folder=folder)
+    return Settings.model_construct(**{name: _validated(Settings, name, value) for name, value in values.items()})
 
 
-def _with_fields(section: type[S], values: dict[str, Any]) -> S:
-    """Return a section with these fields alone, without even the defaults of others."""
-    found = section.model_construct()
-    found.__dict__.clear()
-    for name, value in values.items():
-        kind: Any = section.model_fields[name].annotation
-        if isinstance(kind, type) and issubclass(kind, Section) and value.keys() < kind.model_fields.keys():
-            found.__dict__[name] = _with_fields(kind, value)
-        else:
-            found.__dict__[name] = TypeAdapter(kind).validate_json(json.dumps(value))
-    return found
+def _validated(section: type[Section], name: str, value: Any) -> Any:
+    kind: Any = section.model_fields[name].annotation
+    if isinstance(kind, type) and issubclass(kind, Section) and value.keys() < kind.model_fields.keys():
+        part = kind.model_construct()
+        part.__dict__.clear()  # fields that the stage did not ask for have no defaults either
+        part.__dict__.update({inner: _validated(kind, inner, each) for inner, each in value.items()})
+        return part
+    return TypeAdapter(kind).validate_json(json.dumps(value))
