@@ -22,7 +22,6 @@ SILENT = (
     "config/checks.py",
     "config/load.py",
     "config/machine.py",
-    "config/mistakes.py",
     "config/yaml.py",
     "models/checks.py",
     "training/checks.py",
