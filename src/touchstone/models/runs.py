@@ -114,8 +114,12 @@ class Predictor(nn.Module):
         self.register_buffer("std", torch.tensor(metadata.std)[:, None, None])
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        x, num_crops = to_float(pixels, self.mean, self.std), crops.count(pixels)
+        x, num_crops = self.normalised(pixels), crops.count(pixels)
         return forward_tta(self.net, x, num_crops=num_crops, flips=self.test_flips, multi_label=self.multi_label)
+
+    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the net's input, float32 (B, C, S, S) or (B * 5, C, S, S), on its device."""
+        return to_float(pixels.to(self.mean.device), self.mean, self.std)
 
 
 def save_run(folder: Path, metadata: RunMetadata, weights: dict[int, dict[str, torch.Tensor]]) -> None:
