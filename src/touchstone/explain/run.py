@@ -106,14 +106,12 @@ def explain(
     """Attribute the predictions of a run's first seed that `choose` selects to pixels, by every method.
 
     The methods are checked by randomised weights and by the net of the second seed. With five crops, the crop with the
-    highest logit of the class is explained. Where nothing is selected, as in a run without errors, the tables are
-    empty.
+    highest logit of the class is explained. Where nothing is selected, the tables are empty.
     """
     chosen = choose(probs, labels, files, settings=settings)
     if not chosen:
         return _nothing(settings)
     predictor, rows = predictors[0].eval(), [choice.row for choice in chosen]
-    net = predictor.net
     targets = torch.tensor([choice.target for choice in chosen], device=predictor.mean.device)
     pixels = _net_input(predictor, test.take(rows), metadata, targets)  # uint8 (B, S, S, C)
     x = predictor.normalised(pixels)
@@ -129,9 +127,9 @@ def explain(
         quick = settings.model_copy(update={"tolerance": math.inf})
         return {method: attribution.maps for method, attribution in attributed(net, quick).items()}
 
-    attributions = attributed(net, settings)
+    attributions = attributed(predictor.net, settings)
     maps = {method: attribution.maps for method, attribution in attributions.items()}
-    randomised_nets = _randomised(net, metadata, x, stages=settings.randomised, seed=seed)
+    randomised_nets = _randomised(predictor.net, metadata, x, stages=settings.randomised, seed=seed)
     checks = pd.DataFrame(sanity(maps, quick_maps, randomised_nets))
     second_maps = quick_maps(predictors[1].eval().net) if len(predictors) > 1 else {}
     second_likeness = {method: likeness(maps[method], second) for method, second in second_maps.items()}
@@ -143,8 +141,8 @@ def explain(
             "true": test.table["label"].iloc[rows].tolist(),
             "explained": [metadata.classes[choice.target] for choice in chosen],
             "probability": [choice.score for choice in chosen],
-            "logit": _logits(net, x, targets),
-            "plain_logit": _logits(net, torch.zeros_like(x), targets),
+            "logit": _logits(predictor.net, x, targets),
+            "plain_logit": _logits(predictor.net, torch.zeros_like(x), targets),
             **{name: delta for name, delta in deltas.items() if not np.isnan(delta).all()},
         }
     ).round(DIGITS)

@@ -1,21 +1,20 @@
 """Sampling an added set from a fitted generator, block by block.
 
-Image k of class c depends on (seed, c, k) and on its block, k // block. A block is always sampled together and has
-always the same number of images, as kernels of other sizes give other last bits. Asking for more images therefore
-extends a set, and blocks may be sampled in any order and in any process.
+Image k of class c depends on (seed, c, k) and on its block, k // block: kernels of other sizes give other last bits.
+All blocks have the same size, so more images extend a set, and blocks may be sampled in any order and process.
 """
 
 import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from touchstone.config.schema.generator import Sample
@@ -43,7 +42,7 @@ class Judge:
 
 
 def load_judge(run: Path, sha256: str, *, device: str) -> Judge:
-    """Load the classifier in folder `run` whose weights have this hash. Raises TouchstoneError if none has it."""
+    """Load the classifier of a run whose weights have this hash. Raises TouchstoneError if none has it."""
     metadata = load_run_metadata(run)
     hashes = list(metadata.weights.values())
     if sha256 not in hashes:
@@ -53,12 +52,12 @@ def load_judge(run: Path, sha256: str, *, device: str) -> Judge:
 
 @dataclass(frozen=True)
 class Synthesized:
-    """An added set of samples."""
+    """An added set."""
 
     images: ImageSet
     """The samples that were kept."""
     counts: pd.DataFrame
-    """class, sampled, kept: the number of images of each class."""
+    """class, sampled, kept: the number of images per class."""
 
 
 def synthesize(
@@ -74,9 +73,9 @@ def synthesize(
 ) -> Synthesized:
     """Sample `settings.per_class` images of each class: the first of each class, then the second, and so on.
 
-    Blocks are files in `scratch`, and those of an earlier process are reused. Memory holds one block at a time, also
-    afterwards: the pixels of the result are read from the files when they are used. Raises TouchstoneError where the
-    filter keeps too few images of a class.
+    Blocks are files in `scratch`; those of an earlier process are reused. The result reads its pixels from them when
+    they are used, so memory holds one block at a time. Raises TouchstoneError where the filter keeps too few images of
+    a class.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     sampler = Sampler(module, settings, scratch=scratch, num_threads=num_threads, title=name)
@@ -102,7 +101,7 @@ def synthesize(
 
 
 def _blocks(kept: list[list[int]], sampled: list[int], settings: Sample, classes: list[str], name: str) -> list[Block]:
-    """The next blocks of the classes that lack images: as many as suffice if all of their images are kept."""
+    """Return the next blocks of the classes that lack images, enough of them if all their images are kept."""
     todo = []
     for c, class_name in enumerate(classes):
         lacking = settings.per_class - len(kept[c])
@@ -127,7 +126,8 @@ def _sample(sampler: "Sampler", blocks: list[Block], machine: Machine) -> None:
     strategy = "ddp_spawn" if devices > 1 else "auto"
     sampler.num_blocks = math.ceil(len(blocks) / devices)
     trainer = trainer_for(machine, devices=devices, strategy=strategy)
-    trainer.predict(sampler, DataLoader(_Listed(blocks), batch_size=None), return_predictions=False)
+    loader: DataLoader[Block] = DataLoader(cast(Any, blocks), batch_size=None)
+    trainer.predict(sampler, loader, return_predictions=False)
 
 
 class Sampler(pl.LightningModule):
@@ -169,12 +169,12 @@ class Sampler(pl.LightningModule):
 
 
 def block_file(scratch: Path, block: Block) -> Path:
-    """The file of a block, uint8 (block, H, W, C)."""
+    """Return the file of a block, uint8 (block, H, W, C)."""
     return scratch / f"{block[0]}-{block[1]}.npy"
 
 
 def _accepted(scratch: Path, block: Block, settings: Sample, judge: Judge | None, num_classes: int) -> list[int]:
-    """The k of the block's images that the filter keeps."""
+    """Return the numbers k of the block's images that the filter keeps."""
     c, b = block
     numbers = np.arange(b * settings.block, (b + 1) * settings.block)
     if judge is None:
@@ -185,21 +185,8 @@ def _accepted(scratch: Path, block: Block, settings: Sample, judge: Judge | None
     return numbers[confidence >= settings.filter.min_confidence].tolist()
 
 
-class _Listed(Dataset[Block]):
-    """Blocks as a dataset, which Lightning distributes."""
-
-    def __init__(self, blocks: list[Block]) -> None:
-        self.blocks = blocks
-
-    def __len__(self) -> int:
-        return len(self.blocks)
-
-    def __getitem__(self, item: int) -> Block:
-        return self.blocks[item]
-
-
 class _Stored:
-    """Behaves as uint8 (N, H, W, C); its rows are read from the files of their blocks when they are used."""
+    """Behaves like an array uint8 (N, H, W, C) whose rows are read from the blocks' files when they are used."""
 
     dtype, ndim = np.dtype(np.uint8), 4
 

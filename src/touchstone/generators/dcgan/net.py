@@ -31,13 +31,8 @@ PREVIEW = Sample(per_class=1)
 STUCK_ROWS, STUCK_LOSS = 10, 0.01  # of the history; of the discriminator, which starts at 1.39
 
 
-def build(fit: DcganFit, *, num_classes: int, channels: int, image_size: int) -> "Dcgan":
-    """Build a DCGAN for images of `image_size` px (8, 16, 32, 64 or 128) and 1 or 3 channels."""
-    return Dcgan(fit, num_classes=num_classes, channels=channels, image_size=image_size)
-
-
 class Dcgan(Generative):
-    """Both nets; a step trains first the discriminator, then the generator."""
+    """Both nets, for images of 8, 16, 32, 64 or 128 px; a step trains first the discriminator, then the generator."""
 
     def __init__(self, fit: DcganFit, *, num_classes: int, channels: int, image_size: int) -> None:
         widths = _widths(fit, image_size)
@@ -94,6 +89,9 @@ class Dcgan(Generative):
         optimizer.step()
 
 
+build = Dcgan  # the name that generators.build calls
+
+
 class Generator(nn.Module):
     """Noise (B, latent), classes (B,) -> images (B, C, S, S) in [-1, 1]."""
 
@@ -132,7 +130,7 @@ class Discriminator(nn.Module):
 
 
 def augmented(x: torch.Tensor, policies: tuple[str, ...]) -> torch.Tensor:
-    """DiffAugment: change each image of (B, C, S, S) at random and differentiably, real and fake alike."""
+    """Apply DiffAugment to (B, C, S, S): change each image at random and differentiably, real and fake alike."""
     for policy in policies:
         x = {"color": _color, "translation": _translation, "cutout": _cutout}[policy](x)
     return x
@@ -169,7 +167,7 @@ def _cutout(x: torch.Tensor) -> torch.Tensor:
 
 
 def _widths(fit: DcganFit, image_size: int) -> list[int]:
-    """The channels of the maps from 4 px up to half the image's side."""
+    """Return the channels of the maps, from 4 px up to half the image's side."""
     levels = (image_size // FIRST_PX).bit_length() - 1
     return [min(fit.max_channels, fit.channels * 2**level) for level in reversed(range(levels))]
 

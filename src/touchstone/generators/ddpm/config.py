@@ -41,7 +41,7 @@ class DdpmFit(Fit):
         return self
 
     def _signal_left(self) -> float:
-        """The share of the image's amplitude after the last timestep, sqrt of the product of all (1 - beta)."""
+        """Return the share of the image's amplitude after the last timestep: sqrt of the product of all (1 - beta)."""
         span = self.beta_end - self.beta_start
         betas = (self.beta_start + span * t / max(1, self.num_timesteps - 1) for t in range(self.num_timesteps))
         return math.exp(0.5 * sum(math.log1p(-beta) for beta in betas))
