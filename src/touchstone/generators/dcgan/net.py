@@ -7,11 +7,8 @@ non-saturating ones of Goodfellow 2014, arXiv 1406.2661. DiffAugment for few ima
 generator is sampled with averaged weights (Yazici 2018, arXiv 1806.04498).
 
 Parameters: 168,961 and 44,705 in recipes/digits, 436,483 and 188,321 in recipes/cifar10_generated (generator and
-discriminator). Quality and cost on two cores of an AMD EPYC, Frechet distance in in-domain features with its floor:
-digits, 200 images of 16 px, 1,500 steps of 32 in 20 s: 1.12 (.59), labels agree 96 %, legible, a little soft;
-CIFAR-10, 5,000 images, 4,000 steps of 64 in 466 s on one core: 2.96 (.38), labels agree 44 % where the classifier is
-right on 47 % of real images; textures and colours of the class, hardly objects. Whether the images help is in
-the reports there.
+discriminator). Samples: digits are legible and a little soft; CIFAR-10 images have the textures and colours of their
+class, but hardly show objects. Quality and cost: docs/generators.md.
 """
 
 from itertools import pairwise
@@ -28,7 +25,7 @@ from touchstone.generators.dcgan.config import DcganFit
 EMBEDDING = 32  # length of a class's vector beside the noise
 FIRST_PX = 4  # side of the smallest map
 PREVIEW = Sample(per_class=1)
-STUCK_ROWS, STUCK_LOSS = 10, 0.01  # of the history; of the discriminator, which starts at 1.39
+STUCK_ROWS, STUCK_LOSS = 10, 0.01  # rows of the history; the discriminator's loss, which starts at 1.39
 
 
 class Dcgan(Generative):
