@@ -11,12 +11,10 @@ from touchstone.data.sheets import GAP, thumbnail
 from touchstone.explain.overlays import FOR, SIDE, covered, grey
 from touchstone.models.nets._attention import AttentiveResNet, attended
 from touchstone.models.predict import batches
-from touchstone.models.runs import Predictor, RunMetadata
+from touchstone.models.runs import Predictor
 
 
-def picture(
-    predictor: Predictor, metadata: RunMetadata, chosen: ImageSet
-) -> tuple[Image.Image, pd.DataFrame, dict[str, float]]:
+def picture(predictor: Predictor, chosen: ImageSet) -> tuple[Image.Image, pd.DataFrame, dict[str, float]]:
     """Draw a net's attention over some images.
 
     Returns the picture, its table, and figures: the number of patches, and the least and most share of one.
@@ -24,8 +22,8 @@ def picture(
     assert isinstance(predictor.net, AttentiveResNet)
     predictor.eval()
     inputs, shares = [], []
-    for pixels in batches(chosen, metadata.view):
-        centre = pixels[:, -1] if metadata.crop_size else pixels  # the last of five crops
+    for pixels in batches(chosen, predictor.view):
+        centre = pixels[:, -1] if predictor.view.crop_px else pixels  # the last of five crops
         inputs.append(centre.numpy())
         shares.append(attended(predictor.net, predictor.normalised(centre)).float().cpu().numpy())
     maps = np.concatenate(shares)  # (B, rows, columns)

@@ -14,7 +14,8 @@ do not change its map.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,33 +61,27 @@ def attribute(
     separated_net = separated(net, x[:1])
     attributions: dict[str, Attribution] = {}
     for method in settings.methods:
-        pairs = [
-            _one(METHODS[method], separated_net, image, target, training_images, settings, derive(seed, method))
-            for image, target in zip(x.split(1), targets.split(1), strict=True)
-        ]
-        maps, deltas = zip(*pairs, strict=True)
+        maps, deltas = [], []
+        for image, target in zip(x.split(1), targets.split(1), strict=True):
+            with _seeded(derive(seed, method)):
+                inputs = image.detach().clone()
+                values, delta = METHODS[method](separated_net, inputs, target, training_images, settings)
+            maps.append(values.detach().sum(1)[0].float().cpu().numpy())
+            deltas.append(float("nan") if delta is None else float(delta))
         attributions[method] = Attribution(np.stack(maps), np.array(deltas, np.float32))
     return attributions
 
 
-def _one(
-    method: Callable[..., Values],
-    net: nn.Module,
-    image: Tensor,
-    target: Tensor,
-    training: Tensor,
-    settings: Explain,
-    seed: int,
-) -> tuple[np.ndarray, float]:
-    """Return the map (H, W) of one image, (1, C, H, W), and its delta."""
-    before = np.random.get_state()  # noqa: NPY002 (Captum's GradientShap draws from NumPy's generator, too)
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed torch's and NumPy's generators, which Captum draws from, and restore them afterwards."""
+    before = np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # Captum says that it needs gradients and hooks
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
-        values, delta = method(net, image.detach().clone(), target, training, settings)
+        yield
     np.random.set_state(before)  # noqa: NPY002
-    return values.detach().sum(1)[0].float().cpu().numpy(), float("nan") if delta is None else float(delta)
 
 
 def _saliency(net: nn.Module, x: Tensor, target: Tensor, training: Tensor, settings: Explain) -> Values:

@@ -113,10 +113,10 @@ def explain(
         return _nothing(settings)
     predictor, rows = predictors[0].eval(), [choice.row for choice in chosen]
     targets = torch.tensor([choice.target for choice in chosen], device=predictor.mean.device)
-    pixels = _net_input(predictor, test.take(rows), metadata, targets)  # uint8 (B, S, S, C)
+    pixels = _net_input(predictor, test.take(rows), targets)  # uint8 (B, S, S, C)
     x = predictor.normalised(pixels)
     some = train.take(spread(train.table["label"].tolist(), NUM_TRAINING))
-    training = predictor.normalised(_net_input(predictor, some, metadata, None))
+    training = predictor.normalised(_net_input(predictor, some, None))
 
     def attributed(net: nn.Module, settings: Explain) -> dict[str, Attribution]:
         own_seed = derive(seed, "attributions")
@@ -173,15 +173,13 @@ def drawn(pixels: np.ndarray, maps: dict[str, np.ndarray], images: pd.DataFrame)
     return table(rows, ["image", *(name.replace("_", " ") for name in maps)], captions)
 
 
-def _net_input(
-    predictor: Predictor, images: ImageSet, metadata: RunMetadata, targets: torch.Tensor | None
-) -> torch.Tensor:
+def _net_input(predictor: Predictor, images: ImageSet, targets: torch.Tensor | None) -> torch.Tensor:
     """Return the net's inputs, uint8 (B, S, S, C).
 
     With five crops, this is the crop with the highest logit of the target class or, without targets, the centre.
     """
-    pixels = torch.cat(list(batches(images, metadata.view)))
-    if not metadata.crop_size:
+    pixels = torch.cat(list(batches(images, predictor.view)))
+    if not predictor.view.crop_px:
         return pixels
     if targets is None:
         return pixels[:, -1]

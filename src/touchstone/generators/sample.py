@@ -19,35 +19,24 @@ from tqdm import tqdm
 
 from touchstone.config.schema.generator import Sample
 from touchstone.config.schema.machine import Machine
-from touchstone.data.batches import View
 from touchstone.data.imageset import ImageSet
 from touchstone.errors import TouchstoneError
 from touchstone.generators.base import Generative
 from touchstone.models.predict import probabilities
-from touchstone.models.runs import load_nets, load_run_metadata
+from touchstone.models.runs import Predictor, load_nets, load_run_metadata
 from touchstone.seeds import generator
 from touchstone.training.lightning import trainer_for
 
 Block = tuple[int, int]  # class c and number b: the images b * block .. (b + 1) * block - 1 of the class
 
 
-@dataclass(frozen=True)
-class Judge:
-    """The classifier that filters samples."""
-
-    forward: torch.nn.Module
-    """uint8 (B, S, S, C) -> logits (B, classes)."""
-    view: View
-    """How samples become its input."""
-
-
-def load_judge(run: Path, sha256: str, *, device: str) -> Judge:
+def load_judge(run: Path, sha256: str, *, device: str) -> Predictor:
     """Load the classifier of a run whose weights have this hash. Raises TouchstoneError if none has it."""
     metadata = load_run_metadata(run)
     hashes = list(metadata.weights.values())
     if sha256 not in hashes:
         raise TouchstoneError(f"{run}: none of its classifiers has the hash {sha256[:8]}...; run `dvc repro filters`")
-    return Judge(load_nets(run, metadata, device=device)[hashes.index(sha256)], metadata.view)
+    return load_nets(run, metadata, device=device)[hashes.index(sha256)]
 
 
 @dataclass(frozen=True)
@@ -69,7 +58,7 @@ def synthesize(
     num_threads: int,
     machine: Machine,
     scratch: Path,
-    judge: Judge | None,
+    judge: Predictor | None,
 ) -> Synthesized:
     """Sample `settings.per_class` images of each class: the first of each class, then the second, and so on.
 
@@ -173,7 +162,7 @@ def block_file(scratch: Path, block: Block) -> Path:
     return scratch / f"{block[0]}-{block[1]}.npy"
 
 
-def _accepted(scratch: Path, block: Block, settings: Sample, judge: Judge | None, num_classes: int) -> list[int]:
+def _accepted(scratch: Path, block: Block, settings: Sample, judge: Predictor | None, num_classes: int) -> list[int]:
     """Return the numbers k of the block's images that the filter keeps."""
     c, b = block
     numbers = np.arange(b * settings.block, (b + 1) * settings.block)
@@ -181,7 +170,7 @@ def _accepted(scratch: Path, block: Block, settings: Sample, judge: Judge | None
         return numbers.tolist()
     pixels = np.load(block_file(scratch, block), mmap_mode="r")
     images = ImageSet(pixels, pd.DataFrame({"id": numbers.astype(str)}))
-    confidence = probabilities(judge.forward, images, view=judge.view, num_classes=num_classes)[:, c]
+    confidence = probabilities(judge, images, view=judge.view, num_classes=num_classes)[:, c]
     return numbers[confidence >= settings.filter.min_confidence].tolist()
 
 

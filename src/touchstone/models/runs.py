@@ -99,8 +99,8 @@ class Predictor(nn.Module):
 
     def __init__(self, net: nn.Module, metadata: RunMetadata) -> None:
         super().__init__()
-        self.net, self.test_flips = net.to(memory_format=torch.channels_last), metadata.test_flips
-        self.multi_label = metadata.multi_label
+        self.net, self.view = net.to(memory_format=torch.channels_last), metadata.view
+        self.test_flips, self.multi_label = metadata.test_flips, metadata.multi_label
         self.register_buffer("mean", torch.tensor(metadata.mean)[:, None, None])
         self.register_buffer("std", torch.tensor(metadata.std)[:, None, None])
 
@@ -142,11 +142,11 @@ def load_nets(folder: Path, metadata: RunMetadata, *, device: str = "cpu") -> li
     ]
 
 
-def load_first(folder: Path, *, device: str = "cpu") -> tuple[Predictor, RunMetadata]:
-    """Load the net of a run's first seed, and the run's metadata. Raises TouchstoneError like `load_nets`."""
+def load_first(folder: Path, *, device: str = "cpu") -> Predictor:
+    """Load the net of a run's first seed. Raises TouchstoneError like `load_nets`."""
     metadata = load_run_metadata(folder)
     first = replace(metadata, weights=dict([*metadata.weights.items()][:1]))
-    return load_nets(folder, first, device=device)[0], metadata
+    return load_nets(folder, first, device=device)[0]
 
 
 def _load_net(file: Path, sha256: str, metadata: RunMetadata) -> Predictor:
