@@ -120,7 +120,7 @@ def _sample(sampler: "Sampler", blocks: list[Block], machine: Machine) -> None:
 
 
 class Sampler(pl.LightningModule):
-    """Samples one block a step and writes it to a file, whole or not at all."""
+    """Samples one block per step and writes it to a file, completely or not at all."""
 
     def __init__(self, module: Generative, settings: Sample, *, scratch: Path, num_threads: int, title: str) -> None:
         super().__init__()
