@@ -1,8 +1,4 @@
-"""Optimizers by name, each torch's own.
-
-What params.yaml does not set is torch's default: mean squares decay by .99 a step in RMSprop, which has no momentum,
-and by .9 in Adadelta; NAdam's momentum decays by .004.
-"""
+"""Optimizers by name, each torch's own, with torch's defaults for all that params.yaml does not set."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

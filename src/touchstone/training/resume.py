@@ -1,8 +1,4 @@
-"""Where resume states lie: one folder for each fingerprint of what a stage's outputs depend on.
-
-The fingerprint covers the stage's declared inputs, read from dvc.yaml, the versions of the libraries that decide bytes,
-and the kind of device.
-"""
+"""Folders of resume states, one for each fingerprint of a stage's inputs."""
 
 import hashlib
 import json
@@ -34,9 +30,9 @@ def inputs(stage: str, *, graph: Path = GRAPH, **item: str) -> list[str]:
 
 
 def fingerprint(paths: Sequence[str], *, accelerator: str, apart: Apart | None = None) -> str:
-    """Return the sha256 of the contents of a stage's inputs, the versions of libraries and the kind of device.
+    """Return the sha256 of the contents of a stage's inputs, the versions of LIBRARIES and the kind of device.
 
-    apart: what is ignored, because the stage keeps its work where only that has changed. Raises KeyError on a path that
+    apart: parts to ignore, as the stage keeps its work where nothing else has changed. Raises KeyError on a path that
     is not among the inputs.
     """
     apart = apart or {}
@@ -70,10 +66,10 @@ def _without(value: Any, keys: tuple[str, ...]) -> Any:
 def open_checkpoint(store: Path, fingerprint: str, *, request: str = "") -> Path:
     """Return the folder of a fingerprint, made if it is missing; folders of other fingerprints are removed.
 
-    The folder is emptied where this same request was marked complete before: a stage that runs again although nothing
-    has changed, as with `dvc repro --force`, is a check and must not copy the earlier results.
+    The folder is emptied if this same request was marked complete before: a stage that runs again although nothing has
+    changed, as with `dvc repro --force`, is a check and must not copy the earlier results.
     """
-    folder = folder_of(store, fingerprint)
+    folder = _folder_of(store, fingerprint)
     for other in store.iterdir() if store.exists() else ():
         if other != folder:
             shutil.rmtree(other)
@@ -85,10 +81,9 @@ def open_checkpoint(store: Path, fingerprint: str, *, request: str = "") -> Path
 
 
 def mark_complete(store: Path, fingerprint: str, *, request: str) -> None:
-    """Note which request the folder has served, once its outputs are written; a larger request may still use it."""
-    (folder_of(store, fingerprint) / COMPLETE).write_text(request)
+    """Note that the outputs of a request are written; a larger request may still use the folder."""
+    (_folder_of(store, fingerprint) / COMPLETE).write_text(request)
 
 
-def folder_of(store: Path, fingerprint: str) -> Path:
-    """The folder of a fingerprint, whether or not it exists."""
+def _folder_of(store: Path, fingerprint: str) -> Path:
     return store / fingerprint[:32]
