@@ -17,10 +17,10 @@ from touchstone.models import predict
 from touchstone.models.device import device
 from touchstone.models.feature_cache import Backbone
 from touchstone.models.freezing import freeze, is_frozen_but_head
-from touchstone.training import schedules, swa
+from touchstone.training import swa
 from touchstone.training.classifier import Classifier
 from touchstone.training.objective import mixing
-from touchstone.training.optimizers import optimizer_of
+from touchstone.training.optimizers import Plateau, optimizer_of, schedule_of, update_sizes, warmup_steps
 from touchstone.training.setup import ScheduledPhase, TrainingRun
 from touchstone.training.state import Batch, PhaseState, TrainState
 
@@ -54,10 +54,11 @@ def begin_phase(
     optimizer = optimizer_of(parameters, phase)
     weights = run.objective.class_weights(phase)
     num_steps, steps_per_epoch = scheduled.num_steps, run.steps_per_epoch
-    schedule = schedules.schedule(optimizer, phase, num_steps=num_steps, steps_per_epoch=steps_per_epoch)
+    schedule = schedule_of(optimizer, phase, num_steps=num_steps, steps_per_epoch=steps_per_epoch)
+    sizes = update_sizes(phase, num_steps=num_steps, batch_size=run.settings.batch_size, num_images=len(run.data))
     plateau = None
     if phase.schedule == "plateau":
-        plateau = schedules.Plateau(optimizer, factor=phase.decay, patience=phase.plateau_patience, threshold=0.0)
+        plateau = Plateau(optimizer, factor=phase.decay, patience=phase.plateau_patience, threshold=0.0)
     begun = PhaseState(
         run=run,
         scheduled=scheduled,
@@ -65,13 +66,11 @@ def begin_phase(
         parameters=parameters,
         class_weights=None if weights is None else torch.tensor(weights, dtype=torch.float32, device=where),
         mix=mixing(phase, len(run.classes)),
-        update_sizes=schedules.update_sizes(
-            phase, num_steps=num_steps, batch_size=run.settings.batch_size, num_images=len(run.data)
-        ),
+        update_sizes=sizes,
         optimizer=optimizer,
         schedule=schedule,
         plateau=plateau,
-        warmup_steps=schedules.warmup_steps(phase, num_steps=num_steps, steps_per_epoch=steps_per_epoch),
+        warmup_steps=warmup_steps(phase, num_steps=num_steps, steps_per_epoch=steps_per_epoch),
         swa_start=swa.first_step(run, scheduled),
     )
     swa.start_if_due(begun, step=state.step)

@@ -8,8 +8,8 @@ from torch import nn
 
 from touchstone.training.classifier import Classifier, Weights
 from touchstone.training.objective import Mixing
+from touchstone.training.optimizers import Plateau, Schedule
 from touchstone.training.resumable import LoopState
-from touchstone.training.schedules import Plateau, Schedule
 from touchstone.training.setup import ScheduledPhase, TrainingRun
 
 Row = dict[str, float]
