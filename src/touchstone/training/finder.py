@@ -4,7 +4,7 @@ Smith 2015, "Cyclical learning rates for training neural networks", arXiv 1506.0
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -27,19 +27,10 @@ WIDTH = 8.0  # steps, the sd of the Gaussian that smooths the loss
 RECENT, EXPLODED = 10, 3.0  # the search ends where the mean of so many losses is so many times the lowest such mean
 
 
-@dataclass(frozen=True)
-class RateSearch:
-    """The result of a search."""
+def find_lr(run: TrainingRun) -> tuple[float, pd.DataFrame]:
+    """Return the learning rate to train with; and lr, loss and smoothed loss, a row for each step of the search.
 
-    curve: pd.DataFrame
-    """lr, loss and smoothed loss, a row for each step."""
-    suggestion: float
-    """The learning rate to train with."""
-
-
-def find_lr(run: TrainingRun) -> RateSearch:
-    """Train with the run's first seed while the learning rate grows from LOWEST to HIGHEST, and drop the weights.
-
+    It trains with the run's first seed while the learning rate grows from LOWEST to HIGHEST, and drops the weights.
     Optimizer, batches and online augmentation are the run's own; its schedule, clipping and averaging are left out.
     Raises TouchstoneError where the loss never falls.
     """
@@ -71,7 +62,7 @@ def find_lr(run: TrainingRun) -> RateSearch:
             break
     lr, loss = rates[: len(losses)], np.array(losses)
     suggestion, smoothed = suggest(lr, loss, title=run.title)
-    return RateSearch(pd.DataFrame({"lr": lr, "loss": loss, "smoothed": smoothed}).round(9), suggestion)
+    return suggestion, pd.DataFrame({"lr": lr, "loss": loss, "smoothed": smoothed}).round(9)
 
 
 def search_settings(settings: Model) -> Model:
