@@ -1,6 +1,6 @@
-"""generators + data/encoder -> data/filters/<generator>.json: which classifier filters its samples, by hash.
+"""generators + data/encoder -> data/filters/<generator>.json: the hash of the classifier that filters its samples.
 
-So a new encoder samples again what it filters, and nothing else.
+A new encoder thus runs the sampling of the generators that it filters again, and nothing else.
 """
 
 import json

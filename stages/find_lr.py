@@ -1,7 +1,6 @@
-"""find_lr@<model>: where a model says `lr: auto`, a search on the real training images -> data/lr/<model>.json.
+"""find_lr@<model>: data/prepared/train -> data/lr/<model>.json and the search's curve, data/lr_curves/<model>.csv.
 
-All arms of a model share what is found; else they would be compared at different rates. The search's curve is
-data/lr_curves/<model>.csv, without rows where the learning rate is given.
+For `lr: auto`; else the curve is empty. All arms of a model share the rate, so that they differ in nothing else.
 """
 
 import json

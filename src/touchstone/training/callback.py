@@ -88,7 +88,7 @@ class TrainingCallback(ResumableCallback[TrainState]):
             self._evaluate(outputs["inputs"])
 
     def _check_losses(self, logits: torch.Tensor | None) -> None:
-        """Judge the steps since the last check. logits: of the last batch (B, K), at the end of an epoch."""
+        """Check the losses since the last check. logits: of the last batch (B, K), at the end of an epoch."""
         state, total, count = self.state, float(self.state.loss_sum), self.state.loss_count
         state.row_sum, state.row_count = state.row_sum + total, state.row_count + count
         state.epoch_sum, state.epoch_count = state.epoch_sum + total, state.epoch_count + count

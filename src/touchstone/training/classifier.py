@@ -58,9 +58,8 @@ class Classifier(nn.Module):
         return self.averaged.module if self.averaged is not None and self.judges_average else self.net
 
     def judged_weights(self) -> Weights:
-        """Return a copy of the weights that are validated and kept, contiguous and on the CPU."""
-        tensors = self.judged.state_dict()
-        return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        """Return a copy of the weights of `judged`, contiguous and on the CPU."""
+        return {name: value.detach().cpu().contiguous().clone() for name, value in self.judged.state_dict().items()}
 
     def train(self, mode: bool = True) -> "Classifier":
         """Set training mode; frozen modules and the averaged net stay in evaluation mode."""
@@ -97,12 +96,9 @@ class Classifier(nn.Module):
 
 
 def build_classifier(run: TrainingRun, seed: int) -> Classifier:
-    """Build a classifier with the initial weights of a seed, which are the same for every arm.
-
-    Raises TouchstoneError where the initial weights do not fit the net.
-    """
+    """Build a classifier with a seed's initial weights. Raises TouchstoneError where these do not fit the net."""
     settings = run.settings
-    torch.manual_seed(derive(seed, "init"))
+    torch.manual_seed(derive(seed, "init"))  # the same weights for every arm
     net = build(
         settings.net,
         num_classes=len(run.classes),

@@ -49,8 +49,8 @@ class DivergenceMonitor:
     def check(self, *, loss: float, epoch_loss: float | None, collapsed_steps: int) -> str:
         """Return why training has diverged, or "".
 
-        loss: the mean over the steps since the last check. epoch_loss: the mean over the epoch, at its end.
-        collapsed_steps: the number of steps in the latest consecutive epochs that `is_collapsed`.
+        loss: the mean since the last check. epoch_loss: the mean over the epoch, at its end. collapsed_steps: the
+        number of steps in the latest consecutive epochs that `is_collapsed`.
         """
         if not math.isfinite(loss):
             return "the training loss is not finite"
@@ -58,9 +58,8 @@ class DivergenceMonitor:
             return f"the training loss is more than {EXPLODED:g} times that of equal probabilities"
         min_steps = max(MIN_STEPS, self.collapse_epochs * self.steps_per_epoch)
         if self.collapse_epochs and self.collapse_text and collapsed_steps >= round(min_steps):
-            return (
-                f"for {collapsed_steps} steps all images of an epoch's last batch were predicted {self.collapse_text}"
-            )
+            alike = f"all images of an epoch's last batch were predicted {self.collapse_text}"
+            return f"for {collapsed_steps} steps {alike}"
         return ""
 
     def is_collapsed(self, logits: torch.Tensor, predicted: torch.Tensor, *, loss: float, lowest: float) -> bool:

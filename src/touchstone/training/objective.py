@@ -38,10 +38,7 @@ class SingleLabel:
         return "to be of one class" if self.num_classes > 1 else ""
 
     def chance_loss(self, phase: Phase) -> float:
-        """The lowest loss of a net that answers every image alike, in nats: the entropy of the labels.
-
-        The phase weighs and smooths the labels.
-        """
+        """The lowest loss of a net that answers every image alike, in nats, with the phase's weights and smoothing."""
         counts = np.bincount(self.labels, minlength=self.num_classes)
         given = self.class_weights(phase)
         weights = np.ones(self.num_classes) if given is None else given
@@ -52,14 +49,11 @@ class SingleLabel:
         return float(-(present * np.log(present / present.sum())).sum())
 
     def class_weights(self, phase: Phase) -> np.ndarray | None:
-        """The class weights of a phase, as `loss` takes them, or None where all images weigh the same."""
+        """The class weights of a phase, or None. Balanced ones give all classes equal shares of the loss."""
         return self.balanced() if phase.class_weights == "balanced" else None
 
     def balanced(self) -> np.ndarray:
-        """The class weights, float64 (K,), with which all classes have equal shares of the loss.
-
-        N / (K' * images of the class), where K' classes have images; 0 for a class without any.
-        """
+        """N / (K' * images of each class), float64 (K,), where K' classes have images; 0 for a class without any."""
         counts = np.bincount(self.labels, minlength=self.num_classes)
         present = counts > 0
         return np.divide(len(self.labels), present.sum() * counts, out=np.zeros(self.num_classes), where=present)
@@ -104,7 +98,6 @@ class MultiLabel:
     collapse_text = "to have the same labels"
 
     def chance_loss(self, phase: Phase) -> float:
-        """The mean entropy of the classes, as the phase weighs and smooths them."""
         given = self.class_weights(phase)
         present, absent = self._counts() * (1.0 if given is None else given)
         total = present + absent

@@ -118,5 +118,4 @@ def read_checkpoint(state_file: Path) -> dict[str, Any] | None:
 
 @lru_cache(maxsize=2)
 def _step_seeds(seed: int, block: int) -> list[int]:
-    """The seeds of the steps from `block` * BLOCK on."""
     return [derive(seed, "step", block * BLOCK + i) for i in range(BLOCK)]

@@ -14,16 +14,15 @@ from touchstone.code_hash import library_versions
 
 GRAPH = Path("dvc.yaml")
 COMPLETE = "complete.json"
+DIGITS = 32  # of a fingerprint, in the name of its folder
 KEEP = "TOUCHSTONE_KEEP_TRAINED"  # when set, finished work is reused although DVC runs the stage again
 
-Apart = Mapping[str, Sequence[str] | None]
-"""Path of an input -> the keys of that JSON file to ignore, or None to ignore the file."""
+Apart = Mapping[str, Sequence[str] | None]  # path of an input -> keys to ignore in that JSON file; None: the whole file
 
 
 def inputs(stage: str, *, graph: Path = GRAPH, **item: str) -> list[str]:
     """The paths that a stage declares as its dependencies. item: the values of its matrix, such as model="lenet"."""
-    stages = yaml.safe_load(graph.read_text(encoding="utf-8"))
-    deps = stages["stages"][stage]["deps"]
+    deps = yaml.safe_load(graph.read_text(encoding="utf-8"))["stages"][stage]["deps"]
     for name, value in item.items():
         deps = [dep.replace(f"${{item.{name}}}", value) for dep in deps]
     return deps
@@ -36,8 +35,7 @@ def fingerprint(paths: Sequence[str], *, accelerator: str, apart: Apart | None =
     is not among the inputs.
     """
     apart = apart or {}
-    unknown = set(apart) - set(paths)
-    if unknown:
+    if unknown := set(apart) - set(paths):
         raise KeyError(f"{', '.join(sorted(unknown))}: not an input of the stage, which has {', '.join(paths)}")
     total = hashlib.sha256("\n".join([*library_versions(), accelerator]).encode())
     for path in paths:
@@ -51,16 +49,14 @@ def _content(path: Path, without: tuple[str, ...]) -> bytes:
         files = sorted(file for file in path.rglob("*") if file.is_file())
         return b"".join(file.relative_to(path).as_posix().encode() + _content(file, ()) for file in files)
     if without:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return hashlib.sha256(json.dumps(_without(values, without)).encode()).digest()
+
+        def kept(values: dict[str, Any]) -> dict[str, Any]:
+            return {key: value for key, value in values.items() if key not in without}
+
+        values = json.loads(path.read_text(encoding="utf-8"), object_hook=kept)
+        return hashlib.sha256(json.dumps(values).encode()).digest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
-
-
-def _without(value: Any, keys: tuple[str, ...]) -> Any:
-    if isinstance(value, dict):
-        return {key: _without(item, keys) for key, item in value.items() if key not in keys}
-    return value
 
 
 def open_checkpoint(store: Path, fingerprint: str, *, request: str = "") -> Path:
@@ -69,7 +65,7 @@ def open_checkpoint(store: Path, fingerprint: str, *, request: str = "") -> Path
     The folder is emptied if this same request was marked complete before: a stage that runs again although nothing has
     changed, as with `dvc repro --force`, is a check and must not copy the earlier results.
     """
-    folder = _folder_of(store, fingerprint)
+    folder = store / fingerprint[:DIGITS]
     for other in store.iterdir() if store.exists() else ():
         if other != folder:
             shutil.rmtree(other)
@@ -82,8 +78,4 @@ def open_checkpoint(store: Path, fingerprint: str, *, request: str = "") -> Path
 
 def mark_complete(store: Path, fingerprint: str, *, request: str) -> None:
     """Note that the outputs of a request are written; a larger request may still use the folder."""
-    (_folder_of(store, fingerprint) / COMPLETE).write_text(request)
-
-
-def _folder_of(store: Path, fingerprint: str) -> Path:
-    return store / fingerprint[:32]
+    (store / fingerprint[:DIGITS] / COMPLETE).write_text(request)

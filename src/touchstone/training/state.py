@@ -41,15 +41,14 @@ class PhaseState:
 
     def checkpoint(self) -> dict[str, Any]:
         """Return what a resume between two updates needs, as plain values and tensors."""
-        return {name: None if part is None else part.state_dict() for name, part in self._parts().items()}
+        plateau = None if self.plateau is None else self.plateau.state_dict()
+        return {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict(), "plateau": plateau}
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
-        for name, part in self._parts().items():
-            if part is not None:
-                part.load_state_dict(checkpoint[name])
-
-    def _parts(self) -> dict[str, Any]:
-        return {"optimizer": self.optimizer, "schedule": self.schedule, "plateau": self.plateau}
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.schedule.load_state_dict(checkpoint["schedule"])
+        if self.plateau is not None:
+            self.plateau.load_state_dict(checkpoint["plateau"])
 
 
 @dataclass
