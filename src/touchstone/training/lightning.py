@@ -29,7 +29,7 @@ UNWANTED = (
 
 
 class StepModule(pl.LightningModule):
-    """A step in Lightning's manual optimization, as not every batch is followed by an update."""
+    """Our step, in Lightning's manual optimization, as not every batch is followed by an update."""
 
     def __init__(
         self, step: Callable[..., dict[str, torch.Tensor]], net: nn.Module, optimizer: torch.optim.Optimizer

@@ -36,7 +36,7 @@ def request_of(run: TrainingRun) -> str:
 
 
 def _train_or_load(run: TrainingRun, seed: int, store: Path) -> Trained:
-    # The weights of another run that a seed starts from are in its folder's name: they invalidate this seed alone.
+    # Where a seed starts from another run, the hash of those weights is in its folder's name: it invalidates no other.
     start = f"-{run.initial.sha256[str(seed)][:16]}" if run.initial.is_run else ""
     folder = store / f"seed-{seed}{start}"
     folder.mkdir(parents=True, exist_ok=True)

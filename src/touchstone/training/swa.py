@@ -18,7 +18,7 @@ def first_step(run: TrainingRun, scheduled: ScheduledPhase) -> int | None:
 
 
 def start_if_due(phase: PhaseState, *, step: int) -> None:
-    """Once its first step is reached, let the learning rate go to swa_lr along half a cosine."""
+    """From the first step of averaging on, anneal the learning rate to swa_lr along half a cosine."""
     if phase.is_averaging or phase.swa_start is None or step < phase.swa_start:
         return
     phase.is_averaging = True
@@ -37,7 +37,7 @@ def end_epoch(phase: PhaseState, *, step: int) -> None:
 
 
 def conclude(phase: PhaseState, batches: Iterable[Batch]) -> None:
-    """After the last step, let the mean be judged, with batch-norm statistics of its own computed over the batches."""
+    """After the last step, judge the mean instead of the net, with batch-norm statistics computed over the batches."""
     classifier = phase.classifier
     if classifier.averaged is None or classifier.judges_average:
         return
