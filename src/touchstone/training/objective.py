@@ -158,11 +158,11 @@ def objective_for(labels: np.ndarray, num_classes: int) -> Objective:
 
 
 def mixing(phase: Phase, num_classes: int) -> Mixing | None:
-    """Return a function that mixes a batch: float (B, C, H, W), labels int64 (B,) or float (B, K) -> the same, (B, K).
+    """Return a function that mixes a batch, or None where the phase mixes nothing.
 
-    None where the phase mixes nothing. Each image is mixed with its neighbour in the batch, all in one share that
-    torch's global generator draws. mixup: Zhang et al. 2017, arXiv 1710.09412; cutmix: Yun et al. 2019, arXiv
-    1905.04899; with both, each batch takes either at random.
+    Images float (B, C, H, W), labels int64 (B,) or float (B, K) -> mixed images, and labels (B, K). Each image is mixed
+    with its neighbour in the batch, all in one share that torch's global generator draws. mixup: Zhang et al. 2017,
+    arXiv 1710.09412; cutmix: Yun et al. 2019, arXiv 1905.04899; with both, each batch takes either at random.
     """
     if not phase.mixes:
         return None
