@@ -1,4 +1,4 @@
-"""Everything before -> metrics/report.html, metrics/report.md; and metrics/runtime.html, which is no output."""
+"""All results -> metrics/report.html, metrics/report.md; and metrics/runtime.html, which is no output."""
 
 from pathlib import Path
 
