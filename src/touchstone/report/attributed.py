@@ -20,7 +20,8 @@ def basis(facts: Facts) -> str:
     explain = facts.settings.explain
     errors = explain.choose == "worst" and not explain.files
     images = "The most confident errors" if errors else "The most confident predictions"
-    images = "The images that params.yaml names" if explain.files else images
+    if explain.files:
+        images = "The images that params.yaml names"
     target = "the wrong class" if errors else "the predicted class"
     if facts.multi_label:
         target = "the class named beneath, missed or wrongly predicted," if errors else "the class named beneath"
@@ -29,13 +30,12 @@ def basis(facts: Facts) -> str:
         "by each method. Saliency and the noise tunnel show how much, not in which direction. Each map is scaled to "
         "its own strongest value. Integrated gradients, DeepLift and occlusion start from a plain image, which is 0 "
         "after the run's normalisation: the mean colour of its training images, or of ImageNet with pretrained "
-        "weights. "
-        "GradientShap starts from real training images; its sum has no reference value."
+        "weights. GradientShap starts from real training images; its sum has no reference value."
     )
 
 
 def images(attributions: Attributions) -> Table:
-    """What is explained on each image, and how far each method's sum is from the difference of the logits."""
+    """The class explained on each image, and each method's error against the difference of the logits."""
     deltas = [str(name) for name in attributions.images if str(name).endswith("_delta")]
     header = ["file", "true", "explained", "probability", "logit", "plain logit"]
     header += [f"error of {name.removesuffix('_delta').replace('_', ' ')}" for name in deltas]
@@ -49,7 +49,7 @@ def images(attributions: Attributions) -> Table:
 
 
 def checks(facts: Facts) -> Table:
-    """Run and method: the errors of its sums, and the likeness of its maps to its own after randomising all weights."""
+    """Per run and method: the errors of the sums, and the likeness of the maps to those of randomised weights."""
     rows = []
     for name, attributions in facts.attributions.items():
         sanity = attributions.sanity

@@ -16,8 +16,8 @@ def likeness(facts: Facts) -> Table:
         row = [audit.name, f"{audit.figures['num_images']:,}", f"{audit.figures['num_matched']:,}"]
         row += [_with_sd(audit, "frechet"), _with_floor(audit, "kid", digits=3)]
         row += [_with_floor(audit, key) for key in ("precision", "recall", "density", "coverage")]
-        agreement, floor = (audit.value(key) for key in ("label_agreement", "label_agreement_floor"))
-        rows.append([*row, f"{percent(agreement, 1)} ({percent(floor, 1)})"])
+        agreement, floor = (percent(audit.value(f"label_agreement{end}"), 1) for end in ("", "_floor"))
+        rows.append([*row, f"{agreement} ({floor})"])
     return Table("l" + "r" * 9, header, rows)
 
 
@@ -32,9 +32,8 @@ def copies(facts: Facts) -> Table:
         for name in ("training", "test"):
             share = f"{percent(audit.value(f'near_{name}_floor'), 1)} %"
             row += [str(audit.figures[f"exact_{name}"]), f"{audit.figures[f'near_{name}']} ({share})"]
-        row += [str(audit.figures["mirrored_training"] + audit.figures["mirrored_test"])]
-        row += [_with_floor(audit, "ratio"), _with_floor(audit, "c_t", digits=1)]
-        rows.append([*row, number(audit.value("c_t_excess"), 1)])
+        row += [str(audit.figures["mirrored_training"] + audit.figures["mirrored_test"]), _with_floor(audit, "ratio")]
+        rows.append([*row, _with_floor(audit, "c_t", digits=1), number(audit.value("c_t_excess"), 1)])
         verdicts[i, 1] = audit.verdict
     return Table("llrrrrrrrr", header, rows, verdicts)
 
