@@ -4,12 +4,11 @@ import math
 
 import pandas as pd
 
-from touchstone.config.schema.data import Arm
 from touchstone.data.splits import LABELLED
 from touchstone.report import multi_label
 from touchstone.report.facts import Facts, ReportedResult
 from touchstone.report.table import Table
-from touchstone.report.words import confidence, count, interval, number, percent, points
+from touchstone.report.words import confidence, count, number, percent, points
 
 SCORES = {
     "accuracy %": "accuracy",
@@ -34,21 +33,17 @@ def class_counts(facts: Facts) -> Table:
 
 
 def arms(facts: Facts) -> Table:
-    """What each arm, a training set, is made of."""
+    """The training images of each arm."""
     rows = []
-    for size in facts.arm_sizes:
-        arm = facts.settings.arms[size.name]
-        role = "baseline" if size.name == facts.settings.compare.baseline else ""
-        total = size.num_real + size.num_added
-        rows.append([size.name, _adds(arm), f"{size.num_real:,}", f"{size.num_added:,}", f"{total:,}", role])
+    for name, arm in facts.settings.arms.items():
+        adds = list(arm.add)
+        adds += [f"ratio {arm.ratio:g}"] if arm.ratio else []
+        adds += [f"at most {arm.per_class} a class"] if arm.per_class else []
+        adds += [f"alone for {percent(arm.pretrain_share, 0)} % of the steps"] if arm.schedule == "pretrain" else []
+        real, added = facts.arm_sizes[name]
+        role = "baseline" if name == facts.settings.compare.baseline else ""
+        rows.append([name, ", ".join(adds) or "nothing", f"{real:,}", f"{added:,}", f"{real + added:,}", role])
     return Table("llrrrl", ["arm", "adds", "real", "added", "training images", "role"], rows)
-
-
-def _adds(arm: Arm) -> str:
-    limits = [f"ratio {arm.ratio:g}"] if arm.ratio else []
-    limits += [f"at most {arm.per_class} a class"] if arm.per_class else []
-    limits += [f"alone for {percent(arm.pretrain_share, 0)} % of the steps"] if arm.schedule == "pretrain" else []
-    return ", ".join([*arm.add, *limits]) or "nothing"
 
 
 def accuracies(facts: Facts) -> Table:
@@ -58,15 +53,14 @@ def accuracies(facts: Facts) -> Table:
     verdicts: dict[tuple[int, int], str] = {}
     for i, model in enumerate(facts.settings.trained):
         results = [facts.result(f"{model}-{arm}") for arm in names]
-        rows.append([model, *(_accuracy(result, facts) for result in results)])
+        cells = [percent(result.value(facts.measure)) for result in results]
+        if facts.num_seeds > 1:
+            sds = [percent(result.value(f"{facts.measure}_sd")) for result in results]
+            cells = [f"{cell} ± {sd}" for cell, sd in zip(cells, sds, strict=True)]
+        rows.append([model, *cells])
         verdicts |= {(i, j): result.status for j, result in enumerate(results, 1) if result.status}
     header = [f"{arm} (baseline)" if arm == facts.settings.compare.baseline else arm for arm in names]
     return Table("l" + "r" * len(names), ["model", *header], rows, verdicts)
-
-
-def _accuracy(result: ReportedResult, facts: Facts) -> str:
-    sd = f" ± {percent(result.value(f'{facts.measure}_sd'))}" if facts.num_seeds > 1 else ""
-    return percent(result.value(facts.measure)) + sd
 
 
 def scores(facts: Facts) -> Table:
@@ -76,7 +70,7 @@ def scores(facts: Facts) -> Table:
     verdicts: dict[tuple[int, int], str] = {}
     for i, result in enumerate(facts.results):
         row = [_score(result, heading, key, facts) for heading, key in columns.items()]
-        compared = [points(result.value("gain")), interval(result), _verdict(result)]
+        compared = [points(result.value("gain")), result.interval(), _verdict(result)]
         rows.append([result.name, *row, *compared, str(result.scores.get("baseline", "–"))])
         if result.status:
             verdicts[i, len(columns) + 3] = result.status
@@ -100,12 +94,12 @@ def comparisons(facts: Facts) -> Table:
     header = ["run or ensemble", "gain, points", "p", "p by Holm"] + (["McNemar's p"] if exact else [])
     header += ["chance of a gain %", "detectable gain"]
     header += [f"over {over.rsplit('-', 1)[1]}", f"{confidence(facts.settings)} interval"] if over else []
+    keys = ("gain_p", "gain_p_holm", "exact_p") if exact else ("gain_p", "gain_p_holm")
     rows = []
     for result in compared:
-        row = [result.name, points(result.value("gain")), number(result.value("gain_p"), 4)]
-        row += [number(result.value("gain_p_holm"), 4)] + ([number(result.value("exact_p"), 4)] if exact else [])
+        row = [result.name, points(result.value("gain")), *(number(result.value(key), 4) for key in keys)]
         row += [percent(result.value("gain_chance"), 1), percent(result.value("gain_detectable"))]
-        row += [points(result.value("control_gain")), interval(result, "control_gain")] if over else []
+        row += [points(result.value("control_gain")), result.interval("control_gain")] if over else []
         rows.append([*row, _verdict(result)])
     verdicts = {(i, len(header)): result.status for i, result in enumerate(compared) if result.status}
     return Table("l" + "r" * (len(header) - 1) + "l", [*header, "verdict"], rows, verdicts)
@@ -122,26 +116,21 @@ def ensembles(facts: Facts) -> Table:
     rows = []
     for name, ensemble in facts.settings.ensembles.items():
         result, weights = facts.result(name), facts.weights.get(name, {})
+        left_out = f" (left out: {result.scores['left_out']}, diverged)" if "left_out" in result.scores else ""
+        members = ", ".join(ensemble.members) + left_out
         shares = ", ".join(f"{member} {percent(share, 1)} %" for member, share in weights.items() if share)
-        row = [name, ensemble.rule, _members(result, ensemble.members), ensemble.prefer or "–", shares or "–"]
-        row += [percent(result.value("tie_rate")), points(result.value("equal_gain")), interval(result, "equal_gain")]
+        row = [name, ensemble.rule, members, ensemble.prefer or "–", shares or "–"]
+        row += [percent(result.value("tie_rate")), points(result.value("equal_gain")), result.interval("equal_gain")]
         rows.append(row)
     header = ["ensemble", "rule", "members", "preferred", "weights", "ties %", "gain at equal compute"]
     return Table("lllllrrr", [*header, f"{confidence(facts.settings)} interval"], rows)
 
 
-def _members(result: ReportedResult, members: tuple[str, ...]) -> str:
-    left_out = f" (left out: {result.scores['left_out']}, diverged)" if "left_out" in result.scores else ""
-    return ", ".join(members) + left_out
-
-
 def class_accuracies(facts: Facts) -> Table:
     """Class x run: accuracy in per cent over all seeds, the diagonal of the confusion matrix."""
-    columns = [result.class_accuracy() for result in facts.results]
-    tested = facts.counts["test"].tolist()
-    rows = [
-        [name, f"{tested[i]:,}", *(percent(column[i]) for column in columns)] for i, name in enumerate(facts.classes)
-    ]
+    columns = [[percent(share) for share in result.class_accuracy()] for result in facts.results]
+    tested = [f"{n:,}" for n in facts.counts["test"]]
+    rows = [list(row) for row in zip(facts.classes, tested, *columns, strict=True)]
     return Table("lr" + "r" * len(columns), ["class", "test images", *(result.name for result in facts.results)], rows)
 
 
@@ -182,7 +171,7 @@ def frame(data: pd.DataFrame, *, rows: int) -> Table:
 
 
 def run_facts(facts: Facts) -> list[tuple[str, str]]:
-    """What was run, as pairs of a term and its description."""
+    """The data, seeds and intervals of the run, as pairs of a term and its description."""
     settings, findings, data = facts.settings, facts.findings, facts.settings.data
     colour = "grey" if data.channels == 1 else "colour"
     val = f"{findings['num_val']:,} validation" if findings["num_val"] else "no validation"
