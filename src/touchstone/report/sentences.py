@@ -62,11 +62,12 @@ def run_sentences(facts: Facts) -> list[Sentence]:
     for result in facts.results:
         if result.arm == facts.settings.compare.baseline and result.verdict:
             other = result.scores["baseline"]
-            which = result.name if result.has_diverged else other
-            before = " is " if result.verdict == "inconclusive" else " "
-            after = f" compared with {other} ({_effect(result, facts.settings, first=True)})."
             if result.verdict == "diverged":
+                which = result.name if result.has_diverged else other
                 before, after = f" and {other} are not compared: {which} ", "."
+            else:
+                before = " is " if result.verdict == "inconclusive" else " "
+                after = f" compared with {other} ({_effect(result, facts.settings, first=True)})."
             verdict = Fragment(result.verdict, result.verdict)
             sentences.append([Fragment(result.name, "name"), Fragment(before), verdict, Fragment(after)])
     return sentences
