@@ -1,4 +1,4 @@
-"""Copying, by distances in features: do generated images lie nearer to the training images than unseen real ones do?"""
+"""Copying, measured in features: do generated images lie nearer to the training images than unseen real ones do?"""
 
 from dataclasses import dataclass
 from functools import partial

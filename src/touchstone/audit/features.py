@@ -25,11 +25,10 @@ class Features(LabelledFeatures):
     """Images with their features. Where images may have several labels, all are in one group: labels are 0."""
 
     images: np.ndarray
-    """uint8 (N, S, S, C), the images as squares."""
+    """uint8 (N, S, S, C), the central squares."""
     ids: list[str]
-    """N names."""
     agreement: float
-    """Share of labels that the classifier predicts as the table has them; NaN without images."""
+    """Share of the labels that the classifier predicts correctly; NaN without images."""
 
 
 class FeatureExtractor:

@@ -36,11 +36,11 @@ class Chart:
         return f"{self.title} against {self.axis}; last values: {ends}"
 
 
-def nice_ticks(low: float, high: float, *, about: int = 4) -> list[float]:
-    """About so many round numbers within [low, high]."""
+def nice_ticks(low: float, high: float) -> list[float]:
+    """About four round numbers within [low, high]."""
     if not high > low:
         return [low]
-    raw = (high - low) / about
+    raw = (high - low) / 4
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= raw * 0.999)
     return [round(i * step, 12) for i in _whole_numbers(low / step, high / step)]
@@ -54,12 +54,12 @@ def _whole_numbers(low: float, high: float) -> range:
 def curves(facts: Facts, model: str) -> list[Chart]:
     """The learning curves of a model: a chart for each column of its runs' curves, a line for each arm."""
     tables = {arm: facts.curves[f"{model}-{arm}"] for arm in facts.settings.arms}
+    columns = dict.fromkeys(str(column) for table in tables.values() for column in table)
     drawn = []
-    for column in dict.fromkeys(str(column) for table in tables.values() for column in table):
-        if column not in ("step", "epoch"):
-            lines = {arm: t[["step", column]].to_numpy() for arm, t in tables.items() if column in t}
-            lines = {arm: xy[np.isfinite(xy).all(1)] for arm, xy in lines.items()}
-            drawn += maybe_chart(" ".join(TITLES.get(part, part) for part in column.split("_")), lines)
+    for column in [column for column in columns if column not in ("step", "epoch")]:
+        lines = {arm: t[["step", column]].to_numpy() for arm, t in tables.items() if column in t}
+        lines = {arm: xy[np.isfinite(xy).all(1)] for arm, xy in lines.items()}
+        drawn += maybe_chart(" ".join(TITLES.get(part, part) for part in column.split("_")), lines)
     return drawn
 
 
@@ -92,7 +92,7 @@ def rates(facts: Facts) -> dict[str, Chart]:
 
 
 def maybe_chart(title: str, series: dict[str, np.ndarray], *, shares_of: str = "") -> list[Chart]:
-    """The chart of those series that have points, or none."""
+    """One chart of the series that have points; none where no series has any."""
     series = {name: xy for name, xy in series.items() if len(xy)}
     return [chart(title, series, shares_of=shares_of)] if series else []
 
@@ -102,7 +102,7 @@ def chart(
 ) -> Chart:
     """Draw lines. series: name -> float (points, 2). axis: the name of the x axis, unless it is training steps.
 
-    shares_of: the same, for a chart whose axes both run from 0 to 1.
+    shares_of: the name of the x axis of a chart whose axes both run from 0 to 1.
     """
     axis = shares_of or axis
     x_name = axis or ("lr" if log_x else "step")
@@ -192,7 +192,7 @@ def forest(facts: Facts) -> Forest | None:
 
 
 def wrong_text(result: ReportedResult, num_test: int) -> str:
-    """How many images the mean over the seeds gets wrong, and how many of them are shown."""
+    """The numbers of images that the mean over the seeds gets wrong, and of those shown."""
     if not result.num_wrong:
         return "none wrong"
     shown = len(result.mistakes)

@@ -85,9 +85,8 @@ class ReportedResult:
     confusion: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     """int64 (classes, classes), rows true, columns predicted, summed over the seeds; empty with several labels."""
     mistakes: tuple[Mistake, ...] = ()
-    """The worst ones, most confident first."""
+    """The worst of its `num_wrong` mistakes, most confident first."""
     num_wrong: int = 0
-    """All mistakes."""
     class_gains: pd.DataFrame | None = None
     """gain, gain_low, gain_high, p_holm, verdict of each class; for runs that are compared with a baseline arm."""
     multi_label: MultiLabelResult | None = None
@@ -99,7 +98,7 @@ class ReportedResult:
 
     @property
     def status(self) -> str:
-        """The verdict; or diverged, also where others are compared with this result."""
+        """The verdict; diverged where its own training did, even for a baseline, which has no verdict."""
         return "diverged" if self.has_diverged else self.verdict
 
     @property
@@ -161,11 +160,9 @@ class Attention:
 
     png: bytes
     patches: int
-    """Patches of an image."""
     least: float
-    """Smallest share of the attention that a patch receives."""
+    """Smallest share of the attention that a patch receives; `most` is the largest."""
     most: float
-    """Largest share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +171,6 @@ class Attributions:
 
     png: bytes
     images: pd.DataFrame
-    """One row per image."""
     sanity: pd.DataFrame
     """method, layers, likeness, another_seed."""
 
@@ -186,7 +182,7 @@ class Attributions:
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """Everything that a report says."""
+    """Everything that the report shows."""
 
     settings: Settings
     classes: list[str]
@@ -195,7 +191,6 @@ class Facts:
     findings: dict[str, float]
     """findings/summary.json of preparation."""
     left_out: pd.DataFrame
-    """Images that preparation left out."""
     near_copies: pd.DataFrame
     arm_sizes: dict[str, tuple[int, int]]
     """Arm -> the numbers of its real and of its added training images."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from touchstone.config.schema.data import Transform
+from touchstone.config.schema.generator import GeneratorConfig, Sample
 from touchstone.config.settings import Settings
 from touchstone.data.imageset import ImageSet, class_indices, load, read_files
 from touchstone.data.labels import encode, is_multi_label
@@ -16,7 +18,6 @@ from touchstone.data.splits import SPLITS
 from touchstone.data.training_set import combine
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.probs import load_diverged, load_every_weights, load_probs
-from touchstone.report import captions
 from touchstone.report.facts import (
     Attention,
     Attributions,
@@ -30,6 +31,7 @@ from touchstone.report.facts import (
 from touchstone.report.files import numbers, read_bytes, read_json, read_table
 from touchstone.report.galleries import LabelledImages, ranked, worst
 from touchstone.report.multi_label import co_occurrence
+from touchstone.report.words import budget
 
 
 def gather(root: Path, settings: Settings) -> Facts:
@@ -168,11 +170,36 @@ def _sheets(data: Path, settings: Settings, findings: dict[str, float]) -> Itera
     for split in SPLITS:
         if count := int(findings[f"num_{split}"]):
             yield Sheet(split, f"{count:,} images", "split", read_bytes(data / f"prepared/{split}/sheet.png"))
-    added = {name: captions.of_transform(transform) for name, transform in settings.transforms.items()}
+    added = {name: _transform_caption(transform) for name, transform in settings.transforms.items()}
     for name, generator in settings.generators.items():
-        added[name] = captions.of_generator(name, generator, read_table(data / f"augmented/{name}/counts.csv"))
+        added[name] = _generator_caption(name, generator, read_table(data / f"augmented/{name}/counts.csv"))
     for name, caption in added.items():
         yield Sheet(name, caption, "added", read_bytes(data / f"augmented/{name}/sheet.png"))
+
+
+def _transform_caption(transform: Transform) -> str:
+    """The settings that differ from the identity, such as `rotate_deg 10, zoom 0.95`."""
+    values = transform.model_dump(exclude_defaults=True)
+    return ", ".join(f"{key} {_plain(value)}" for key, value in values.items()) or "identity: a plain copy"
+
+
+def _generator_caption(name: str, generator: GeneratorConfig, counts: pd.DataFrame) -> str:
+    """The fit and the samples of a generator, and the share that its filter kept. counts: class, sampled, kept."""
+    fit, sample = generator.fit, generator.sample
+    parts = [generator.kind] if generator.kind != name else []
+    parts.append(f"fitted for {budget(fit)} with batches of {fit.batch_size}")
+    own = sample.model_dump(exclude=set(Sample.model_fields))  # the settings of its kind alone
+    parts += [f"{key.replace('_', ' ')} {_plain(value)}" for key, value in own.items() if value]
+    if sample.filter.min_confidence:
+        sampled, kept = counts["sampled"].astype(int).sum(), counts["kept"].astype(int).sum()
+        parts.append(f"{kept:,} of {sampled:,} samples reach a confidence of {sample.filter.min_confidence:g}")
+    return ", ".join(parts)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _audited(name: str, audit: dict[str, Any], data: Path) -> AuditedSet:

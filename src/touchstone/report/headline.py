@@ -9,7 +9,7 @@ from touchstone.report.words import DIVERGED, Fragment, Sentence, joined, listin
 
 
 def headline(facts: Facts) -> Sentence:
-    """Which arms improve or worsen which models or, where none does, which gains could have been detected.
+    """The arms that improve or worsen models or, where none does, the gains that could have been detected.
 
     Empty where no arms are compared.
     """

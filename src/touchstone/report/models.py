@@ -13,7 +13,7 @@ NUMBERS = ("input px", "budget", "batch", "learning rate")  # columns aligned to
 
 
 def models(facts: Facts) -> Table:
-    """How each model is trained: a row a phase."""
+    """The training of each model, one row per phase."""
     rows = []
     for name, model in facts.settings.trained.items():
         for i, phase in enumerate(model.phases):
@@ -28,7 +28,7 @@ def models(facts: Facts) -> Table:
 
 
 def _always(name: str, model: Model, phase: Phase, facts: Facts) -> dict[str, str]:
-    """Column -> the text of every row, empty for online augmentation."""
+    """Column -> text, for the columns that every row has."""
     options = ", ".join(f"{key} {value}" for key, value in model.options.items())
     return {
         "model": name,

@@ -49,7 +49,7 @@ def class_scores(facts: Facts, kind: str) -> Table:
 
 
 def thresholds(facts: Facts) -> Table:
-    """Class x run: the probability from which on a label is predicted."""
+    """Class x run: the least probability at which a label is predicted."""
     tables = [_of(result).classes for result in facts.results]
     columns = [[number(float(value), 2) for value in table["threshold"]] for table in tables]
     rows = [list(row) for row in zip(facts.classes, *columns, strict=True)]
@@ -63,7 +63,7 @@ def co_occurrence(labels: np.ndarray) -> np.ndarray:
 
 
 def together(facts: Facts) -> Table:
-    """Class x class: the number of training images with both; on the diagonal, of those with the class."""
+    """Class x class: the number of training images with both; on the diagonal, the number with the class."""
     counts = facts.co_occurrence.tolist()
     rows = [[name, *(f"{count:,}" for count in row)] for name, row in zip(facts.classes, counts, strict=True)]
     return Table("l" + "r" * len(facts.classes), ["class", *facts.classes], rows)
@@ -112,7 +112,7 @@ def _first(images: tuple[ScoredImage, ...]) -> str:
 
 
 def summary(result: ReportedResult) -> str:
-    """How many of the images shown are ranked on the right side."""
+    """The numbers of images shown that are ranked on the right side."""
     top = [image.has_class for ranked in _of(result).ranked for image in ranked.top]
     bottom = [not image.has_class for ranked in _of(result).ranked for image in ranked.bottom]
     return f"{sum(top)} of {len(top)} at the top have their class, {sum(bottom)} of {len(bottom)} at the bottom lack it"

@@ -48,7 +48,7 @@ def _table(notes: list[dict[str, Any]]) -> Table:
 
 
 def shared(notes: list[dict[str, Any]], key: str) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Each distinct value of a key once: the stages that share it, and its pairs."""
+    """Group the notes by their value of a key: the names of the stages, and the items of the value."""
     groups: dict[str, list[str]] = {}
     for note in notes:
         if isinstance(note.get(key), dict):

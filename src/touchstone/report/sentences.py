@@ -151,15 +151,11 @@ def basis(facts: Facts) -> str:
 def caveat(settings: Settings) -> str:
     """The variation that an interval covers, and that which it does not."""
     seeds = len(settings.train.seeds)
-    covered = (
-        "the choice of test images; with one seed it says nothing about other seeds."
-        if seeds == 1
-        else f"the choice of test images and the variation among the {seeds} seeds."
-    )
+    one, several = "; with one seed it says nothing about other seeds", f" and the variation among the {seeds} seeds"
     fitted = ", and for these generators, which were fitted once" if settings.generators else ""
     return (
-        f"The {confidence(settings)} interval covers {covered} A verdict holds for this training split, which was "
-        f"drawn once{fitted}; others could give another gain."
+        f"The {confidence(settings)} interval covers the choice of test images{one if seeds == 1 else several}. A "
+        f"verdict holds for this training split, which was drawn once{fitted}; others could give another gain."
     )
 
 

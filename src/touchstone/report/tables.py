@@ -6,7 +6,7 @@ import pandas as pd
 
 from touchstone.data.splits import LABELLED
 from touchstone.report import multi_label
-from touchstone.report.facts import Facts, ReportedResult
+from touchstone.report.facts import AuditedSet, Facts, ReportedResult
 from touchstone.report.table import Table
 from touchstone.report.words import confidence, count, number, percent, points
 
@@ -64,7 +64,7 @@ def accuracies(facts: Facts) -> Table:
 
 
 def scores(facts: Facts) -> Table:
-    """Every run and ensemble: its scores, and its gain over its baseline."""
+    """Every run and ensemble with its scores and its gain over its baseline."""
     columns = multi_label.SCORES if facts.multi_label else SCORES
     rows: list[list[str]] = []
     verdicts: dict[tuple[int, int], str] = {}
@@ -87,7 +87,7 @@ def _score(result: ReportedResult, heading: str, key: str, facts: Facts) -> str:
 
 
 def comparisons(facts: Facts) -> Table:
-    """Every gain: its p-values, its chance, the gain that could have been detected, and the gain over plain copies."""
+    """Every gain with its p-values, its probability, the detectable gain and the gain over plain copies."""
     compared = [result for result in facts.results if not math.isnan(result.value("gain"))]
     exact = any("exact_p" in result.scores for result in compared)
     over = next((str(result.scores["control"]) for result in compared if "control" in result.scores), "")
@@ -126,6 +126,50 @@ def ensembles(facts: Facts) -> Table:
     return Table("lllllrrr", [*header, f"{confidence(facts.settings)} interval"], rows)
 
 
+def likeness(facts: Facts) -> Table:
+    """The likeness of each added set to real test images; in brackets, that of real training images."""
+    header = ["added set", "images", "compared", "Fréchet distance", "KID", "precision", "recall", "density"]
+    header += ["coverage", "labels agree %"]
+    rows = []
+    for audit in facts.audits:
+        row = [audit.name, f"{audit.figures['num_images']:,}", f"{audit.figures['num_matched']:,}"]
+        row += [_with_sd(audit, "frechet"), _with_floor(audit, "kid", digits=3)]
+        row += [_with_floor(audit, key) for key in ("precision", "recall", "density", "coverage")]
+        agreement, floor = (percent(audit.value(f"label_agreement{end}"), 1) for end in ("", "_floor"))
+        rows.append([*row, f"{agreement} ({floor})"])
+    return Table("l" + "r" * 9, header, rows)
+
+
+def copies(facts: Facts) -> Table:
+    """The copies in each added set; in brackets, the same figures for real test images."""
+    header = ["added set", "verdict", "exact, training", "near, training", "exact, test", "near, test", "mirrored"]
+    header += ["distance ratio", "C_T", "excess C_T"]
+    rows: list[list[str]] = []
+    verdicts: dict[tuple[int, int], str] = {}
+    for i, audit in enumerate(facts.audits):
+        row = [audit.name, audit.verdict]
+        for name in ("training", "test"):
+            share = f"{percent(audit.value(f'near_{name}_floor'), 1)} %"
+            row += [str(audit.figures[f"exact_{name}"]), f"{audit.figures[f'near_{name}']} ({share})"]
+        row += [str(audit.figures["mirrored_training"] + audit.figures["mirrored_test"]), _with_floor(audit, "ratio")]
+        rows.append([*row, _with_floor(audit, "c_t", digits=1), number(audit.value("c_t_excess"), 1)])
+        verdicts[i, 1] = audit.verdict
+    return Table("llrrrrrrrr", header, rows, verdicts)
+
+
+def _with_floor(audit: AuditedSet, key: str, *, digits: int = 2) -> str:
+    """`0.98 (0.97)`"""
+    return f"{number(audit.value(key), digits)} ({number(audit.value(f'{key}_floor'), digits)})"
+
+
+def _with_sd(audit: AuditedSet, key: str) -> str:
+    """`0.83 ± 0.16 (0.59 ± 0.08)`"""
+    figure, floor = (
+        f"{number(audit.value(key + end))} ± {number(audit.value(f'{key}{end}_sd'))}" for end in ("", "_floor")
+    )
+    return figure if math.isnan(audit.value(f"{key}_floor")) else f"{figure} ({floor})"
+
+
 def class_accuracies(facts: Facts) -> Table:
     """Class x run: accuracy in per cent over all seeds, the diagonal of the confusion matrix."""
     columns = [[percent(share) for share in result.class_accuracy()] for result in facts.results]
@@ -155,7 +199,7 @@ def calibration(facts: Facts) -> Table:
 
 
 def mistakes(facts: Facts, *, each: int) -> Table:
-    """The worst predictions of every run and ensemble, `each` of them."""
+    """The worst `each` predictions of every run and ensemble."""
     rows = [
         [result.name, mistake.file, mistake.true, mistake.predicted, number(mistake.probability)]
         for result in facts.results
