@@ -6,8 +6,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from touchstone.audit.features import FeatureExtractor
-from touchstone.audit.nearest import nearest
+from touchstone.audit.features import FeatureExtractor, nearest
 from touchstone.audit.sets import audit, real_images, rounded
 from touchstone.config.machine import load_machine
 from touchstone.config.settings import load_settings

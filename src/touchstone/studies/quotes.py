@@ -21,8 +21,7 @@ import pandas as pd
 
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.metrics import primary_key
-from touchstone.report.markdown import grid
-from touchstone.report.table import Table
+from touchstone.report.table import Table, grid
 from touchstone.report.words import percent
 from touchstone.studies import learning_curves
 

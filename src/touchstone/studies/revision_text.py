@@ -4,8 +4,7 @@ import json
 from dataclasses import asdict
 
 from touchstone.evaluation.metrics import named
-from touchstone.report.markdown import grid
-from touchstone.report.table import Table
+from touchstone.report.table import Table, grid
 from touchstone.report.words import MINUS, number, percent, points
 from touchstone.studies.revisions import Change, RevisionComparison
 
