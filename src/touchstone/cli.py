@@ -114,7 +114,7 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    from touchstone.studies.dvc_files import cache_folder
+    from touchstone.studies.commands import cache_folder
     from touchstone.studies.verify import verify
 
     root = Path.cwd()

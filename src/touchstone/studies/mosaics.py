@@ -1,7 +1,6 @@
 """Pictures of 2x2 single-label images in PASCAL VOC's layout: a small data set with several labels an image.
 
-Each picture joins four randomly drawn images and carries the labels of all four. Its labels are therefore known
-exactly, and nothing in a picture hints at a class that is absent.
+Each picture joins four randomly drawn images and carries the labels of all four, so all its labels are known.
 """
 
 from pathlib import Path
@@ -24,12 +23,10 @@ VAL_FRACTION = 0.1  # of the source's training images, used in validation pictur
 def write(raw: RawSet, to: Path, *, counts: dict[str, int], seed: int, channels: int = 3) -> None:
     """Write pictures into the new folder `to`, completely or not at all; equal arguments give equal bytes.
 
-    counts: the number of pictures of each of the splits train, val and test. Test pictures are made of the source's
-    test images, validation pictures of its validation images. A source without those gives a tenth of its training
-    images to the validation pictures and the others to the training pictures.
-
-    Raise TouchstoneError where the source has no official test split, several labels an image, too few images for a
-    split, or images of different sizes.
+    counts: split (train, val, test) -> number of pictures. Each split's pictures are made of the same split of the
+    source; where that has no validation images, a tenth of its training images is set aside for them. Raise
+    TouchstoneError where the source has no test split, several labels an image, too few images for a split, or images
+    of different sizes.
     """
     sources = _source_images(raw, counts, seed)
     with replaced(to) as folder:

@@ -27,19 +27,15 @@ class TrainedModel:
     """A run, or an ensemble of runs, that is loaded and ready to predict."""
 
     members: dict[str, tuple[RunMetadata, list[Predictor]]]
-    """Name of each run -> its description and the nets of its seeds."""
+    """Run -> its description and the nets of its seeds."""
     rule: str
     """How an ensemble combines its members; "" for a run."""
     tie_breaker: str
     """The member that decides where a majority vote ties."""
     thresholds: dict[str, np.ndarray] | None = None
-    """With several labels an image: (classes,) of each member, and under "" of the whole."""
+    """With several labels an image: member -> (K,), and "" -> those of the whole."""
     weights: dict[str, float] | None = None
-    """Each member's weight, for the rules that choose weights."""
-
-    @property
-    def classes(self) -> list[str]:
-        return self.metadata.classes
+    """Member -> weight, for the rules that find weights."""
 
     @property
     def metadata(self) -> RunMetadata:
@@ -47,7 +43,7 @@ class TrainedModel:
         return next(iter(self.members.values()))[0]
 
     def predict(self, images: list[np.ndarray]) -> np.ndarray:
-        """Prepared images, each uint8 (h, w, C) -> probabilities float32 (seeds, B, classes)."""
+        """Prepared images, each uint8 (h, w, C) -> probabilities float32 (seeds, B, K)."""
         probs = {name: _probs(metadata, nets, images) for name, (metadata, nets) in self.members.items()}
         if not self.rule:
             return next(iter(probs.values()))
@@ -93,9 +89,8 @@ def _thresholds(
 
 
 def predict_folder(folder: Path, model: TrainedModel) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Predict every image below `folder`.
+    """Return the table of `predictions` for every image below `folder`, and file -> reason for those not readable.
 
-    Return the table of `predictions`, in the order of the files, and file -> reason of those that cannot be read.
     Raise TouchstoneError where the folder is missing, or holds no image that can be read.
     """
     files = _files(folder)
@@ -113,7 +108,7 @@ def predict_folder(folder: Path, model: TrainedModel) -> tuple[pd.DataFrame, dic
         file, reason = next(iter(unreadable.items()))
         raise TouchstoneError(f"{folder}: none of its {len(files)} images can be read; the first: {file}: {reason}")
     limits = None if model.thresholds is None else model.thresholds[""]
-    return predictions(np.concatenate(probs, 1), names, model.classes, limits), unreadable
+    return predictions(np.concatenate(probs, 1), names, model.metadata.classes, limits), unreadable
 
 
 def _files(folder: Path) -> list[str]:
@@ -141,16 +136,13 @@ def _decoded(
 
 
 def _probs(metadata: RunMetadata, nets: list[Predictor], images: list[np.ndarray]) -> np.ndarray:
-    """The probabilities (seeds, B, classes) that the nets of a run predict."""
-    pixels, sizes = _padded(images)
-    batches = list(blocks(pixels, sizes if metadata.resize == "shortest_edge" else None, metadata.view))
-    return np.stack([of_logits(logits(net, batches), multi_label=metadata.multi_label) for net in nets])
+    """The probabilities (seeds, B, K) that the nets of a run predict.
 
-
-def _padded(images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The images as preparation stores them, uint8 (B, H, W, C), each at the top left; and their sizes (B, 2)."""
+    The images are stacked as preparation stores them: uint8 (B, H, W, C), each at the top left, with its size.
+    """
     sizes = np.array([image.shape[:2] for image in images])
     pixels = np.zeros((len(images), *sizes.max(0), images[0].shape[2]), np.uint8)
     for row, image in zip(pixels, images, strict=True):
         row[: image.shape[0], : image.shape[1]] = image
-    return pixels, sizes
+    batches = list(blocks(pixels, sizes if metadata.resize == "shortest_edge" else None, metadata.view))
+    return np.stack([of_logits(logits(net, batches), multi_label=metadata.multi_label) for net in nets])

@@ -15,7 +15,7 @@ from touchstone.config import yaml
 from touchstone.config.schema.evaluation import Compare
 from touchstone.data.labels import encode, is_multi_label
 from touchstone.errors import TouchstoneError
-from touchstone.evaluation.compare import HELPS, INCONCLUSIVE, Comparison, Paired, compare_paired, holm
+from touchstone.evaluation.compare import HELPS, INCONCLUSIVE, Paired, compare_paired, holm
 from touchstone.evaluation.metrics import Metric, metrics_of, named
 from touchstone.evaluation.resampling import resample_all
 
@@ -24,7 +24,7 @@ WORKSPACE = "workspace"
 
 @dataclass(frozen=True, eq=False)
 class Revision:
-    """What the runs and ensembles of a revision predict for its test images."""
+    """The predictions of a revision's runs and ensembles for its test images."""
 
     name: str
     meta: dict[str, Any]
@@ -52,9 +52,8 @@ class Change:
     low: float
     """The lower end of the interval of the difference, after minus before."""
     high: float
-    """Its upper end."""
     p_value: float
-    """Of the hypothesis that nothing changed, adjusted by Holm for all runs."""
+    """For the hypothesis that nothing changed, adjusted by Holm over all runs."""
     verdict: str
     """better, worse or inconclusive."""
 
@@ -64,9 +63,8 @@ class RevisionComparison:
     """Two revisions compared."""
 
     before: str
-    """The name of the earlier revision."""
+    """The name of a revision."""
     after: str
-    """The name of the later revision."""
     changes: list[Change]
     """One for each metric of each run whose predictions differ."""
     unchanged: list[str]
@@ -153,8 +151,8 @@ def compare_revisions(before: Revision, after: Revision, settings: Compare, *, s
     """
     if before.meta["classes"] != after.meta["classes"]:
         raise TouchstoneError(f"{before.name} and {after.name} have different classes; nothing can be compared")
-    notes = list(_notes(before, after))
     rows = _common_images(before, after)
+    notes = list(_notes(before, after, len(rows[0])))
     seeds = [s for s in before.seeds if s in after.seeds]
     excluded = {*before.diverged, *after.diverged}
     names = [name for name in before.probs if name in after.probs and name not in excluded]
@@ -196,22 +194,19 @@ def _judged(differences: dict[tuple[str, str], tuple[Paired, list[float]]], sett
 
     The runs of one metric are a family: Holm adjusts over them, and they share a pooled variance of seeds.
     """
-    compared, adjusted = dict[tuple[str, str], Comparison](), dict[tuple[str, str], float]()
+    changes: dict[tuple[str, str], Change] = {}
     for metric in dict.fromkeys(metric for _, metric in differences):
-        family = {key: paired for key, (paired, _) in differences.items() if key[1] == metric}
-        each = {
-            key: compare_paired(paired, confidence=settings.confidence, pooled_with=list(family.values()))
-            for key, paired in family.items()
-        }
-        compared |= each
-        adjusted |= dict(zip(each, holm([one.p_value for one in each.values()]), strict=True))
-    changes = []
-    for (run, metric), (_, (before, after)) in differences.items():
-        one, p, word = compared[run, metric], adjusted[run, metric], INCONCLUSIVE
-        if one.verdict != INCONCLUSIVE and p <= 1 - settings.confidence:
-            word = "better" if (one.verdict == HELPS) != named(metric).lower_is_better else "worse"
-        changes.append(Change(run, metric, before, after, one.low, one.high, p, word))
-    return changes
+        family = {run: paired for (run, key), (paired, _) in differences.items() if key == metric}
+        pool = list(family.values())
+        compared = [compare_paired(paired, confidence=settings.confidence, pooled_with=pool) for paired in pool]
+        adjusted = holm([one.p_value for one in compared])
+        for run, one, p in zip(family, compared, adjusted, strict=True):
+            word = INCONCLUSIVE
+            if one.verdict != INCONCLUSIVE and p <= 1 - settings.confidence:
+                word = "better" if (one.verdict == HELPS) != named(metric).lower_is_better else "worse"
+            before, after = differences[run, metric][1]
+            changes[run, metric] = Change(run, metric, before, after, one.low, one.high, p, word)
+    return [changes[key] for key in differences]
 
 
 def _common_images(before: Revision, after: Revision) -> tuple[np.ndarray, np.ndarray]:
@@ -222,8 +217,7 @@ def _common_images(before: Revision, after: Revision) -> tuple[np.ndarray, np.nd
     return pairs[:, 0], pairs[:, 1]
 
 
-def _notes(before: Revision, after: Revision) -> Iterator[str]:
-    common = len(_common_images(before, after)[0])
+def _notes(before: Revision, after: Revision, common: int) -> Iterator[str]:
     sizes = [len(r.table) for r in (before, after)]
     if sizes != [common, common]:
         yield (
