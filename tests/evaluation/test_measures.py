@@ -11,7 +11,7 @@ from touchstone.config.settings import Settings
 from touchstone.evaluation.average_precision import mean_average_precision, tail_accuracy
 from touchstone.evaluation.compare import Comparison, Paired, compare_paired
 from touchstone.evaluation.ensembles import combine
-from touchstone.evaluation.measures import MeanAP, measure
+from touchstone.evaluation.measures import measure
 from touchstone.evaluation.metrics import primary
 from touchstone.evaluation.probs import predictions
 from touchstone.evaluation.resampling import resample
@@ -123,7 +123,7 @@ def test_runs_and_ensembles_have_the_thresholds_of_their_rule() -> None:
 
 def test_runs_are_paired() -> None:
     probs, labels = made(num_images=40, num_seeds=3)
-    same = compared(MeanAP(labels, COMPARE, seed=5).compared(probs, probs))
+    same = compared(measure(labels, COMPARE, seed=5).compared(probs, probs))
     assert (same.value, same.low, same.high) == (0, 0, 0)
 
 

@@ -1,7 +1,6 @@
 """How runs are judged and compared: by accuracy, or by mean average precision where images may have several labels."""
 
 import hashlib
-from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from touchstone.evaluation.resampling import resample
 from touchstone.evaluation.scores import correct, score
 
 
-class Measure(ABC):
-    """The primary score on these test images, and comparisons by it.
+class Measure:
+    """The primary score on these test images, and comparisons by it in resamples of the images.
 
     labels: of the test images, int64 (N,), or float32 (N, K) where an image may have several. seed: of the resamples.
     """
@@ -25,6 +24,7 @@ class Measure(ABC):
         self.metric = self.metrics[0]
         self.key = self.metric.key  # in metrics.json
         self._resamples: dict[str, Any] = {"num_resamples": compare.num_resamples, "seed": seed}
+        self._kept: dict[bytes, np.ndarray] = {}
 
     def scores(self, probs: np.ndarray, thresholds: np.ndarray | None) -> dict[str, float]:
         """Every score of the test images, with <key>_low and <key>_high, the interval of the primary one.
@@ -39,25 +39,33 @@ class Measure(ABC):
         """The scores of the test images that depend on the temperature, means over the seeds."""
         return {m.key: float(m.values(probs, self.labels).mean()) for m in self.metrics if m.scaled}
 
-    @abstractmethod
     def value(self, probs: np.ndarray, labels: np.ndarray) -> float:
         """The mean over the seeds on any images, by which members of ensembles are selected."""
+        return float(self.metric.values(probs, labels).mean())
 
-    @abstractmethod
     def alone(self, probs: np.ndarray) -> Paired:
         """A run's own score on the test images, and its resamples."""
+        return Paired(self.metric.values(probs, self.labels), self._resampled(probs))
 
-    @abstractmethod
     def compared(self, run: np.ndarray, baseline: np.ndarray) -> Paired:
         """The gain of a run over its baseline, paired by seeds and test images, and its resamples."""
+        gains = self.metric.values(run, self.labels) - self.metric.values(baseline, self.labels)
+        return Paired(gains, self._resampled(run) - self._resampled(baseline))
 
     def exact_p(self, run: np.ndarray, baseline: np.ndarray) -> float | None:
         """The p-value of an exact test, where there is one."""
         return None
 
+    def _resampled(self, probs: np.ndarray) -> np.ndarray:
+        """(R, seeds). They are kept, since a run is compared with several others."""
+        key = hashlib.sha256(probs.tobytes()).digest()
+        if key not in self._kept:
+            self._kept[key] = resample(self.metric, probs, self.labels, **self._resamples)
+        return self._kept[key]
+
 
 class Accuracy(Measure):
-    """One class an image: whether it is right, resampled with all other images of the same pattern of differences."""
+    """With one class an image, images of the same pattern of differences are resampled together."""
 
     def value(self, probs: np.ndarray, labels: np.ndarray) -> float:
         """Counted over all seeds at once: equally many right ones give the same number, and rounding decides no tie."""
@@ -76,31 +84,6 @@ class Accuracy(Measure):
         return mcnemar(one[0], other[0]) if len(one) == len(other) == 1 else None
 
 
-class MeanAP(Measure):
-    """Several labels an image: mean average precision in resamples of the images."""
-
-    def __init__(self, labels: np.ndarray, compare: Compare, *, seed: int) -> None:
-        super().__init__(labels, compare, seed=seed)
-        self._kept: dict[bytes, np.ndarray] = {}
-
-    def value(self, probs: np.ndarray, labels: np.ndarray) -> float:
-        return float(self.metric.values(probs, labels).mean())
-
-    def alone(self, probs: np.ndarray) -> Paired:
-        return Paired(self.metric.values(probs, self.labels), self._resampled(probs))
-
-    def compared(self, run: np.ndarray, baseline: np.ndarray) -> Paired:
-        gains = self.metric.values(run, self.labels) - self.metric.values(baseline, self.labels)
-        return Paired(gains, self._resampled(run) - self._resampled(baseline))
-
-    def _resampled(self, probs: np.ndarray) -> np.ndarray:
-        """(R, seeds). They are kept, since a run is compared with several others."""
-        key = hashlib.sha256(probs.tobytes()).digest()
-        if key not in self._kept:
-            self._kept[key] = resample(self.metric, probs, self.labels, **self._resamples)
-        return self._kept[key]
-
-
 def measure(labels: np.ndarray, compare: Compare, *, seed: int) -> Measure:
     """The measure for these test labels, int64 (N,) or float32 (N, K)."""
-    return (Accuracy if labels.ndim == 1 else MeanAP)(labels, compare, seed=seed)
+    return (Accuracy if labels.ndim == 1 else Measure)(labels, compare, seed=seed)
