@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from touchstone.config.schema.evaluation import Compare
-from touchstone.evaluation.compare import INCONCLUSIVE, Comparison, Paired, compare_paired, holm, paired_bootstrap
+from touchstone.evaluation.compare import INCONCLUSIVE, Paired, compare_paired, holm, paired_bootstrap
 from touchstone.evaluation.results import Result
 from touchstone.evaluation.scores import correct
 
@@ -44,15 +44,13 @@ def _tables(paired: dict[str, dict[int, Paired]], num_classes: int, compare: Com
         for k, one in by_class.items()
     }
     adjusted = dict(zip(gains, holm([gain.p_value for gain in gains.values()]), strict=True))
-    out = {}
-    for name in paired:
-        rows = [_row(gains.get((name, k)), adjusted.get((name, k), np.nan), compare) for k in range(num_classes)]
-        out[name] = pd.DataFrame(rows).round(DIGITS)
-    return out
-
-
-def _row(gain: Comparison | None, p_holm: float, compare: Compare) -> dict[str, float | str]:
-    if gain is None:
-        return {"gain": np.nan, "gain_low": np.nan, "gain_high": np.nan, "p_holm": np.nan, "verdict": ""}
-    verdict = gain.verdict if p_holm <= 1 - compare.confidence else INCONCLUSIVE
-    return {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high, "p_holm": p_holm, "verdict": verdict}
+    undefined = {"gain": np.nan, "gain_low": np.nan, "gain_high": np.nan, "p_holm": np.nan, "verdict": ""}
+    rows: dict[tuple[str, int], dict[str, float | str]] = {}
+    for key, gain in gains.items():
+        verdict = gain.verdict if adjusted[key] <= 1 - compare.confidence else INCONCLUSIVE
+        row = {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high, "p_holm": adjusted[key]}
+        rows[key] = row | {"verdict": verdict}
+    return {
+        name: pd.DataFrame([rows.get((name, k), undefined) for k in range(num_classes)]).round(DIGITS)
+        for name in paired
+    }

@@ -1,6 +1,5 @@
 """Predict a folder of images with a trained run or ensemble, decoded and resized as the pipeline does it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,12 +78,13 @@ def _thresholds(
     if not metadata.multi_label:
         return None
     labels = encode(read_table(data / "prepared/val"), {"classes": metadata.classes, "multi_label": True})
-    [whole] = load_probs(data / ("ensembles" if name in params.ensembles else "probs"), [name], "val").values()
+    is_ensemble = name in params.ensembles
+    whole = load_probs(data / ("ensembles" if is_ensemble else "probs"), [name], "val")[name]
+    votes = None
+    if is_ensemble:
+        votes = member_thresholds(name, load_probs(data / "probs", members, "val"), labels, params)
     own = thresholds_of(name, whole, labels, params)
     assert own is not None  # these images have several labels
-    if name not in params.ensembles:
-        return {"": own}
-    votes = member_thresholds(name, load_probs(data / "probs", members, "val"), labels, params)
     return (votes or {}) | {"": own}
 
 
@@ -93,13 +93,18 @@ def predict_folder(folder: Path, model: TrainedModel) -> tuple[pd.DataFrame, dic
 
     Raise TouchstoneError where the folder is missing, or holds no image that can be read.
     """
-    files = _files(folder)
+    files, metadata = _files(folder), model.metadata
     unreadable: dict[str, str] = {}
     names: list[str] = []
     probs: list[np.ndarray] = []
     with tqdm(total=len(files), desc="predict", unit="img", disable=None) as bar:
         for block in (files[start : start + BATCH] for start in range(0, len(files), BATCH)):
-            images = dict(_decoded(folder, block, model.metadata, unreadable))
+            images = {}
+            for name in block:
+                try:
+                    images[name] = _decoded(folder / name, metadata)
+                except (BadImage, OSError) as error:
+                    unreadable[name] = str(error)
             if images:
                 names += images
                 probs.append(model.predict(list(images.values())))
@@ -108,7 +113,7 @@ def predict_folder(folder: Path, model: TrainedModel) -> tuple[pd.DataFrame, dic
         file, reason = next(iter(unreadable.items()))
         raise TouchstoneError(f"{folder}: none of its {len(files)} images can be read; the first: {file}: {reason}")
     limits = None if model.thresholds is None else model.thresholds[""]
-    return predictions(np.concatenate(probs, 1), names, model.metadata.classes, limits), unreadable
+    return predictions(np.concatenate(probs, 1), names, metadata.classes, limits), unreadable
 
 
 def _files(folder: Path) -> list[str]:
@@ -122,17 +127,11 @@ def _files(folder: Path) -> list[str]:
     return files
 
 
-def _decoded(
-    folder: Path, files: list[str], metadata: RunMetadata, unreadable: dict[str, str]
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (file, image resized as in training); put the reason into `unreadable` where a file cannot be read."""
-    for name in files:
-        try:
-            with open(folder / name, "rb") as file:
-                image = decode(file, channels=metadata.channels, max_pixels=metadata.max_pixels)
-            yield name, resize(image, size_px=metadata.image_size, mode=metadata.resize)
-        except (BadImage, OSError) as error:
-            unreadable[name] = str(error)
+def _decoded(file: Path, metadata: RunMetadata) -> np.ndarray:
+    """An image, resized as in training."""
+    with open(file, "rb") as opened:
+        image = decode(opened, channels=metadata.channels, max_pixels=metadata.max_pixels)
+    return resize(image, size_px=metadata.image_size, mode=metadata.resize)
 
 
 def _probs(metadata: RunMetadata, nets: list[Predictor], images: list[np.ndarray]) -> np.ndarray:

@@ -19,8 +19,6 @@ from touchstone.evaluation.compare import HELPS, INCONCLUSIVE, Paired, compare_p
 from touchstone.evaluation.metrics import Metric, metrics_of, named
 from touchstone.evaluation.resampling import resample_all
 
-WORKSPACE = "workspace"
-
 
 @dataclass(frozen=True, eq=False)
 class Revision:
@@ -89,8 +87,12 @@ def read_revision(root: Path, revision: str) -> Revision:
         raise TouchstoneError(
             f"{revision}: its test images are not in DVC's cache; run `dvc pull`, or `dvc repro` there"
         )
+    models = [*values.get("models", {}), *(values.get("finetunes") or {})]  # older revisions lack some sections
+    runs = [f"{model}-{arm}" for model in models for arm in values.get("arms", {})]
+    folders = [(name, f"data/probs/{name}") for name in runs]
+    folders += [(name, f"data/ensembles/{name}") for name in values.get("ensembles") or {}]
     probs, missing, diverged = dict[str, np.ndarray](), list[str](), list[str]()
-    for name, folder in _declared(values):
+    for name, folder in folders:
         content = read(f"{folder}/test.npy")
         if content is None:
             missing.append(name)
@@ -118,7 +120,7 @@ def _reader(root: Path, revision: str) -> Callable[[str], bytes | None]:
 
     for name in ("dvc", "dvc_data", "dvc_objects"):  # they warn about every empty folder
         logging.getLogger(name).setLevel(logging.ERROR)
-    files = DVCFileSystem(str(root), rev=None if revision == WORKSPACE else revision)
+    files = DVCFileSystem(str(root), rev=None if revision == "workspace" else revision)
 
     def read(path: str) -> bytes | None:
         try:
@@ -133,21 +135,11 @@ def _reader(root: Path, revision: str) -> Callable[[str], bytes | None]:
     return read
 
 
-def _declared(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(name, folder of its predictions) of each run and ensemble in params.yaml; older revisions lack some sections."""
-    for model in [*values.get("models", {}), *(values.get("finetunes") or {})]:
-        for arm in values.get("arms", {}):
-            yield f"{model}-{arm}", f"data/probs/{model}-{arm}"
-    for name in values.get("ensembles") or {}:
-        yield name, f"data/ensembles/{name}"
-
-
 def compare_revisions(before: Revision, after: Revision, settings: Compare, *, seed: int) -> RevisionComparison:
     """Compare every metric of the runs and ensembles that both revisions have; differences are after minus before.
 
-    They are paired by test image (its id) and by seed; what only one revision has is left out and noted.
-
-    Raise TouchstoneError where the classes differ, or there is no test image, no seed or no run in common.
+    They are paired by test image (its id) and by seed; what only one revision has is left out and noted. Raise
+    TouchstoneError where the classes differ, or there is no test image, no seed or no run in common.
     """
     if before.meta["classes"] != after.meta["classes"]:
         raise TouchstoneError(f"{before.name} and {after.name} have different classes; nothing can be compared")

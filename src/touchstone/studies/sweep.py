@@ -19,9 +19,8 @@ from touchstone.studies.commands import dvc, dvc_output, git
 from touchstone.studies.workspace import LINKED, copy_project, recipe
 
 IDENTITY = {
-    f"GIT_{role}_{part}": value
-    for role in ("AUTHOR", "COMMITTER")
-    for part, value in (("NAME", "Touchstone"), ("EMAIL", "touchstone@localhost"))
+    **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "Touchstone"),
+    **dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "touchstone@localhost"),
 }
 TABLE, CURVE = "experiments.csv", "learning_curve.png"  # the files kept beside the recipe
 COMPARED = ("gain", "gain_low", "gain_high", "verdict", "diverged")  # columns of metrics.json that are kept as they are
@@ -78,10 +77,8 @@ def table(space: Path, values: dict[str, list[Any]]) -> pd.DataFrame:
     for commit in json.loads(dvc_output(space, "exp", "show", "--json")):
         for experiment in commit["experiments"] or ():
             revision = experiment["revs"][0]
-            params, metrics = (
-                revision["data"][kind][file].get("data", {})
-                for kind, file in (("params", "params.yaml"), ("metrics", "metrics/metrics.json"))
-            )
+            params = revision["data"]["params"]["params.yaml"].get("data", {})
+            metrics = revision["data"]["metrics"]["metrics/metrics.json"].get("data", {})
             swept = {key: reduce(getitem, key.split("."), params) for key in values if metrics}  # none where it failed
             for run, scores in metrics.items():
                 key = primary_key(scores)
