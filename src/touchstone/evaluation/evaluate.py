@@ -68,7 +68,8 @@ def _tie_rate(members: list[Result]) -> float:
 
 
 def _verdicts(results: list[Result], by_name: dict[str, Result], measure: Measure) -> dict[str, Row]:
-    """For each result with a baseline: `_gain`, exact_p where there is an exact test, and the gain over the control.
+    """For each result with a baseline: the gain with its interval and p-values, the probability of improvement, the
+    smallest detectable gain, the verdict (by the interval and the adjusted p-value), and the gain over the control.
 
     Where training of either diverged, the verdict is `diverged` and there is no gain: the seeds that survived are not
     the baseline's. The runs of a model are taken to vary alike from seed to seed. The runs on arms other than the
@@ -93,7 +94,10 @@ def _verdicts(results: list[Result], by_name: dict[str, Result], measure: Measur
         comparisons = [comparison(result, gains) for result in family]
         adjusted = holm([one.p_value for one in comparisons])
         for result, one, p_holm in zip(family, comparisons, adjusted, strict=True):
-            row = _gain(one, p_holm, family=len(family))
+            row: Row = {"gain": one.value, "gain_low": max(-1.0, one.low), "gain_high": min(1.0, one.high)}
+            row |= {"gain_p": one.p_value, "gain_p_holm": p_holm, "gain_chance": one.chance}
+            row["gain_detectable"] = one.detectable(len(family))
+            row["verdict"] = one.verdict if p_holm <= 1 - one.confidence else INCONCLUSIVE
             exact = measure.exact_p(result.probs, by_name[result.baseline].probs)
             row |= {} if exact is None else {"exact_p": exact}
             if result.name in over_control:
@@ -101,15 +105,6 @@ def _verdicts(results: list[Result], by_name: dict[str, Result], measure: Measur
                 row |= _with_interval("control_gain", comparison(result, over_control))
             rows[result.name] = row
     return rows
-
-
-def _gain(one: Comparison, p_holm: float, *, family: int) -> Row:
-    """gain and its interval; its p-value, alone and adjusted; the probability of improvement; the smallest detectable
-    gain in a family of so many; the verdict, which takes both the interval and the adjusted p-value."""
-    row: Row = {"gain": one.value, "gain_low": max(-1.0, one.low), "gain_high": min(1.0, one.high)}
-    row |= {"gain_p": one.p_value, "gain_p_holm": p_holm, "gain_chance": one.chance}
-    row |= {"gain_detectable": one.detectable(family)}
-    return row | {"verdict": one.verdict if p_holm <= 1 - one.confidence else INCONCLUSIVE}
 
 
 def _with_interval(key: str, one: Comparison) -> Row:

@@ -112,7 +112,7 @@ def _label_accuracy(decisions: np.ndarray, labels: np.ndarray) -> Scorer:
 
 
 def _nll(probs: np.ndarray, labels: np.ndarray) -> Scorer:
-    """In nats: the mean over the images, or over all labels that count."""
+    """The mean negative log likelihood over the images, or over all labels that count, in nats."""
     if labels.ndim == 1:
         wide = probs.astype(np.float64)
         wide /= wide.sum(2, keepdims=True)  # rows of float32 sum to 1 to 7 digits only

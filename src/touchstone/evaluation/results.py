@@ -18,8 +18,6 @@ class Result:
     """A run or an ensemble to evaluate."""
 
     name: str
-    kind: str
-    """run or ensemble."""
     probs: np.ndarray = field(repr=False)
     """Its predictions of the test images, float32 (seeds, N, K)."""
     baseline: str
@@ -85,7 +83,7 @@ def _run(
     name, copies = f"{model}-{arm}", copy_arm(settings)
     count = len(test[name])
     failed = f"{len(diverged[name])} of {count} seed{'' if count == 1 else 's'}" if diverged[name] else ""
-    result = Result(name, "run", test[name], settings.baseline(model, arm), diverged=failed)
+    result = Result(name, test[name], settings.baseline(model, arm), diverged=failed)
     if arm == settings.compare.baseline:
         return result
     return replace(result, pooled_with=model, control=f"{model}-{copies}" if copies not in ("", arm) else "")
@@ -101,7 +99,7 @@ def _ensemble(
         failed = f"every member but {members[0]}"
     left_out = tuple(member for member in ensemble.members if member not in members)
     rule, kept = ensemble.rule, tuple(members)
-    return Result(name, "ensemble", probs, best, diverged=failed, left_out=left_out, rule=rule, members=kept)
+    return Result(name, probs, best, diverged=failed, left_out=left_out, rule=rule, members=kept)
 
 
 def copy_arm(settings: Settings) -> str:

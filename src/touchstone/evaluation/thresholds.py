@@ -31,9 +31,9 @@ def member_thresholds(
 
 
 def choose(probs: np.ndarray, labels: np.ndarray, *, rule: str) -> np.ndarray:
-    """float64 (K,). Rule half: 0.5 each. Rule f1: those of the highest F1 on these images, averaged over the seeds.
+    """The thresholds, float64 (K,): 0.5 each (half), or those of the highest F1, averaged over the seeds (f1).
 
-    Of equally good thresholds the one nearest to 0.5 is chosen; a class without positive images has 0.5. probs:
+    Of equally good thresholds, the nearest to 0.5 is chosen; a class without positive images has 0.5. probs:
     (seeds, N, K). labels: (N, K), NaN where an image does not count. Raises TouchstoneError where the predictions are
     not of these images.
     """

@@ -20,7 +20,7 @@ SIDE = 2  # images in a row and in a column of a picture
 VAL_FRACTION = 0.1  # of the source's training images, used in validation pictures only
 
 
-def write(raw: RawSet, to: Path, *, counts: dict[str, int], seed: int, channels: int = 3) -> None:
+def write(raw: RawSet, to: Path, *, counts: dict[str, int], seed: int) -> None:
     """Write pictures into the new folder `to`, completely or not at all; equal arguments give equal bytes.
 
     counts: split (train, val, test) -> number of pictures. Each split's pictures are made of the same split of the
@@ -36,9 +36,8 @@ def write(raw: RawSet, to: Path, *, counts: dict[str, int], seed: int, channels:
             names = [f"{split}_{i:06d}" for i in range(count)]
             for i, name in enumerate(tqdm(names, desc=f"mosaics {split}", unit="img", disable=None)):
                 chosen = generator(seed, "mosaic", split, i).choice(sources[split], SIDE * SIDE)
-                tiles = [raw.pixels(int(j), channels=channels, max_pixels=10**8) for j in chosen]
-                picture = _joined(tiles)
-                Image.fromarray(picture[..., 0] if channels == 1 else picture).save(folder / f"JPEGImages/{name}.png")
+                tiles = [raw.pixels(int(j), channels=3, max_pixels=10**8) for j in chosen]
+                Image.fromarray(_joined(tiles)).save(folder / f"JPEGImages/{name}.png")
                 labels = [raw.images[int(j)].label for j in chosen]
                 (folder / f"Annotations/{name}.xml").write_text(_annotation(name, labels, tiles[0].shape))
             (folder / f"ImageSets/Main/{split}.txt").write_text("\n".join(names) + "\n")
