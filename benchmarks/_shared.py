@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of CIFAR-10
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -52,6 +54,17 @@ def new_run(
         machine=Machine(accelerator="cpu", num_workers=num_workers),
         features=features,
     )
+
+
+def tutorial_batches(data: Path, batch_size: int, num_workers: int) -> Any:
+    """CIFAR-10 as tutorials load it: torchvision's data set and transforms, a shuffling DataLoader."""
+    from torch.utils.data import DataLoader
+    from torchvision import datasets, transforms
+
+    augment = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
+    pipeline = transforms.Compose([*augment, transforms.Normalize(MEAN, STD)])
+    images = datasets.CIFAR10(str(data), train=True, transform=pipeline)
+    return DataLoader(images, batch_size=batch_size, shuffle=True, num_workers=num_workers)
 
 
 def cifar_rate(data: Path, settings: dict[str, Any], *, num_workers: int, skipped: int) -> float:

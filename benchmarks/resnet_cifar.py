@@ -20,10 +20,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from _shared import cifar_rate, own_process, torch_threads
+from _shared import MEAN, STD, cifar_rate, own_process, torch_threads, tutorial_batches
 
 BATCH, SKIPPED = 128, 3
-MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 WAYS = ("plain", "timm", "touchstone")
 
 
@@ -48,13 +47,7 @@ def rate(batches: Iterable[Any], step: Any, num_steps: int) -> float:
 def plain(data: Path, num_steps: int, num_workers: int) -> float:
     """A tutorial's loop."""
     import torch
-    from torchvision import datasets, transforms
 
-    augment = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
-    images = datasets.CIFAR10(
-        str(data), train=True, transform=transforms.Compose([*augment, transforms.Normalize(MEAN, STD)])
-    )
-    loader = torch.utils.data.DataLoader(images, batch_size=BATCH, shuffle=True, num_workers=num_workers)
     model = net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
@@ -63,7 +56,7 @@ def plain(data: Path, num_steps: int, num_workers: int) -> float:
         torch.nn.functional.cross_entropy(model(x), y).backward()
         optimizer.step()
 
-    return rate(loader, step, num_steps)
+    return rate(tutorial_batches(data, BATCH, num_workers), step, num_steps)
 
 
 def timm(data: Path, num_steps: int, num_workers: int) -> float:

@@ -18,10 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from _shared import cifar_rate, own_process, torch_threads
+from _shared import cifar_rate, own_process, torch_threads, tutorial_batches
 
 BATCH, SKIPPED = 64, 50
-MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
 def clock() -> Any:
@@ -46,8 +45,6 @@ def usual(data: Path, steps: int, num_workers: int) -> float:
     """Images a second of a tutorial's LightningModule and Trainer."""
     import pytorch_lightning as pl
     import torch
-    import torchvision
-    from torchvision import transforms
 
     from touchstone.models.nets import build
 
@@ -65,10 +62,7 @@ def usual(data: Path, steps: int, num_workers: int) -> float:
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.Adam(self.net.parameters(), lr=1e-3)
 
-    augment = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
-    pipeline = transforms.Compose([*augment, transforms.Normalize(MEAN, STD)])
-    images = torchvision.datasets.CIFAR10(str(data), train=True, transform=pipeline)
-    loader = torch.utils.data.DataLoader(images, batch_size=BATCH, shuffle=True, num_workers=num_workers)
+    loader = tutorial_batches(data, BATCH, num_workers)
     watch = clock()
     with tempfile.TemporaryDirectory() as folder:
         pl.Trainer(default_root_dir=folder, max_epochs=1, limit_train_batches=steps, callbacks=[watch]).fit(

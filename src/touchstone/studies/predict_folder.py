@@ -1,6 +1,8 @@
 """Predict a folder of images with a trained run or ensemble, decoded and resized as the pipeline does it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +29,10 @@ class TrainedModel:
 
     members: dict[str, tuple[RunMetadata, list[Predictor]]]
     """Run -> its description and the nets of its seeds."""
-    rule: str
-    """How an ensemble combines its members; "" for a run."""
-    tie_breaker: str
-    """The member that decides where a majority vote ties."""
-    thresholds: dict[str, np.ndarray] | None = None
-    """With several labels an image: member -> (K,), and "" -> those of the whole."""
-    weights: dict[str, float] | None = None
-    """Member -> weight, for the rules that find weights."""
+    combined: Callable[[dict[str, np.ndarray]], np.ndarray]
+    """The predictions of the members, by name -> those of the model, (seeds, N, K) each."""
+    thresholds: np.ndarray | None
+    """(K,), with several labels an image."""
 
     @property
     def metadata(self) -> RunMetadata:
@@ -43,10 +41,7 @@ class TrainedModel:
 
     def predict(self, images: list[np.ndarray]) -> np.ndarray:
         """Prepared images, each uint8 (h, w, C) -> probabilities float32 (seeds, B, K)."""
-        probs = {name: _probs(metadata, nets, images) for name, (metadata, nets) in self.members.items()}
-        if not self.rule:
-            return next(iter(probs.values()))
-        return combine(self.rule, probs, prefer=self.tie_breaker, thresholds=self.thresholds, weights=self.weights)
+        return self.combined({name: _probs(*member, images) for name, member in self.members.items()})
 
 
 def load_model(name: str, *, params: Settings, data: Path) -> TrainedModel:
@@ -62,30 +57,20 @@ def load_model(name: str, *, params: Settings, data: Path) -> TrainedModel:
     where = device(params.machine.accelerator)
     cards = {member: load_run_metadata(data / "runs" / member) for member in declared}
     chosen = without_diverged(declared, [member for member, metadata in cards.items() if metadata.diverged])
-    return TrainedModel(
-        members={m: (cards[m], load_nets(data / "runs" / m, cards[m], device=where)) for m in chosen},
-        rule=ensemble.rule if ensemble else "",
-        tie_breaker=tie_breaker(chosen, ensemble.prefer if ensemble else ""),
-        thresholds=_thresholds(name, chosen, cards[chosen[0]], params, data),
-        weights=load_weights(data / "ensembles" / name) if ensemble and ensemble.finds_weights else None,
-    )
-
-
-def _thresholds(
-    name: str, members: list[str], metadata: RunMetadata, params: Settings, data: Path
-) -> dict[str, np.ndarray] | None:
-    """The thresholds of `TrainedModel`, chosen on the validation images; None with one label an image."""
-    if not metadata.multi_label:
-        return None
-    labels = encode(read_table(data / "prepared/val"), {"classes": metadata.classes, "multi_label": True})
-    is_ensemble = name in params.ensembles
-    whole = load_probs(data / ("ensembles" if is_ensemble else "probs"), [name], "val")[name]
-    votes = None
-    if is_ensemble:
-        votes = member_thresholds(name, load_probs(data / "probs", members, "val"), labels, params)
-    own = thresholds_of(name, whole, labels, params)
-    assert own is not None  # these images have several labels
-    return (votes or {}) | {"": own}
+    members = {m: (cards[m], load_nets(data / "runs" / m, cards[m], device=where)) for m in chosen}
+    own, votes = None, None
+    if cards[chosen[0]].multi_label:
+        meta = {"classes": cards[chosen[0]].classes, "multi_label": True}
+        labels = encode(read_table(data / "prepared/val"), meta)
+        whole = load_probs(data / ("ensembles" if ensemble else "probs"), [name], "val")[name]
+        own = thresholds_of(name, whole, labels, params)
+        if ensemble:
+            votes = member_thresholds(name, load_probs(data / "probs", chosen, "val"), labels, params)
+    if ensemble is None:
+        return TrainedModel(members, lambda probs: probs[name], own)
+    weights = load_weights(data / "ensembles" / name) if ensemble.finds_weights else None
+    prefer = tie_breaker(chosen, ensemble.prefer)
+    return TrainedModel(members, partial(combine, ensemble.rule, prefer=prefer, thresholds=votes, weights=weights), own)
 
 
 def predict_folder(folder: Path, model: TrainedModel) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -112,8 +97,7 @@ def predict_folder(folder: Path, model: TrainedModel) -> tuple[pd.DataFrame, dic
     if not probs:
         file, reason = next(iter(unreadable.items()))
         raise TouchstoneError(f"{folder}: none of its {len(files)} images can be read; the first: {file}: {reason}")
-    limits = None if model.thresholds is None else model.thresholds[""]
-    return predictions(np.concatenate(probs, 1), names, metadata.classes, limits), unreadable
+    return predictions(np.concatenate(probs, 1), names, metadata.classes, model.thresholds), unreadable
 
 
 def _files(folder: Path) -> list[str]:
