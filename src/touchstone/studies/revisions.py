@@ -16,7 +16,7 @@ from touchstone.config.schema.evaluation import Compare
 from touchstone.data.labels import encode, is_multi_label
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.compare import HELPS, INCONCLUSIVE, Paired, compare_paired, holm
-from touchstone.evaluation.metrics import Metric, metrics_of, named
+from touchstone.evaluation.metrics import Metric, metrics_of
 from touchstone.evaluation.resampling import resample_all
 
 
@@ -68,7 +68,7 @@ class RevisionComparison:
     unchanged: list[str]
     """Runs with the same predictions in both."""
     notes: list[str]
-    """What limits the comparison."""
+    """Differences between the revisions that limit the comparison."""
 
 
 def read_revision(root: Path, revision: str) -> Revision:
@@ -161,44 +161,36 @@ def compare_revisions(before: Revision, after: Revision, settings: Compare, *, s
             unchanged.append(name)
         else:
             pairs[name] = pair
-    differences = _paired(pairs, metrics, labels, settings, seed)
-    return RevisionComparison(before.name, after.name, _judged(differences, settings), unchanged, notes)
+    changes = _changes(pairs, metrics, labels, settings, seed)
+    return RevisionComparison(before.name, after.name, changes, unchanged, notes)
 
 
-def _paired(
+def _changes(
     pairs: dict[str, list[np.ndarray]], metrics: Sequence[Metric], labels: np.ndarray, settings: Compare, seed: int
-) -> dict[tuple[str, str], tuple[Paired, list[float]]]:
-    """(run, metric) -> the resampled difference, and the means over the seeds before and after."""
-    scores = [(metric, probs) for pair in pairs.values() for metric in metrics for probs in pair]
+) -> list[Change]:
+    """Judge each metric of each run better, worse or inconclusive, by its interval and by its p-value after Holm.
+
+    pairs: run -> its predictions before and after. The runs of one metric are a family: Holm adjusts over them, and
+    they share a pooled variance of seeds.
+    """
+    scores = [(metric, probs) for metric in metrics for pair in pairs.values() for probs in pair]
     resamples = iter(resample_all(scores, labels, num_resamples=settings.num_resamples, seed=seed) if scores else ())
-    out = {}
-    for name, pair in pairs.items():
-        for metric in metrics:
+    changes: dict[tuple[str, str], Change] = {}
+    for metric in metrics:
+        paired, means = list[Paired](), list[list[float]]()
+        for pair in pairs.values():
             values = [metric.values(probs, labels) for probs in pair]  # (seeds,) each
             first, second = next(resamples), next(resamples)
-            means = [float(value.mean()) for value in values]
-            out[name, metric.key] = Paired(values[1] - values[0], second - first), means
-    return out
-
-
-def _judged(differences: dict[tuple[str, str], tuple[Paired, list[float]]], settings: Compare) -> list[Change]:
-    """Judge each change better, worse or inconclusive, by its interval and by its p-value after Holm.
-
-    The runs of one metric are a family: Holm adjusts over them, and they share a pooled variance of seeds.
-    """
-    changes: dict[tuple[str, str], Change] = {}
-    for metric in dict.fromkeys(metric for _, metric in differences):
-        family = {run: paired for (run, key), (paired, _) in differences.items() if key == metric}
-        pool = list(family.values())
-        compared = [compare_paired(paired, confidence=settings.confidence, pooled_with=pool) for paired in pool]
+            paired.append(Paired(values[1] - values[0], second - first))
+            means.append([float(value.mean()) for value in values])
+        compared = [compare_paired(one, confidence=settings.confidence, pooled_with=paired) for one in paired]
         adjusted = holm([one.p_value for one in compared])
-        for run, one, p in zip(family, compared, adjusted, strict=True):
+        for run, (before, after), one, p in zip(pairs, means, compared, adjusted, strict=True):
             word = INCONCLUSIVE
             if one.verdict != INCONCLUSIVE and p <= 1 - settings.confidence:
-                word = "better" if (one.verdict == HELPS) != named(metric).lower_is_better else "worse"
-            before, after = differences[run, metric][1]
-            changes[run, metric] = Change(run, metric, before, after, one.low, one.high, p, word)
-    return [changes[key] for key in differences]
+                word = "better" if (one.verdict == HELPS) != metric.lower_is_better else "worse"
+            changes[run, metric.key] = Change(run, metric.key, before, after, one.low, one.high, p, word)
+    return [changes[run, metric.key] for run in pairs for metric in metrics]
 
 
 def _common_images(before: Revision, after: Revision) -> tuple[np.ndarray, np.ndarray]:
