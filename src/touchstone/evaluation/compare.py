@@ -30,7 +30,7 @@ class Comparison:
     confidence: float
     """The confidence of the interval, such as .95."""
     least_p: float = 0.0
-    """The lowest p-value that may be reported, see `Paired`."""
+    """The lowest p-value that may be reported (see `Paired`)."""
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """The quantiles of the resamples, stretched about the value by t / z: few seeds estimate a variance poorly."""
@@ -83,7 +83,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """helps where the interval lies above 0, hurts where it lies below, and the p-value agrees; or inconclusive."""
+        """helps or hurts where the interval lies above or below 0 and the p-value agrees; otherwise inconclusive."""
         if self.p_value > 1 - self.confidence:
             return INCONCLUSIVE
         return HELPS if self.low > 0 else HURTS if self.high < 0 else INCONCLUSIVE

@@ -1,7 +1,7 @@
 """Any metric in resamples of the test images: (seeds, N, K) probabilities -> (resamples, seeds) values.
 
-A resample is how often each image was drawn, (R, N) counts that sum to N. Metrics are functions of such counts, so one
-matrix product scores many resamples. The same seed gives every run the same resamples, which pairs the runs.
+Metrics are functions of how often each image was drawn, (R, N) counts that sum to N: one matrix product scores many
+resamples. The same seed gives every run the same resamples, which pairs the runs.
 """
 
 import os

@@ -15,7 +15,7 @@ BY_CLASS = {"ap": "map", "ap_voc": "map_voc", "ap_constant": "map_constant", "ac
 def score(
     probs: np.ndarray, labels: np.ndarray, *, thresholds: np.ndarray | None = None, compare: Compare | None = None
 ) -> dict[str, float]:
-    """Every score that is defined, the mean over the seeds; <key>_sd, the primary score's standard deviation over the
+    """The mean over the seeds of every score that is defined; <key>_sd, the primary score's standard deviation over the
     seeds; n_test, the number of images.
 
     probs: float32 (seeds, N, K). labels: int64 (N,), or float32 (N, K) where an image may have several. The latter need

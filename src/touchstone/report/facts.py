@@ -65,7 +65,7 @@ class MultiLabelResult:
     """What a run or an ensemble has besides where images may have several labels."""
 
     classes: pd.DataFrame
-    """One row per class, see `label_scores.per_class`."""
+    """One row per class, see `scores.per_class`."""
     curves: pd.DataFrame
     """class, recall, precision."""
     ranked: tuple[RankedClass, ...]
