@@ -62,7 +62,7 @@ class MultiLabelResult:
     """The part of a result that exists only where images may have several labels."""
 
     classes: pd.DataFrame
-    """One row per class, see `label_scores.per_class`."""
+    """One row per class, see `scores.per_class`."""
     curves: pd.DataFrame
     """class, recall, precision."""
     ranked: tuple[RankedClass, ...]
