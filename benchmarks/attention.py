@@ -10,9 +10,10 @@ by over the first step. Figures: docs/attention.md.
 import argparse
 import resource
 import statistics
-import subprocess
 import sys
 import time
+
+from _shared import own_process
 
 FORMS = ("graph", "classic")
 CASES = [(side, batch) for side in (16, 32, 48) for batch in (4, 8)]  # side² nodes
@@ -20,7 +21,7 @@ STEPS = 7
 
 
 def step(form: str, side: int, batch: int) -> tuple[float, float]:
-    """Seconds and MiB."""
+    """The median seconds of a step, and the MiB by which the first one raised the peak."""
     import torch
 
     import touchstone  # noqa: F401  # settings of threads
@@ -57,14 +58,10 @@ def main() -> None:
     print("| nodes | batch | graph: ms | MiB | classic: ms | MiB | graph / classic: ms | MiB |")
     print("|---:|---:|---:|---:|---:|---:|---:|---:|")
     for side, batch in CASES:
-        found: dict[str, list[tuple[float, ...]]] = {form: [] for form in FORMS}
+        found: dict[str, list[list[float]]] = {form: [] for form in FORMS}
         for _ in range(arguments.rounds):
             for form, values in found.items():
-                command = [sys.executable, __file__, "--one", form, str(side), str(batch)]
-                done = subprocess.run(command, capture_output=True, text=True)
-                if done.returncode:
-                    sys.exit(done.stderr)
-                values.append(tuple(map(float, done.stdout.split())))
+                values.append(own_process("--one", form, side, batch))
         middle = {
             form: [statistics.median(each) for each in zip(*values, strict=True)] for form, values in found.items()
         }

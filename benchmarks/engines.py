@@ -43,7 +43,7 @@ RECIPE = Path(__file__).parents[1] / "recipes/grid/params.yaml"
 
 
 def images(folder: Path, size_px: int) -> tuple[ImageSet, ImageSet]:
-    """Of each class the first four fifths by name, and the rest."""
+    """The first four fifths of each class by name, and the rest."""
     pixels, rows = [], []
     for file in sorted(folder.glob("train/*/*")):
         with open(file, "rb") as opened:
@@ -73,7 +73,7 @@ def data_sets(train: ImageSet) -> dict[str, TrainingSet]:
 
 
 def cell(engine: str, batch: int, data: TrainingSet, val: ImageSet, arguments: argparse.Namespace) -> tuple:
-    """What one run gave, and the seconds at the end of each epoch."""
+    """The result of one run, and the seconds at the end of each epoch."""
     settings = {"net": "c3", "input_size": arguments.size, "batch_size": batch, "epochs": arguments.epochs}
     settings |= {"lr": 0.002, "engine": engine, "select": "last", "num_threads": arguments.threads}
     one = set_up(

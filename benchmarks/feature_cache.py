@@ -2,7 +2,7 @@
 
     python benchmarks/feature_cache.py
 
-MobileNetV2 at 224 px from random weights (speed does not hang on them), a two-layer head, 400 images of noise, batch
+MobileNetV2 at 224 px from random weights (speed does not depend on them), a two-layer head, 400 images of noise, batch
 32, `--epochs` 30 as in the transfer study. The cached way starts with an empty cache each time: computing the features
 is in its seconds. The ways take turns, `--rounds` times; the ratio is that of the medians. Figures: docs/speed.md.
 """
@@ -14,33 +14,20 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
+from _shared import new_run
 
-from touchstone.config.load import resolve_model
-from touchstone.config.schema.data import Arm
-from touchstone.config.schema.machine import Machine
-from touchstone.data.imageset import ImageSet
-from touchstone.data.training_set import combine
 from touchstone.training.loop import train_seed
-from touchstone.training.setup import set_up
 
 
-def seconds(cached: bool, *, images: ImageSet, epochs: int, threads: int) -> float:
-    """Of the whole phase, the net's building included."""
+def seconds(cached: bool, *, images: np.ndarray, epochs: int, threads: int) -> float:
+    """Seconds for the whole phase, including building the net."""
     settings = {"net": "mobilenet_v2", "input_size": 224, "options": {"hidden": 512}, "weights": "random"}
     settings |= {"trainable": ("head",), "epochs": epochs, "batch_size": 32, "num_threads": threads, "select": "last"}
-    meta = {"classes": ["a", "b"], "image_size": 224}
+    settings["feature_cache"] = cached
+    labels = ["a", "b"] * (len(images) // 2)
     with tempfile.TemporaryDirectory() as folder:
-        run = set_up(
-            "cached" if cached else "recomputed",
-            settings=resolve_model(settings | {"feature_cache": cached}),
-            data=combine(Arm(), train=images, name="real"),
-            val=ImageSet(images.images[:0], images.table[:0]),
-            meta=meta,
-            machine=Machine(accelerator="cpu"),
-            features=Path(folder) / "features",
-        )
+        run = new_run(images, labels, settings, features=Path(folder) / "features")
         began = time.perf_counter()
         train_seed(run, seed=0, state_file=Path(folder) / "state.pt")
         return time.perf_counter() - began
@@ -54,11 +41,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    pixels = np.random.default_rng(0).integers(0, 256, (arguments.images, 224, 224, 3), np.uint8)
-    ids = [str(i) for i in range(len(pixels))]
-    images = ImageSet(
-        pixels, pd.DataFrame({"id": ids, "label": ["a", "b"] * (len(ids) // 2), "source_id": ids, "origin": "real"})
-    )
+    images = np.random.default_rng(0).integers(0, 256, (arguments.images, 224, 224, 3), np.uint8)
     found: dict[bool, list[float]] = {True: [], False: []}
     for _ in range(arguments.rounds):
         for cached, times in found.items():

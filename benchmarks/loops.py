@@ -1,6 +1,6 @@
 """A step of training: the engines torch and lightning, each beside a loop written by hand.
 
-    python benchmarks/loops.py                         # images of noise: speed does not hang on them
+    python benchmarks/loops.py                         # images of noise: speed does not depend on them
 
 LeNet at 32 px, batch 64, Adam, no augmentation; all take the very same batches.
   by hand     normalise, forward, cross-entropy, zero_grad, backward, step, with channels_last and the fused Adam;
@@ -14,44 +14,27 @@ rounds the median ratio counts. Figures: docs/speed.md.
 
 import argparse
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from touchstone.config.load import resolve_model
+from _shared import new_run, own_process
 
 BATCH, BLOCK, SKIPPED = 64, 20, 60
 ENGINES = ("torch", "lightning")
 
 
-def new_run(engine: str, *, steps: int, threads: int):
-    """A run on 10,000 images of 10 classes."""
+def noise(engine: str, *, steps: int, threads: int):
+    """A run on 10,000 images of noise, in 10 classes."""
     import numpy as np
-    import pandas as pd
-
-    from touchstone.config.schema.data import Arm
-    from touchstone.config.schema.machine import Machine
-    from touchstone.data.imageset import ImageSet
-    from touchstone.data.training_set import combine
-    from touchstone.training.setup import set_up
 
     labels = [f"class {i % 10}" for i in range(10_000)]
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 32, 32, 3), np.uint8)
-    ids = [str(i) for i in range(len(labels))]
-    images = ImageSet(pixels, pd.DataFrame({"id": ids, "label": labels, "source_id": ids, "origin": "real"}))
     settings = {"net": "lenet", "input_size": 32, "num_steps": steps, "batch_size": BATCH, "num_threads": threads}
     settings |= {"select": "last", "eval_steps": steps, "collapse_epochs": 0, "engine": engine}
-    return set_up(
-        "loops",
-        settings=resolve_model(settings),
-        data=combine(Arm(), train=images, name="real"),
-        val=ImageSet(pixels[:0], images.table[:0]),
-        meta={"classes": sorted(set(labels)), "image_size": 32},
-        machine=Machine(accelerator="cpu"),
-    )
+    return new_run(pixels, labels, settings)
 
 
 def by_hand(one) -> Iterator[None]:
@@ -76,13 +59,13 @@ def by_hand(one) -> Iterator[None]:
 
 def side_by_side(engine: str, *, steps: int, threads: int) -> tuple[float, float]:
     """Milliseconds a step: by hand, by the engine."""
+    from touchstone.training.loop import train_seed  # before torch, whose threads touchstone sets
+
+    # isort: split
     import torch
 
-    import touchstone  # noqa: F401  # settings of threads, before torch
-    from touchstone.training.loop import train_seed
-
     torch.set_num_threads(threads)
-    one = new_run(engine, steps=steps, threads=threads)
+    one = noise(engine, steps=steps, threads=threads)
     found: dict[str, list[float]] = {"by hand": [], engine: []}
     hand, last = by_hand(one), time.perf_counter()
 
@@ -109,12 +92,9 @@ def side_by_side(engine: str, *, steps: int, threads: int) -> tuple[float, float
 
 def measure(engine: str, arguments: argparse.Namespace) -> tuple[float, float]:
     """One round in its own process."""
-    command = [sys.executable, __file__, "--steps", str(arguments.steps), "--threads", str(arguments.threads)]
-    done = subprocess.run([*command, "--one", engine], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr)
-    first, second = done.stdout.split()[-2:]
-    return float(first), float(second)
+    common = ("--steps", arguments.steps, "--threads", arguments.threads)
+    first, second = own_process(*common, "--one", engine)
+    return first, second
 
 
 def main() -> None:

@@ -13,20 +13,16 @@ medians count, of each way's better number of workers, 0 or 2. Figures: docs/spe
 """
 
 import argparse
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from touchstone.config.load import resolve_model
+from _shared import MEAN, STD, cifar_rate, own_process, torch_threads, tutorial_batches
 
 BATCH, SKIPPED = 128, 3
-MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 WAYS = ("plain", "timm", "touchstone")
 
 
@@ -51,13 +47,7 @@ def rate(batches: Iterable[Any], step: Any, num_steps: int) -> float:
 def plain(data: Path, num_steps: int, num_workers: int) -> float:
     """A tutorial's loop."""
     import torch
-    from torchvision import datasets, transforms
 
-    augment = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
-    images = datasets.CIFAR10(
-        str(data), train=True, transform=transforms.Compose([*augment, transforms.Normalize(MEAN, STD)])
-    )
-    loader = torch.utils.data.DataLoader(images, batch_size=BATCH, shuffle=True, num_workers=num_workers)
     model = net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
@@ -66,11 +56,11 @@ def plain(data: Path, num_steps: int, num_workers: int) -> float:
         torch.nn.functional.cross_entropy(model(x), y).backward()
         optimizer.step()
 
-    return rate(loader, step, num_steps)
+    return rate(tutorial_batches(data, BATCH, num_workers), step, num_steps)
 
 
 def timm(data: Path, num_steps: int, num_workers: int) -> float:
-    """What timm's training script is made of."""
+    """The parts of timm's training script."""
     import torch
     from timm.data import create_loader
     from timm.optim import create_optimizer_v2
@@ -107,51 +97,15 @@ def timm(data: Path, num_steps: int, num_workers: int) -> float:
 
 def touchstone(data: Path, num_steps: int, num_workers: int) -> float:
     """This pipeline's training."""
-    import numpy as np
-    import pandas as pd
-    import torch
-    from torchvision import datasets
-
-    from touchstone.config.schema.data import Arm
-    from touchstone.config.schema.machine import Machine
-    from touchstone.data.imageset import ImageSet
-    from touchstone.data.training_set import combine
-    from touchstone.training.loop import train_seed
-    from touchstone.training.setup import set_up
-
-    source = datasets.CIFAR10(str(data), train=True)
-    names = np.array(source.classes)[source.targets]
-    table = pd.DataFrame({"id": np.arange(len(names)).astype(str), "label": names, "source_id": "", "origin": "real"})
-    train = ImageSet(source.data, table)
     settings = {"net": "resnet_cifar", "input_size": 32, "num_steps": num_steps, "batch_size": BATCH, "hflip": True}
     settings |= {"crop_padding": 4, "optimizer": "sgd", "lr": 0.1, "eval_steps": num_steps, "select": "last"}
-    run = set_up(
-        "touchstone",
-        settings=resolve_model(settings | {"num_threads": torch.get_num_threads()}),
-        data=combine(Arm(), train=train, name="real"),
-        val=ImageSet(train.images[:0], table[:0]),
-        meta={"classes": source.classes, "image_size": 32},
-        machine=Machine(accelerator="cpu", num_workers=num_workers),
-    )
-    moments: dict[int, float] = {}
-
-    def on_step(step: int) -> None:
-        if step in (SKIPPED, num_steps):
-            moments[step] = time.perf_counter()
-
-    with tempfile.TemporaryDirectory() as folder:
-        train_seed(run, seed=0, state_file=Path(folder) / "state.pt", on_step=on_step)
-    return (num_steps - SKIPPED) * BATCH / (moments[num_steps] - moments[SKIPPED])
+    return cifar_rate(data, settings, num_workers=num_workers, skipped=SKIPPED)
 
 
 def measure(way: str, workers: int, arguments: argparse.Namespace) -> float:
     """One measurement in its own process; the other ways have torch's own settings for threads."""
-    command = [sys.executable, __file__, "--data", str(arguments.data), "--steps", str(arguments.steps)]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
-    done = subprocess.run([*command, "--one", way, str(workers)], env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr)
-    return float(done.stdout.split()[-1])
+    common = ("--data", arguments.data, "--steps", arguments.steps)
+    return own_process(*common, "--one", way, workers, environment=torch_threads())[0]
 
 
 def main() -> None:

@@ -12,19 +12,15 @@ times; medians count, and the ratio is that of the better number of workers of e
 """
 
 import argparse
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from touchstone.config.load import resolve_model
+from _shared import cifar_rate, own_process, torch_threads, tutorial_batches
 
 BATCH, SKIPPED = 64, 50
-MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
 def clock() -> Any:
@@ -49,8 +45,6 @@ def usual(data: Path, steps: int, num_workers: int) -> float:
     """Images a second of a tutorial's LightningModule and Trainer."""
     import pytorch_lightning as pl
     import torch
-    import torchvision
-    from torchvision import transforms
 
     from touchstone.models.nets import build
 
@@ -68,10 +62,7 @@ def usual(data: Path, steps: int, num_workers: int) -> float:
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.Adam(self.net.parameters(), lr=1e-3)
 
-    augment = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
-    pipeline = transforms.Compose([*augment, transforms.Normalize(MEAN, STD)])
-    images = torchvision.datasets.CIFAR10(str(data), train=True, transform=pipeline)
-    loader = torch.utils.data.DataLoader(images, batch_size=BATCH, shuffle=True, num_workers=num_workers)
+    loader = tutorial_batches(data, BATCH, num_workers)
     watch = clock()
     with tempfile.TemporaryDirectory() as folder:
         pl.Trainer(default_root_dir=folder, max_epochs=1, limit_train_batches=steps, callbacks=[watch]).fit(
@@ -82,53 +73,18 @@ def usual(data: Path, steps: int, num_workers: int) -> float:
 
 def touchstone(data: Path, steps: int, num_workers: int) -> float:
     """Images a second of this pipeline's training."""
-    import numpy as np
-    import pandas as pd
-    import torch
-    import torchvision
-
-    from touchstone.config.schema.data import Arm
-    from touchstone.config.schema.machine import Machine
-    from touchstone.data.imageset import ImageSet
-    from touchstone.data.training_set import combine
-    from touchstone.training.loop import train_seed
-    from touchstone.training.setup import set_up
-
-    source = torchvision.datasets.CIFAR10(str(data), train=True)
-    names = np.array(source.classes)[source.targets]
-    table = pd.DataFrame({"id": np.arange(len(names)).astype(str), "label": names, "source_id": "", "origin": "real"})
-    train = ImageSet(source.data, table)
     settings = {"net": "lenet", "input_size": 32, "num_steps": steps, "batch_size": BATCH, "crop_padding": 4}
-    settings |= {"hflip": True, "eval_steps": steps, "num_threads": torch.get_num_threads()}
-    run = set_up(
-        "touchstone",
-        settings=resolve_model(settings),
-        data=combine(Arm(), train=train, name="real"),
-        val=ImageSet(train.images[:0], table[:0]),
-        meta={"classes": source.classes, "image_size": 32},
-        machine=Machine(accelerator="cpu", num_workers=num_workers),
-    )
-    moments: dict[int, float] = {}
-
-    def on_step(step: int) -> None:
-        if step in (SKIPPED, steps):
-            moments[step] = time.perf_counter()
-
-    with tempfile.TemporaryDirectory() as folder:
-        train_seed(run, seed=0, state_file=Path(folder) / "state.pt", on_step=on_step)
-    return (steps - SKIPPED) * BATCH / (moments[steps] - moments[SKIPPED])
+    settings |= {"hflip": True, "eval_steps": steps}
+    return cifar_rate(data, settings, num_workers=num_workers, skipped=SKIPPED)
 
 
 def measure(way: str, workers: int, arguments: argparse.Namespace) -> float:
     """One measurement in its own process; the usual way has torch's own settings for threads."""
-    command = [sys.executable, __file__, "--data", str(arguments.data), "--steps", str(arguments.steps)]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
+    environment = torch_threads()
     if way == "touchstone":
         environment |= {"OMP_WAIT_POLICY": "PASSIVE"}  # as the Makefile sets it; the package sets the rest
-    done = subprocess.run([*command, "--one", way, str(workers)], env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr)
-    return float(done.stdout.split()[-1])
+    common = ("--data", arguments.data, "--steps", arguments.steps)
+    return own_process(*common, "--one", way, workers, environment=environment)[0]
 
 
 def main() -> None:

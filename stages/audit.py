@@ -6,8 +6,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from touchstone.audit.features import FeatureExtractor
-from touchstone.audit.nearest import nearest
+from touchstone.audit.features import FeatureExtractor, nearest
 from touchstone.audit.sets import audit, real_images, rounded
 from touchstone.config.machine import load_machine
 from touchstone.config.settings import load_settings
@@ -30,7 +29,6 @@ def main() -> None:
     train = extractor.calibrate(load(DATA / "prepared/train"))
     test = extractor.extract(load(DATA / "prepared/test"))
     real = real_images(train, test, settings=settings.audit)
-    sha256 = metadata.weights[str(settings.audit.seed)]
     figures = {}
     with replaced(DATA / "audit") as folder:
         nearest(test, train).to_csv(folder / "test-nearest.csv", index=False)
@@ -40,13 +38,10 @@ def main() -> None:
             result.gallery.save(folder / f"{name}.png")
             result.pairs.to_csv(folder / f"{name}.csv", index=False)
             print(f"{name}: {result.figures['verdict']}. {result.figures['reasons']}")
+    sha256 = metadata.weights[str(settings.audit.seed)]
+    found = {"sets": figures, "encoder": {"sha256": sha256, "test_accuracy": rounded(test.agreement)}}
     Path("metrics").mkdir(exist_ok=True)
-    text = json.dumps(
-        {"sets": figures, "encoder": {"sha256": sha256, "test_accuracy": rounded(test.agreement)}},
-        indent=2,
-        sort_keys=True,
-    )
-    Path("metrics/audit.json").write_text(text + "\n")
+    Path("metrics/audit.json").write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""data/augmented + arms -> data/arms/<arm>.json: what each arm is made of; no pixel is copied."""
+"""data/augmented + arms -> data/arms/<arm>.json: the settings and sets of each arm; no pixel is copied."""
 
 import json
 from pathlib import Path

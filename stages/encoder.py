@@ -8,7 +8,7 @@ from touchstone.config.resolved import ENCODER
 from touchstone.config.resolved import load as load_settings
 from touchstone.config.schema.data import Arm
 from touchstone.config.schema.model import Model
-from touchstone.data.imageset import ImageSet, load, replaced
+from touchstone.data.imageset import load, replaced
 from touchstone.data.training_set import combine
 from touchstone.models.initial_weights import load_initial_weights
 from touchstone.stage import run
@@ -28,7 +28,7 @@ def main() -> None:
         "encoder",
         settings=load_settings(Model, f"models/{ENCODER}"),
         data=combine(Arm(), train=real, name="encoder"),
-        val=ImageSet(real.images[:0], real.table[:0]),  # no selection: its last weights count
+        val=real.take([]),  # nothing is selected: the last weights count
         meta=meta,
         machine=machine,
         initial=load_initial_weights(DATA / f"pretrained/{ENCODER}.json"),

@@ -31,8 +31,7 @@ def main() -> None:
         for kind, name, table in plots(every, labels["test"], meta["classes"], settings.compare, seed=settings.seed):
             table.to_csv(folder / kind / f"{name}.csv", index=False)
     Path("metrics").mkdir(exist_ok=True)
-    text = json.dumps(evaluate(every, judge), indent=2, sort_keys=True)
-    Path("metrics/metrics.json").write_text(text + "\n")
+    Path("metrics/metrics.json").write_text(json.dumps(evaluate(every, judge), indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def attention(name: str, folder: Path, settings: Settings) -> dict[str, float]:
     torch.set_num_threads(settings.trained[name.rsplit("-", 1)[0]].num_threads)
     rows = spread((test := load(PREPARED / "test")).table["label"].tolist(), settings.explain.images)
     first = load_first(DATA / "runs" / name, device=device(load_machine().accelerator))
-    drawing, table, figures = picture(*first, test.take(rows))
+    drawing, table, figures = picture(first, test.take(rows))
     drawing.save(folder / f"{name}.png")
     table.to_csv(folder / f"{name}.csv", index=False)
     return figures

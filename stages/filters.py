@@ -1,6 +1,6 @@
-"""generators + data/encoder -> data/filters/<generator>.json: which classifier filters its samples, by hash.
+"""generators + data/encoder -> data/filters/<generator>.json: the hash of the classifier that filters its samples.
 
-So a new encoder samples again what it filters, and nothing else.
+A new encoder thus runs the sampling of the generators that it filters again, and nothing else.
 """
 
 import json
@@ -16,13 +16,11 @@ SETTINGS = ("audit.seed", "generators")
 def main() -> None:
     settings = read("filters")
     weights = json.loads(Path("data/encoder/model.json").read_text())["weights"]
+    second = weights[str(settings["audit"]["seed"] + 1)]  # the audit judges by the first one's features
     with replaced(Path("data/filters")) as folder:
         (folder / "README").write_text("The classifier that filters each generator's samples, by hash.\n")
         for name, generator in settings["generators"].items():
             wanted = generator["sample"]["filter"]["min_confidence"] > 0
-            second = weights[
-                str(settings["audit"]["seed"] + 1)
-            ]  # the first one's features are what the audit judges by
             (folder / f"{name}.json").write_text(json.dumps({"classifier": second if wanted else None}) + "\n")
 
 

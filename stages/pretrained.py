@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from touchstone.config.resolved import ENCODER, load, read
 from touchstone.config.schema.model import Model
@@ -35,10 +34,8 @@ def note(file: Path, model: Model, channels: int, mirror: str) -> None:
     if model.pretrained:
         from touchstone.models.pretrained import write_body  # here: most models start at random, and need no torch
 
-        old = OUT / file.name  # of an earlier run: nothing is fetched twice
-        where: dict[str, Any] = {"old": old, "mirror": mirror, "downloads": DOWNLOADS}
-        weights = file.with_suffix(".safetensors")
-        source = write_body(weights, model, channels=channels, **where)
+        weights, old = file.with_suffix(".safetensors"), OUT / file.name  # old: so that nothing is fetched twice
+        source = write_body(weights, model, channels=channels, old=old, mirror=mirror, downloads=DOWNLOADS)
         sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
         initial = replace(initial, source=source, sha256={EVERY_SEED: sha256})
     initial.write(file)

@@ -1,9 +1,9 @@
-"""Everything before -> metrics/report.html, metrics/report.md; and metrics/runtime.html, which is no output."""
+"""All results -> metrics/report.html, metrics/report.md; and metrics/runtime.html, which is no output."""
 
 from pathlib import Path
 
 from touchstone.config.settings import load_settings
-from touchstone.report import html, markdown, runtime, write
+from touchstone.report import pages, runtime
 from touchstone.report.gather import gather
 from touchstone.stage import RUNTIME, run
 
@@ -28,9 +28,9 @@ TO = Path("metrics")
 
 def main() -> None:
     facts = gather(Path(), load_settings("report"))
-    write(TO / "report.html", html.render(facts))
-    write(TO / "report.md", markdown.render(facts))
-    write(TO / "runtime.html", runtime.render(RUNTIME))
+    pages.write(TO / "report.html", pages.html(facts))
+    pages.write(TO / "report.md", pages.markdown(facts))
+    pages.write(TO / "runtime.html", runtime.render(RUNTIME))
 
 
 if __name__ == "__main__":

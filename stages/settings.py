@@ -1,7 +1,7 @@
 """params.yaml -> data/settings: checked, merged with defaults, and split into one small file for each reader.
 
-A typo stops `dvc repro` here, before any output is touched. Each file also holds the hash of its reader's code, so that
-every other stage runs again where its own settings or its own code changed, and nowhere else.
+A typo stops `dvc repro` here, before any output is touched. Each file also holds the hash of its reader's code, so a
+stage runs again only where its own settings or its own code changed.
 """
 
 import platform

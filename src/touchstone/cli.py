@@ -1,9 +1,10 @@
-"""The command `touchstone`, for use in the project's root: predict, run studies, train, compare and verify."""
+"""The command `touchstone`, for use in the project's root: predict, run the pipeline and studies, compare and verify."""
 
 import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from touchstone.config.load import load
@@ -15,56 +16,48 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="touchstone", description="Find out whether an augmentation helps.")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    predict = commands.add_parser("predict", help="label the images in a folder with a trained run or ensemble")
+    def command(name: str, function: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text)
+        added.set_defaults(command=function)
+        return added
+
+    predict = command("predict", _predict, "label the images in a folder with a trained run or ensemble")
     predict.add_argument("folder", type=Path, metavar="DIR", help="searched for images, with its subfolders")
     predict.add_argument("-o", "--output", type=Path, default=Path("predictions.csv"), help="default: predictions.csv")
     predict.add_argument("-m", "--model", default="", help="run or ensemble; default: the first ensemble, else run")
-    predict.set_defaults(command=_predict)
 
-    study = commands.add_parser("study", help="run recipes/NAME and keep its metrics.json and report.md there")
-    study.add_argument("name", metavar="NAME")
-    _add_changes(study)
-    study.set_defaults(command=_study)
-
-    sweep = commands.add_parser("sweep", help="run recipes/NAME with all values in its sweep.yaml, as DVC experiments")
-    sweep.add_argument("name", metavar="NAME")
-    _add_changes(sweep)
+    study = command("study", _study, "run recipes/NAME and keep its metrics.json and report.md there")
+    sweep = command("sweep", _sweep, "run recipes/NAME with all values in its sweep.yaml, as DVC experiments")
+    change = "a parameter to change in the recipe's params.yaml; may be repeated"
+    for added in (study, sweep):
+        added.add_argument("name", metavar="NAME")
+        added.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help=change)
     sweep.add_argument("-j", "--jobs", type=int, default=1, help="experiments to run at a time; default: 1")
-    sweep.set_defaults(command=_sweep)
 
-    repro = commands.add_parser("repro", help="run the stages that changed, several at a time, as dvc repro does")
+    repro = command("repro", _repro, "run the stages that changed, several at a time, as dvc repro does")
     repro.add_argument("targets", nargs="*", metavar="STAGE", help="with the stages before it; default: all stages")
-    text = "stages to run at a time; default: the number of cores"
-    repro.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help=text)
-    repro.set_defaults(command=_repro)
+    at_a_time = "stages to run at a time; default: the number of cores"
+    repro.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help=at_a_time)
 
-    compare = commands.add_parser("compare", help="compare two revisions or experiments by their stored predictions")
+    compare = command("compare", _compare, "compare two revisions or experiments by their stored predictions")
     compare.add_argument("before", nargs="?", default="HEAD", metavar="REV_A", help="default: HEAD")
     compare.add_argument("after", nargs="?", default="workspace", metavar="REV_B", help="default: workspace")
     form = compare.add_mutually_exclusive_group()
     form.add_argument("--md", action="store_true", help="write Markdown, for a pull request")
     form.add_argument("--json", action="store_true", help="write all numbers, unrounded, as JSON")
-    compare.set_defaults(command=_compare)
 
-    verify = commands.add_parser("verify", help="hash all outputs again and list those that differ from dvc.lock")
-    verify.set_defaults(command=_verify)
+    command("verify", _verify, "hash all outputs again and list those that differ from dvc.lock")
 
-    mosaics = commands.add_parser("mosaics", help="make a multi-label data set of 2x2 pictures, in VOC's layout")
+    mosaics = command("mosaics", _mosaics, "make a multi-label data set of 2x2 pictures, in VOC's layout")
     mosaics.add_argument("to", type=Path, metavar="DIR", help="a new folder")
     mosaics.add_argument("--source", default="cifar10", help="single-label, with a test split; default: cifar10")
     mosaics.add_argument("--mirror", default="", help="where to download from, as source.mirror in params.yaml")
     for split, count in (("train", 2000), ("val", 500), ("test", 1000)):
         mosaics.add_argument(f"--{split}", type=int, default=count, metavar="N", help=f"pictures; default: {count}")
     mosaics.add_argument("--seed", type=int, default=0, help="default: 0")
-    mosaics.set_defaults(command=_mosaics)
 
     arguments = parser.parse_args(argv)
     run(lambda: arguments.command(arguments))
-
-
-def _add_changes(command: argparse.ArgumentParser) -> None:
-    text = "a parameter to change in the recipe's params.yaml; may be repeated"
-    command.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help=text)
 
 
 def _predict(arguments: argparse.Namespace) -> None:
@@ -117,7 +110,7 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    from touchstone.studies.dvc_files import cache_folder
+    from touchstone.studies.commands import cache_folder
     from touchstone.studies.verify import verify
 
     root = Path.cwd()

@@ -1,13 +1,12 @@
-"""Which code of this project can change a script's outputs, and its hash. Nothing is executed.
+"""The code of this project that can change a script's outputs, and its hash. Nothing is executed.
 
-The hash of a file is taken over its syntax tree. What reaches no output is left out: comments, layout, docstrings,
-annotations of functions, messages of errors, wordings of settings in the report, and what is printed or shown in a
-progress bar. So a reworded message runs nothing again, and a changed number does.
+A file's hash is that of its syntax tree without what reaches no output: comments, layout, docstrings, annotations of
+functions, messages of errors, wordings of settings in the report, and what is printed or shown in a progress bar.
 """
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +21,6 @@ SILENT = (
     "config/checks.py",
     "config/load.py",
     "config/machine.py",
-    "config/mistakes.py",
     "config/yaml.py",
     "models/checks.py",
     "training/checks.py",
@@ -44,7 +42,8 @@ def imports(*scripts: Path) -> list[Path]:
     todo = [script.resolve() for script in scripts]
     while todo:
         file = todo.pop()
-        if file not in found and not _is_silent(file):
+        silent = file.is_relative_to(PACKAGE) and file.relative_to(PACKAGE).as_posix() in SILENT
+        if file not in found and not silent:
             found.add(file)
             todo += _imported_files(file)
     return sorted(found)
@@ -91,27 +90,26 @@ def _text(node: object) -> str:
         return "[" + ",".join(_text(item) for item in node if not _is_silent_statement(item)) + "]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    return f"{type(node).__name__}({','.join(f'{name}={_text(value)}' for name, value in _counted(node))})"
+    silent = (*NOT_COUNTED, *_silent_fields(node))
+    fields = [(name, value) for name, value in ast.iter_fields(node) if name not in silent]
+    counted = [f"{name}={_text(value)}" for name, value in fields if value is not None and value != []]
+    return f"{type(node).__name__}({','.join(counted)})"
 
 
-def _counted(node: ast.AST) -> Iterator[tuple[str, object]]:
-    """The fields of a node that count."""
-    silent: tuple[str, ...] = NOT_COUNTED
+def _silent_fields(node: ast.AST) -> tuple[str, ...]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        silent += ("returns",)
-    elif isinstance(node, ast.arg):
-        silent += ("annotation",)
-    elif isinstance(node, ast.Assert):
-        silent += ("msg",)
-    elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and _name(node.exc) != WRITTEN_DOWN:
-        silent += ("exc",)
-    elif isinstance(node, ast.Call) and _name(node) in ("TouchstoneError", "Shown"):
-        silent += ("args",)
-    elif isinstance(node, ast.Call) and _name(node) == "tqdm":
-        silent += ("keywords",)
-    for name, value in ast.iter_fields(node):
-        if name not in silent and value is not None and value != []:
-            yield name, value
+        return ("returns",)
+    if isinstance(node, ast.arg):
+        return ("annotation",)
+    if isinstance(node, ast.Assert):
+        return ("msg",)
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and _name(node.exc) != WRITTEN_DOWN:
+        return ("exc",)
+    if isinstance(node, ast.Call) and _name(node) in ("TouchstoneError", "Shown"):
+        return ("args",)
+    if isinstance(node, ast.Call) and _name(node) == "tqdm":
+        return ("keywords",)
+    return ()
 
 
 def _is_silent_statement(node: object) -> bool:
@@ -129,31 +127,21 @@ def _name(call: ast.Call) -> str:
     return function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
 
 
-def _is_silent(file: Path) -> bool:
-    return file.is_relative_to(PACKAGE) and file.relative_to(PACKAGE).as_posix() in SILENT
-
-
 @cache
 def _imported_files(file: Path) -> tuple[Path, ...]:
     names: list[str] = []
-    for node in _at_run_time(_tree(file)):
+    todo: list[ast.AST] = [_tree(file)]
+    while todo:
+        node = todo.pop()
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(path for name in names for path in _module_files(name))
-
-
-def _at_run_time(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those under `if TYPE_CHECKING`."""
-    todo: list[ast.AST] = [tree]
-    while todo:
-        node = todo.pop()
-        yield node
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
             todo += node.orelse
         else:
             todo += ast.iter_child_nodes(node)
+    return tuple(path for name in names for path in _module_files(name))
 
 
 def _module_files(name: str) -> Iterable[Path]:

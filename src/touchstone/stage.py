@@ -1,4 +1,4 @@
-"""Running a stage: errors in one line, and a note of its seconds, versions and hardware on which no result depends."""
+"""Run a stage: errors in one line, and a note of its seconds, versions and hardware, on which no result depends."""
 
 import json
 import os
@@ -15,18 +15,8 @@ from touchstone.errors import run as run_or_explain
 
 RUNTIME = Path("metrics/runtime")  # ignored by git, and no stage's output
 PACKAGES = (
-    "captum",
-    "diffusers",
-    "dvc",
-    "numpy",
-    "opencv-python-headless",
-    "pandas",
-    "pillow",
-    "pytorch-lightning",
-    "scikit-learn",
-    "torch",
-    "torchmetrics",
-    "torchvision",
+    *("captum", "diffusers", "dvc", "numpy", "opencv-python-headless", "pandas", "pillow", "pytorch-lightning"),
+    *("scikit-learn", "torch", "torchmetrics", "torchvision"),
 )
 
 
@@ -39,22 +29,18 @@ def _measured(main: Callable[[], dict[str, object] | None]) -> None:
     started, began = datetime.now(UTC), time.perf_counter()
     figures = main() or {}
     name = "@".join([Path(sys.argv[0]).stem, *(["-".join(sys.argv[1:])] if sys.argv[1:] else [])])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS, in KiB on Linux
     note = {
         "stage": name,
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - began, 2),
-        "peak_memory_mib": _peak_mib(),
+        "peak_memory_mib": round(peak / (2**20 if sys.platform == "darwin" else 2**10)),
         **figures,
         "hardware": _hardware(),
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
     }
     RUNTIME.mkdir(parents=True, exist_ok=True)
     (RUNTIME / f"{name}.json").write_text(json.dumps(note, indent=2) + "\n")
-
-
-def _peak_mib() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))  # in bytes on macOS, in KiB on Linux
 
 
 def _hardware() -> dict[str, object]:

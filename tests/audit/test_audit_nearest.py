@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from touchstone.audit import nearest as module
-from touchstone.audit.features import Features
-from touchstone.audit.nearest import nearest
+from touchstone.audit import features as module
+from touchstone.audit.features import Features, nearest
 
 
 def features(values: np.ndarray, prefix: str) -> Features:

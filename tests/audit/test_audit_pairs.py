@@ -16,7 +16,7 @@ from touchstone.audit.pairs import (
     find_copies,
     match,
 )
-from touchstone.audit.verdicts import verdict
+from touchstone.audit.sets import verdict
 from touchstone.data.copies import near_copies, thumbnails
 from touchstone.data.ops.resize import scale
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kit.images import image_set
-from touchstone.data.imageset import ImageSet, class_indices, content_hash, load, replaced, save
+from touchstone.data.imageset import ImageSet, class_indices, content_hash, load, replaced
 from touchstone.data.sheets import save_with_sheet
 from touchstone.errors import TouchstoneError
 
@@ -36,13 +36,13 @@ def test_rows_choose_and_order(tmp_path: Path) -> None:
 
 def test_the_hash_follows_pixels_and_labels(tmp_path: Path) -> None:
     images = image_set(["a", "b"])
-    save(tmp_path / "x", images)
+    save_with_sheet(tmp_path / "x", images, sheet_size=1)
     first = content_hash(tmp_path / "x")
-    save(tmp_path / "x", ImageSet(images.images, images.table.assign(label=["b", "a"])))
+    save_with_sheet(tmp_path / "x", ImageSet(images.images, images.table.assign(label=["b", "a"])), sheet_size=1)
     second = content_hash(tmp_path / "x")
     changed = images.images.copy()
     changed[1, 3, 3, 0] ^= 1
-    save(tmp_path / "x", ImageSet(changed, images.table))
+    save_with_sheet(tmp_path / "x", ImageSet(changed, images.table), sheet_size=1)
     assert len({first, second, content_hash(tmp_path / "x")}) == 3
 
 
@@ -52,7 +52,7 @@ def test_inconsistent_sets_are_refused(tmp_path: Path) -> None:
         ImageSet(images.images, images.table[:1])
     with pytest.raises(ValueError, match="float64"):
         ImageSet(images.images / 255, images.table)
-    save(tmp_path / "x", images)
+    save_with_sheet(tmp_path / "x", images, sheet_size=1)
     (tmp_path / "x/table.csv").write_text("id,label\na,b\n")
     with pytest.raises(TouchstoneError, match="columns missing: source_id, origin"):
         load(tmp_path / "x")

@@ -9,7 +9,7 @@ import pytest
 from kit.project import ROOT
 from touchstone.config import yaml
 from touchstone.config.schema.data import Data
-from touchstone.data.imageset import load
+from touchstone.data.imageset import load, valid_sizes
 from touchstone.data.prepare import prepare
 from touchstone.data.sources import RawImage
 from touchstone.errors import BadImage, TouchstoneError
@@ -134,10 +134,10 @@ def test_shortest_edge_keeps_the_aspect_in_padded_storage(tmp_path: Path) -> Non
     rows = [("", "ab"[i % 2], picture(i, 20 + i % 3 * 20, 40)) for i in range(40)]
     prepared(tmp_path, Raw(rows), resize="shortest_edge")
     images = load(tmp_path / "p/train")
-    sizes = {tuple(size) for size in images.sizes()}
+    sizes = {tuple(size) for size in valid_sizes(images.table)}
     assert sizes <= {(16, 32), (16, 16), (24, 16)}
     assert images.images.shape[1:3] == (24, 32)
-    for pixels, (height, width) in zip(images.images, images.sizes(), strict=True):
+    for pixels, (height, width) in zip(images.images, valid_sizes(images.table), strict=True):
         assert not pixels[height:].any()
         assert not pixels[:, width:].any()
 
@@ -165,7 +165,7 @@ def test_only_the_middle_of_a_very_long_image_is_kept(tmp_path: Path) -> None:
     prepared(tmp_path, Raw([*many(40), ("train", "a", long)]), resize="shortest_edge", val_fraction=0.0)
     images = load(tmp_path / "p/train")
     assert images.images.shape[1:3] == (16, 32)
-    [row] = np.flatnonzero(images.sizes()[:, 1] == 32)
+    [row] = np.flatnonzero(valid_sizes(images.table)[:, 1] == 32)
     assert np.array_equal(images.images[row], long[:, 84:116])
 
 

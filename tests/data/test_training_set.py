@@ -6,7 +6,8 @@ import pytest
 
 from kit.images import image_set
 from touchstone.config.schema.data import Arm
-from touchstone.data.imageset import ImageSet, save
+from touchstone.data.imageset import ImageSet
+from touchstone.data.sheets import save_with_sheet
 from touchstone.data.training_set import assemble, combine, manifest
 from touchstone.errors import TouchstoneError
 
@@ -71,10 +72,10 @@ def test_generated_images_join_padded_ones_at_the_top_left() -> None:
 
 
 def test_a_changed_added_set_is_refused(tmp_path: Path) -> None:
-    save(tmp_path / "first", FIRST)
+    save_with_sheet(tmp_path / "first", FIRST, sheet_size=1)
     file = tmp_path / "arm.json"
     file.write_text(json.dumps(manifest(Arm(add=("first",)), augmented=tmp_path)))
     assert len(assemble(file, train=TRAIN, augmented=tmp_path)) == 6
-    save(tmp_path / "first", SECOND)
+    save_with_sheet(tmp_path / "first", SECOND, sheet_size=1)
     with pytest.raises(TouchstoneError, match="not the added set that"):
         assemble(file, train=TRAIN, augmented=tmp_path)

@@ -7,9 +7,7 @@ from scipy.special import expit, softmax
 
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.calibration import reliability, scaled, temperatures
-from touchstone.evaluation.ensemble_weights import greedy, mixture
-from touchstone.evaluation.ensembles import combine, member_weights, rotated_means
-from touchstone.evaluation.likelihood import likelihoods
+from touchstone.evaluation.ensembles import combine, greedy, likelihoods, member_weights, mixture, rotated_means
 from touchstone.evaluation.metrics import ECE
 from touchstone.evaluation.scores import correct
 

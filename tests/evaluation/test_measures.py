@@ -8,16 +8,15 @@ from torchmetrics.functional.classification import multilabel_average_precision
 
 from touchstone.config.schema.evaluation import Compare, Ensemble
 from touchstone.config.settings import Settings
-from touchstone.evaluation import label_scores
 from touchstone.evaluation.average_precision import mean_average_precision, tail_accuracy
 from touchstone.evaluation.compare import Comparison, Paired, compare_paired
 from touchstone.evaluation.ensembles import combine
-from touchstone.evaluation.measures import MeanAP, measure
+from touchstone.evaluation.measures import measure
 from touchstone.evaluation.metrics import primary
 from touchstone.evaluation.probs import predictions
 from touchstone.evaluation.resampling import resample
-from touchstone.evaluation.scores import score
-from touchstone.evaluation.thresholds import choose, decided, member_thresholds, thresholds_of
+from touchstone.evaluation.scores import per_class, precision_recall, score
+from touchstone.evaluation.thresholds import choose, member_thresholds, thresholds_of
 
 COMPARE = Compare(num_resamples=400)
 HALF = np.full(4, 0.5)
@@ -67,11 +66,11 @@ def test_scores_are_those_of_scikit_learn_and_torchmetrics() -> None:
 
 def test_a_class_without_positive_images_is_in_no_mean() -> None:
     probs, labels = made()
-    table = label_scores.per_class(probs, labels, HALF, COMPARE)
+    table = per_class(probs, labels, HALF, COMPARE)
     assert table.loc[3, ["ap", "ap_voc", "ap_constant", "f1"]].isna().all()
     assert table["n_positive"].tolist() == np.nansum(labels, 0).astype(int).tolist()
     assert table["n_test"].tolist() == [75, 80, 80, 80]
-    assert set(label_scores.precision_recall(probs, labels, list("abcd"))["class"]) == set("abc")
+    assert set(precision_recall(probs, labels, list("abcd"))["class"]) == set("abc")
     assert np.isnan(table.loc[3, "tail_accuracy"])
     row = score(probs, labels, thresholds=HALF, compare=COMPARE)
     assert row["tail_accuracy"] == pytest.approx(table.loc[:2, "tail_accuracy"].mean())
@@ -124,7 +123,7 @@ def test_runs_and_ensembles_have_the_thresholds_of_their_rule() -> None:
 
 def test_runs_are_paired() -> None:
     probs, labels = made(num_images=40, num_seeds=3)
-    same = compared(MeanAP(labels, COMPARE, seed=5).compared(probs, probs))
+    same = compared(measure(labels, COMPARE, seed=5).compared(probs, probs))
     assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
@@ -175,12 +174,12 @@ def test_labels_are_voted_on_one_by_one() -> None:
     limits = {name: np.array([0.5, 0.5, 0.35]) for name in members}
     for prefer, expected in (("a", [True, False, True]), ("d", [False, True, False])):
         out = combine("majority", members, prefer=prefer, thresholds=limits)
-        assert decided(out, np.full(3, 0.5))[0, 0].tolist() == expected, "2 against 2: the preferred member decides"
+        assert (out >= 0.5)[0, 0].tolist() == expected, "2 against 2: the preferred member decides"
         assert out.min() > 0
         assert out.max() < 1
     three = {name: members[name] for name in "abc"}
     out = combine("majority", three, prefer="c", thresholds={name: limits[name] for name in three})
-    assert decided(out, np.full(3, 0.5))[0, 0].tolist() == [True, False, True]
+    assert (out >= 0.5)[0, 0].tolist() == [True, False, True]
     assert combine("mean", members, prefer="a", thresholds=limits)[0, 0].tolist() == pytest.approx([0.5, 0.525, 0.325])
 
 

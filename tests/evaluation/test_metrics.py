@@ -81,7 +81,7 @@ def added(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("added")
 def test_an_added_metric_is_in_metrics_json() -> None:
     probs, labels = made()
-    row = evaluate([Result("run", "run", probs, "")], measure(labels, Compare(num_resamples=100), seed=0))["run"]
+    row = evaluate([Result("run", probs, "")], measure(labels, Compare(num_resamples=100), seed=0))["run"]
     expected = np.mean([balanced_accuracy_score(labels, p.argmax(1)) for p in probs])
     assert row["balanced_accuracy"] == pytest.approx(expected, abs=1e-5)
     assert row["balanced_accuracy"] != row["accuracy"]

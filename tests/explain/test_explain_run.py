@@ -12,7 +12,7 @@ from touchstone.explain.overlays import signed
 from touchstone.explain.run import choose, explain
 from touchstone.models.nets import build
 from touchstone.models.runs import Predictor, RunMetadata
-from touchstone.report.explanations import attributions
+from touchstone.report.gather import attributions
 
 FILES = ["a", "b", "c", "d"]
 PROBS = np.array([[[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.7, 0.3]], [[0.7, 0.3], [0.2, 0.8], [0.4, 0.6], [0.9, 0.1]]])

@@ -19,7 +19,7 @@ from touchstone.generators import sample as synthesis
 from touchstone.generators.base import Generative, Streams, noise
 from touchstone.generators.dcgan.config import DcganFit
 from touchstone.generators.ddpm.config import DdpmFit, DdpmSample
-from touchstone.generators.sample import Judge, Sampler, Synthesized, block_file, synthesize
+from touchstone.generators.sample import Sampler, Synthesized, block_file, synthesize
 
 CLASSES = ["b", "a"]
 
@@ -39,6 +39,8 @@ class Dots(Generative):
 class Brightness(torch.nn.Module):
     """A classifier: class 0 is bright, class 1 is dark."""
 
+    view = View(4, 4)
+
     def __init__(self) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(1))
@@ -48,7 +50,7 @@ class Brightness(torch.nn.Module):
         return torch.stack([light, -light], 1)
 
 
-def run(module: Generative, folder: Path, judge: Judge | None = None, devices: int = 1, **changes: Any) -> Synthesized:
+def run(module: Generative, folder: Path, judge: Any = None, devices: int = 1, **changes: Any) -> Synthesized:
     return synthesize(
         module,
         settings=Sample(**({"per_class": 5, "block": 3} | changes)),
@@ -103,7 +105,7 @@ def test_every_block_is_whole_and_those_of_an_earlier_process_are_reused(tmp_pat
 
 
 def test_the_filter_keeps_what_the_classifier_is_sure_of(tmp_path: Path) -> None:
-    judge = Judge(Brightness(), View(4, 4))
+    judge = Brightness()
     all_of_them = run(Dots(), tmp_path / "a", per_class=60)
     made = run(Dots(), tmp_path / "b", judge, filter=Filter(min_confidence=0.9))
     light = pixels(made).mean((1, 2, 3))
@@ -118,7 +120,7 @@ def test_the_filter_keeps_what_the_classifier_is_sure_of(tmp_path: Path) -> None
 
 
 def test_a_filter_that_keeps_too_few_is_named(tmp_path: Path) -> None:
-    judge = Judge(Brightness(), View(4, 4))
+    judge = Brightness()
     with pytest.raises(
         TouchstoneError, match=r"generators.g.sample.filter: of 1[58] samples of class b 1 reach .* 5 are"
     ):

@@ -25,9 +25,9 @@ from touchstone.evaluation.evaluate import evaluate, plots
 from touchstone.evaluation.measures import measure
 from touchstone.evaluation.probs import load_all, load_diverged, predictions
 from touchstone.evaluation.results import results
-from touchstone.report import write
 from touchstone.report.facts import Facts
 from touchstone.report.gather import gather
+from touchstone.report.pages import write
 from touchstone.report.words import Sentence
 
 CLASSES = ['<b>&"', "straße_é"]

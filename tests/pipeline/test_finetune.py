@@ -16,7 +16,7 @@ from touchstone.config.schema.data import Arm
 from touchstone.config.schema.machine import Machine
 from touchstone.data.training_set import combine
 from touchstone.errors import TouchstoneError
-from touchstone.models.checks import check_start
+from touchstone.models.checks import check_plan
 from touchstone.models.initial_weights import RANDOM, InitialWeights, check_fit, load_initial_weights
 from touchstone.models.nets import build
 from touchstone.models.runs import load_run_metadata
@@ -204,11 +204,11 @@ def test_what_the_stage_settings_refuses(tmp_path: Path, entry: str, parts: list
 def test_a_new_part_that_nothing_trains_is_refused() -> None:
     origin = resolve_model({"net": "resnet_cifar", "input_size": 16, "num_steps": 1})
     entry = {"net": "resnet_graph_attention", "input_size": 16, "num_steps": 1, "init_from": "r-real"}
-    check_start("x", resolve_model(entry | {"trainable": ("attention",)}), origin, channels=1)
+    check_plan("x", resolve_model(entry | {"trainable": ("attention",)}), origin, channels=1)
     with pytest.raises(
         TouchstoneError, match=r"x: trainable: no phase trains attention\.embed\.bias, which r-real lacks"
     ):
-        check_start("x", resolve_model(entry | {"trainable": ("head",)}), origin, channels=1)
+        check_plan("x", resolve_model(entry | {"trainable": ("head",)}), origin, channels=1)
 
 
 def test_what_is_compared_with_what(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_more_images_of_a_class_extend_the_set_and_fit_nothing(tiny_space: Path)
     [
         ("data/training_set.py", "run `dvc repro augment`", "then `dvc repro augment`", set()),
         ("training/loggers.py", "purge_step=start + 1", "purge_step=start + 1, max_queue=5", set()),
-        ("report/markdown.py", "import re\n", "import re\n\nCOLUMN = 1\n", {"report"}),
+        ("report/pages.py", "WORST = 5", "COLUMN = 1\nWORST = 5", {"report"}),
         ("config/checks.py", "Raise TouchstoneError at the first thing", "Raise an error at the first thing", set()),
     ],
 )

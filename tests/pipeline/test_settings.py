@@ -87,7 +87,7 @@ def test_docstrings_comments_and_layout_of_every_file_change_nothing(copy: Path,
 
 
 def test_a_column_of_the_report_runs_the_report_alone(copy: Path, before: dict[str, str]) -> None:
-    file = copy / "src/touchstone/report/markdown.py"
+    file = copy / "src/touchstone/report/pages.py"
     file.write_text(file.read_text() + "\nCOLUMN = 1\n")
     assert changed(copy, before) == {"report"}
 

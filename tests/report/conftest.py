@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kit.report import facts_of, workspace
-from touchstone.report import html, markdown
+from touchstone.report import pages
 from touchstone.report.facts import Facts
 
 
@@ -27,9 +27,9 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Facts:
 
 @pytest.fixture(scope="session")
 def page(facts: Facts) -> str:
-    return html.render(facts)
+    return pages.html(facts)
 
 
 @pytest.fixture(scope="session")
 def twin(facts: Facts) -> str:
-    return markdown.render(facts)
+    return pages.markdown(facts)

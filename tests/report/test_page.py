@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kit.report import facts_of, workspace
-from touchstone.report import html, runtime, write
+from touchstone.report import pages, runtime
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
@@ -30,8 +30,8 @@ def browser() -> Iterator:
 def page_file(tmp_path_factory) -> Path:
     root = workspace(tmp_path_factory.mktemp("page"))
     file = root / "metrics/report.html"
-    write(file, html.render(facts_of(root)))
-    write(root / "metrics/runtime.html", runtime.render(root / "metrics/runtime"))
+    pages.write(file, pages.html(facts_of(root)))
+    pages.write(root / "metrics/runtime.html", runtime.render(root / "metrics/runtime"))
     return file
 
 

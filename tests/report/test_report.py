@@ -12,7 +12,7 @@ from kit.report import CLASSES, SPLITS, facts_of, spoken, workspace
 from touchstone.config.settings import Settings
 from touchstone.data.imageset import load
 from touchstone.errors import TouchstoneError
-from touchstone.report import attributed, html, markdown, sentences, words, write
+from touchstone.report import attributed, pages, sentences, words
 from touchstone.report.facts import Facts
 from touchstone.report.headline import headline
 
@@ -77,10 +77,10 @@ def test_html_escapes(page: str) -> None:
 
 def test_equal_inputs_give_equal_bytes(root: Path, page: str, twin: str, tmp_path: Path) -> None:
     again = facts_of(root)
-    for name, old, new in (("a.html", page, html.render(again)), ("a.md", twin, markdown.render(again))):
-        write(tmp_path / name, old)
+    for name, old, new in (("a.html", page, pages.html(again)), ("a.md", twin, pages.markdown(again))):
+        pages.write(tmp_path / name, old)
         before = (tmp_path / name).read_bytes()
-        write(tmp_path / name, new)
+        pages.write(tmp_path / name, new)
         assert (tmp_path / name).read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 2  # no temporary file left
 
@@ -113,7 +113,7 @@ def test_worst_predictions(facts: Facts, twin: str) -> None:
     assert real.num_wrong == 4  # 3 are shown
     assert [m.file for m in real.mistakes] == [f"test/{i}|a_.png" for i in (5, 0, 4)]
     assert [m.row for m in facts.result("lenet-more").mistakes] == [2]
-    assert "4 of 6 test images wrong; the 3 most confident shown" in html.render(facts)
+    assert "4 of 6 test images wrong; the 3 most confident shown" in pages.html(facts)
     assert r"| lenet-real | test/5\|a\_.png | straße_é | &lt;b&gt;&amp;" in twin
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from kit.report import CLASSES
-from touchstone.report import html, markdown, multi_label, tables
+from touchstone.report import multi_label, pages, tables
 from touchstone.report.facts import Facts, MultiLabelResult, ReportedResult
-from touchstone.report.ranked import ranked
+from touchstone.report.galleries import LabelledImages, ranked
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def _with_labels(result: ReportedResult) -> ReportedResult:
     images = type("Images", (), {"images": np.zeros((6, 8, 8, 1), np.uint8), "table": pd.DataFrame({"id": range(6)})})
     labels = np.array([[1, 1]] * 3 + [[0, 1]] * 2 + [[np.nan, 1]], np.float32)
     probs = np.linspace(0, 1, 12).reshape(1, 6, 2)
-    images_of = ranked(probs, labels, test=images, files=[f"f{i}" for i in range(6)], classes=CLASSES)
+    images_of = ranked(probs, LabelledImages(images, [f"f{i}" for i in range(6)], labels, CLASSES))
     scores = {"map": 0.625, "map_sd": 0.01, "map_low": 0.5, "map_high": 0.75, "accuracy": 0.9, "nll": 0.5, "ece": 0.1}
     return replace(
         result,
@@ -76,7 +76,7 @@ def test_classes_with_few_test_images_are_pointed_out(labelled: Facts) -> None:
 
 
 def test_both_products_show_labels_in_place_of_confusions(labelled: Facts) -> None:
-    page, twin = html.render(labelled), markdown.render(labelled)
+    page, twin = pages.html(labelled), pages.markdown(labelled)
     for section in ("together", "classes", "galleries"):
         assert f'<section id="{section}"' in page
     assert '<section id="confusion"' not in page

@@ -10,7 +10,7 @@ import pytest
 from kit.report import facts_of, spoken, with_settings, workspace
 from touchstone.config.load import resolve_model
 from touchstone.config.schema.data import Arm, Transform
-from touchstone.report import charts, html, markdown, sentences, words
+from touchstone.report import charts, pages, sentences, words
 from touchstone.report.facts import Facts
 from touchstone.report.headline import headline
 from touchstone.report.models import models
@@ -138,7 +138,7 @@ def test_several_seeds_are_covered(page: str, twin: str) -> None:
 
 def test_without_validation_split_and_with_one_seed(bare: Facts) -> None:
     assert "its first one, without validation images" in sentences.beside(bare.result("both"), bare)
-    page, twin = html.render(bare), markdown.render(bare)
+    page, twin = pages.html(bare), pages.markdown(bare)
     assert [chart.title for chart in charts.curves(bare, "lenet")] == ["Training loss, log scale", "Learning rate"]
     assert "Validation" not in page
     assert "There are none." in page
@@ -156,7 +156,7 @@ def test_a_lone_baseline_has_nothing_to_compare(facts: Facts) -> None:
 
 def test_a_run_that_is_compared_with_another_is_named_and_its_attention_drawn(tmp_path: Path, facts: Facts) -> None:
     found = facts_of(workspace(tmp_path, finetunes="{on: {net: lenet, init_from: lenet-real}}"))
-    page, twin = html.render(found), markdown.render(found)
+    page, twin = pages.html(found), pages.markdown(found)
     [sentence] = sentences.run_sentences(found)
     text = spoken(sentence)
     start = r"on-real (helps|is inconclusive) compared with lenet-real \(\+50.00 points, 95 % interval "
@@ -168,7 +168,7 @@ def test_a_run_that_is_compared_with_another_is_named_and_its_attention_drawn(tm
     assert "0.80 to 1.50 times an even share" in page
     assert page.count('id="attention"') == 1
     assert "on-real" in page[page.index('id="attention"') :]
-    assert 'id="attention"' not in html.render(facts)
+    assert 'id="attention"' not in pages.html(facts)
     assert sentences.run_sentences(facts) == []
 
 
@@ -180,7 +180,7 @@ def test_where_the_other_run_diverged_that_run_is_named(tmp_path: Path) -> None:
 
 def test_a_run_that_diverged_is_named_first_and_drawn_nowhere(tmp_path: Path) -> None:
     facts = facts_of(workspace(tmp_path, diverged="lenet-more"))
-    page, twin = html.render(facts), markdown.render(facts)
+    page, twin = pages.html(facts), pages.markdown(facts)
     [sentence] = sentences.arm_sentences(facts)
     assert spoken(sentence) == "more diverged for lenet (1 of 2 seeds)."
     assert sentences.failures(facts) == [
@@ -199,4 +199,4 @@ def test_where_the_baseline_diverged_there_is_nothing_to_draw(tmp_path: Path) ->
     facts = facts_of(workspace(tmp_path, diverged="lenet-real"))
     [sentence] = sentences.arm_sentences(facts)
     assert spoken(sentence) == "more cannot be compared for lenet, because the baseline diverged."
-    assert "diverged: its baseline" in html.render(facts)
+    assert "diverged: its baseline" in pages.html(facts)

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from kit.report import CLASSES, facts_of, workspace
-from touchstone.report import attributed, charts, html, markdown, matrices, tables, words
+from touchstone.report import attributed, charts, matrices, pages, tables, words
 from touchstone.report.facts import Facts
+from touchstone.report.table import grid
 
 
 def test_markdown_tables_are_well_formed(twin: str) -> None:
@@ -25,7 +26,7 @@ def test_markdown_tables_are_well_formed(twin: str) -> None:
 
 def test_results_stand_between_their_marks(facts: Facts, twin: str) -> None:
     inner = twin.split("<!-- results:start -->\n")[1].split("<!-- results:end -->")[0]
-    assert inner == f"{markdown.grid(tables.accuracies(facts))}\n\n{markdown.grid(tables.scores(facts))}\n"
+    assert inner == f"{grid(tables.accuracies(facts))}\n\n{grid(tables.scores(facts))}\n"
     assert "| lenet | 33.33 ± 0.00 | 83.33 ± 0.00 |" in inner
 
 
@@ -76,11 +77,11 @@ def test_accuracy_has_no_log_scale_and_a_loss_that_spans_decades_has_one() -> No
 
 def test_a_learning_rate_that_was_found_is_drawn(tmp_path: Path, page: str) -> None:
     found = facts_of(workspace(tmp_path, lr="auto"))
-    text = html.render(found)
+    text = pages.html(found)
     assert "Learning-rate finder" in text
     assert "Learning-rate finder" not in page
     assert "auto: 0.003" in text
-    assert "auto: 0.003" in markdown.render(found)
+    assert "auto: 0.003" in pages.markdown(found)
     [chart] = charts.rates(found).values()
     assert [text for _, text in chart.x_ticks] == ["1e-4", "1e-3", "1e-2"]
     assert [round(x) for x, _ in chart.x_ticks] == [0, 150, 300]

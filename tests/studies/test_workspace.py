@@ -10,7 +10,7 @@ from kit.project import ROOT, project, run
 from kit.studies import recipe
 from touchstone.config.load import load
 from touchstone.errors import TouchstoneError
-from touchstone.studies.dvc_files import outputs_in_git
+from touchstone.studies.commands import outputs_in_git
 from touchstone.studies.workspace import copy_project
 
 OUTPUTS = ("metrics/audit.json", "metrics/metrics.json", "metrics/report.md")

@@ -15,11 +15,10 @@ from kit.training import Killed, interrupt, new_run, same
 from touchstone.config.schema.model import Phase
 from touchstone.errors import TouchstoneError
 from touchstone.models.device import check_precision
-from touchstone.training import loop, schedules
-from touchstone.training import step as steps
+from touchstone.training import loop
 from touchstone.training.loop import Trained, train_seed
 from touchstone.training.objective import SingleLabel, mixing
-from touchstone.training.optimizers import optimizer_of
+from touchstone.training.optimizers import optimizer_of, schedule_of, update_sizes
 from touchstone.training.phase import training_batches
 from touchstone.training.state import PhaseState, TrainState
 
@@ -115,7 +114,7 @@ def rates(num_steps: int = 40, **changes: Any) -> list[float]:
     """The learning rate of each step, at 10 steps an epoch."""
     phase = Phase(num_steps=num_steps, optimizer="sgd", lr=1.0, **changes)
     made = optimizer_of([torch.nn.Parameter(torch.ones(1))], phase)
-    schedule = schedules.schedule(made, phase, num_steps=num_steps, steps_per_epoch=10)
+    schedule = schedule_of(made, phase, num_steps=num_steps, steps_per_epoch=10)
     out = []
     for _ in range(num_steps):
         out.append(made.param_groups[0]["lr"])
@@ -170,7 +169,7 @@ def test_what_watches_validation_needs_validation_images(changes: dict) -> None:
 def test_updates_follow_the_epochs_and_end_with_the_phase() -> None:
     def sizes(num_steps: int, batch_size: int, num_images: int, accumulate: Any = 1) -> list[int]:
         phase = Phase(num_steps=num_steps, accumulate=accumulate)
-        return schedules.update_sizes(phase, num_steps=num_steps, batch_size=batch_size, num_images=num_images).tolist()
+        return update_sizes(phase, num_steps=num_steps, batch_size=batch_size, num_images=num_images)
 
     assert sizes(5, 10, 20) == [1] * 5
     assert sizes(7, 10, 20, 3) == [3, 3, 3, 3, 3, 3, 1]
@@ -189,12 +188,16 @@ def test_accumulated_gradients_are_those_of_the_batches_together(tmp_path: Path)
 
 def steps_taken(monkeypatch: pytest.MonkeyPatch, folder: Path, **changes: Any) -> list[list[torch.Tensor]]:
     """The gradients that each update was made from."""
-    seen, update = [], steps._update
+    seen, step = [], loop.train_step
 
-    def watching(phase: PhaseState, state: TrainState, take: Any) -> None:
-        update(phase, state, lambda: (seen.append([p.grad.clone() for p in phase.parameters]), take()))
+    def watching(phase: PhaseState, state: TrainState, batch: Any, *, backward: Any, update: Any) -> Any:
+        def take() -> None:
+            seen.append([p.grad.clone() for p in phase.parameters])
+            update()
 
-    monkeypatch.setattr(steps, "_update", watching)
+        return step(phase, state, batch, backward=backward, update=take)
+
+    monkeypatch.setattr(loop, "train_step", watching)
     trained(folder, "s", engine="torch", **changes)
     return seen
 

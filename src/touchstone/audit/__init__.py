@@ -1,1 +1,1 @@
-"""Measures of generated training images against the real ones: how like them, and how copied from them."""
+"""Likeness of generated training images to real ones, and copies among them."""

@@ -1,4 +1,4 @@
-"""Copying, by distances in features: do generated images lie nearer to the training images than unseen real ones do?"""
+"""Copying, measured in features: do generated images lie nearer to the training images than unseen real ones do?"""
 
 from dataclasses import dataclass
 from functools import partial
@@ -14,44 +14,36 @@ from touchstone.seeds import derive, generator
 
 @dataclass(frozen=True)
 class Copying:
-    """How far generated images lie from the training images; NaN where there are too few images to say."""
+    """Distances of generated images from the training images; NaN where there are too few images to say."""
 
     ratio: float
     """Median over generated images of d(nearest training image) / d(nearest held-out image); 0 for copies."""
     ratio_floor: float
     """The same for real held-out images that are in neither set, about 1."""
     c_t: float
-    """0 for images distributed like real ones, below 0 for copies and for images more alike than real ones, above 0
-    for images unlike real ones."""
+    """0 for images distributed like real ones, below 0 for copies or more uniform images, above 0 for unlike ones."""
     c_t_floor: float
     """C_T of one half of the held-out images against the other."""
     c_t_excess: float
     """C_T against one half of the held-out images, minus C_T with the other half, which cannot have been copied, in
-    place of the training images (at most as many): near 0 unless it is the training images themselves that attract
-    the generated ones."""
+    place of the training images (at most as many): near 0 unless generated images are drawn to the training images."""
     z: float
     """C_T without cells."""
     num_cells: int
     """The cells that C_T averages over."""
 
 
-def copying(
-    generated: LabelledFeatures,
-    train: LabelledFeatures,
-    held_out: LabelledFeatures,
-    *,
-    seed: int,
-    num_cells: int = 10,
-    least: int = 20,
-) -> Copying:
-    """Compute every measure of this file; `num_cells` and `least` are those of `data_copying`."""
+def copying(generated: LabelledFeatures, train: LabelledFeatures, held_out: LabelledFeatures, *, seed: int) -> Copying:
+    """Compute every measure of this file."""
     rng = generator(seed, "copying")
-    half, other = _halves(held_out.labels, rng)
+    order = rng.permutation(len(held_out.labels))
+    order = order[np.argsort(held_out.labels[order], kind="stable")]
+    half, other = np.sort(order[::2]), np.sort(order[1::2])  # each class split evenly
     train_rows, unseen_rows = matched(train.labels, held_out.labels[other], rng=rng)
     seen, unseen = train.values[train_rows], held_out.values[other][unseen_rows]
     values = held_out.values
-    test = partial(data_copying, seed=derive(seed, "cells") % 2**32, num_cells=num_cells, least=least)
-    c_t, used_cells = test(generated.values, train.values, values)
+    test = partial(data_copying, seed=derive(seed, "cells") % 2**32)
+    c_t, num_cells = test(generated.values, train.values, values)
     floor, _ = test(values[half], train.values, values[other])
     (by_train, _), (by_unseen, _) = (test(generated.values, part, values[half]) for part in (train.values, unseen))
     return Copying(
@@ -61,7 +53,7 @@ def copying(
         c_t_floor=floor,
         c_t_excess=by_train - by_unseen,
         z=_z(_nearest(generated.values, train.values), _nearest(values, train.values)),
-        num_cells=used_cells,
+        num_cells=num_cells,
     )
 
 
@@ -77,7 +69,7 @@ def distance_ratio(images: np.ndarray, train: np.ndarray, held_out: np.ndarray) 
 
 
 def data_copying(
-    generated: np.ndarray, train: np.ndarray, held_out: np.ndarray, *, seed: int, num_cells: int, least: int
+    generated: np.ndarray, train: np.ndarray, held_out: np.ndarray, *, seed: int, num_cells: int = 10, least: int = 20
 ) -> tuple[float, int]:
     """C_T of the three-sample test of Meehan, Chaudhuri & Dasgupta 2020, arXiv 2004.05675, and the number of its cells.
 
@@ -90,13 +82,10 @@ def data_copying(
     if cells < 1:
         return np.nan, 0
     means = KMeans(cells, n_init=3, random_state=seed).fit(train.astype(np.float64))
-    generated_cells, train_cells, held_out_cells = (
-        means.predict(part.astype(np.float64)) for part in (generated, train, held_out)
-    )
+    sets = [(part, means.predict(part.astype(np.float64))) for part in (generated, train, held_out)]
     scores, weights = [], []
     for cell in range(cells):
-        made, real = generated[generated_cells == cell], held_out[held_out_cells == cell]
-        training = train[train_cells == cell]
+        made, training, real = (part[cells_of == cell] for part, cells_of in sets)
         if len(made) >= least and len(real) and len(training):
             scores.append(_z(_nearest(made, training), _nearest(real, training)))
             weights.append(len(real))
@@ -119,14 +108,7 @@ def _nearest(images: np.ndarray, references: np.ndarray) -> np.ndarray:
     """The distance of each image (N, D) to the nearest reference (M, D): (N,), NaN without references."""
     if not len(images) or not len(references):
         return np.full(len(images), np.nan)
+    images, references = images.astype(np.float64), references.astype(np.float64)
+    row = NearestNeighbors(n_neighbors=1).fit(references).kneighbors(images, return_distance=False)[:, 0]
     # By differences: squared norms minus a product would leave some 1e-4 between equal features.
-    search = NearestNeighbors(n_neighbors=1).fit(references.astype(np.float64))
-    row = search.kneighbors(images.astype(np.float64), return_distance=False)[:, 0]
-    return np.linalg.norm(images.astype(np.float64) - references[row], axis=1)
-
-
-def _halves(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of two random halves, each class split evenly."""
-    order = rng.permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]
-    return np.sort(order[::2]), np.sort(order[1::2])
+    return np.linalg.norm(images - references[row], axis=1)

@@ -1,14 +1,12 @@
-"""In-domain features: the activations of a classifier of this data set just before its last layer.
-
-They are divided by their root mean square over the training images: distances do not depend on the scale of a net's
-activations.
-"""
+"""In-domain features: the activations of a classifier of this data set just before its last layer."""
 
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from touchstone.audit.quality import LabelledFeatures
@@ -19,25 +17,26 @@ from touchstone.errors import TouchstoneError
 from touchstone.models.predict import batches
 from touchstone.models.runs import Predictor
 
+BLOCK = 2**24  # distances at a time
+
 
 @dataclass(frozen=True)
 class Features(LabelledFeatures):
-    """Images with their features. Where an image may have several labels, all are in one group: labels are 0."""
+    """Images with their features. Where images may have several labels, all are in one group: labels are 0."""
 
     images: np.ndarray
-    """uint8 (N, S, S, C), the images as squares."""
+    """uint8 (N, S, S, C), the central squares."""
     ids: list[str]
-    """N names."""
     agreement: float
-    """Share of labels that the classifier predicts as the table has them; NaN without images."""
+    """Share of the labels that the classifier predicts correctly; NaN without images."""
 
 
 class FeatureExtractor:
-    """A classifier whose last hidden activations are features. meta: what preparation wrote."""
+    """A classifier whose last hidden activations are features. meta: prepared/meta.json."""
 
     def __init__(self, encoder: Predictor, *, view: View, meta: dict[str, Any]) -> None:
         self.encoder, self.view, self.meta = encoder, view, meta
-        self.unit = 1.0  # features are divided by it
+        self.unit = 1.0  # features are divided by it, so that distances do not depend on the scale of activations
 
     def calibrate(self, images: ImageSet) -> Features:
         """Extract the features of images, and take their root mean square as the unit from now on."""
@@ -74,3 +73,24 @@ def _run(images: ImageSet, encoder: Predictor, view: View) -> tuple[np.ndarray, 
     if not activations:
         return np.zeros((0, last.in_features), np.float32), np.zeros((0, last.out_features), np.float32)
     return torch.cat(activations).numpy(), torch.cat(logits).numpy()
+
+
+@threadpool_limits.wrap(limits=1)
+def nearest(images: Features, train: Features) -> pd.DataFrame:
+    """id, nearest_id and Euclidean distance, one row per image; of equally near training images the first counts.
+
+    Without training images there are no rows. This runs in one thread, as the last bits of a distance must not depend
+    on the number of cores.
+    """
+    values, train_values = (features.values.astype(np.float64) for features in (images, train))
+    train_squares = np.square(train_values).sum(1)
+    rows, distances = [np.zeros(0, np.int64)], [np.zeros(0)]
+    size = max(1, BLOCK // max(1, len(train_values)))
+    for start in range(0, len(values) if len(train_values) else 0, size):
+        block = values[start : start + size]
+        squares = np.square(block).sum(1)[:, None] + train_squares - 2 * block @ train_values.T  # (B, N)
+        rows.append(squares.argmin(1))
+        distances.append(np.sqrt(np.maximum(squares.min(1), 0)))
+    nearest_ids = [train.ids[row] for row in np.concatenate(rows)]
+    ids = images.ids[: len(nearest_ids)]
+    return pd.DataFrame({"id": ids, "nearest_id": nearest_ids, "distance": np.concatenate(distances).round(3)})

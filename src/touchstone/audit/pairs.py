@@ -1,7 +1,6 @@
 """Copies of given images, the originals, among other images: exact, mirrored, moved by a pixel, or with noise.
 
-`match` finds by pixels the original closest to each image, `calibrate` learns from real images how close chance comes,
-`find_copies` applies that. All images that are compared have one shape (H, W, C).
+`calibrate` learns from real images how close chance comes; `find_copies` applies that to others of the same shape.
 """
 
 import hashlib
@@ -36,24 +35,24 @@ class Matches:
     mirrored: np.ndarray
     """bool (N,), whether the original matches mirrored."""
     distance: np.ndarray
-    """float64 (N,), root mean square of the difference in grey levels over the overlap, the least over moves by up to
-    a pixel."""
+    """float64 (N,), root mean square of the difference over the overlap, in grey levels; the least over MOVES."""
     ratio: np.ndarray
     """float64 (N,), distance over that of the K-th closest original, 0 to 1; NaN with fewer than K originals."""
     exact: np.ndarray
     """bool (N,), whether all pixels are equal."""
 
+    def near(self, limit: float) -> np.ndarray:
+        """bool (N,), near copies that are not exact: those with a ratio up to `limit`."""
+        return ~self.exact & (self.ratio <= limit)
+
 
 @dataclass(frozen=True)
 class Calibration:
-    """How near a near copy is."""
+    """The ratio up to which a match is a near copy, learnt from `num_real` images, `num_near` of them near copies."""
 
     limit: float
-    """The ratio up to which a match is a near copy."""
     num_near: int
-    """Real images that count as near copies."""
     num_real: int
-    """Real images that the limit was learnt from."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,12 @@ class Copies:
     near: np.ndarray
     """bool (N,), near copies that are not exact."""
     calibration: Calibration
-    """What near was measured by."""
 
 
 def find_copies(images: np.ndarray, originals: np.ndarray, calibration: Calibration) -> Copies:
     """Find exact and near copies of originals, uint8 (M, H, W, C), among images, uint8 (N, H, W, C)."""
     matches = match(images, originals)
-    return Copies(matches, _near(matches, calibration.limit), calibration)
+    return Copies(matches, matches.near(calibration.limit), calibration)
 
 
 def calibrate(reference: np.ndarray, originals: np.ndarray, *, seed: int) -> Calibration:
@@ -78,30 +76,25 @@ def calibrate(reference: np.ndarray, originals: np.ndarray, *, seed: int) -> Cal
 
     How close unrelated images lie depends on the data set, and on the place in it. The measure is therefore the
     distance over that of the K-th neighbour. The limit is the ratio below which a share NEARER of the real images lies;
-    where that is fewer than two images, MARGIN of the smallest ratio. Natural copies are left out first. How many real
-    images count as near copies is counted on two random halves, each with the limit of the other.
+    where that is fewer than two images, MARGIN of the smallest ratio. Natural copies are left out first: those beyond
+    doubt, with a p of `near_copies` below 10^NATURAL. Near copies are counted on two random halves, each with the limit
+    of the other.
     """
     matches = match(reference, originals)
-    honest = ~natural_copies(reference, originals) & ~matches.exact
+    close = int(np.clip(len(originals) / 100, *CLOSE))
+    natural = near_copies(thumbnails(reference), thumbnails(originals), close=close)
+    honest = ~matches.exact
+    honest[natural.held_out[natural.log10_p <= NATURAL]] = False
     order = generator(seed, "calibrate").permutation(len(reference))
     num_near = 0
     for learnt, counted in ((order[::2], order[1::2]), (order[1::2], order[::2])):
         limit = _limit(matches.ratio[learnt[honest[learnt]]])
-        num_near += int(_near(matches, limit)[counted].sum())
+        num_near += int(matches.near(limit)[counted].sum())
     return Calibration(_limit(matches.ratio[honest]), num_near, len(reference))
 
 
-def natural_copies(images: np.ndarray, originals: np.ndarray) -> np.ndarray:
-    """bool (N,): images that are copies of originals beyond doubt: copies.near_copies with p below 10^NATURAL."""
-    close = int(np.clip(len(originals) / 100, *CLOSE))
-    pairs = near_copies(thumbnails(images), thumbnails(originals), close=close)
-    copied = np.zeros(len(images), bool)
-    copied[pairs.held_out[pairs.log10_p <= NATURAL]] = True
-    return copied
-
-
 def closest(matches: Matches, *, count: int = 32) -> np.ndarray:
-    """Rows of the `count` images closest to an original, the closest first, int64; for a gallery."""
+    """Rows of the `count` images closest to an original, the closest first, int64."""
     matched = np.flatnonzero(matches.row >= 0)
     return matched[np.argsort(matches.distance[matched], kind="stable")][:count]
 
@@ -109,13 +102,11 @@ def closest(matches: Matches, *, count: int = 32) -> np.ndarray:
 def match(images: np.ndarray, originals: np.ndarray) -> Matches:
     """Find the original closest to each image: a shortlist by thumbnails, then a comparison of all pixels.
 
-    These thumbnails keep brightness and contrast; otherwise images of nearly one colour would all look the same.
+    Raises ValueError unless both are uint8 of one shape (H, W, C).
     """
     if images.dtype != np.uint8 or originals.dtype != np.uint8 or images.shape[1:] != originals.shape[1:]:
-        raise ValueError(
-            f"images: got {images.dtype} {images.shape} and {originals.dtype} {originals.shape}, "
-            "expected uint8 of one shape"
-        )
+        got = f"{images.dtype} {images.shape} and {originals.dtype} {originals.shape}"
+        raise ValueError(f"images: got {got}, expected uint8 of one shape")
     row, flipped = np.full(len(images), -1), np.zeros(len(images), bool)
     distance, ratio = np.full(len(images), np.nan), np.full(len(images), np.nan)
     if len(originals):
@@ -130,13 +121,8 @@ def match(images: np.ndarray, originals: np.ndarray) -> Matches:
             distance[part], ratio[part] = distances[:, 0], _ratio(rows % len(originals), distances)
     same, same_flipped = _same(images, originals)
     exact = same >= 0
-    return Matches(
-        row=np.where(exact, same, row),
-        mirrored=np.where(exact, same_flipped, flipped),
-        distance=np.where(exact, 0, distance),
-        ratio=ratio,
-        exact=exact,
-    )
+    row[exact], flipped[exact], distance[exact] = same[exact], same_flipped[exact], 0
+    return Matches(row, flipped, distance, ratio, exact)
 
 
 def _limit(ratios: np.ndarray) -> float:
@@ -146,10 +132,6 @@ def _limit(ratios: np.ndarray) -> float:
     rank = max(1, int(NEARER * (len(ratios) + 1)))
     limit = np.partition(ratios, rank - 1)[rank - 1] * (MARGIN if rank == 1 else 1)
     return float(np.clip(limit, *LIMITS))
-
-
-def _near(matches: Matches, limit: float) -> np.ndarray:
-    return ~matches.exact & (matches.ratio <= limit)
 
 
 def _reduced(images: np.ndarray) -> np.ndarray:
@@ -163,7 +145,10 @@ def _reduced(images: np.ndarray) -> np.ndarray:
 
 
 def _cells(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W, C) -> float32 (N, 8 * 8 * C), area averages."""
+    """uint8 (N, H, W, C) -> float32 (N, 8 * 8 * C), area averages.
+
+    They keep brightness and contrast, or images of nearly one colour would all look the same.
+    """
     small = np.zeros((len(images), SIDE * SIDE * images.shape[-1]), np.float32)
     for i, image in enumerate(images):
         small[i] = scale(np.ascontiguousarray(image), SIDE, SIDE).ravel()
@@ -185,15 +170,10 @@ def _shortlist(images: np.ndarray, both: np.ndarray) -> np.ndarray:
 
 
 def _compare(images: np.ndarray, originals: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (B, S) and aligned distances (B, S) of B images to the originals in these rows, mirrored from M on, sorted
-    by distance."""
+    """Rows (B, S) of originals, mirrored from M on, and their distances (B, S) to B images; sorted by distance."""
     step = max(1, NUMBERS // (rows.shape[1] * originals[0].size))
-    distances = np.concatenate(
-        [
-            _aligned(images[start : start + step], originals, rows[start : start + step])
-            for start in range(0, len(images), step)
-        ]
-    )
+    parts = (slice(start, start + step) for start in range(0, len(images), step))
+    distances = np.concatenate([_aligned(images[part], originals, rows[part]) for part in parts])
     order = np.argsort(distances, axis=1, kind="stable")
     return np.take_along_axis(rows, order, 1), np.take_along_axis(distances, order, 1)
 
@@ -232,8 +212,8 @@ def _same(images: np.ndarray, originals: np.ndarray) -> tuple[np.ndarray, np.nda
     for flip in (False, True):
         for row, image in enumerate(originals):
             first.setdefault(_digest(image[:, ::-1] if flip else image), (row, flip))
-    matches = [first.get(_digest(image), (-1, False)) for image in images]
-    return np.array([row for row, _ in matches], np.int64), np.array([flip for _, flip in matches], bool)
+    found = np.array([first.get(_digest(image), (-1, False)) for image in images], np.int64).reshape(-1, 2)
+    return found[:, 0], found[:, 1].astype(bool)
 
 
 def _digest(image: np.ndarray) -> bytes:

@@ -1,14 +1,11 @@
-"""How much generated images resemble real ones, measured in features, and how much real images do.
-
-All figures compare a set with the held-out images, at equal numbers and an equal mix of classes. The floor is the same
-figure with real training images in place of the generated ones: nothing generated can be expected to do better.
+"""Likeness of generated images to held-out real ones, in features, at equal numbers and an equal mix of classes.
 
 The features come from a classifier of this data set, so distances are comparable on one data set and with one
 classifier only; the Frechet distance in in-domain features is not the FID of the literature.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 
@@ -41,25 +38,26 @@ class LabelledFeatures:
 
 @dataclass(frozen=True)
 class Figures:
-    """How one set compares with the held-out images; NaN where there are too few images to say."""
+    """A set compared with the held-out images; NaN where there are too few images to say."""
 
     frechet: float
-    """Distance, 0 or more; smaller is better."""
+    """Distance, 0 or more."""
     kid: float
-    """Distance, around 0 for equal distributions; smaller is better."""
+    """Distance, around 0 for equal distributions."""
     precision: float
-    """Share, 0 to 1; larger is better."""
+    """Share, 0 to 1, as are recall and coverage."""
     recall: float
-    """Share, 0 to 1; larger is better."""
     density: float
     """Around 1 for equal distributions; no upper bound."""
     coverage: float
-    """Share, 0 to 1; larger is better."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Means over the draws, and their standard deviations (NaN with one draw)."""
+    """Means over the draws, and their standard deviations (NaN with one draw).
+
+    The floor has real training images in place of the generated ones: nothing generated can be expected to do better.
+    """
 
     num_images: int
     """Images of each set in a draw."""
@@ -82,7 +80,7 @@ def quality(
 
     A pure function of its arguments: torch's global generator is left as it was.
     """
-    figures_drawn, floors_drawn, count = [], [], 0
+    draws, count = [], 0
     for draw in range(num_draws):
         rows = matched(generated.labels, train.labels, held_out.labels, rng=generator(seed, "quality", draw))
         made, training, real = (
@@ -90,16 +88,18 @@ def quality(
         )
         count = len(real)
         kid_seed = derive(seed, "kid", draw)
-        figures_drawn.append(astuple(figures(made, real, neighbours=neighbours, seed=kid_seed)))
-        floors_drawn.append(astuple(figures(training, real, neighbours=neighbours, seed=kid_seed)))
-    over_draws = [_over(draws, statistic) for draws in (figures_drawn, floors_drawn) for statistic in (np.mean, _std)]
-    return Quality(count, *over_draws)
+        pair = (figures(images, real, neighbours=neighbours, seed=kid_seed) for images in (made, training))
+        draws.append([astuple(each) for each in pair])
+    drawn = np.array(draws)  # (draws, 2, figures)
+    std = drawn.std(0, ddof=1) if num_draws > 1 else np.full(drawn.shape[1:], np.nan)
+    generated_mean, floor_mean, generated_std, floor_std = (Figures(*row.tolist()) for row in (*drawn.mean(0), *std))
+    return Quality(count, generated_mean, generated_std, floor_mean, floor_std)
 
 
 def matched(*labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Draw the same number of rows of each class from each set of labels (N,): as many as the smallest set has.
+    """Draw rows of each set of labels (N,) without replacement, of each class as many as the set with fewest has.
 
-    Drawn without replacement; int64 arrays of equal length, a class missing in one set contributes nothing.
+    Returns int64 arrays of equal length.
     """
     chosen: list[list[np.ndarray]] = [[np.zeros(0, np.int64)] for _ in labels]
     for name in np.unique(np.concatenate(labels)):
@@ -112,11 +112,8 @@ def matched(*labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, 
 
 def figures(images: np.ndarray, real: np.ndarray, *, neighbours: int, seed: int) -> Figures:
     """Compare features, float64 (N, D), with those of as many real images, float64 (N, D)."""
-    return Figures(
-        frechet_distance(images, real),
-        kernel_distance(images, real, seed=seed),
-        *neighbourhoods(images, real, neighbours=neighbours),
-    )
+    distances = frechet_distance(images, real), kernel_distance(images, real, seed=seed)
+    return Figures(*distances, *neighbourhoods(images, real, neighbours=neighbours))
 
 
 def frechet_distance(images: np.ndarray, real: np.ndarray) -> float:
@@ -178,7 +175,7 @@ def neighbourhoods(images: np.ndarray, real: np.ndarray, *, neighbours: int) -> 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute in one thread: sums do not depend on the number of cores, and small matrices are faster so."""
+    """Run torch in one thread: sums do not depend on the number of cores, and small matrices are faster."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -187,27 +184,15 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class _Given(torch.nn.Module):
+class _Given(torch.nn.Identity):
     """Passes features (N, D) through where torchmetrics expects a network that computes them."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
         self.num_features = num_features
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return features
-
 
 def _radii(values: np.ndarray, neighbours: int) -> np.ndarray:
     """Distance of each row (N, D) to its k-th neighbour among the others, (N,)."""
     distances, _ = NearestNeighbors(n_neighbors=neighbours).fit(values).kneighbors()  # without X: others only
     return distances[:, -1]
-
-
-def _std(values: np.ndarray, axis: int) -> np.ndarray:
-    return np.std(values, axis=axis, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
-
-
-def _over(draws: list[tuple[float, ...]], statistic: Callable[..., np.ndarray]) -> Figures:
-    """Apply one statistic to each figure over the draws."""
-    return Figures(*map(float, statistic(np.array(draws), axis=0)))

@@ -1,1 +1,1 @@
-"""What may stand in params.yaml, how it is read, merged with defaults and checked."""
+"""The settings in params.yaml: their schema, how they are read and merged with defaults, and how they are checked."""

@@ -1,12 +1,12 @@
-"""params.yaml -> Settings: read, merged with defaults, checked. A mistake is one line with the key and the remedy."""
+"""Reads params.yaml into Settings: merged with defaults and checked. An error is one line: the key and the remedy."""
 
+import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from touchstone.config.checks import check, check_entry, one_of
-from touchstone.config.mistakes import explain
+from touchstone.config.checks import check, mistake, one_of
 from touchstone.config.schema.audit import Audit
 from touchstone.config.schema.generator import GeneratorConfig, config_of, kinds
 from touchstone.config.schema.model import FinetuneEntry, Model, ModelEntry, Net, Phase, Run
@@ -14,38 +14,42 @@ from touchstone.config.schema.params import Params
 from touchstone.config.schema.section import Section
 from touchstone.config.settings import Settings
 from touchstone.config.yaml import parse
-from touchstone.errors import TouchstoneError
+from touchstone.errors import TouchstoneError, nearest
 
 FILE = Path("params.yaml")
-# The audit's encoder sees no validation image: its last weights count, and a training that diverges is an error.
+# The audit's encoder sees no validation image, so its last weights are used; if it diverges, the stage fails.
 ENCODER = {"select": "last", "patience": 0, "eval_steps": 0, "on_divergence": "fail"}
-
+MOVED = {"data.path": "source.path", "data.mirror": "source.mirror"}
+NO_KEY = re.compile(r"(int|float|str|dict\[.*|\[key\])$")  # parts of pydantic's location that are no key of params.yaml
 S = TypeVar("S", bound=Section)
 
 
 def load(path: Path = FILE) -> Settings:
     """Read a params.yaml, merge the defaults and check everything. Raises TouchstoneError at the first mistake."""
-    return settings_of(_text(path))
-
-
-def settings_of(text: str) -> Settings:
-    """The same of a text."""
-    settings = _resolve(_valid(Params, "", _tuples(parse(text))))
-    check(settings)
-    return settings
-
-
-def _text(path: Path) -> str:
     if not path.is_file():
         raise TouchstoneError(f"{path}: no such file; run from the folder that holds params.yaml")
     try:
-        return path.read_text(encoding="utf-8")
+        return settings_of(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise TouchstoneError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
 
 
+def settings_of(text: str) -> Settings:
+    """Do the same with the text of a params.yaml."""
+    params = _valid(Params, "", _tuples(parse(text)))
+    resolved = {
+        "models": {name: _model(params, f"models.{name}", entry, net=name) for name, entry in params.models.items()},
+        "finetunes": {name: _finetune(params, name, entry) for name, entry in params.finetunes.items()},
+        "generators": {name: _generator(name, entry) for name, entry in params.generators.items()},
+        "audit": _audit(params),
+    }
+    settings = Settings(**_fields(params, Params) | resolved)
+    check(settings)
+    return settings
+
+
 def _tuples(value: Any) -> Any:
-    """Lists become tuples, which strict and frozen sections want."""
+    """Turn lists into tuples, which strict and frozen sections expect."""
     if isinstance(value, dict):
         return {key: _tuples(item) for key, item in value.items()}
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
@@ -55,62 +59,50 @@ def _valid(section: type[S], prefix: str, values: Any) -> S:
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        raise TouchstoneError(f"params.yaml: {explain(error, section, prefix)}") from None
-
-
-def _resolve(params: Params) -> Settings:
-    values = {name: getattr(params, name) for name in Params.model_fields}
-    return Settings(
-        **values
-        | {
-            "models": {name: _model(params, f"models.{name}", name, entry) for name, entry in params.models.items()},
-            "finetunes": {name: _finetune(params, name, entry) for name, entry in params.finetunes.items()},
-            "generators": {name: _generator(name, entry) for name, entry in params.generators.items()},
-            "audit": _audit(params),
-        }
-    )
+        raise TouchstoneError(f"params.yaml: {_explain(error, section, prefix)}") from None
 
 
 def resolve_model(entry: dict[str, Any], *, key: str = "model") -> Model:
-    """An entry of models or finetunes that is merged with `train` already, its phases complete.
+    """Complete the phases of an entry of models or finetunes that is already merged with `train`.
 
-    Raises TouchstoneError, whose line names `key`, at the first mistake.
+    Raises TouchstoneError at the first mistake, below `key`.
     """
     merged = _valid(FinetuneEntry if "init_from" in entry else ModelEntry, f"{key}.", entry)
     own = _fields(merged, Run, Net) | {"init_from": getattr(merged, "init_from", "")}
     return Model(phases=_phases(key, merged), **own)
 
 
-def _model(params: Params, key: str, name: str, entry: dict[str, Any], **fixed: Any) -> Model:
-    """What the entry does not say, `train` says."""
+def _model(params: Params, key: str, entry: dict[str, Any], *, net: str, **fixed: Any) -> Model:
     if "init_from" in entry:
-        raise TouchstoneError(f"params.yaml: {key}.init_from: is for finetunes; move the entry there, or take it out")
-    model = resolve_model(_merged(params, name, entry) | fixed, key=key)
-    check_entry(key, entry)
-    return model
+        raise mistake(f"{key}.init_from", "is for finetunes; move the entry there, or take it out")
+    return _merged(params, key, entry, net=net, **fixed)
 
 
 def _finetune(params: Params, name: str, entry: dict[str, Any]) -> Model:
     key = f"finetunes.{name}"
     if "init_from" not in entry:
-        raise TouchstoneError(f"params.yaml: {key}.init_from: missing; name the run to start from, such as lenet-real")
+        raise mistake(f"{key}.init_from", "missing; name the run to start from, such as lenet-real")
     for own in ("weights", "weights_sha256", "normalisation"):
         if own in entry:
-            raise TouchstoneError(f"params.yaml: {key}.{own}: comes from the run in init_from; take it out")
-    model = resolve_model(_merged(params, name, entry), key=key)
-    check_entry(key, entry)
+            raise mistake(f"{key}.{own}", "comes from the run in init_from; take it out")
+    return _merged(params, key, entry, net=name)
+
+
+def _merged(params: Params, key: str, entry: dict[str, Any], *, net: str, **fixed: Any) -> Model:
+    """Resolve an entry. Settings that it leaves out are those of `train`; `net` is the net that it has by default."""
+    settings = params.train.model_dump() | {"net": net, "input_size": params.data.image_size}
+    if "epochs" in entry or "num_steps" in entry:  # an entry's own budget replaces the default one
+        settings |= {"epochs": 0, "num_steps": 0}
+    model = resolve_model(settings | entry | fixed, key=key)
+    if "seeds" in entry:
+        raise mistake(f"{key}.seeds", "seeds are the same for all models; set train.seeds")
+    if entry.get("phases") and ("num_steps" in entry or "epochs" in entry):
+        raise mistake(key, "phases have budgets of their own; take out num_steps and epochs")
     return model
 
 
-def _merged(params: Params, name: str, entry: dict[str, Any]) -> dict[str, Any]:
-    settings = params.train.model_dump() | {"net": name, "input_size": params.data.image_size}
-    if "epochs" in entry or "num_steps" in entry:  # an entry's own budget replaces the default one
-        settings |= {"epochs": 0, "num_steps": 0}
-    return settings | entry
-
-
 def _phases(key: str, merged: ModelEntry) -> tuple[Phase, ...]:
-    """The phases in their order: what a phase does not say, the model says; but each has its own budget."""
+    """Return the phases. A setting that a phase leaves out is the model's, except for its budget."""
     own = _fields(merged, Phase)
     if merged.phases is None:
         return (Phase(**own),)
@@ -124,26 +116,64 @@ def _fields(section: Section, *kinds: type[Section]) -> dict[str, Any]:
 
 
 def _audit(params: Params) -> Audit:
-    """The encoder has two seeds: features are those of the first, and the second filters, so none judges its choice."""
+    """Resolve the encoder. Its first seed computes the features, its second filters, so none judges its choice."""
     entry, seed = params.audit.encoder, params.audit.seed
     if "net" not in entry:
-        raise TouchstoneError(f"params.yaml: audit.encoder: got {entry!r}, expected a net, such as net: lenet")
+        raise mistake("audit.encoder", f"got {entry!r}, expected a net, such as net: lenet")
     for name in ("seeds", *ENCODER):
         if name in entry:
-            raise TouchstoneError(
-                f"params.yaml: audit.encoder.{name}: is not for the encoder, which is trained with audit.seed, without "
-                "validation images, to the end; take it out"
+            raise mistake(
+                f"audit.encoder.{name}",
+                "is not for the encoder, which is trained with audit.seed, without validation images, to the end; "
+                "take it out",
             )
-    encoder = _model(params, "audit.encoder", "encoder", entry, seeds=(seed, seed + 1), **ENCODER)
-    return Audit(**{name: getattr(params.audit, name) for name in Audit.model_fields} | {"encoder": encoder})
+    encoder = _model(params, "audit.encoder", entry, net="encoder", seeds=(seed, seed + 1), **ENCODER)
+    return Audit(**_fields(params.audit, Audit) | {"encoder": encoder})
 
 
 def _generator(name: str, entry: dict[str, Any]) -> GeneratorConfig:
-    """Its kind is its name where it says none."""
-    kind = entry.get("kind", name)
+    """Resolve an entry of generators, whose kind is by default its name."""
+    key, kind = f"generators.{name}", entry.get("kind", name)
     if not isinstance(kind, str):
-        raise TouchstoneError(
-            f"params.yaml: generators.{name}.kind: got {kind!r}, expected one of {', '.join(kinds())}"
-        )
-    one_of(f"generators.{name}.kind", kind, kinds())
-    return _valid(config_of(kind), f"generators.{name}.", {"kind": kind} | entry)
+        raise mistake(f"{key}.kind", f"got {kind!r}, expected one of {', '.join(kinds())}")
+    one_of(f"{key}.kind", kind, kinds())
+    return _valid(config_of(kind), f"{key}.", {"kind": kind} | entry)
+
+
+# --- what pydantic refuses, in one line ---
+
+
+def _explain(error: ValidationError, section: type[Section], prefix: str) -> str:
+    """Return the first mistake: its key, its value, what is allowed, and the nearest known key."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"] if not NO_KEY.match(str(part))]
+    key = prefix + ".".join(path)
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    kind, got = first["type"], first["input"]
+    if kind == "extra_forbidden" and key in MOVED:
+        return f"{key}: this key has moved; write {MOVED[key]}{more}"
+    if kind == "extra_forbidden":
+        known = [name for name in _known_keys(section, path[:-1]) if not (prefix and name == "seeds")]
+        return f"{key}: unknown key (value {got!r}); known keys: {', '.join(known)}{nearest(path[-1], known)}{more}"
+    if kind == "missing":
+        return f"{key}: this key is missing{more}"
+    what = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+    if kind == "literal_error" and isinstance(got, str):
+        what += nearest(got, re.findall(r"'([^']*)'", first["ctx"]["expected"]))
+    if kind == "value_error" and isinstance(got, dict):
+        return f"{key.rstrip('.')}: {what}{more}"
+    return f"{key}: got {got!r}, {what}{more}"
+
+
+def _known_keys(section: type[Section], path: list[str]) -> list[str]:
+    """Return the keys that may stand at `path` below `section`. Names that the user gave are passed over."""
+    for part in path:
+        if part in section.model_fields:
+            section = _section_in(section.model_fields[part].annotation) or section
+    return list(section.model_fields)
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((inner for item in get_args(annotation) if (inner := _section_in(item))), None)

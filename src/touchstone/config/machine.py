@@ -1,4 +1,4 @@
-"""The section `machine`, which every stage reads from params.yaml itself: no result depends on it."""
+"""The section `machine`, which stages read from params.yaml itself, since no result depends on it."""
 
 from pathlib import Path
 

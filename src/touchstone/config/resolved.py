@@ -1,4 +1,4 @@
-"""The files in data/settings: settings with all defaults merged, one small file for each reader.
+"""The files in data/settings: settings with all defaults merged, in one small file for each reader.
 
     <stage>.json                     the sections that the stage's script names in SETTINGS, and its code's hashes
     models/<model>.json              a model, a finetune or the audit's encoder, and the hashes of its net's code
@@ -7,8 +7,8 @@
     generators/<name>.sample.json    how it is sampled, and the same hashes
     sheet.json                       the number of images on a contact sheet
 
-The stage `settings` writes them. Every other stage depends on its own files among them, so that a change in params.yaml
-runs what it concerns and nothing else.
+The stage `settings` writes them. Each other stage depends on its own files alone, so a change in params.yaml re-runs
+only what it concerns.
 """
 
 import json
@@ -18,24 +18,24 @@ from typing import Any, TypeVar
 from touchstone.config.schema.section import Section
 
 FOLDER = Path("data/settings")
-ENCODER = "audit-encoder"  # the encoder's file among the models'; no model can have this name
+ENCODER = "audit-encoder"  # its file in models/; no model can have this name
 
 S = TypeVar("S", bound=Section)
 
 
 def write(file: Path, settings: Any, **more: Any) -> None:
-    """Write settings, plain values or sections, with further facts such as the hashes of code."""
+    """Write settings, plain values or sections, and more, such as the hashes of code."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"settings": settings} | more, indent=2, default=_plain) + "\n", encoding="utf-8")
 
 
 def read(name: str, *, folder: Path = FOLDER) -> Any:
-    """The settings in a file, as plain values; its name is without .json, such as models/lenet."""
+    """Return the settings in a file as plain values. name: without .json, such as models/lenet."""
     return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["settings"]
 
 
 def load(kind: type[S], name: str, *keys: str, folder: Path = FOLDER) -> S:
-    """The settings in a file, or below `keys` in it, as a section: load(Model, "models/lenet")."""
+    """Return the settings in a file, or below `keys` in it, as a section: load(Model, "models/lenet")."""
     values = read(name, folder=folder)
     for key in keys:
         values = values[key]

@@ -1,4 +1,4 @@
-"""params.yaml as text: parsed as DVC parses it (ruamel, YAML 1.2), and written back with changes."""
+"""The text of params.yaml: parsed as DVC parses it (ruamel, YAML 1.2), and written back with changes."""
 
 import io
 import re
@@ -12,7 +12,7 @@ from touchstone.errors import TouchstoneError
 
 
 def parse(text: str) -> dict[str, Any]:
-    """The text as plain values. Raises TouchstoneError where it is no mapping, or no YAML, with the line."""
+    """Return the text as plain values. Raises TouchstoneError, with the line, where it is not YAML or not a mapping."""
     values = _load(text, "safe")
     if not isinstance(values, dict):
         raise TouchstoneError(f"params.yaml: got {type(values).__name__}, expected a mapping of sections")
@@ -20,9 +20,9 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def changed(text: str, changes: list[str]) -> str:
-    """The text with each "section.key=value" of `changes` set, comments kept.
+    """Return the text with each "section.key=value" of `changes` set and its comments kept.
 
-    Raises TouchstoneError on a change without "=" or below something that is no mapping.
+    Raises TouchstoneError on a change without "=" or below something that is not a mapping.
     """
     if not changes:
         return text
@@ -53,7 +53,7 @@ def _load(text: str, kind: str) -> Any:
 
 
 def _yaml(kind: str) -> YAML:
-    found = YAML(typ=kind, pure=True)
-    found.default_flow_style = False
-    found.width = 4096
-    return found
+    yaml = YAML(typ=kind, pure=True)
+    yaml.default_flow_style = False
+    yaml.width = 4096
+    return yaml

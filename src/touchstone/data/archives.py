@@ -1,7 +1,7 @@
-"""Reading the files of a .zip or tar archive one after another, without extracting anything to disk.
+"""Reads the files of a .zip or tar archive one after another, without extracting anything to disk.
 
-An archive is foreign input. Names that point elsewhere, links, devices, and contents that unpack to more bytes than
-allowed are refused; the bytes that were really read are counted, never those that a header declares.
+An archive is foreign input: names that point elsewhere, links, devices and too many unpacked bytes are refused. Bytes
+are counted as they are read, never taken from a header.
 """
 
 import bz2
@@ -31,15 +31,8 @@ TAR_OPENERS: dict[str, Callable[[Path, str], Any]] = {
 SUFFIXES = (".zip", *TAR_OPENERS)
 CHUNK_BYTES = 1 << 20
 DAMAGE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    OSError,
-    ValueError,
-    OverflowError,
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, ValueError, OverflowError),
     RuntimeError,  # also an unknown compression (NotImplementedError) and endlessly nested headers (RecursionError)
 )
 
@@ -52,12 +45,11 @@ def is_archive(path: Path) -> bool:
 def members(path: Path, *, max_files: int, max_bytes: int) -> Iterator[tuple[str, bytes]]:
     """Yield (posix name, content) of each regular file in the archive, in the archive's order.
 
-    Directories, `__MACOSX/`, `Thumbs.db` and names with a part that begins with a dot are left out. Memory holds one
-    member at a time, and at most `max_bytes` of it.
+    Directories and `hidden` names are left out. Memory holds one member at a time, and at most `max_bytes` of it.
 
     Raises TouchstoneError on links, devices, absolute names, drive letters, backslashes, `..`, two members of one name,
     encrypted members, more than `max_files` files or `max_bytes` uncompressed bytes in all, a damaged or truncated
-    archive, and an unknown suffix. Damage is found where it lies, after the members before it have been yielded.
+    archive, and an unknown suffix. Members before the damage are yielded first.
     """
     if not is_archive(path):
         raise TouchstoneError(f"{path}: not an archive; expected one of {', '.join(SUFFIXES)}")
@@ -77,7 +69,7 @@ def members(path: Path, *, max_files: int, max_bytes: int) -> Iterator[tuple[str
 
 
 def hidden(name: str) -> bool:
-    """Return whether a posix name is an operating system's bookkeeping, or has a part that begins with a dot."""
+    """Return whether a posix name has a part that begins with a dot or is `__MACOSX`, or is a file `Thumbs.db`."""
     parts = name.split("/")
     return parts[-1] == "Thumbs.db" or any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
@@ -119,15 +111,10 @@ def _tar_members(path: Path, left: int) -> Iterator[tuple[str, bytes]]:
             content = _read(file, left, path, name)
             left -= len(content)
             yield name, content
-        _check_end(archive, stream)
-
-
-def _check_end(archive: tarfile.TarFile, stream: IO[bytes]) -> None:
-    """Raise ReadError unless the end mark follows; tarfile stops silently at a damaged header or a missing end mark."""
-    stream.seek(archive.offset)
-    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise tarfile.ReadError("no end mark")
-    stream.read(CHUNK_BYTES)  # past the padding, which makes the compression verify its own checksum
+        stream.seek(archive.offset)  # tarfile stops silently at a damaged header or a missing end mark
+        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("no end mark")
+        stream.read(CHUNK_BYTES)  # past the padding, which makes the compression verify its own checksum
 
 
 class _SmallReads(io.RawIOBase):
@@ -149,7 +136,7 @@ class _SmallReads(io.RawIOBase):
 
 
 def _read(file: IO[bytes], left: int, path: Path, name: str) -> bytes:
-    """Return the member's content. At most `left` bytes and one chunk are unpacked, whatever its header says."""
+    """Return the member's content. At most `left` bytes and one chunk are unpacked."""
     content = io.BytesIO()
     while chunk := file.read(CHUNK_BYTES):
         content.write(chunk)

@@ -1,6 +1,6 @@
 """Online augmentation: training images are changed at random in every epoch.
 
-The numbers behind a change depend on (seed, epoch, image) alone, so any step can be computed from any process.
+The random numbers depend on (seed, epoch, image) alone, so any process can compute any step.
 
 To add an operation, add its settings to `config/schema/augmentation.py`, its function to `data/ops/` and its line to
 OPERATIONS.
@@ -21,14 +21,14 @@ from touchstone.seeds import generator
 
 
 def draw(settings: Augmentation, *, seed: int, epoch: int, count: int) -> np.ndarray:
-    """Return the random numbers of each of `count` images in an epoch, float64 (count, columns)."""
+    """Return the random numbers of `count` images in an epoch, float64 (count, columns)."""
     return _drawn(seed, epoch, count, settings.crop_padding)
 
 
 def augment(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, *, input_px: int) -> np.ndarray:
     """Apply the operations that the settings switch on, in the order of OPERATIONS, to copies of the images.
 
-    images: uint8 (B, S, S, C); they need not be square where no crop is taken. drawn: their rows of `draw`'s result.
+    images: uint8 (B, S, S, C), which need not be square unless they are cropped. drawn: their rows of `draw`'s result.
     Returns uint8 (B, P, P, C), where P is `input_px` after a random resized crop and S otherwise.
     """
     columns = np.split(drawn, np.cumsum([operation.num_draws for operation in OPERATIONS])[:-1], axis=1)
@@ -73,11 +73,6 @@ def _crop_and_mirror(images: np.ndarray, drawn: np.ndarray, settings: Augmentati
     return out
 
 
-def _crop_bounds(padding: int) -> tuple[int, int, int]:
-    """Return the bounds that the random top, left and mirror lie below."""
-    return 2 * padding + 1, 2 * padding + 1, 2
-
-
 def _jitter_brightness(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int) -> np.ndarray:
     factors = 1 + (2 * drawn - 1) * [settings.jitter_brightness, settings.jitter_contrast]
     out = np.empty_like(images)
@@ -101,22 +96,23 @@ class Operation:
     """A random change of images."""
 
     apply: Callable[[np.ndarray, np.ndarray, Augmentation, int], np.ndarray]
-    """Takes images (B, H, W, C), their random numbers (B, num_draws), the settings and the side of the net's input;
-    returns new images."""
+    """(images (B, H, W, C), random numbers (B, num_draws), settings, side of the net's input) -> new images."""
     switches: tuple[str, ...]
-    """The settings that switch it on where they differ from their defaults."""
+    """The settings that switch it on by differing from their defaults."""
     purpose: str
-    """What its stream of random numbers is derived for. No two operations share one: adding one changes no other."""
+    """Names its own stream of random numbers, so a new operation does not change the numbers of the others."""
     num_draws: int
-    """Random numbers for each image."""
+    """Random numbers per image."""
     bounds: Callable[[int], tuple[int, ...]] | None = None
-    """For whole numbers from 0 on: from crop_padding, the bounds that they lie below. Without it they are in [0, 1)."""
+    """crop_padding -> exclusive upper bounds of the random integers; without it, numbers are in [0, 1)."""
 
 
 OPERATIONS = (
     Operation(_rotate, ("rotate_deg",), "rotation", 1),
     Operation(_resized_crop, ("crop_scale",), "resized crop", 4),
-    Operation(_crop_and_mirror, ("crop_padding", "hflip"), "augment", 3, _crop_bounds),
+    Operation(
+        _crop_and_mirror, ("crop_padding", "hflip"), "augment", 3, lambda padding: (2 * padding + 1, 2 * padding + 1, 2)
+    ),
     Operation(_jitter_brightness, ("jitter_brightness", "jitter_contrast"), "jitter", 2),
     Operation(_jitter_colour, ("jitter_saturation", "jitter_hue"), "colour", 2),
 )

@@ -1,8 +1,8 @@
-"""Batches of a training set. This is the only place where pixels become floating-point numbers.
+"""Batches of a training set, and the only place where pixels become floating-point numbers.
 
-A run is one stream of batches, or, with `schedule: pretrain`, two in succession: added images, then real ones. Position
-p of a stream is image `order(epoch)[p % N]` of epoch `p // N`, and the random numbers of its online augmentation are a
-function of (seed, epoch, image). A stream can therefore start anywhere, and loader workers change nothing.
+A run is one stream of batches, or with `schedule: pretrain` two: added images, then real ones. Position p of a stream
+is image `order(epoch)[p % N]` of epoch `p // N`, augmented by random numbers that depend on (seed, epoch, image) alone.
+A stream can therefore start anywhere, and the number of loader workers changes nothing.
 """
 
 from collections.abc import Callable
@@ -21,14 +21,14 @@ from touchstone.data.ops.resize import scale
 from touchstone.data.training_set import TrainingSet
 from touchstone.seeds import generator
 
-STATISTICS_BYTES = 2**23  # of pixels that are counted together; counting takes eight times as much memory
+STATISTICS_BYTES = 2**23  # of pixels counted at once, which takes eight times as much memory
 
 Change = Callable[[np.ndarray, slice], np.ndarray]
 
 
 @dataclass(frozen=True)
 class View:
-    """How stored images become the net's input, before normalisation."""
+    """How stored images become the net's input before normalisation."""
 
     size_px: int
     """Side of the square that is cut from the centre of a stored image, in its pixels."""
@@ -39,15 +39,13 @@ class View:
 
     @property
     def num_crops(self) -> int:
-        """The number of crops of an image."""
         return crops.FIVE if self.crop_px else 1
 
     def seen(self, pixels: np.ndarray, sizes: np.ndarray | None, change: Change | None = None) -> torch.Tensor:
         """Return the net's input, uint8 (B, P, P, C), or (B, 5, P, P, C) with five crops.
 
-        pixels: uint8 (B, H, W, C). sizes: valid (height, width), (B, 2), or None where nothing is padded. change:
-        augments images of one size, uint8 (n, h, w, C), which are `rows` of the batch: the squares, or the whole images
-        before five crops are taken.
+        pixels: uint8 (B, H, W, C). sizes: valid (height, width), (B, 2), or None without padding. change: augments
+        uint8 (n, h, w, C), the images `rows` of the batch: squares, or whole images before five crops are taken.
         """
         if not self.crop_px:
             squares = self.squares(pixels, sizes)
@@ -61,7 +59,7 @@ class View:
         return out.unflatten(0, (len(cut), crops.FIVE))
 
     def squares(self, pixels: np.ndarray, sizes: np.ndarray | None) -> np.ndarray:
-        """Cut the centres of images uint8 (B, H, W, C) with valid sizes (B, 2), or None: (B, size_px, size_px, C)."""
+        """Cut the centres of uint8 (B, H, W, C) with valid sizes (B, 2), or None: (B, size_px, size_px, C)."""
         if sizes is None:
             return pixels
         out = np.empty((len(pixels), self.size_px, self.size_px, pixels.shape[3]), np.uint8)
@@ -78,9 +76,9 @@ class View:
 
 
 def to_float(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """Normalise uint8 (B, H, W, C) to float32 (B, C, H, W), channels_last. mean, std: (C, 1, 1), in grey levels.
+    """Normalise uint8 (B, H, W, C) to float32 (B, C, H, W), channels_last; (B, 5, H, W, C) to (B * 5, C, H, W).
 
-    Five crops (B, 5, H, W, C) become images of their own: (B * 5, C, H, W).
+    mean, std: (C, 1, 1), in grey levels.
     """
     pixels = crops.flat(pixels)
     count, height, width, channels = pixels.shape
@@ -91,10 +89,7 @@ def to_float(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> tor
 
 
 def statistics(data: TrainingSet) -> tuple[list[float], list[float]]:
-    """Return the mean and standard deviation of each channel over all pixels, in grey levels.
-
-    They are computed exactly, from integer sums. Padding does not count.
-    """
+    """Return the mean and standard deviation of each channel in grey levels, from exact sums, without padding."""
     sizes = valid_sizes(data.table)
     block = max(1, STATISTICS_BYTES // max(1, data.parts[0][0].nbytes))
     total = squares = np.zeros(data.parts[0].shape[3], np.int64)  # (C,)
@@ -114,32 +109,29 @@ def statistics(data: TrainingSet) -> tuple[list[float], list[float]]:
     return [round(float(m), 4) for m in mean], [round(float(s), 4) for s in std]
 
 
+@dataclass(eq=False)
 class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """The batches `start` to `stop` - 1 of a stream of `num_steps`: pairs of images and labels.
 
-    Images are uint8 (B, P, P, C), or (B, 5, P, P, C) with five crops. Where `data` holds features instead (see
-    models/feature_cache.py), they are float32 (B, D), or (B, 5, D). labels: int64 (N,) or float32 (N, K), see
-    `labels.encode`.
+    Images are uint8 (B, P, P, C), or (B, 5, P, P, C) with five crops; features (models/feature_cache.py) are float32
+    (B, D) or (B, 5, D).
     """
 
-    def __init__(
-        self,
-        data: TrainingSet,
-        labels: np.ndarray,
-        *,
-        view: View,
-        augmentation: Augmentation,
-        batch_size: int,
-        num_steps: int,
-        start: int,
-        stop: int,
-        seed: int,
-    ) -> None:
-        self.data, self.labels, self.view, self.augmentation = data, labels, view, augmentation
-        self.batch_size, self.num_steps, self.start, self.stop, self.seed = batch_size, num_steps, start, stop, seed
-        self.sizes = valid_sizes(data.table)
-        share = round(num_steps * data.pretrain_share)
-        self.pretrain_steps = min(max(1, share), num_steps - 1) if data.pretrain_share else 0
+    data: TrainingSet
+    labels: np.ndarray
+    """int64 (N,) or float32 (N, K), see `labels.encode`."""
+    view: View
+    augmentation: Augmentation
+    batch_size: int
+    num_steps: int
+    start: int
+    stop: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.sizes = valid_sizes(self.data.table)
+        share = round(self.num_steps * self.data.pretrain_share)
+        self.pretrain_steps = min(max(1, share), self.num_steps - 1) if self.data.pretrain_share else 0
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -157,22 +149,18 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return self.view.seen(pixels, sizes, change if self.augmentation.augments else None), labels
 
     def _images(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images of a step (B,), out of all, the added or the real ones, and their random numbers."""
-        if not self.pretrain_steps:
-            return self._positions(step * self.batch_size, len(self.data))
-        real = self.data.num_real
+        """Return the images of a step (B,) and their random numbers (B, columns)."""
+        offset, count = 0, len(self.data)  # the stream is over the images offset .. offset + count - 1
         if step < self.pretrain_steps:
-            index, drawn = self._positions(step * self.batch_size, len(self.data) - real)
-            return index + real, drawn
-        return self._positions((step - self.pretrain_steps) * self.batch_size, real)
-
-    def _positions(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the same for the positions from `first` on of the stream over `count` images."""
+            offset, count = self.data.num_real, count - self.data.num_real
+        elif self.pretrain_steps:
+            step, count = step - self.pretrain_steps, self.data.num_real
+        first = step * self.batch_size
         epoch, place = np.divmod(np.arange(first, first + self.batch_size), count)
         index, drawn = [], []
         for e in range(int(epoch[0]), int(epoch[-1]) + 1):
             rows = order(self.seed, e, count)[place[epoch == e]]
-            index.append(rows)
+            index.append(offset + rows)
             drawn.append(draw(self.augmentation, seed=self.seed, epoch=e, count=count)[rows])
         return np.concatenate(index), np.concatenate(drawn)
 

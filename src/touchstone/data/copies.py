@@ -1,4 +1,4 @@
-"""Finding images of one split that copy those of another: the same bytes or pixels, or too similar to be chance."""
+"""Finds images of one split that copy those of another: the same bytes or pixels, or too similar by chance."""
 
 import hashlib
 from dataclasses import dataclass
@@ -21,10 +21,9 @@ def drop_copies(
 ) -> tuple[pd.DataFrame, int]:
     """Mark training and validation images that copy held-out ones, in the column `left_out` of the table.
 
-    table: a row per image, with id, label, file, split and left_out ("" for images that are not left out). images:
-    uint8 (N, H, W, C), of valid `sizes` (N, 2). A copy is kept in test rather than in val, and in val rather than in
-    train. Near copies are marked only with `drop_near`. Returns the near copies, a row per pair, and the number of
-    images that repeat another of their own split, which stay.
+    table: a row per image, see `split_table`. images: uint8 (N, H, W, C), of valid `sizes` (N, 2). A copy is kept in
+    test rather than in val, and in val rather than in train. Near copies are marked only with `drop_near`. Returns the
+    near copies, a row per pair, and the number of images that repeat another of their own split, which stay.
     """
     repeated = _drop_exact(table, images)
     small = thumbnails(images, sizes)
@@ -93,26 +92,25 @@ class NearCopies:
     train: np.ndarray
     """Rows of the training images, int64 (P,)."""
     mirrored: np.ndarray
-    """Whether the training image is the mirror image, bool (P,)."""
+    """Whether the training image is mirrored, bool (P,)."""
     distance: np.ndarray
-    """The distance between the thumbnails, 0 to 0.45, float64 (P,)."""
+    """Distance between the thumbnails, 0 to 0.45, float64 (P,)."""
     log10_p: np.ndarray
-    """How unlikely a neighbour as near as this is at that place, float64 (P,)."""
+    """Logarithm of the probability of so near a neighbour at that place, float64 (P,)."""
 
 
 def near_copies(held_out: np.ndarray, train: np.ndarray, *, close: int) -> NearCopies:
     """Find all training images, plain or mirrored, that are near copies of held-out ones; both are thumbnails (N, D).
 
-    What is near depends on the data set and on the place in it: small digits lie close together by nature. If images
-    were spread evenly around the held-out one in d dimensions, the nearest of its k neighbours (`close`) would be
-    nearer than r times the k-th with probability p = 1 - (1 - r^d)^(k - 1). d is estimated for each image from its
+    How near a copy is depends on the data set and on the place in it: small digits lie close together by nature. If
+    images were spread evenly around the held-out one in d dimensions, the nearest of its k neighbours (`close`) would
+    be nearer than r times the k-th with probability p = 1 - (1 - r^d)^(k - 1). d is estimated for each image from its
     neighbours k to 4k (Levina & Bickel 2004, "Maximum likelihood estimation of intrinsic dimension"). k should be well
     below the number of images of a class; up to k - 1 copies do not hide one another. A near copy has p below ALPHA
-    divided by the number of held-out images, and a cosine above 0.9. The even spread is an idealisation: p orders the
-    pairs and adapts the threshold to the data, but it is not an error rate. On CIFAR-10 this finds copies of 3.4 % of
-    the test images, all of their own class; 3.3 % were found by eye (ciFAIR; Barz & Denzler 2020, arXiv 1902.00423).
-    Images of a single colour are ignored. With fewer than 4k training images, mirrored ones included, no pair is
-    returned.
+    divided by the number of held-out images, and a cosine above 0.9. p orders the pairs and adapts the threshold to the
+    data, but it is not an error rate. On CIFAR-10 this finds copies of 3.4 % of the test images, all of their own
+    class; 3.3 % were found by eye (ciFAIR; Barz & Denzler 2020, arXiv 1902.00423). Images of a single colour are
+    ignored. With fewer than 4k training images, mirrored ones included, no pair is returned.
     """
     plain = np.flatnonzero(train.any(1))
     both = np.concatenate([train[plain], mirrored(train[plain])])
@@ -128,29 +126,22 @@ def near_copies(held_out: np.ndarray, train: np.ndarray, *, close: int) -> NearC
     limit = np.log10(ALPHA / len(held_out))
     image, neighbour = np.nonzero((log10_p <= limit) & (distance[:, :close] <= UNLIKE))
     match = row[image, neighbour]
-    return _once(
-        NearCopies(
-            held_out=textured[image],
-            train=plain[match % len(plain)],
-            mirrored=match >= len(plain),
-            distance=distance[image, neighbour],
-            log10_p=log10_p[image, neighbour],
-        )
+    # Of a training image that is near both plain and mirrored, only the nearer pair is kept, which comes first.
+    _, keep = np.unique(np.stack([image, match % len(plain)], 1), axis=0, return_index=True)
+    image, neighbour, match = image[keep], neighbour[keep], match[keep]
+    return NearCopies(
+        held_out=textured[image],
+        train=plain[match % len(plain)],
+        mirrored=match >= len(plain),
+        distance=distance[image, neighbour],
+        log10_p=log10_p[image, neighbour],
     )
 
 
-def _once(pairs: NearCopies) -> NearCopies:
-    """Keep the nearer of the two pairs, which comes first, where an image is near both plain and mirrored."""
-    keys = np.stack([pairs.held_out, pairs.train], 1)
-    _, keep = np.unique(keys, axis=0, return_index=True)
-    return NearCopies(*(value[keep] for value in vars(pairs).values()))
-
-
 def thumbnails(images: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
-    """Return a thumbnail of each image, float32 (N, 8 * 8 * C): area averages, shifted and scaled to mean 0 and norm 1.
+    """Return thumbnails, float32 (N, 8 * 8 * C): area averages with mean 0 and norm 1, or 0 for a single colour.
 
-    images: uint8 (N, H, W, C), of valid `sizes` (N, 2). Brightness and contrast therefore do not count. The thumbnail
-    of an image of a single colour is 0.
+    images: uint8 (N, H, W, C), of valid `sizes` (N, 2). Brightness and contrast do not count.
     """
     flat = np.zeros((len(images), SIDE * SIDE * images.shape[-1]), np.float32)
     for i, image in enumerate(images):
@@ -162,16 +153,13 @@ def thumbnails(images: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarra
 
 
 def mirrored(small: np.ndarray) -> np.ndarray:
-    """Return the thumbnails of the mirrored images."""
+    """Return the thumbnails (N, D) of the mirrored images."""
     channels = small.shape[1] // SIDE**2
     return small.reshape(-1, SIDE, SIDE, channels)[:, :, ::-1].reshape(small.shape)
 
 
 def _neighbours(query: np.ndarray, images: np.ndarray, close: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k nearest rows of `images` for each row of `query` (N, k), and the 4k least distances (N, 4k).
-
-    k is `close`.
-    """
+    """Return the k = `close` nearest rows of `images` for each row of `query` (N, k), and the 4k least distances."""
     far = 4 * close
     row = np.zeros((len(query), close), np.int64)
     distance = np.zeros((len(query), far))

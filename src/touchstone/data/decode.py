@@ -1,6 +1,6 @@
-"""Decoding an image file to uint8 pixels by one stated rule.
+"""Decodes image files to uint8 pixels by one rule.
 
-    what the file holds                               what comes out
+    in the file                                       decoded
     several frames or pages                           the first
     EXIF orientation                                  applied
     alpha, or a colour declared transparent           composited over white
@@ -30,13 +30,16 @@ NOT_DECODED = frozenset({"EPS", "BUFR", "GRIB", "HDF5", "MPEG", "WMF"})
 def decode(file: BinaryIO, *, channels: int, max_pixels: int) -> np.ndarray:
     """Decode an image file completely and return uint8 (H, W, channels), by the rule of this module.
 
-    `channels` is 1 or 3. `max_pixels` (H * W) is checked before anything is decoded; Pillow's own limit
-    (`Image.MAX_IMAGE_PIXELS`) holds too. Raises BadImage where the file is not an image, or is truncated, damaged,
-    empty or too large. Safe to call from several threads.
+    `max_pixels` (H * W) and Pillow's `Image.MAX_IMAGE_PIXELS` are checked before anything is decoded. Raises BadImage
+    where the file is not an image, or is truncated, damaged, empty or too large. Safe to call from several threads.
     """
     assert channels in (1, 3), channels
     try:
-        return as_channels(_pixels(_load(file, max_pixels)), channels)
+        image: Image.Image = Image.open(file, formats=_formats())
+        _check_size(image, max_pixels)
+        image = ImageOps.exif_transpose(image)
+        _check_size(image, max_pixels)  # only now is an icon's real size known
+        return as_channels(_pixels(image), channels)
     except BadImage:
         raise
     except UnidentifiedImageError:
@@ -44,13 +47,13 @@ def decode(file: BinaryIO, *, channels: int, max_pixels: int) -> np.ndarray:
     except Image.DecompressionBombError:
         raise BadImage(f"more than {max_pixels} pixels") from None
     except Exception as error:  # on damaged bytes Pillow raises almost anything, TypeError and IndexError included
-        # Built here, not by errors.py, whose code counts for no output: the reason ends in findings/left_out.csv.
+        # Not errors.one_line, whose code is not hashed: the reason is written to findings/left_out.csv.
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadImage(f"cannot be decoded ({reason})") from error
 
 
 def as_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """Turn uint8 (H, W, 1 or 3) into uint8 (H, W, channels): luma to grey, repetition to colour."""
+    """Convert uint8 (H, W, 1 or 3) to uint8 (H, W, channels): colour to luma, grey to repeated grey."""
     if pixels.shape[2] == channels:
         return pixels
     if channels == 3:
@@ -71,14 +74,6 @@ def _formats() -> tuple[str, ...]:
     return tuple(sorted(set(Image.OPEN) - NOT_DECODED))
 
 
-def _load(file: BinaryIO, max_pixels: int) -> Image.Image:
-    image: Image.Image = Image.open(file, formats=_formats())
-    _check_size(image, max_pixels)
-    image = ImageOps.exif_transpose(image)
-    _check_size(image, max_pixels)  # only now is an icon's real size known
-    return image
-
-
 def _check_size(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width < 1 or height < 1:
@@ -97,17 +92,12 @@ def _pixels(image: Image.Image) -> np.ndarray:
         values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
         return ((values + 128) // 257).astype(np.uint8)[:, :, None]  # v / 257, rounded
     if image.has_transparency_data:
-        image = _over_white(image)
+        # La is the one mode without a direct way to RGBA.
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     if image.mode in ("1", "L"):
         return np.asarray(image.convert("L"))[:, :, None]
     return np.asarray(image.convert("RGB"))
-
-
-def _over_white(image: Image.Image) -> Image.Image:
-    if image.mode == "La":  # the one mode without a direct way to RGBA
-        image = image.convert("LA")
-    rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
 
 
 def _stretch(values: np.ndarray) -> np.ndarray:

@@ -1,10 +1,10 @@
-"""Fetching a file from a mirror or its official address, and checking its hash before it gets its name."""
+"""Fetches a file from a mirror or its official address, and checks its hash before giving it its name."""
 
 import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 20
 BACKOFF_S = 0.5  # doubled with each retry
 TIMEOUT_S = (10, 60)  # to connect, between two reads
-LEAST_DIGITS = 8  # that must be given of a hash
+LEAST_DIGITS = 8  # of a hash
 
 
 class _Broken(Exception):
@@ -27,12 +27,11 @@ class _Broken(Exception):
 
 
 def fetch(name: str, *, to: Path, url: str, mirror: str, sha256: str = "", md5: str = "", retries: int = 3) -> Path:
-    """Put the file `name` at the path `to` and return that path.
+    """Put the file `name` at the path `to`, unless it is there with the right hash, and return that path.
 
-    `mirror`, unless it is "", is a directory or http(s) URL that holds `name`, and the only place where the file is
-    sought; otherwise `url` is the file's full address. Nothing is fetched if `to` has the right hash already. The bytes
-    go to `to` + ".part", which is renamed once the hash is right and removed if anything fails. The first digits of a
-    hash are enough, at least eight, since some publishers give no more.
+    The file is taken from `mirror`, a directory or http(s) URL that holds `name`, or, where that is "", from `url`, its
+    full address. The bytes go to `to` + ".part", which is renamed once the hash is right and removed on failure. The
+    first eight digits of a hash are enough, since some publishers give no more.
 
     Raises TouchstoneError on a mirror without the file, an address that cannot be reached (after `retries` more
     attempts at 0.5, 1, 2 ... s), an HTTP error, a redirect from https to http, or a wrong hash; ValueError if neither
@@ -43,13 +42,17 @@ def fetch(name: str, *, to: Path, url: str, mirror: str, sha256: str = "", md5: 
         raise ValueError(f"{name}: sha256 or md5 must be given")
     if any(len(value) < LEAST_DIGITS for value in expected.values()):
         raise ValueError(f"{name}: a hash needs at least {LEAST_DIGITS} digits, got {expected}")
-    if to.is_file() and not _wrong(_hashes(_chunks(to), expected), expected):
+    if to.is_file() and not _wrong_hashes(to, expected):
         return to
     to.parent.mkdir(parents=True, exist_ok=True)
     part = to.with_name(to.name + ".part")
     try:
         origin = _get(name, part, url=url, mirror=mirror, retries=retries)
-        _check(name, origin, got=_hashes(_chunks(part), expected), expected=expected)
+        for kind, got in _wrong_hashes(part, expected).items():
+            raise TouchstoneError(
+                f"{origin}: got {kind} {got}, expected {expected[kind]}; the file is damaged or another one; "
+                f"try again, or set source.mirror to a directory or URL that holds the right {name}"
+            )
         os.replace(part, to)
     finally:
         part.unlink(missing_ok=True)
@@ -58,7 +61,7 @@ def fetch(name: str, *, to: Path, url: str, mirror: str, sha256: str = "", md5: 
 
 def _get(name: str, part: Path, *, url: str, mirror: str, retries: int) -> str:
     """Write the file to `part` and return the address or path that it came from."""
-    if mirror and not _is_url(mirror):
+    if mirror and not mirror.lower().startswith(("http://", "https://")):
         source = Path(mirror) / name
         if not source.is_file():
             raise TouchstoneError(_lacks(name, mirror))
@@ -77,7 +80,7 @@ def _get(name: str, part: Path, *, url: str, mirror: str, retries: int) -> str:
 
 
 def _download(name: str, part: Path, *, address: str, mirror: str) -> None:
-    """Make one attempt. Raises `_Broken` if another may help, and `TouchstoneError` if not."""
+    """Make one attempt. Raises `_Broken` if another may help, and TouchstoneError if not."""
     import requests
     import urllib3
 
@@ -85,10 +88,15 @@ def _download(name: str, part: Path, *, address: str, mirror: str) -> None:
     hooks = {"response": _refuse_downgrade}
     try:
         with requests.get(address, stream=True, timeout=TIMEOUT_S, headers=headers, hooks=hooks) as response:
-            _check_status(response, name, address=address, mirror=mirror)
+            status = f"HTTP {response.status_code} {response.reason or ''}".strip()
+            if response.status_code >= 500 or response.status_code == 429:
+                raise _Broken(status)
+            if response.status_code == 404 and mirror:
+                raise TouchstoneError(_lacks(name, mirror))
+            if response.status_code != 200:
+                raise TouchstoneError(f"{address}: got {status}, expected the file; {_remedy(name)}")
             num_bytes = int(response.headers.get("Content-Length") or 0)
-            # The bytes as they lie on the server: some servers declare a .tar.gz as gzip-encoded, and requests would
-            # unpack it.
+            # Some servers declare a .tar.gz as gzip-encoded, and requests would unpack it.
             body = response.raw.stream(CHUNK_BYTES, decode_content=False)
             got = _save(_network(body, urllib3.exceptions.HTTPError), part, name=name, num_bytes=num_bytes)
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
@@ -100,25 +108,15 @@ def _download(name: str, part: Path, *, address: str, mirror: str) -> None:
 
 
 def _network(body: Iterable[bytes], error_type: type[Exception]) -> Iterator[bytes]:
-    """Yield the chunks of a body. An error while reading them, as opposed to writing them, becomes `_Broken`."""
+    """Yield the chunks of a body. An error while reading them, unlike one while writing them, becomes `_Broken`."""
     try:
         yield from body
     except (error_type, OSError) as error:
         raise _Broken(one_line(error)) from error
 
 
-def _check_status(response: "requests.Response", name: str, *, address: str, mirror: str) -> None:
-    status = f"HTTP {response.status_code} {response.reason or ''}".strip()
-    if response.status_code >= 500 or response.status_code == 429:
-        raise _Broken(status)
-    if response.status_code == 404 and mirror:
-        raise TouchstoneError(_lacks(name, mirror))
-    if response.status_code != 200:
-        raise TouchstoneError(f"{address}: got {status}, expected the file; {_remedy(name)}")
-
-
 def _refuse_downgrade(response: "requests.Response", **_: object) -> None:
-    """Refuse to leave https; a response hook of requests, called before a redirect is followed."""
+    """Refuse to leave https: a response hook of requests, called before a redirect is followed."""
     target = urljoin(response.url, response.headers.get("Location", ""))
     if response.is_redirect and response.url.startswith("https:") and not target.startswith("https:"):
         raise TouchstoneError(
@@ -129,54 +127,34 @@ def _refuse_downgrade(response: "requests.Response", **_: object) -> None:
 
 def _save(chunks: Iterable[bytes], part: Path, *, name: str, num_bytes: int) -> int:
     """Write the chunks to `part`, flush them to disk and return the number of bytes."""
-    # disable=None shows the bar in a terminal only.
-    bar = tqdm(desc=name, total=num_bytes or None, unit="B", unit_scale=True, disable=None)
-    with bar, _writing(part), part.open("wb") as out:
-        for chunk in chunks:
-            out.write(chunk)
-            bar.update(len(chunk))
-        out.flush()
-        os.fsync(out.fileno())
-        return out.tell()
-
-
-@contextmanager
-def _writing(part: Path) -> Iterator[None]:
+    bar = tqdm(desc=name, total=num_bytes or None, unit="B", unit_scale=True, disable=None)  # None: only in a terminal
     try:
-        yield
+        with bar, part.open("wb") as out:
+            for chunk in chunks:
+                out.write(chunk)
+                bar.update(len(chunk))
+            out.flush()
+            os.fsync(out.fileno())
+            return out.tell()
     except OSError as error:
         raise TouchstoneError(f"{part}: cannot be written ({error}); check free space and permissions") from error
 
 
-def _check(name: str, origin: str, *, got: dict[str, str], expected: dict[str, str]) -> None:
-    for kind in _wrong(got, expected):
-        raise TouchstoneError(
-            f"{origin}: got {kind} {got[kind]}, expected {expected[kind]}; the file is damaged or another one; "
-            f"try again, or set source.mirror to a directory or URL that holds the right {name}"
-        )
-
-
-def _wrong(got: dict[str, str], expected: dict[str, str]) -> list[str]:
-    """Return the kinds of hash that differ from the expected digits."""
-    return [kind for kind, value in expected.items() if not got[kind].startswith(value)]
-
-
-def _hashes(chunks: Iterable[bytes], kinds: Iterable[str]) -> dict[str, str]:
-    digests = {kind: hashlib.new(kind, usedforsecurity=False) for kind in kinds}
-    for chunk in chunks:
-        for digest in digests.values():
-            digest.update(chunk)
-    return {kind: digest.hexdigest() for kind, digest in digests.items()}
+def _wrong_hashes(file: Path, expected: dict[str, str]) -> dict[str, str]:
+    """Return kind -> hash of the file, for each kind whose first digits are not the expected ones."""
+    wrong = {}
+    for kind, digits in expected.items():
+        with file.open("rb") as stream:
+            got = hashlib.file_digest(stream, partial(hashlib.new, kind, usedforsecurity=False)).hexdigest()
+        if not got.startswith(digits):
+            wrong[kind] = got
+    return wrong
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
-
-
-def _is_url(mirror: str) -> bool:
-    return mirror.lower().startswith(("http://", "https://"))
 
 
 def _lacks(name: str, mirror: str) -> str:

@@ -1,9 +1,9 @@
-"""ImageSet: images and their table, the type that all stages exchange; and how it is stored on disk.
+"""ImageSet: images and their table, which all stages exchange.
 
-A folder holds
-  images.npy   uint8 (N, H, W, C), memory-mapped
-  table.csv    id,label,source_id,origin and, where images are padded, height,width; row i describes image i
-  sheet.png    a contact sheet for human eyes
+Its folder holds
+    images.npy   uint8 (N, H, W, C), memory-mapped
+    table.csv    id,label,source_id,origin and, where images are padded, height,width; row i describes image i
+    sheet.png    a contact sheet
 """
 
 import hashlib
@@ -29,8 +29,8 @@ class ImageSet:
     images: np.ndarray
     """uint8 (N, H, W, C), C 1 or 3."""
     table: pd.DataFrame
-    """N rows. `label` is a class name, or "" where it is unknown; `source_id` is the id of the training image that an
-    added image was made from; `origin` is "real", or the name of the transform or generator that made the image."""
+    """N rows. label: a class name, "" if unknown. source_id: the id of the training image that an added image was made
+    from. origin: "real", or the name of the transform or generator that made the image."""
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
@@ -42,22 +42,17 @@ class ImageSet:
         return len(self.images)
 
     def take(self, rows: Sequence[int]) -> "ImageSet":
-        """Return a copy of the given rows, in order."""
+        """Copy the given rows, in order."""
         return ImageSet(np.asarray(self.images[list(rows)]), self.table.iloc[list(rows)].reset_index(drop=True))
-
-    def sizes(self) -> np.ndarray:
-        """Return the valid (height, width) of each image, int64 (N, 2), which is smaller where images are padded."""
-        sizes = valid_sizes(self.table)
-        return np.tile(np.array(self.images.shape[1:3], np.int64), (len(self), 1)) if sizes is None else sizes
 
 
 def valid_sizes(table: pd.DataFrame) -> np.ndarray | None:
-    """Return the valid (height, width) of each image, int64 (N, 2), where images are padded; otherwise None."""
+    """Return the valid (height, width) of each image, int64 (N, 2), or None where no image is padded."""
     return table[["height", "width"]].to_numpy(np.int64) if "height" in table else None
 
 
 def class_indices(labels: pd.Series, classes: list[str]) -> np.ndarray:
-    """Return the number of each label's class, int64 (N,). Raises TouchstoneError on a label that `classes` lacks."""
+    """Return the index of each label in `classes`, int64 (N,). Raises TouchstoneError on a label that is not there."""
     unknown = sorted(set(labels) - set(classes))
     if unknown:
         raise unknown_label(unknown[0], classes)
@@ -71,8 +66,10 @@ def unknown_label(label: str, classes: list[str]) -> TouchstoneError:
 
 def load(folder: Path) -> ImageSet:
     """Memory-map an ImageSet. Raises TouchstoneError where it is missing, damaged or inconsistent."""
+    file = folder / "images.npy"
     try:
-        images = _open(folder / "images.npy")
+        images = np.load(file, mmap_mode="r", allow_pickle=False)
+        images = images if len(images) else np.load(file, allow_pickle=False)  # NumPy cannot map an empty array
     except (OSError, ValueError) as error:
         raise TouchstoneError(
             f"{folder}: no readable image set ({error}); run `dvc repro` or `dvc checkout`"
@@ -88,10 +85,7 @@ def load(folder: Path) -> ImageSet:
 
 
 def read_table(folder: Path) -> pd.DataFrame:
-    """Return the table of an ImageSet on disk, all cells as text, since a class may be called 01 or NA.
-
-    Raises TouchstoneError where it is missing or damaged.
-    """
+    """Read the table of an ImageSet, all cells as text: a class may be called 01 or NA. Raises TouchstoneError."""
     try:
         return pd.read_csv(folder / "table.csv", dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
@@ -99,10 +93,7 @@ def read_table(folder: Path) -> pd.DataFrame:
 
 
 def read_files(prepared: Path, split: str) -> list[str]:
-    """Return the file names of a split's images in table order, from `prepared/files.csv`.
-
-    Raises TouchstoneError where that file is missing or damaged.
-    """
+    """Read the file names of a split's images, in table order, from `prepared/files.csv`. Raises TouchstoneError."""
     try:
         files = pd.read_csv(prepared / "files.csv", dtype=str, keep_default_na=False)
         return files.loc[files["split"] == split, "file"].tolist()
@@ -110,23 +101,8 @@ def read_files(prepared: Path, split: str) -> list[str]:
         raise TouchstoneError(f"{prepared}/files.csv: not readable ({error}); run `dvc repro prepare`") from error
 
 
-def _open(path: Path) -> np.ndarray:
-    """Memory-map the images, unless there are none: NumPy cannot map an empty array."""
-    images = np.load(path, mmap_mode="r", allow_pickle=False)
-    return images if len(images) else np.load(path, allow_pickle=False)
-
-
-def save(folder: Path, images: ImageSet) -> None:
-    """Write an ImageSet to `folder` in place of whatever lies there, completely or not at all."""
-    with replaced(folder) as new:
-        write(new, images)
-
-
 def write(folder: Path, images: ImageSet, *, rows: np.ndarray | None = None) -> None:
-    """Write an ImageSet, or the given rows of it, into the empty `folder`.
-
-    Pixels are copied in blocks, so a memory-mapped or computed set may be larger than memory.
-    """
+    """Write an ImageSet, or the given rows of it, into the empty `folder`. It may be larger than memory."""
     rows = np.arange(len(images)) if rows is None else rows
     if len(rows):
         shape = (len(rows), *images.images.shape[1:])
@@ -142,7 +118,7 @@ def write(folder: Path, images: ImageSet, *, rows: np.ndarray | None = None) -> 
 
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """Yield a new, empty folder that replaces `folder` when the block succeeds and is removed when it fails."""
+    """Yield an empty folder that replaces `folder` if the block succeeds and is removed if it fails."""
     new = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)

@@ -1,7 +1,7 @@
-"""Labels of images as numbers: one class per image, or several classes or none where the data set says so.
+"""Labels of images as numbers: one class per image, or in multi-label data sets several or none.
 
-In tables, `|` joins the classes of an image. The column `difficult`, where there is one, names the classes that count
-neither in training on the image nor in its scores.
+In tables, `|` joins the classes of an image. The optional column `difficult` names classes that count neither in
+training on the image nor in its scores.
 """
 
 from collections.abc import Sequence
@@ -28,21 +28,12 @@ def join(classes: Sequence[str]) -> str:
 def encode(table: pd.DataFrame, meta: dict[str, Any]) -> np.ndarray:
     """Return the labels of an ImageSet's table as numbers. meta: the content of data/prepared/meta.json.
 
-    With one label per image: int64 (N,), the number of each image's class. With several: float32 (N, K), 1 where the
-    image shows the class, 0 where it does not, and NaN where the class is difficult. Raises TouchstoneError on a label
-    that is none of the classes.
+    With one label per image: class indices, int64 (N,). With several: float32 (N, K), 1 where the image shows the
+    class, 0 where it does not, NaN where the class is difficult. Raises TouchstoneError on an unknown label.
     """
+    classes: list[str] = meta["classes"]
     if not is_multi_label(meta):
-        return class_indices(table["label"], meta["classes"])
-    return _matrix(table, meta["classes"])
-
-
-def is_multi_label(meta: dict[str, Any]) -> bool:
-    """Return whether an image may have several labels, or none."""
-    return bool(meta.get("multi_label", False))
-
-
-def _matrix(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
+        return class_indices(table["label"], classes)
     column_of = {name: k for k, name in enumerate(classes)}
     out = np.zeros((len(table), len(classes)), np.float32)
     for column, value in (("label", 1.0), ("difficult", np.nan)):
@@ -52,3 +43,8 @@ def _matrix(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
                     raise unknown_label(name, classes)
                 out[row, column_of[name]] = value
     return out
+
+
+def is_multi_label(meta: dict[str, Any]) -> bool:
+    """Return whether an image may have several labels, or none."""
+    return bool(meta.get("multi_label", False))

@@ -1,16 +1,15 @@
-"""Preparing the raw images of any source: no later stage depends on which source it was.
+"""Prepares the raw images of any source, so that no later stage depends on the source.
 
-Below one folder it writes
-  train, val, test, unlabelled   ImageSets, rows sorted by id
-  meta.json                      classes and how images were prepared
-  files.csv                      split,row,file,label: file names for humans
-  findings/                      counts.csv, left_out.csv, near_copies.csv, summary.json
+In one folder it writes
+    train, val, test, unlabelled   ImageSets, rows sorted by id
+    meta.json                      classes and how images were prepared
+    files.csv                      split,row,file,label: the original file names
+    findings/                      counts.csv, left_out.csv, near_copies.csv, summary.json
 """
 
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,20 +26,8 @@ from touchstone.data.sources import RawSet
 from touchstone.data.splits import SPLITS
 from touchstone.errors import BadImage, TouchstoneError
 
-BLOCK = 64  # images that a thread decodes before it takes the next ones
+BLOCK = 64  # images that a thread decodes in one piece
 DEFAULT = MultiLabel()
-
-
-@dataclass
-class _Pixels:
-    """The prepared pixels of all raw images."""
-
-    images: np.ndarray
-    """uint8 (N, H, W, C)."""
-    sizes: np.ndarray
-    """Valid (height, width), int64 (N, 2)."""
-    bad: dict[int, str]
-    """The number of an image that cannot be decoded -> the reason."""
 
 
 def prepare(
@@ -48,58 +35,60 @@ def prepare(
 ) -> dict[str, object]:
     """Decode, resize, split, search for copies and write to the folder `to`. Return the content of summary.json.
 
-    multi_label: what to do with images that have several labels or none. sheet_size: images of a contact sheet. Raises
-    TouchstoneError on images that cannot be decoded (with `data.bad_images: fail`), on a class without training images,
-    and on an empty split that is needed.
+    sheet_size: images of a contact sheet. Raises TouchstoneError on images that cannot be decoded (with
+    `data.bad_images: fail`), on a class without training images, and on an empty split that is needed.
     """
     to.mkdir(parents=True, exist_ok=True)
     scratch = to / ".pixels.npy"
     try:
-        pixels = _decode_all(raw, data=data, scratch=scratch)
-        _check_bad(raw, pixels.bad, data.bad_images)
-        table = split_table.split_table(raw, pixels.bad, data, multi_label)
-        near, repeated = drop_copies(table, pixels.images, pixels.sizes, drop_near=data.near_duplicates == "drop")
+        images, sizes, bad = _decode_all(raw, data, scratch)
+        _check_bad(raw, bad, data.bad_images)
+        table = split_table.split_table(raw, bad, data, multi_label)
+        near, repeated = drop_copies(table, images, sizes, drop_near=data.near_duplicates == "drop")
         split_table.cap_training(table, data.train_size, multi_label=raw.multi_label)
         split_table.check_splits(table, raw.classes, data, marked=any(i.difficult for i in raw.images))
         summary = split_table.summary(table, near, repeated, multi_label=raw.multi_label)
-        padded_sizes = pixels.sizes if data.resize == "shortest_edge" else None
-        whole = ImageSet(pixels.images, split_table.image_table(table, padded_sizes))
+        padded_sizes = sizes if data.resize == "shortest_edge" else None
+        whole = ImageSet(images, split_table.image_table(table, padded_sizes))
         _write_splits(to, whole, table, sheet_size=sheet_size)
-        _write_meta(to / "meta.json", raw, data)
+        meta: dict[str, object] = {"classes": raw.classes}
+        meta |= {name: getattr(data, name) for name in ("channels", "image_size", "resize", "max_pixels")}
+        meta |= {"multi_label": True} if raw.multi_label else {}
+        _write_text(to / "meta.json", json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
         _write_findings(to / "findings", split_table.counts(table, raw.classes), table, near, summary)
     finally:
         scratch.unlink(missing_ok=True)
     return summary
 
 
-def _decode_all(raw: RawSet, *, data: Data, scratch: Path) -> _Pixels:
-    """Decode all images in threads, into an array that lies in the file `scratch`."""
+def _decode_all(raw: RawSet, data: Data, scratch: Path) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """Decode and resize all images in threads.
+
+    Returns the pixels, uint8 (N, H, W, C), which lie in the file `scratch`; the valid (height, width), int64 (N, 2);
+    and the index of each image that cannot be decoded with the reason.
+    """
     count = len(raw.images)
-    shape = _storage(raw, data)
-    images = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=(count, *shape))
-    pixels = _Pixels(images, np.zeros((count, 2), np.int64), {})
+    shape = (count, *_storage(raw, data))
+    images = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=shape)
+    sizes, bad = np.zeros((count, 2), np.int64), dict[int, str]()
 
-    def work(start: int) -> int:
-        for i in range(start, min(start + BLOCK, count)):
-            _decode_one(raw, i, data, pixels)
-        return min(BLOCK, count - start)
+    def decode_block(rows: range) -> int:
+        for i in rows:
+            try:
+                source = raw.pixels(i, channels=data.channels, max_pixels=data.max_pixels)
+            except BadImage as error:
+                bad[i] = str(error)
+                continue
+            image = resize(source, size_px=data.image_size, mode=data.resize)
+            height, width = sizes[i] = image.shape[:2]
+            images[i, :height, :width] = image
+        return len(rows)
 
+    blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
     with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=count, desc="prepare", unit="img", disable=None) as bar:
-        for done in pool.map(work, range(0, count, BLOCK)):
+        for done in pool.map(decode_block, blocks):
             bar.update(done)
-    return pixels
-
-
-def _decode_one(raw: RawSet, i: int, data: Data, pixels: _Pixels) -> None:
-    try:
-        source = raw.pixels(i, channels=data.channels, max_pixels=data.max_pixels)
-    except BadImage as error:
-        pixels.bad[i] = str(error)
-        return
-    image = resize(source, size_px=data.image_size, mode=data.resize)
-    height, width = image.shape[:2]
-    pixels.images[i, :height, :width] = image
-    pixels.sizes[i] = height, width
+    return images, sizes, bad
 
 
 def _storage(raw: RawSet, data: Data) -> tuple[int, int, int]:
@@ -136,33 +125,23 @@ def _write_splits(to: Path, images: ImageSet, table: pd.DataFrame, *, sheet_size
         rows = rows_of(table, split)
         save_with_sheet(to / split, images, rows=rows, sheet_size=sheet_size)
         files.append(table.loc[rows, ["split", "file", "label"]].assign(row=range(len(rows))))
-    _write_text(to / "files.csv", _csv(pd.concat(files)[["split", "row", "file", "label"]]))
-
-
-def _write_meta(file: Path, raw: RawSet, data: Data) -> None:
-    meta: dict[str, object] = {"classes": raw.classes}
-    meta |= {name: getattr(data, name) for name in ("channels", "image_size", "resize", "max_pixels")}
-    meta |= {"multi_label": True} if raw.multi_label else {}
-    _write_text(file, json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
+    columns = ["split", "row", "file", "label"]
+    _write_text(to / "files.csv", pd.concat(files)[columns].to_csv(index=False, lineterminator="\n"))
 
 
 def _write_findings(
     to: Path, counts: pd.DataFrame, table: pd.DataFrame, near: pd.DataFrame, summary: dict[str, object]
 ) -> None:
     left_out = table[~table["left_out"].isin(["", split_table.OVER_TRAIN_SIZE])].sort_values("file")
+    frames = {"counts": counts, "left_out": left_out[["file", "label", "split", "left_out"]], "near_copies": near}
     with replaced(to) as folder:
-        _write_text(folder / "counts.csv", _csv(counts))
-        _write_text(folder / "left_out.csv", _csv(left_out[["file", "label", "split", "left_out"]]))
-        _write_text(folder / "near_copies.csv", _csv(near))
-        _write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
-
-
-def _csv(frame: pd.DataFrame) -> str:
-    return frame.to_csv(index=False, lineterminator="\n")
+        for name, frame in frames.items():
+            frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_text(path: Path, text: str) -> None:
-    """Replace a file in one step, so a reader sees the old text or the new one."""
+    """Replace a file in one step, so that readers see either the old text or the new one."""
     new = path.with_name(f".{path.name}.new")
     new.write_text(text, encoding="utf-8")
     new.replace(path)

@@ -1,4 +1,4 @@
-"""Contact sheets and captioned galleries, as Pillow images with reproducible bytes."""
+"""Contact sheets and captioned galleries: Pillow images with reproducible bytes."""
 
 import math
 from collections.abc import Sequence
@@ -15,26 +15,22 @@ GAP = 4  # px
 
 
 def save_with_sheet(folder: Path, images: ImageSet, *, sheet_size: int, rows: np.ndarray | None = None) -> None:
-    """Write an ImageSet, or the given rows of it, and its contact sheet to `folder`, completely or not at all.
+    """Write an ImageSet, or the given rows of it, to `folder`, completely or not at all.
 
-    sheet_size: the largest number of images on the sheet.
+    Its contact sheet shows at most `sheet_size` images, taken from the classes in turn.
     """
     with replaced(folder) as new:
         write(new, images, rows=rows)
-        contact_sheet(load(new), max_images=sheet_size).save(new / "sheet.png")
-
-
-def contact_sheet(images: ImageSet, *, max_images: int) -> Image.Image:
-    """Return a picture of at most `max_images` images, 8 in a row; the classes take turns, so each is shown."""
-    rows = spread(images.table["label"].tolist(), max_images)
-    return gallery([valid_area(images, row) for row in rows])
+        written = load(new)
+        shown = spread(written.table["label"].tolist(), sheet_size)
+        gallery([valid_area(written, row) for row in shown]).save(new / "sheet.png")
 
 
 def spread(labels: Sequence[str], count: int) -> list[int]:
-    """Choose the first row of each class, then the second of each, up to `count` rows; return them grouped by class.
+    """Choose the first row of each class, then the second, up to `count` rows; return them grouped by class.
 
-    labels: the label of each row, whose classes `|` may join. An image is shown for one of its classes; images without
-    a class come last.
+    labels: the label of each row, whose classes `|` may join. A row is chosen for one of its classes; rows without a
+    class come last.
     """
     rows: dict[str, list[int]] = {}
     for row, label in enumerate(labels):
@@ -62,10 +58,7 @@ def valid_area(images: ImageSet, row: int) -> np.ndarray:
 
 
 def gallery(images: Sequence[np.ndarray], captions: Sequence[str] | None = None, *, columns: int = 8) -> Image.Image:
-    """Return a picture of the images, each uint8 (h, w, C), as tiles on white with the captions beneath.
-
-    A gallery without images is one blank tile.
-    """
+    """Return the images, each uint8 (h, w, C), as tiles on white with captions beneath; one blank tile for none."""
     caption = 14 if captions is not None else 0
     rows = max(1, math.ceil(len(images) / columns))
     wide = max(1, min(columns, len(images)))
@@ -81,7 +74,7 @@ def gallery(images: Sequence[np.ndarray], captions: Sequence[str] | None = None,
 
 
 def thumbnail(pixels: np.ndarray, side: int = TILE) -> Image.Image:
-    """Return the image in RGB, its longer side scaled to `side` px; enlarged pixels stay sharp."""
+    """Return uint8 (h, w, C) in RGB with the longer side scaled to `side` px; enlarged pixels stay sharp."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
     scale = side / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))

@@ -1,6 +1,4 @@
-"""The table that preparation works on: a row per raw image, with its split and label, and why it is left out, if so."""
-
-from typing import Any
+"""The table that preparation works on: each raw image with its split, its label and why it is left out, if so."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +7,7 @@ from touchstone.config.schema.data import Data, MultiLabel
 from touchstone.data import splits
 from touchstone.data.copies import rows_of
 from touchstone.data.labels import join, names
-from touchstone.data.sources import RawImage, RawSet
+from touchstone.data.sources import RawSet
 from touchstone.data.splits import LABELLED, SPLITS, UNLABELLED
 from touchstone.errors import TouchstoneError
 
@@ -20,34 +18,29 @@ OVER_TRAIN_SIZE = "over data.train_size"
 
 
 def split_table(raw: RawSet, bad: dict[int, str], data: Data, multi_label: MultiLabel) -> pd.DataFrame:
-    """Return a row per raw image in raw order: id, label, file, split and left_out, which is the reason or "".
+    """Return a row per raw image in raw order: id, label, file, split, left_out (the reason, or ""), perhaps difficult.
 
-    A column `difficult` follows where classes are marked so.
-
-    bad: the number of an image that cannot be read -> the reason. Raises TouchstoneError where `data.fold` meets an
-    official validation split.
+    bad: index of an image that cannot be read -> the reason. Raises TouchstoneError where `data.fold` is set although
+    the source has an official validation split.
     """
     official = {image.split for image in raw.images}
     has_val = "val" in official
     if has_val and data.fold:
         raise TouchstoneError(f"data.fold: got {data.fold!r}, but the source has a validation split of its own; set ''")
-    rules: dict[str, Any] = {
-        "has_test": "test" in official,
-        "test_fraction": data.test_fraction,
-        "val_fraction": 0.0 if has_val else data.val_fraction,
-        "fold": data.fold,
-        "seed": data.split_seed,
-    }
-    rows = [
-        {
-            "id": image.id,
-            "label": _label(image, multi_label),
-            "file": image.file,
-            "split": splits.assign(image.id, image.split, **rules),
-            "left_out": f"{BAD_IMAGE}: {bad[i]}" if i in bad else "",
-        }
-        for i, image in enumerate(raw.images)
-    ]
+    rows = []
+    for i, image in enumerate(raw.images):
+        split = splits.assign(
+            image.id,
+            image.split,
+            has_test="test" in official,
+            test_fraction=data.test_fraction,
+            val_fraction=0.0 if has_val else data.val_fraction,
+            fold=data.fold,
+            seed=data.split_seed,
+        )
+        as_any_other = multi_label.difficult == "count" and image.difficult
+        label = join(sorted(image.labels)) if as_any_other else image.label
+        rows.append((image.id, label, image.file, split, f"{BAD_IMAGE}: {bad[i]}" if i in bad else ""))
     table = pd.DataFrame(rows, columns=["id", "label", "file", "split", "left_out"])
     if multi_label.difficult == "mark" and any(image.difficult for image in raw.images):
         table["difficult"] = [image.difficult for image in raw.images]
@@ -57,13 +50,8 @@ def split_table(raw: RawSet, bad: dict[int, str], data: Data, multi_label: Multi
     return table
 
 
-def _label(image: RawImage, multi_label: MultiLabel) -> str:
-    """Return the label, with the difficult classes where these count like any other."""
-    return join(sorted(image.labels)) if multi_label.difficult == "count" and image.difficult else image.label
-
-
 def cap_training(table: pd.DataFrame, size: int, *, multi_label: bool) -> None:
-    """Leave out training images beyond `size`, taking the classes in turn; with several labels, go by ids alone."""
+    """Leave out training images beyond `size`; classes take turns, or with several labels ids alone decide."""
     rows = rows_of(table, "train")
     labels = [""] * len(rows) if multi_label else table["label"][rows].tolist()
     kept = splits.cap(table["id"][rows].tolist(), labels, size)
@@ -71,10 +59,7 @@ def cap_training(table: pd.DataFrame, size: int, *, multi_label: bool) -> None:
 
 
 def check_splits(table: pd.DataFrame, classes: list[str], data: Data, *, marked: bool) -> None:
-    """Raise TouchstoneError on a class without training images, and on an empty or unlabelled split that is needed.
-
-    marked: whether any objects are marked as difficult.
-    """
+    """Raise TouchstoneError on a class without training images, and on an empty or unlabelled split that is needed."""
     kept = table[table["left_out"] == ""]
     trained = set(_each_label(kept[kept["split"] == "train"]))
     for name in classes:
@@ -98,10 +83,7 @@ def check_splits(table: pd.DataFrame, classes: list[str], data: Data, *, marked:
 
 
 def summary(table: pd.DataFrame, near: pd.DataFrame, repeated: int, *, multi_label: bool) -> dict[str, object]:
-    """Return how many images each split has, and how many were left out for each reason.
-
-    near: the near copies; repeated: the number of images that repeat another of their own split.
-    """
+    """Return how many images each split has, and how many were left out for each reason; see `drop_copies`."""
     kept = table[table["left_out"] == ""]
     reasons = table["left_out"]
     numbers: dict[str, object] = {
@@ -121,7 +103,7 @@ def summary(table: pd.DataFrame, near: pd.DataFrame, repeated: int, *, multi_lab
 
 
 def image_table(table: pd.DataFrame, sizes: np.ndarray | None) -> pd.DataFrame:
-    """Return the rows as the table of an ImageSet. sizes: valid (height, width), int64 (N, 2), of padded images."""
+    """Return the table of an ImageSet. sizes: valid (height, width), int64 (N, 2), of padded images."""
     out = pd.DataFrame({"id": table["id"], "label": table["label"], "source_id": table["id"], "origin": "real"})
     if "difficult" in table:
         out["difficult"] = table["difficult"]
@@ -131,10 +113,7 @@ def image_table(table: pd.DataFrame, sizes: np.ndarray | None) -> pd.DataFrame:
 
 
 def counts(table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """Return the number of images of each class (rows, in order) and labelled split (columns).
-
-    An image with several classes is counted for each of them.
-    """
+    """Return the number of images of each class (rows) and labelled split (columns), once for each of their classes."""
     labels = _each_label(table[table["left_out"] == ""])
     numbers = pd.crosstab(labels.to_numpy(), table.loc[labels.index, "split"].to_numpy())
     numbers = numbers.reindex(index=classes, columns=LABELLED, fill_value=0)
@@ -142,5 +121,5 @@ def counts(table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
 
 
 def _each_label(table: pd.DataFrame) -> pd.Series:
-    """Return a class per entry, under its row's index: a row with several classes recurs, one without is absent."""
+    """Return each class of each row, under the row's index."""
     return table["label"].map(names).explode().dropna()

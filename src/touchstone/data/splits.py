@@ -1,7 +1,6 @@
-"""The splits, and which image belongs to which.
+"""The splits. An image's split is a pure function of its id, so adding images never moves old ones.
 
-An image's split is a pure function of its id, so adding images never moves old ones. Classes are balanced in
-expectation.
+Classes are balanced in expectation.
 """
 
 import hashlib
@@ -13,7 +12,7 @@ SPLITS = (*LABELLED, UNLABELLED)
 
 
 def uniform(image_id: str, purpose: str, seed: int) -> float:
-    """Return a number in [0, 1) that depends on these three alone."""
+    """Return a number in [0, 1) that depends on the arguments alone."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{image_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -23,9 +22,8 @@ def assign(
 ) -> str:
     """Return the split of an image, one of SPLITS.
 
-    official: the source's own split, or "". Official splits are kept, except that validation images are drawn from the
-    training images, by `val_fraction` or as fold "k of n". Where the source has no test split (`has_test` is false),
-    test images are drawn by id first.
+    official: the source's own split, or "". It is kept, except that validation images are drawn from the training
+    images, by `val_fraction` or as fold "k of n". Without `has_test`, test images are drawn first.
     """
     if official in ("val", "test", UNLABELLED):
         return official

@@ -1,4 +1,4 @@
-"""Training sets: the images of an arm, put together from a manifest without copying a pixel."""
+"""Training sets: the images of an arm, assembled from a manifest without copying pixels."""
 
 import json
 from collections.abc import Sequence
@@ -14,20 +14,19 @@ from touchstone.errors import TouchstoneError
 
 
 def manifest(arm: Arm, *, augmented: Path) -> dict[str, object]:
-    """Return an arm's settings and the content hash of each of its added sets, which lie below `augmented`."""
+    """Return an arm's settings and the content hash of each of its added sets below `augmented`."""
     hashes = {name: content_hash(augmented / name) for name in dict.fromkeys(arm.add)}
     return {**arm.model_dump(mode="json"), "sha256": hashes}
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """N images of several sets in one order."""
+    """N images of several sets, in one order."""
 
     parts: list[np.ndarray]
-    """The pixels of each set, uint8 (N_k, H, W, C), or its features from a backbone, float32 (N_k, D), or (N_k, 5, D)
-    for five crops."""
+    """The pixels of each set, uint8 (N_k, H, W, C), or its features, float32 (N_k, D), (N_k, 5, D) for five crops."""
     part_sizes: list[np.ndarray | None]
-    """The valid (height, width) of each set's images, int64 (N_k, 2), or None where nothing is padded."""
+    """The valid (height, width) of each set's images, int64 (N_k, 2), or None without padding."""
     part: np.ndarray
     """The part that image i lies in, int64 (N,)."""
     row: np.ndarray
@@ -35,19 +34,14 @@ class TrainingSet:
     table: pd.DataFrame
     """N rows, the real images first."""
     num_real: int
-    """The number of real images."""
     pretrain_share: float = 0.0
-    """The share of the steps that see the added images alone, before the others see the real images alone; 0 where
-    every step draws from all images."""
+    """Share of the steps that see only added images, before the others see only real ones; 0 mixes them in all."""
 
     def __len__(self) -> int:
         return len(self.part)
 
     def gather(self, index: np.ndarray) -> np.ndarray:
-        """Return the images `index` (B,) as uint8 (B, H, W, C); images of smaller storage lie at the top left.
-
-        Where the parts are features, return float32 (B, D) or (B, 5, D).
-        """
+        """Return the images `index` (B,), uint8 (B, H, W, C), smaller ones at the top left, or features (B, [5,] D)."""
         if len(self.parts) == 1:
             return np.asarray(self.parts[0][self.row[index]])
         if self.parts[0].dtype != np.uint8:
@@ -63,8 +57,8 @@ class TrainingSet:
 def assemble(path: Path, *, train: ImageSet, augmented: Path, multi_label: bool = False) -> TrainingSet:
     """Return the training set that the manifest at `path` describes.
 
-    multi_label: whether an image may have several labels. Raises TouchstoneError where an added set below `augmented`
-    is not the one that the manifest was made from, and on what `combine` refuses.
+    Raises TouchstoneError where an added set below `augmented` is not the one that the manifest was made from, and on
+    what `combine` refuses.
     """
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -82,10 +76,10 @@ def assemble(path: Path, *, train: ImageSet, augmented: Path, multi_label: bool 
 def combine(
     arm: Arm, *, train: ImageSet, added_sets: Sequence[ImageSet] = (), name: str, multi_label: bool = False
 ) -> TrainingSet:
-    """Put the real images, if the arm has them, and the chosen images of each added set together.
+    """Put together the real images, if the arm has them, and the chosen images of each added set.
 
     Raises TouchstoneError where the arm `name` asks for more added images than there are, or for a number of each class
-    where an image may have several labels.
+    although images have several labels.
     """
     if multi_label and arm.per_class:
         raise TouchstoneError(
@@ -107,7 +101,7 @@ def combine(
 
 
 def _sized(images: ImageSet, padded: bool) -> pd.DataFrame:
-    """Return the table, with height and width where another set of the arm is padded; generated images are not."""
+    """Return the table, with height and width if any set of the arm is padded."""
     if not padded or "height" in images.table:
         return images.table
     height, width = images.images.shape[1:3]
@@ -119,8 +113,8 @@ def _choose(
 ) -> list[np.ndarray]:
     """Return the rows of each added set, up to the arm's limits.
 
-    For each class the first image of every set is taken, then the second of every set, and so on. Images that may have
-    several labels count as one class, which the ratio limits.
+    For each class the first image of each set is taken, then the second of each, and so on. With several labels, all
+    images count as one class.
     """
 
     def classes(images: ImageSet) -> list[str]:
@@ -138,19 +132,16 @@ def _choose(
     limit = pd.Series(np.inf, order.index)
     if arm.ratio:
         wanted = (pd.Series(classes(train)).value_counts() * arm.ratio).round()
-        _check_enough(wanted, order["class"].value_counts(), arm, name)
+        available = order["class"].value_counts()
+        for label, count in wanted.items():
+            if count > available.get(label, 0):
+                of_class = f" of class {label}" if label else ""
+                raise TouchstoneError(
+                    f"arms.{name}.ratio: {arm.ratio} asks for {count:.0f} added images{of_class}, but there are "
+                    f"{available.get(label, 0)} in {', '.join(arm.add) or 'arms.add'}; lower the ratio or add a set"
+                )
         limit = order["class"].map(wanted).fillna(0)
     if arm.per_class:
         limit = limit.clip(upper=arm.per_class)
     kept = order[order.groupby("class").cumcount() < limit]
     return [np.sort(kept.loc[kept["set"] == k, "row"].to_numpy(np.int64)) for k in range(len(added_sets))]
-
-
-def _check_enough(wanted: pd.Series, available: pd.Series, arm: Arm, name: str) -> None:
-    for label, count in wanted.items():
-        if count > available.get(label, 0):
-            of_class = f" of class {label}" if label else ""
-            raise TouchstoneError(
-                f"arms.{name}.ratio: {arm.ratio} asks for {count:.0f} added images{of_class}, but there are "
-                f"{available.get(label, 0)} in {', '.join(arm.add) or 'arms.add'}; lower the ratio or add a set"
-            )

@@ -1,7 +1,7 @@
 """Fixed transforms: one new image per image of a set, in a single resampling.
 
-The geometry about the image's centre comes first, in the order flip, zoom, rotation, shift (ops/geometry.py); then
-contrast and brightness, saturation, and hue (ops/colour.py).
+Flip, zoom, rotation and shift about the image's centre come first (ops/geometry.py); then contrast and brightness,
+saturation, and hue (ops/colour.py).
 """
 
 from typing import cast
@@ -12,13 +12,11 @@ from touchstone.config.schema.data import Transform
 from touchstone.data.imageset import ImageSet
 from touchstone.data.ops.colour import photometric, saturate, turn_hue
 from touchstone.data.ops.geometry import inverse_map, warp
+from touchstone.data.sheets import valid_area
 
 
 def transform(images: ImageSet, *, name: str, settings: Transform) -> ImageSet:
-    """Return the added set `name`: as many images with the same labels; `source_id` is the image each was made from.
-
-    Pixels are computed when they are read, so the set is never in memory as a whole.
-    """
+    """Return the added set `name`, with the same labels. Pixels are computed when they are read."""
     table = images.table.assign(
         id=[f"{name}-{image_id}" for image_id in images.table["id"]], source_id=images.table["id"], origin=name
     )
@@ -26,22 +24,21 @@ def transform(images: ImageSet, *, name: str, settings: Transform) -> ImageSet:
 
 
 class _Transformed:
-    """Acts as an array uint8 (N, H, W, C) whose rows are transformed when they are read."""
+    """An array uint8 (N, H, W, C) whose rows are transformed when they are read."""
 
     dtype, ndim = np.dtype(np.uint8), 4
 
     def __init__(self, images: ImageSet, settings: Transform) -> None:
-        self.source, self.sizes, self.settings = images.images, images.sizes(), settings
-        self.shape = images.images.shape
+        self.images, self.settings, self.shape = images, settings, images.images.shape
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self.images)
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         out = np.zeros((len(rows), *self.shape[1:]), np.uint8)
         for i, row in enumerate(rows):
-            height, width = self.sizes[row]
-            out[i, :height, :width] = apply(np.asarray(self.source[row, :height, :width]), self.settings)
+            pixels = apply(valid_area(self.images, row), self.settings)
+            out[i, : pixels.shape[0], : pixels.shape[1]] = pixels
         return out
 
 
@@ -49,12 +46,7 @@ def apply(pixels: np.ndarray, settings: Transform) -> np.ndarray:
     """Transform an image, uint8 (H, W, C)."""
     s = settings
     matrix = inverse_map(
-        *pixels.shape[:2],
-        rotate_deg=s.rotate_deg,
-        shift_x=s.shift_x,
-        shift_y=s.shift_y,
-        zoom=s.zoom,
-        hflip=s.hflip,
+        *pixels.shape[:2], rotate_deg=s.rotate_deg, shift_x=s.shift_x, shift_y=s.shift_y, zoom=s.zoom, hflip=s.hflip
     )
     out = photometric(warp(pixels, matrix), brightness=s.brightness, contrast=s.contrast)
     if s.saturation != 1:

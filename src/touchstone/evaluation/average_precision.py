@@ -1,8 +1,4 @@
-"""Scores of a ranking: how far the images of a class are ranked before the others. Images of equal score share a rank.
-
-Average precision is written once, as a function of how often each image counts. Counts of one give the score itself,
-the counts of resamples its bootstrap distribution.
-"""
+"""Scores of a ranking: how far the images of a class are ranked before the others. Equal scores share a rank."""
 
 from collections.abc import Callable, Iterator
 
@@ -25,11 +21,11 @@ def precision_scorer(
 
     AP = Σ (R_n − R_n−1) P_n over the steps n of the precision-recall curve, as scikit-learn defines it. Recall changes
     only at scores that a positive image has, so the images between two of these need only be counted. interpolated:
-    VOC's AP since 2010, which takes as P_n the highest precision at that recall or a higher one (Everingham et al.,
-    "The PASCAL visual object classes challenge: a retrospective", 2015, doi 10.1007/s11263-014-0733-5).
+    VOC's AP since 2010, which takes as P_n the highest precision at that recall or a higher one (Everingham et al.
+    2015, doi 10.1007/s11263-014-0733-5).
 
-    probs: (seeds, N, K). labels: as in `mean_average_precision`. Counts in float32, which holds them exactly, give a
-    precision to 7 digits; counts in float64 to 15. The result is float64, and NaN where no positive image counts.
+    probs: (seeds, N, K). labels: as in `mean_average_precision`. Counts in float32 give a precision to 7 digits, counts
+    in float64 to 15. The result is float64, and NaN where no positive image counts.
     """
     steps = [[_positive_steps(p[:, k], labels[:, k]) for p in probs] for k in range(labels.shape[1])]
 
@@ -94,24 +90,11 @@ def each_class(scores: np.ndarray, labels: np.ndarray) -> Iterator[tuple[np.ndar
         yield score[counted], label[counted] == 1
 
 
-def precision_recall_curve(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall, float64 (steps,) each, from the highest score down: one step for each distinct score.
-
-    scores: (N,). positive: bool (N,), with at least one True.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
-    hits = positive[order].cumsum()[ends].astype(np.float64)
-    return hits / (ends + 1), hits / hits[-1]
-
-
 def tail_accuracy(scores: np.ndarray, positive: np.ndarray, *, num_thresholds: int = 20, lowest: float = 0.5) -> float:
-    """The mean, over `num_thresholds` thresholds t, of the share of positives among the images scored t or above.
+    """The share of positives among the images scored t or above, averaged over `num_thresholds` thresholds t.
 
-    The thresholds are spaced evenly from `lowest` to the highest score, so each share is of at least one image. NaN
-    where no image is scored `lowest` or above. scores: probabilities (N,). positive: bool (N,). After the tail accuracy
-    of a study on VOC.
+    The thresholds are spaced evenly from `lowest` to the highest score; NaN where no image is scored `lowest` or above.
+    scores: probabilities (N,). positive: bool (N,). After the tail accuracy of a study on VOC.
     """
     highest = float(scores.max()) if len(scores) else 0.0
     if highest < lowest or not len(scores):

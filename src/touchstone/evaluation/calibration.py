@@ -8,10 +8,14 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, log_softmax, logit, softmax
 
-from touchstone.evaluation.likelihood import clipped
-
 BINS = 15  # equal bins of confidence, each open below and closed above
 RANGE = np.log(0.05), np.log(20.0)  # the logarithms of the lowest and the highest temperature
+LEAST = 1e-7  # the distance from 0 and 1 that float32 resolves
+
+
+def clipped(probs: np.ndarray, least: float = LEAST) -> np.ndarray:
+    """Probabilities in float64, at least `least` away from 0 and 1."""
+    return np.clip(probs.astype(np.float64), least, 1 - least)
 
 
 def temperatures(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -19,13 +23,30 @@ def temperatures(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     1 without images. probs: (seeds, N, K). labels: int64 (N,), or (N, K) where an image may have several labels.
     """
-    return np.array([_temperature(p, labels) for p in probs])
+    return np.array([_temperature(p, labels) if len(labels) else 1.0 for p in probs])
+
+
+def _temperature(probs: np.ndarray, labels: np.ndarray) -> float:
+    logits = _logits(probs, labels.ndim == 2)
+
+    def loss(log_temperature: float) -> float:
+        divided = logits / np.exp(log_temperature)
+        if labels.ndim == 1:
+            return float(-log_softmax(divided, 1)[np.arange(len(labels)), labels].mean())
+        signed = np.where(labels == 1, divided, -divided)
+        return float(-log_expit(signed[~np.isnan(labels)]).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=RANGE, method="bounded").x))
 
 
 def scaled(probs: np.ndarray, divisors: np.ndarray, *, multi_label: bool) -> np.ndarray:
     """The probabilities (seeds, N, K) at the temperatures (seeds,), of the same type."""
     logits = _logits(probs, multi_label) / divisors[:, None, None]
     return (expit(logits) if multi_label else softmax(logits, 2)).astype(probs.dtype)
+
+
+def _logits(probs: np.ndarray, multi_label: bool) -> np.ndarray:
+    return logit(clipped(probs)) if multi_label else np.log(clipped(probs))
 
 
 def confidences(probs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -47,31 +68,12 @@ def bin_of(confidence: np.ndarray) -> np.ndarray:
 
 
 def reliability(probs: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
-    """confidence, accuracy, images: their means and number in each bin that is not empty, over all seeds.
+    """Columns confidence, accuracy (means) and images (a number): a row for each bin that is not empty, over all seeds.
 
-    With several labels an image a prediction is that of one label, and accuracy the share that have it.
+    With several labels an image, a prediction is that of one label, and accuracy is the share of images that have it.
     """
     confidence, right, counted = confidences(probs, labels)
     confidence, right = confidence[:, counted].ravel(), right[:, counted].ravel()
     table = pd.DataFrame({"bin": bin_of(confidence), "confidence": confidence.astype(np.float64), "accuracy": right})
     means = table.assign(images=1).groupby("bin").agg({"confidence": "mean", "accuracy": "mean", "images": "sum"})
     return means.reset_index(drop=True)
-
-
-def _temperature(probs: np.ndarray, labels: np.ndarray) -> float:
-    if not len(labels):
-        return 1.0
-    logits = _logits(probs, labels.ndim == 2)
-
-    def loss(log_temperature: float) -> float:
-        divided = logits / np.exp(log_temperature)
-        if labels.ndim == 1:
-            return float(-log_softmax(divided, 1)[np.arange(len(labels)), labels].mean())
-        signed = np.where(labels == 1, divided, -divided)
-        return float(-log_expit(signed[~np.isnan(labels)]).mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=RANGE, method="bounded").x))
-
-
-def _logits(probs: np.ndarray, multi_label: bool) -> np.ndarray:
-    return logit(clipped(probs)) if multi_label else np.log(clipped(probs))

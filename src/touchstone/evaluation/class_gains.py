@@ -1,12 +1,10 @@
 """The classes that a run's added images help or hurt: the gain in accuracy of each class, adjusted over all of them."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from touchstone.config.schema.evaluation import Compare
-from touchstone.evaluation.compare import INCONCLUSIVE, Comparison, Paired, compare_paired, holm, paired_bootstrap
+from touchstone.evaluation.compare import INCONCLUSIVE, Paired, compare_paired, holm, paired_bootstrap
 from touchstone.evaluation.results import Result
 from touchstone.evaluation.scores import correct
 
@@ -17,50 +15,42 @@ DIGITS = 5
 def class_gains(
     results: list[Result], labels: np.ndarray, classes: list[str], compare: Compare, *, seed: int
 ) -> dict[str, pd.DataFrame]:
-    """Run -> gain, gain_low, gain_high, p_holm, verdict: a row for each class, of the runs on arms but the baseline.
+    """Run -> gain, gain_low, gain_high, p_holm, verdict: a row for each class. The baseline has none.
 
     NaN and "" where a class has too few test images. The variance of seeds is pooled over a model's runs, and Holm's
     adjustment is over its runs and classes. Runs that diverged, or whose baseline did, are left out.
     """
     by_name = {result.name: result for result in results}
+    images = {k: labels == k for k in range(len(classes)) if (labels == k).sum() >= LEAST}
     out: dict[str, pd.DataFrame] = {}
     for model in dict.fromkeys(result.pooled_with for result in results if result.pooled_with):
-        paired = {
-            result.name: _paired_by_class(result, by_name[result.baseline], labels, len(classes), compare, seed)
-            for result in results
-            if result.pooled_with == model and not result.diverged and not by_name[result.baseline].diverged
-        }
+        paired: dict[str, dict[int, Paired]] = {}
+        for result in results:
+            if result.pooled_with == model and not result.diverged and not by_name[result.baseline].diverged:
+                right, before = (correct(one.probs, labels) for one in (result, by_name[result.baseline]))
+                paired[result.name] = {
+                    k: paired_bootstrap(right[:, here], before[:, here], num_resamples=compare.num_resamples, seed=seed)
+                    for k, here in images.items()
+                }
         out |= _tables(paired, len(classes), compare)
     return out
 
 
-def _paired_by_class(
-    result: Result, baseline: Result, labels: np.ndarray, num_classes: int, compare: Compare, seed: int
-) -> dict[int, Paired]:
-    """The gain in each class that has enough images."""
-    right, before = correct(result.probs, labels), correct(baseline.probs, labels)
-    images = {k: labels == k for k in range(num_classes) if (labels == k).sum() >= LEAST}
-    settings: dict[str, Any] = {"num_resamples": compare.num_resamples, "seed": seed}
-    return {k: paired_bootstrap(right[:, here], before[:, here], **settings) for k, here in images.items()}
-
-
 def _tables(paired: dict[str, dict[int, Paired]], num_classes: int, compare: Compare) -> dict[str, pd.DataFrame]:
-    """The tables of one model's runs."""
+    """The tables of one model's runs. paired: run -> class -> gain."""
     gains = {
         (name, k): compare_paired(one, confidence=compare.confidence, pooled_with=[run[k] for run in paired.values()])
         for name, by_class in paired.items()
         for k, one in by_class.items()
     }
     adjusted = dict(zip(gains, holm([gain.p_value for gain in gains.values()]), strict=True))
-    out = {}
-    for name in paired:
-        rows = [_row(gains.get((name, k)), adjusted.get((name, k), np.nan), compare) for k in range(num_classes)]
-        out[name] = pd.DataFrame(rows).round(DIGITS)
-    return out
-
-
-def _row(gain: Comparison | None, p_holm: float, compare: Compare) -> dict[str, float | str]:
-    if gain is None:
-        return {"gain": np.nan, "gain_low": np.nan, "gain_high": np.nan, "p_holm": np.nan, "verdict": ""}
-    verdict = gain.verdict if p_holm <= 1 - compare.confidence else INCONCLUSIVE
-    return {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high, "p_holm": p_holm, "verdict": verdict}
+    undefined = {"gain": np.nan, "gain_low": np.nan, "gain_high": np.nan, "p_holm": np.nan, "verdict": ""}
+    rows: dict[tuple[str, int], dict[str, float | str]] = {}
+    for key, gain in gains.items():
+        verdict = gain.verdict if adjusted[key] <= 1 - compare.confidence else INCONCLUSIVE
+        row = {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high, "p_holm": adjusted[key]}
+        rows[key] = row | {"verdict": verdict}
+    return {
+        name: pd.DataFrame([rows.get((name, k), undefined) for k in range(num_classes)]).round(DIGITS)
+        for name in paired
+    }

@@ -13,7 +13,7 @@ from touchstone.seeds import generator
 TINY = 1e-12
 UNLIKE = 0.25  # the level of the test that a run's seeds vary like those of the other runs
 POWER = 0.8  # the probability with which the smallest detectable gain is found
-HALVINGS, LEAST = 20, 1e-4  # of the search for a p-value; its lowest confidence: at 0 an interval has no width
+HALVINGS, LEAST = 20, 1e-4  # of the bisection for a p-value; its lowest confidence: at 0 an interval has no width
 HELPS, HURTS, INCONCLUSIVE = "helps", "hurts", "inconclusive"
 
 
@@ -30,7 +30,7 @@ class Comparison:
     confidence: float
     """The confidence of the interval, such as .95."""
     least_p: float = 0.0
-    """The lowest p-value that may be reported, see `Paired`."""
+    """The lowest p-value that may be reported (see `Paired`)."""
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """The quantiles of the resamples, stretched about the value by t / z: few seeds estimate a variance poorly."""
@@ -41,24 +41,21 @@ class Comparison:
 
     @cached_property
     def ends(self) -> tuple[float, float]:
-        """The interval at `confidence`."""
         return self.interval(self.confidence)
 
     @property
     def low(self) -> float:
-        """The lower end of the interval."""
         return self.ends[0]
 
     @property
     def high(self) -> float:
-        """The upper end of the interval."""
         return self.ends[1]
 
     @cached_property
     def p_value(self) -> float:
-        """Two-sided: one minus the highest confidence at which the interval excludes 0, found by halving.
+        """Two-sided: one minus the highest confidence at which the interval excludes 0, found by bisection.
 
-        Below 1 / (R + 1), which R resamples cannot resolve, it is that of their spread by the t distribution.
+        Below 1 / (R + 1), which R resamples cannot resolve, the t distribution gives it from their spread.
         """
         low, high = LEAST, 1 - 1 / (len(self.resamples) + 1)
         if not self._excludes_zero(low):
@@ -73,25 +70,23 @@ class Comparison:
 
     @property
     def chance(self) -> float:
-        """The probability of improvement: one minus half the p-value where the value is above 0, half of it below."""
+        """The probability of improvement: 1 - p / 2 where the value is above 0, p / 2 where it is below."""
         return 0.5 + float(np.sign(self.value)) * (1 - self.p_value) / 2
 
     def detectable(self, family: int = 1) -> float:
         """The smallest true gain that such a comparison would find with a power of 80 %: (t_upper + t_power) sd.
 
-        family: the number of comparisons that are adjusted together by Holm. Where one of them alone has an effect, it
-        must pass Holm's first step, which is Bonferroni's.
+        family: the number of comparisons adjusted together by Holm, whose first step is Bonferroni's.
         """
         upper = 1 - (1 - self.confidence) / family / 2
         return float((self._distribution.ppf(upper) + self._distribution.ppf(POWER)) * self.resamples.std())
 
     @property
     def verdict(self) -> str:
-        """helps where the interval lies above 0, hurts where it lies below, and the p-value agrees; or inconclusive."""
-        low, high = self.ends
+        """helps or hurts where the interval lies above or below 0 and the p-value agrees; otherwise inconclusive."""
         if self.p_value > 1 - self.confidence:
             return INCONCLUSIVE
-        return HELPS if low > 0 else HURTS if high < 0 else INCONCLUSIVE
+        return HELPS if self.low > 0 else HURTS if self.high < 0 else INCONCLUSIVE
 
     @property
     def _distribution(self) -> Any:
@@ -104,7 +99,7 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class Paired:
-    """A value such as a gain for each seed, and its resamples: test images are drawn, with all seeds of each."""
+    """A value such as a gain for each seed, and its resamples over test images, each drawn with all its seeds."""
 
     values: np.ndarray
     """(S,), on all images."""
@@ -117,7 +112,7 @@ class Paired:
 
     @cached_property
     def defined(self) -> np.ndarray:
-        """The resamples in which the value is defined, (R', S)."""
+        """The resamples without NaN, (R', S)."""
         return self.by_seed[~np.isnan(self.by_seed).any(1)]
 
     @cached_property
@@ -143,7 +138,7 @@ class Paired:
         return float(self.seed_variance - noise)
 
     def seeds_averaged(self) -> "Paired":
-        """The mean over the seeds in the place of one seed: a verdict on it concerns these seeds alone."""
+        """The mean over the seeds in place of one seed: a verdict on it concerns these seeds alone."""
         means = self.values.mean(keepdims=True), self.by_seed.mean(1, keepdims=True)
         return Paired(*means, self.least_sd, self.least_p)
 
@@ -207,8 +202,8 @@ def compare_paired(paired: Paired, *, confidence: float, pooled_with: Sequence[P
 def _with_variance(paired: Paired, variance: float) -> np.ndarray:
     """The resamples of the mean over the seeds, (R',), moved to its value and stretched to this variance.
 
-    They are moved, as images that are drawn twice make rankings look better than they are. Where few images differ, it
-    may be that no resample holds one: they are those of a normal distribution then.
+    They are moved, as images drawn twice make rankings look better than they are. Where so few images differ that no
+    resample holds one, a normal distribution takes their place.
     """
     value, means, sd = float(paired.values.mean()), paired.seed_means, float(paired.seed_means.std())
     if sd > TINY:
@@ -224,12 +219,12 @@ def _stands_out(paired: Paired, others: list[Paired]) -> bool:
 
 
 def _satterthwaite(whole: float, part: float, freedom: float) -> float:
-    """The degrees of freedom of a variance of which a part has `freedom` and the rest is well known."""
+    """The degrees of freedom of a variance of which a part has `freedom` and the rest is known well."""
     return (whole / part) ** 2 * freedom if part > 0 else freedom
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values of one family of comparisons, adjusted by Holm (1979), which controls the family-wise error rate."""
+    """The p-values of one family of comparisons, adjusted by Holm (1979) for the family-wise error rate."""
     order = np.argsort(p_values, kind="stable")
     steps = np.array(p_values)[order] * (len(p_values) - np.arange(len(p_values)))
     out = np.empty(len(p_values))

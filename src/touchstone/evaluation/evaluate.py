@@ -6,26 +6,20 @@ import numpy as np
 import pandas as pd
 
 from touchstone.config.schema.evaluation import Compare
-from touchstone.evaluation import label_scores
 from touchstone.evaluation.calibration import reliability, scaled
 from touchstone.evaluation.class_gains import class_gains
 from touchstone.evaluation.compare import INCONCLUSIVE, Comparison, Paired, compare_paired, holm
 from touchstone.evaluation.ensembles import rotated_means, tied
 from touchstone.evaluation.measures import Measure
 from touchstone.evaluation.results import Result
-from touchstone.evaluation.scores import per_class_accuracy
-from touchstone.evaluation.thresholds import decided
+from touchstone.evaluation.scores import per_class, per_class_accuracy, precision_recall
 
 DIGITS = 5  # decimals in metrics files: the rest is noise, and rounding keeps diffs short
 Row = dict[str, float | str]
 
 
 def evaluate(results: list[Result], measure: Measure) -> dict[str, Row]:
-    """The content of metrics.json: name -> scores and, for a result with a baseline, their comparison (`_verdicts`).
-
-    Where the training of either diverged there is no gain, and the verdict is `diverged`: a mean over the seeds that
-    survived would be one over other seeds than the baseline's.
-    """
+    """The content of metrics.json: name -> scores and, for a result with a baseline, their comparison (`_verdicts`)."""
     by_name = {result.name: result for result in results}
     verdicts = _verdicts(results, by_name, measure)
     metrics: dict[str, Row] = {}
@@ -33,7 +27,11 @@ def evaluate(results: list[Result], measure: Measure) -> dict[str, Row]:
         row: Row = {**measure.scores(result.probs, result.thresholds)}
         if result.val is not None:
             row[f"val_{measure.key}"] = result.val
-        row |= _calibrated(result, measure) | _combined(result, by_name, measure)
+        if result.temperature is not None:
+            row["temperature"] = float(result.temperature.mean())
+            at_temperature = scaled(result.probs, result.temperature, multi_label=result.thresholds is not None)
+            row |= {f"{key}_scaled": value for key, value in measure.calibration(at_temperature).items()}
+        row |= _combined(result, by_name, measure)
         row |= {"diverged": result.diverged} if result.diverged else {}
         row |= {"left_out": ", ".join(result.left_out)} if result.left_out else {}
         if result.baseline:
@@ -42,24 +40,6 @@ def evaluate(results: list[Result], measure: Measure) -> dict[str, Row]:
             key: round(value, DIGITS) if isinstance(value, float) else value for key, value in sorted(row.items())
         }
     return metrics
-
-
-def _calibrated(result: Result, measure: Measure) -> Row:
-    """temperature, the mean over the seeds, and <key>_scaled of the scores that depend on it.
-
-    Empty without validation images.
-    """
-    if result.temperature is None:
-        return {}
-    scores = measure.calibration(_at_temperature(result, result.temperature))
-    return {
-        "temperature": float(result.temperature.mean()),
-        **{f"{key}_scaled": value for key, value in scores.items()},
-    }
-
-
-def _at_temperature(result: Result, temperature: np.ndarray) -> np.ndarray:
-    return scaled(result.probs, temperature, multi_label=result.thresholds is not None)
 
 
 def _combined(result: Result, by_name: dict[str, Result], measure: Measure) -> Row:
@@ -83,16 +63,17 @@ def _tie_rate(members: list[Result]) -> float:
     """The share of votes, over seeds and images (and labels), in which the preferred member decides."""
     if members[0].thresholds is None:
         return float(tied(np.stack([member.probs for member in members])).mean())
-    votes = sum(decided(m.probs, m.thresholds).astype(int) for m in members if m.thresholds is not None)
+    votes = sum((m.probs >= m.thresholds).astype(int) for m in members if m.thresholds is not None)
     return float((2 * np.asarray(votes) == len(members)).mean())
 
 
 def _verdicts(results: list[Result], by_name: dict[str, Result], measure: Measure) -> dict[str, Row]:
-    """For each result with a baseline: `_gain`, exact_p where there is an exact test, and the gain over the control.
+    """For each result with a baseline: the gain with its interval and p-values, the probability of improvement, the
+    smallest detectable gain, the verdict (by the interval and the adjusted p-value), and the gain over the control.
 
-    The runs of a model are taken to vary alike from seed to seed. The runs on arms other than the baseline are adjusted
-    together by Holm, over all models, and so are all other results: a result helps or hurts where its adjusted p-value
-    agrees.
+    Where training of either diverged, the verdict is `diverged` and there is no gain: the seeds that survived are not
+    the baseline's. The runs of a model are taken to vary alike from seed to seed. The runs on arms other than the
+    baseline are adjusted together by Holm, over all models, and so are all other results.
     """
     compared = [result for result in results if result.baseline]
     valid = [result for result in compared if not result.diverged and not by_name[result.baseline].diverged]
@@ -104,7 +85,8 @@ def _verdicts(results: list[Result], by_name: dict[str, Result], measure: Measur
     }
 
     def comparison(result: Result, paired: dict[str, Paired]) -> Comparison:
-        pool = _pool(result, valid, paired)
+        alike = [one for one in valid if result.pooled_with and one.pooled_with == result.pooled_with]
+        pool = [paired[one.name] for one in alike if one.name in paired]
         return compare_paired(paired[result.name], confidence=measure.confidence, pooled_with=pool)
 
     rows: dict[str, Row] = {result.name: {"verdict": "diverged"} for result in compared}
@@ -112,29 +94,17 @@ def _verdicts(results: list[Result], by_name: dict[str, Result], measure: Measur
         comparisons = [comparison(result, gains) for result in family]
         adjusted = holm([one.p_value for one in comparisons])
         for result, one, p_holm in zip(family, comparisons, adjusted, strict=True):
-            row = _gain(one, p_holm, family=len(family))
+            row: Row = {"gain": one.value, "gain_low": max(-1.0, one.low), "gain_high": min(1.0, one.high)}
+            row |= {"gain_p": one.p_value, "gain_p_holm": p_holm, "gain_chance": one.chance}
+            row["gain_detectable"] = one.detectable(len(family))
+            row["verdict"] = one.verdict if p_holm <= 1 - one.confidence else INCONCLUSIVE
             exact = measure.exact_p(result.probs, by_name[result.baseline].probs)
             row |= {} if exact is None else {"exact_p": exact}
             if result.name in over_control:
-                row |= {"control": result.control}
+                row["control"] = result.control
                 row |= _with_interval("control_gain", comparison(result, over_control))
             rows[result.name] = row
     return rows
-
-
-def _pool(result: Result, others: list[Result], paired: dict[str, Paired]) -> list[Paired]:
-    """The comparisons with the same baseline whose seeds are taken to vary alike; empty for a result by itself."""
-    model = result.pooled_with
-    return [paired[one.name] for one in others if model and one.pooled_with == model and one.name in paired]
-
-
-def _gain(one: Comparison, p_holm: float, *, family: int) -> Row:
-    """gain with its interval gain_low, gain_high; its p-value gain_p, adjusted gain_p_holm; gain_chance, the
-    probability of improvement; gain_detectable in a family of so many; verdict."""
-    row: Row = {"gain": one.value, "gain_low": max(-1.0, one.low), "gain_high": min(1.0, one.high)}
-    row |= {"gain_p": one.p_value, "gain_p_holm": p_holm, "gain_chance": one.chance}
-    row |= {"gain_detectable": one.detectable(family)}
-    return row | {"verdict": one.verdict if p_holm <= 1 - one.confidence else INCONCLUSIVE}
 
 
 def _with_interval(key: str, one: Comparison) -> Row:
@@ -156,17 +126,17 @@ def plots(
             yield "classes", result.name, table.join(gains[result.name]) if result.name in gains else table
             yield "confusion", result.name, confusion_table(result, labels, classes)
         else:
-            table = label_scores.per_class(result.probs, labels, result.thresholds, compare).round(DIGITS)
+            table = per_class(result.probs, labels, result.thresholds, compare).round(DIGITS)
             yield "classes", result.name, table.assign(**{"class": classes})
-            curves = label_scores.precision_recall(result.probs, labels, classes)
-            yield "precision_recall", result.name, curves.round(DIGITS)
+            yield "precision_recall", result.name, precision_recall(result.probs, labels, classes).round(DIGITS)
 
 
 def _reliability(result: Result, labels: np.ndarray) -> pd.DataFrame:
     """confidence, accuracy, images, scaled (0, or 1 with the temperature)."""
     parts = [reliability(result.probs, labels).assign(scaled=0)]
     if result.temperature is not None:
-        parts.append(reliability(_at_temperature(result, result.temperature), labels).assign(scaled=1))
+        at_temperature = scaled(result.probs, result.temperature, multi_label=result.thresholds is not None)
+        parts.append(reliability(at_temperature, labels).assign(scaled=1))
     return pd.concat(parts, ignore_index=True).round(DIGITS)
 
 

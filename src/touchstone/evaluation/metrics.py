@@ -1,20 +1,19 @@
-"""Every score of predictions, defined once: for the test images, and for resamples of them.
-
-A score is a function of how often each image counts, (R, N) -> (R, seeds). Resamples are such counts, and counts of
-one give the score itself. To add a score, write that function and add a Metric to ONE_CLASS or SEVERAL_LABELS: it is
-then in metrics.json and, with an interval, in `touchstone compare`. To show it in the report, name its key in a table.
+"""Every score, defined once as a function of how often each image counts: counts of 1 give the score of the images,
+other counts that of a resample. A new score is a Metric in ONE_CLASS or SEVERAL_LABELS: it is then in metrics.json and,
+with an interval, in `touchstone compare`. To show it in the report, name its key in a table.
 """
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from touchstone.evaluation.average_precision import precision_scorer
-from touchstone.evaluation.calibration import BINS, bin_of, confidences
-from touchstone.evaluation.likelihood import negative_log_likelihood
+from touchstone.evaluation.calibration import BINS, bin_of, clipped, confidences
 from touchstone.evaluation.thresholds import f1
 
+EPSILON = float(np.finfo(np.float64).eps)  # where scikit-learn's log_loss clips
 Scorer = Callable[[np.ndarray], np.ndarray]  # counts (R, N) -> scores, float64 (R, seeds)
 
 
@@ -29,7 +28,7 @@ class Metric:
     scorer: Callable[[np.ndarray, np.ndarray], Scorer]
     """(probs, labels) -> Scorer. probs: (seeds, N, K). labels: int64 (N,), or float32 (N, K) as in data/labels.py."""
     of_decisions: bool = False
-    """The scorer takes the labels predicted with the run's thresholds, bool (seeds, N, K), in the place of probs."""
+    """The scorer takes the labels predicted with the run's thresholds, bool (seeds, N, K), in place of probs."""
     compared: bool = True
     """`touchstone compare` shows it. It compares without thresholds, so this must be False with of_decisions."""
     share: bool = True
@@ -38,7 +37,7 @@ class Metric:
     scaled: bool = False
     """It depends on the temperature: metrics.json has it again, with the temperature, as <key>_scaled."""
     exact: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-    """Another way to the scores of the images themselves, (seeds,), where the last digits must be a library's."""
+    """(probs, labels) -> (seeds,), in place of the scorer for the images themselves: a library's last digits."""
 
     @property
     def heading(self) -> str:
@@ -113,7 +112,15 @@ def _label_accuracy(decisions: np.ndarray, labels: np.ndarray) -> Scorer:
 
 
 def _nll(probs: np.ndarray, labels: np.ndarray) -> Scorer:
-    return ratio(negative_log_likelihood(probs, labels), (~np.isnan(labels)).reshape(len(labels), -1).sum(1)[None])
+    """The mean negative log likelihood over the images, or over all labels that count, in nats."""
+    if labels.ndim == 1:
+        wide = probs.astype(np.float64)
+        wide /= wide.sum(2, keepdims=True)  # rows of float32 sum to 1 to 7 digits only
+        true = np.take_along_axis(wide, labels[None, :, None], 2)[..., 0]
+        return ratio(-np.log(clipped(true, EPSILON)), np.ones((1, len(labels))))
+    wide, counted = clipped(probs), ~np.isnan(labels)
+    logs = np.where(counted, np.where(labels == 1, np.log(wide), np.log1p(-wide)), 0.0)
+    return ratio(-logs.sum(2), counted.sum(1)[None])
 
 
 def _calibration_error(probs: np.ndarray, labels: np.ndarray) -> Scorer:
@@ -140,10 +147,6 @@ def _torchmetrics_calibration_error(probs: np.ndarray, labels: np.ndarray) -> np
     return np.array([float(error) for error in errors])
 
 
-def _interpolated_precision(probs: np.ndarray, labels: np.ndarray) -> Scorer:
-    return precision_scorer(probs, labels, interpolated=True)
-
-
 def _constant_precision(probs: np.ndarray, labels: np.ndarray) -> Scorer:
     """Mean average precision of equal scores for all images: the mean share of positives, the same for all seeds."""
     return precision_scorer(np.zeros_like(probs), labels)
@@ -152,17 +155,12 @@ def _constant_precision(probs: np.ndarray, labels: np.ndarray) -> Scorer:
 NLL = Metric("nll", "NLL", _nll, share=False, lower_is_better=True, scaled=True)
 ECE = replace(NLL, key="ece", name="ECE", scorer=_calibration_error, exact=_torchmetrics_calibration_error)
 
-ONE_CLASS = (
-    Metric("accuracy", "accuracy", _accuracy),
-    Metric("macro_f1", "macro F1", _macro_f1),
-    NLL,
-    ECE,
-)
+ONE_CLASS = (Metric("accuracy", "accuracy", _accuracy), Metric("macro_f1", "macro F1", _macro_f1), NLL, ECE)
 """The scores of images of one class each; runs are judged by the first."""
 
 SEVERAL_LABELS = (
     Metric("map", "mean AP", precision_scorer),
-    Metric("map_voc", "VOC's AP", _interpolated_precision, compared=False),
+    Metric("map_voc", "VOC's AP", partial(precision_scorer, interpolated=True), compared=False),
     Metric("map_constant", "constant", _constant_precision, compared=False),
     Metric("accuracy", "accuracy", _label_accuracy, of_decisions=True, compared=False),
     Metric("micro_f1", "micro F1", _micro_f1, of_decisions=True, compared=False),
@@ -174,20 +172,20 @@ SEVERAL_LABELS = (
 
 
 def metrics_of(*, multi_label: bool) -> tuple[Metric, ...]:
-    """All scores of images of one class each, or of images with several labels."""
+    """All scores for that kind of labels."""
     return SEVERAL_LABELS if multi_label else ONE_CLASS
 
 
 def primary(*, multi_label: bool) -> Metric:
-    """The score that runs are judged by: accuracy, or with several labels an image mean average precision."""
+    """The score that runs are judged by: accuracy, or mean average precision with several labels an image."""
     return metrics_of(multi_label=multi_label)[0]
 
 
 def primary_key(columns: Container[str]) -> str:
-    """The key of the score that runs are judged by, from an entry of metrics.json or the columns of a table of such."""
+    """The key of the primary score, from an entry of metrics.json or the columns of a table of such entries."""
     return primary(multi_label=SEVERAL_LABELS[0].key in columns).key
 
 
 def named(key: str) -> Metric:
-    """The metric of that key; a key has one name and one unit for both kinds of labels."""
+    """The metric of that key; its name and unit are the same for both kinds of labels."""
     return next(metric for metric in (*ONE_CLASS, *SEVERAL_LABELS) if metric.key == key)

@@ -1,10 +1,11 @@
 """Predictions on disk, and as tables for people.
 
-A .npy file holds probabilities (seeds, N, classes): float32, or float64 for a majority vote on several labels.
+A .npy file holds probabilities (seeds, N, K): float32, or float64 for a majority vote on several labels.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,50 +14,46 @@ import pandas as pd
 from touchstone.config.settings import Settings
 from touchstone.data.labels import join
 from touchstone.errors import TouchstoneError
-from touchstone.evaluation.thresholds import decided
+
+
+@contextmanager
+def _explained(fault: str, remedy: str = "dvc repro") -> Iterator[None]:
+    """Turn the error of a file that is missing or not readable into a TouchstoneError."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise TouchstoneError(f"{fault} ({error}); run `{remedy}`") from error
 
 
 def load_probs(folder: Path, names: Iterable[str], split: str) -> dict[str, np.ndarray]:
-    """Name -> (seeds, N, classes), from `folder/<name>/<split>.npy`.
-
-    Raises TouchstoneError where a file is missing or not readable.
-    """
+    """Name -> (seeds, N, K), from `folder/<name>/<split>.npy`. Raises TouchstoneError, as the functions below."""
     out = {}
     for name in names:
         file = folder / name / f"{split}.npy"
-        try:
+        with _explained(f"{file}: no readable predictions"):
             out[name] = np.load(file, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise TouchstoneError(f"{file}: no readable predictions ({error}); run `dvc repro`") from error
     return out
 
 
-def load_diverged(folder: Path, names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Name -> seed -> how its training diverged, from `folder/<name>/diverged.json`.
+def load_all(data: Path, settings: Settings, split: str) -> dict[str, np.ndarray]:
+    """The predictions of every declared run and ensemble below `data`, by name."""
+    return load_probs(data / "probs", settings.runs, split) | load_probs(data / "ensembles", settings.ensembles, split)
 
-    Raises TouchstoneError where a file is missing or not readable.
-    """
+
+def load_diverged(folder: Path, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Name -> seed -> how its training diverged, from `folder/<name>/diverged.json`."""
     out = {}
     for name in names:
         file = folder / name / "diverged.json"
-        try:
+        with _explained(f"{file}: not readable"):
             out[name] = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise TouchstoneError(f"{file}: not readable ({error}); run `dvc repro`") from error
     return out
 
 
 def load_weights(folder: Path) -> dict[str, float]:
-    """Member -> weight in an ensemble, from `folder/weights.json`.
-
-    Raises TouchstoneError where that is missing or not readable.
-    """
-    try:
+    """Member -> weight in an ensemble, from `folder/weights.json`."""
+    with _explained(f"{folder}: no readable weights of its members", "dvc repro ensemble"):
         return json.loads((folder / "weights.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TouchstoneError(
-            f"{folder}: no readable weights of its members ({error}); run `dvc repro ensemble`"
-        ) from error
 
 
 def load_every_weights(folder: Path, settings: Settings) -> dict[str, dict[str, float]]:
@@ -65,26 +62,21 @@ def load_every_weights(folder: Path, settings: Settings) -> dict[str, dict[str, 
     return {name: load_weights(folder / name) for name in names}
 
 
-def load_all(data: Path, settings: Settings, split: str) -> dict[str, np.ndarray]:
-    """The predictions of every declared run and ensemble below `data`, by name."""
-    return load_probs(data / "probs", settings.runs, split) | load_probs(data / "ensembles", settings.ensembles, split)
-
-
 def predictions(
     probs: np.ndarray, files: list[str], classes: list[str], thresholds: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """A table of file, label and probability, sorted by file, from the mean over the seeds of (seeds, N, classes).
+    """A table of file, label and probability, sorted by file, from the mean over the seeds of (seeds, N, K).
 
-    With thresholds (classes,) an image may have several labels, joined by `|`, or none, and a column `p(<class>)` for
-    each class takes the place of probability.
+    With thresholds (K,) an image may have several labels, joined by `|`, or none, and a column `p(<class>)` for each
+    class takes the place of probability.
     """
-    mean = probs.mean(0, dtype=np.float64)  # (N, classes)
+    mean = probs.mean(0, dtype=np.float64)  # (N, K)
     if thresholds is not None:
-        labels = [join([classes[k] for k in np.flatnonzero(row)]) for row in decided(mean, thresholds)]
+        labels = [join([classes[k] for k in np.flatnonzero(row)]) for row in mean >= thresholds]
         columns = pd.DataFrame(mean.round(4), columns=[f"p({name})" for name in classes])
         table = pd.concat([pd.DataFrame({"file": files, "label": labels}), columns], axis=1)
-        return table.sort_values("file").reset_index(drop=True)
-    best = mean.argmax(1) if len(mean) else np.zeros(0, np.int64)
-    table = pd.DataFrame({"file": files, "label": [classes[i] for i in best]})
-    table["probability"] = mean[np.arange(len(best)), best].round(4)
+    else:
+        best = mean.argmax(1) if len(mean) else np.zeros(0, np.int64)
+        table = pd.DataFrame({"file": files, "label": [classes[i] for i in best]})
+        table["probability"] = mean[np.arange(len(best)), best].round(4)
     return table.sort_values("file").reset_index(drop=True)

@@ -1,11 +1,11 @@
 """Any metric in resamples of the test images: (seeds, N, K) probabilities -> (resamples, seeds) values.
 
-A resample is how often each image was drawn, (R, N) counts that sum to N. Metrics are functions of such counts, so one
-matrix product scores many resamples. The same seed gives every run the same resamples, which pairs the runs.
+Metrics are functions of how often each image was drawn, (R, N) counts that sum to N: one matrix product scores many
+resamples. The same seed gives every run the same resamples, which pairs the runs.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -29,14 +29,15 @@ def resample_all(
 ) -> list[np.ndarray]:
     """`resample` for each (metric, probs). The resamples are drawn once, since drawing takes most of the time."""
     scorers = [metric.scorer(probs, labels) for metric, probs in pairs]
+    size = max(1, min(AT_ONCE, COUNTS // len(labels)))
 
-    def scored(block: tuple[int, int]) -> list[np.ndarray]:
-        counts = draw_counts(len(labels), *block, seed=seed)
+    def scored(start: int) -> list[np.ndarray]:
+        counts = draw_counts(len(labels), start, min(size, num_resamples - start), seed=seed)
         return [score(counts) for score in scorers]
 
     with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
-        parts = list(pool.map(scored, _blocks(len(labels), num_resamples)))
-    return [np.concatenate(values) for values in zip(*parts, strict=True)]
+        blocks = list(pool.map(scored, range(0, num_resamples, size)))
+    return [np.concatenate(values) for values in zip(*blocks, strict=True)]
 
 
 def draw_counts(num_images: int, start: int, size: int, *, seed: int) -> np.ndarray:
@@ -45,10 +46,3 @@ def draw_counts(num_images: int, start: int, size: int, *, seed: int) -> np.ndar
     picked = rng.integers(0, num_images, (size, num_images), dtype=np.int32)
     picked += np.arange(size, dtype=np.int32)[:, None] * num_images
     return np.bincount(picked.ravel(), minlength=size * num_images).reshape(size, num_images).astype(np.float32)
-
-
-def _blocks(num_images: int, num_resamples: int) -> Iterator[tuple[int, int]]:
-    """(start, size) of each block of resamples."""
-    size = max(1, min(AT_ONCE, COUNTS // num_images))
-    for start in range(0, num_resamples, size):
-        yield start, min(size, num_resamples - start)

@@ -18,14 +18,12 @@ class Result:
     """A run or an ensemble to evaluate."""
 
     name: str
-    kind: str
-    """run or ensemble."""
     probs: np.ndarray = field(repr=False)
     """Its predictions of the test images, float32 (seeds, N, K)."""
     baseline: str
     """The result it is compared with; "" for none."""
     val: float | None = None
-    """The measure on validation, the mean over the seeds; None without a validation split."""
+    """The primary score on validation, the mean over the seeds; None without a validation split."""
     diverged: str = ""
     """How many seeds diverged in training; for an ensemble, which members did where fewer than two are left."""
     left_out: tuple[str, ...] = ()
@@ -64,27 +62,28 @@ def results(
     that find weights.
     """
     on_val = {name: measure.value(probs, val_labels) for name, probs in val.items()} if len(val_labels) else {}
-    runs = [_run(model, arm, settings, test, on_val, diverged) for model in settings.trained for arm in settings.arms]
     failed = [run for run, seeds in diverged.items() if seeds]
-    ensembles = []
+    out = [_run(model, arm, settings, test, diverged) for model in settings.trained for arm in settings.arms]
     for name, ensemble in settings.ensembles.items():
         result = _ensemble(name, ensemble, test[name], on_val, failed)
         shares = (weights or {}).get(name, dict.fromkeys(result.members, 1.0))
-        ensembles.append(replace(result, members=tuple(member for member in result.members if shares[member])))
-    return [_tuned(result, val.get(result.name), val_labels, settings) for result in runs + ensembles]
+        out.append(replace(result, members=tuple(member for member in result.members if shares[member])))
+    for i, result in enumerate(out):
+        name = result.name
+        if name in val:
+            temperature = temperatures(val[name], val_labels) if len(val_labels) else None
+            thresholds = thresholds_of(name, val[name], val_labels, settings)
+            out[i] = replace(result, val=on_val.get(name), temperature=temperature, thresholds=thresholds)
+    return out
 
 
 def _run(
-    model: str,
-    arm: str,
-    settings: Settings,
-    test: dict[str, np.ndarray],
-    on_val: dict[str, float],
-    diverged: dict[str, dict[str, str]],
+    model: str, arm: str, settings: Settings, test: dict[str, np.ndarray], diverged: dict[str, dict[str, str]]
 ) -> Result:
     name, copies = f"{model}-{arm}", copy_arm(settings)
-    failed = f"{len(diverged[name])} of {_seeds(len(test[name]))}" if diverged[name] else ""
-    result = Result(name, "run", test[name], settings.baseline(model, arm), on_val.get(name), failed)
+    count = len(test[name])
+    failed = f"{len(diverged[name])} of {count} seed{'' if count == 1 else 's'}" if diverged[name] else ""
+    result = Result(name, test[name], settings.baseline(model, arm), diverged=failed)
     if arm == settings.compare.baseline:
         return result
     return replace(result, pooled_with=model, control=f"{model}-{copies}" if copies not in ("", arm) else "")
@@ -98,25 +97,9 @@ def _ensemble(
     failed = "every member" if members[0] in diverged else ""
     if len(members) == 1:
         failed = f"every member but {members[0]}"
-    return Result(
-        name,
-        "ensemble",
-        probs,
-        best,
-        on_val.get(name),
-        failed,
-        left_out=tuple(member for member in ensemble.members if member not in members),
-        rule=ensemble.rule,
-        members=tuple(members),
-    )
-
-
-def _tuned(result: Result, val: np.ndarray | None, labels: np.ndarray, settings: Settings) -> Result:
-    """With what is chosen on validation: a temperature and, for several labels an image, thresholds."""
-    if val is None:
-        return result
-    temperature = temperatures(val, labels) if len(labels) else None
-    return replace(result, thresholds=thresholds_of(result.name, val, labels, settings), temperature=temperature)
+    left_out = tuple(member for member in ensemble.members if member not in members)
+    rule, kept = ensemble.rule, tuple(members)
+    return Result(name, probs, best, diverged=failed, left_out=left_out, rule=rule, members=kept)
 
 
 def copy_arm(settings: Settings) -> str:
@@ -126,7 +109,3 @@ def copy_arm(settings: Settings) -> str:
         if arm.real and arm.add and plain and name != settings.compare.baseline:
             return name
     return ""
-
-
-def _seeds(count: int) -> str:
-    return "1 seed" if count == 1 else f"{count} seeds"

@@ -12,7 +12,7 @@ GRID = np.arange(1, 100) / 100  # the thresholds tried
 def thresholds_of(name: str, probs: np.ndarray, labels: np.ndarray, settings: Settings) -> np.ndarray | None:
     """The thresholds of a run or ensemble, float64 (K,); None where each image has one class.
 
-    probs: its predictions of the validation images, (seeds, N, K). labels: theirs, int64 (N,) or float32 (N, K).
+    probs: its predictions of the validation images, (seeds, N, K). labels: int64 (N,), or float32 (N, K).
     """
     return choose(probs, labels, rule=settings.thresholds(name)) if labels.ndim == 2 else None
 
@@ -20,9 +20,9 @@ def thresholds_of(name: str, probs: np.ndarray, labels: np.ndarray, settings: Se
 def member_thresholds(
     ensemble: str, members: dict[str, np.ndarray], labels: np.ndarray, settings: Settings
 ) -> dict[str, np.ndarray] | None:
-    """The thresholds by which the members of an ensemble vote; None where each image has one class.
+    """Member -> the thresholds by which it votes in the ensemble; None where each image has one class.
 
-    members: the name of a run -> its predictions of the validation images, (seeds, N, K).
+    members: run -> its predictions of the validation images, (seeds, N, K).
     """
     if labels.ndim == 1:
         return None
@@ -31,11 +31,11 @@ def member_thresholds(
 
 
 def choose(probs: np.ndarray, labels: np.ndarray, *, rule: str) -> np.ndarray:
-    """float64 (K,). rule half: one half each; f1: those of the highest F1 on these images, the mean over the seeds.
+    """The thresholds, float64 (K,): 0.5 each (half), or those of the highest F1, averaged over the seeds (f1).
 
-    The one nearest to one half is chosen among equally good ones, and one half for a class without positive images.
-    probs: (seeds, N, K). labels: (N, K), NaN where an image does not count. Raises TouchstoneError where the
-    predictions are not of these images.
+    Of equally good thresholds, the nearest to 0.5 is chosen; a class without positive images has 0.5. probs:
+    (seeds, N, K). labels: (N, K), NaN where an image does not count. Raises TouchstoneError where the predictions are
+    not of these images.
     """
     if probs.shape[1:] != labels.shape:
         raise TouchstoneError(
@@ -53,17 +53,12 @@ def choose(probs: np.ndarray, labels: np.ndarray, *, rule: str) -> np.ndarray:
     return out
 
 
-def decided(probs: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Which labels are predicted, bool (..., K). thresholds: (K,), or one."""
-    return probs >= thresholds
+def _f1_at(threshold: float, scores: np.ndarray, positive: np.ndarray) -> float:
+    """The mean over the seeds. scores: (seeds, N). positive: bool (N,)."""
+    predicted = scores >= threshold
+    return float(f1((predicted & positive).sum(1), predicted.sum(1) + positive.sum()).mean())
 
 
 def f1(hits: np.ndarray, total: np.ndarray) -> np.ndarray:
     """F1 from the numbers of true positives, and of predicted and actual positives together; 0 where there are none."""
     return np.divide(2 * hits, total, out=np.zeros(np.shape(hits)), where=total > 0)
-
-
-def _f1_at(threshold: float, scores: np.ndarray, positive: np.ndarray) -> float:
-    """The mean over the seeds; scores: (seeds, N), positive: bool (N,)."""
-    predicted = scores >= threshold
-    return float(f1((predicted & positive).sum(1), predicted.sum(1) + positive.sum()).mean())

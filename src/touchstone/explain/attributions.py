@@ -7,30 +7,33 @@ deep_lift             differences to the plain image, layer by layer (rescale; S
 gradient_shap         gradients between noisy copies and training images (Lundberg 2017, arXiv 1705.07874)
 occlusion             the loss of logit where a window is covered (Zeiler 2013, arXiv 1311.2901)
 
-The plain image is 0 after normalisation: the mean colour of the net's own training images or, with pretrained weights,
-of the images that these were trained on. The attributions of integrated gradients and DeepLift sum to the difference
-between the logits of the image and the plain image; the error of that sum is their convergence delta. GradientShap
-starts from training images instead. Each image is attributed alone, so no other image has an influence on its map.
+The plain image is 0 after normalisation: the mean colour of the images that the net or its pretrained weights were
+trained on. The attributions of integrated gradients and DeepLift sum to the difference between the logits of the image
+and the plain image; the error of that sum is their convergence delta. Each image is attributed alone, so other images
+do not change its map.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from captum import attr
 from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR, nonlinear
-from torch import nn
+from torch import Tensor, nn
 
 from touchstone.config.schema.explain import Explain
 from touchstone.explain.separation import separated
 from touchstone.seeds import derive
 
-BATCH, PIXELS = 256, 2**20  # largest batch of images that passes the net at a time, and its pixels
+BATCH, PIXELS = 256, 2**20  # most images that pass the net at a time, and their pixels
 DOUBLINGS = 3  # how often integrated gradients may take twice the steps
-COARSER = 4  # the noise tunnel takes so many times fewer steps, since it averages over many paths
+COARSER = 4  # the noise tunnel averages over many paths, so it divides the steps by this
 WINDOWS = 8  # occlusion: windows per side, where no size is given
+
+Values = tuple[Tensor, Tensor | None]  # attributions (1, C, H, W), convergence delta (1,)
 
 # Captum's rule for elementwise functions, which divides differences, also holds for these.
 for _kind in (nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Hardsigmoid):
@@ -48,13 +51,7 @@ class Attribution:
 
 
 def attribute(
-    net: nn.Module,
-    x: torch.Tensor,
-    targets: torch.Tensor,
-    *,
-    training_images: torch.Tensor,
-    settings: Explain,
-    seed: int,
+    net: nn.Module, x: Tensor, targets: Tensor, *, training_images: Tensor, settings: Explain, seed: int
 ) -> dict[str, Attribution]:
     """Attribute the logit of each image's class to its pixels, by every method of `settings`.
 
@@ -64,47 +61,34 @@ def attribute(
     separated_net = separated(net, x[:1])
     attributions: dict[str, Attribution] = {}
     for method in settings.methods:
-        pairs = [
-            _one(METHODS[method], separated_net, image, target, training_images, settings, derive(seed, method))
-            for image, target in zip(x.split(1), targets.split(1), strict=True)
-        ]
-        maps, deltas = zip(*pairs, strict=True)
+        maps, deltas = [], []
+        for image, target in zip(x.split(1), targets.split(1), strict=True):
+            with _seeded(derive(seed, method)):
+                inputs = image.detach().clone()
+                values, delta = METHODS[method](separated_net, inputs, target, training_images, settings)
+            maps.append(values.detach().sum(1)[0].float().cpu().numpy())
+            deltas.append(float("nan") if delta is None else float(delta))
         attributions[method] = Attribution(np.stack(maps), np.array(deltas, np.float32))
     return attributions
 
 
-def _one(
-    method: Callable[..., "Values"],
-    net: nn.Module,
-    image: torch.Tensor,
-    target: torch.Tensor,
-    training_images: torch.Tensor,
-    settings: Explain,
-    seed: int,
-) -> tuple[np.ndarray, float]:
-    """The map (H, W) of one image, (1, C, H, W), and its delta."""
-    before = np.random.get_state()  # noqa: NPY002 (Captum's GradientShap draws from NumPy's generator, too)
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed torch's and NumPy's generators, which Captum draws from, and restore them afterwards."""
+    before = np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # Captum says that it needs gradients and hooks
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
-        values, delta = method(net, image.detach().clone(), target, training_images, settings)
+        yield
     np.random.set_state(before)  # noqa: NPY002
-    return values.detach().sum(1)[0].float().cpu().numpy(), float("nan") if delta is None else float(delta)
 
 
-Values = tuple[torch.Tensor, torch.Tensor | None]  # attributions (1, C, H, W), delta (1,)
-
-
-def _saliency(
-    net: nn.Module, x: torch.Tensor, target: torch.Tensor, training: torch.Tensor, settings: Explain
-) -> Values:
+def _saliency(net: nn.Module, x: Tensor, target: Tensor, training: Tensor, settings: Explain) -> Values:
     return attr.Saliency(net).attribute(x, target=target), None
 
 
-def _integrated(
-    net: nn.Module, x: torch.Tensor, target: torch.Tensor, training: torch.Tensor, settings: Explain
-) -> Values:
+def _integrated(net: nn.Module, x: Tensor, target: Tensor, training: Tensor, settings: Explain) -> Values:
     """Double the steps, at most DOUBLINGS times, while the sum is off by more than the tolerance."""
     for doubling in range(DOUBLINGS + 1):
         values, delta = attr.IntegratedGradients(net).attribute(
@@ -119,9 +103,7 @@ def _integrated(
     return values, delta
 
 
-def _noise_tunnel(
-    net: nn.Module, x: torch.Tensor, target: torch.Tensor, training: torch.Tensor, settings: Explain
-) -> Values:
+def _noise_tunnel(net: nn.Module, x: Tensor, target: Tensor, training: Tensor, settings: Explain) -> Values:
     values = attr.NoiseTunnel(attr.IntegratedGradients(net)).attribute(
         x,
         nt_type="smoothgrad_sq",
@@ -134,30 +116,21 @@ def _noise_tunnel(
     return values, None
 
 
-def _deep_lift(
-    net: nn.Module, x: torch.Tensor, target: torch.Tensor, training: torch.Tensor, settings: Explain
-) -> Values:
+def _deep_lift(net: nn.Module, x: Tensor, target: Tensor, training: Tensor, settings: Explain) -> Values:
     strict = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(False)  # strict mode refuses `max_unpool`, which is exact on disjoint windows
     try:
-        values: Values = attr.DeepLift(net).attribute(x, target=target, return_convergence_delta=True)
+        return attr.DeepLift(net).attribute(x, target=target, return_convergence_delta=True)
     finally:
         torch.use_deterministic_algorithms(strict)
-    return values
 
 
-def _gradient_shap(
-    net: nn.Module, x: torch.Tensor, target: torch.Tensor, training: torch.Tensor, settings: Explain
-) -> Values:
-    values = attr.GradientShap(net).attribute(
-        x, baselines=training, n_samples=settings.samples, stdevs=_noise(x, settings), target=target
-    )
-    return values, None
+def _gradient_shap(net: nn.Module, x: Tensor, target: Tensor, training: Tensor, settings: Explain) -> Values:
+    given = {"n_samples": settings.samples, "stdevs": _noise(x, settings), "target": target}
+    return attr.GradientShap(net).attribute(x, baselines=training, **given), None
 
 
-def _occlusion(
-    net: nn.Module, x: torch.Tensor, target: torch.Tensor, training: torch.Tensor, settings: Explain
-) -> Values:
+def _occlusion(net: nn.Module, x: Tensor, target: Tensor, training: Tensor, settings: Explain) -> Values:
     channels, side = x.shape[1], x.shape[-1]
     window = min(side, settings.window or max(1, side // WINDOWS))
     values = attr.Occlusion(net).attribute(
@@ -170,13 +143,13 @@ def _occlusion(
     return values, None
 
 
-def _batch_size(x: torch.Tensor) -> int:
-    """The number of images of this size that pass the net together."""
+def _batch_size(x: Tensor) -> int:
+    """Return the number of images of this size that pass the net together."""
     return int(min(BATCH, max(1, PIXELS // (x.shape[-1] * x.shape[-2]))))
 
 
-def _noise(x: torch.Tensor, settings: Explain) -> float:
-    """The standard deviation of the noise: a share of the range of the image's pixels."""
+def _noise(x: Tensor, settings: Explain) -> float:
+    """Return the standard deviation of the noise, a share of the range of the image's pixels."""
     return float(settings.noise * (x.max() - x.min()))
 
 

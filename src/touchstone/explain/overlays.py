@@ -14,7 +14,7 @@ HEAD, FOOT = 18, 30  # px: a line of text above, two beneath
 
 
 def covered(tile: Image.Image, level: np.ndarray, colour: tuple[int, int, int]) -> Image.Image:
-    """`tile` with a colour over it. level: (rows, columns) from 0, no colour, to 1, OPACITY; cells fade into others."""
+    """Lay a colour over `tile`. level: (rows, columns), from 0, no colour, to 1, OPACITY; cells fade into others."""
     strength = np.round(255 * OPACITY * np.clip(level, 0, 1)).astype(np.uint8)
     mask = Image.fromarray(cv2.resize(strength, tile.size, interpolation=cv2.INTER_LINEAR))
     return Image.composite(Image.new("RGB", tile.size, colour), tile, mask)
@@ -25,7 +25,7 @@ def grey(tile: Image.Image) -> Image.Image:
 
 
 def signed(pixels: np.ndarray, values: np.ndarray) -> Image.Image:
-    """An image, uint8 (S, S, C), with values (S, S) over it: orange above 0, blue below, largest strongest."""
+    """Draw an image, uint8 (S, S, C), with values (S, S) over it: orange above 0, blue below, strongest if largest."""
     tile = grey(thumbnail(pixels, SIDE))
     level = values / max(float(np.quantile(np.abs(values), STRONG)), 1e-12)
     return covered(covered(tile, level, FOR), -level, AGAINST)

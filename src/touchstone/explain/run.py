@@ -1,4 +1,4 @@
-"""Trace a run's predictions back to pixels: choose test images and classes, attribute by every method, and check."""
+"""Attributions of a run's predictions to pixels: which images and classes, the maps by every method, and checks."""
 
 import math
 from collections.abc import Iterator
@@ -12,7 +12,6 @@ from PIL import Image
 from torch import nn
 
 from touchstone.config.schema.explain import Explain
-from touchstone.data.batches import to_float
 from touchstone.data.imageset import ImageSet
 from touchstone.data.ops import crops
 from touchstone.data.sheets import spread, thumbnail
@@ -49,8 +48,7 @@ class Explanation:
     images: pd.DataFrame
     """One row per image: the logit of its class on it and on the plain image, and each method's `<method>_delta`."""
     sanity: pd.DataFrame
-    """method, layers, likeness (see sanity.py); another_seed, the likeness to the maps of the second seed's net, NaN
-    without one."""
+    """method, layers, likeness (see sanity.py); another_seed, the likeness to the second seed's maps, or NaN."""
     maps: dict[str, np.ndarray]
     """method -> float32 (B, S, S)."""
 
@@ -73,26 +71,24 @@ def choose(probs: np.ndarray, labels: np.ndarray, files: list[str], *, settings:
     """
     mean = probs.mean(0, dtype=np.float64)  # (N, K)
     best = mean.argmax(1)
+    for name in settings.files:
+        if name not in files:
+            raise TouchstoneError(
+                f"params.yaml: explain.files: got {name!r}, which is no test image of data/prepared/files.csv"
+                f"{nearest(name, files)}"
+            )
     if settings.files:
-        rows = [_row(name, files) for name in settings.files]
-        return [Choice(row, int(best[row]), float(mean[row, best[row]])) for row in rows]
-    priority = mean[np.arange(len(mean)), best]  # (N,)
-    if labels.ndim == 2 and settings.choose == "worst":
-        errors = np.nan_to_num(np.abs(mean - labels))  # (N, K); labels that do not count are no errors
-        best, priority = errors.argmax(1), errors.max(1)
-    elif settings.choose == "worst":
-        priority = np.where(best == labels, -1.0, priority)
-    order = np.argsort(-priority, kind="stable")[: settings.images]
-    return [Choice(int(row), int(best[row]), float(mean[row, best[row]])) for row in order if priority[row] >= 0]
-
-
-def _row(name: str, files: list[str]) -> int:
-    if name not in files:
-        raise TouchstoneError(
-            f"params.yaml: explain.files: got {name!r}, which is no test image of data/prepared/files.csv"
-            f"{nearest(name, files)}"
-        )
-    return files.index(name)
+        rows = [files.index(name) for name in settings.files]
+    else:
+        priority = mean[np.arange(len(mean)), best]  # (N,)
+        if labels.ndim == 2 and settings.choose == "worst":
+            errors = np.nan_to_num(np.abs(mean - labels))  # (N, K); labels that do not count are no errors
+            best, priority = errors.argmax(1), errors.max(1)
+        elif settings.choose == "worst":
+            priority = np.where(best == labels, -1.0, priority)
+        order = np.argsort(-priority, kind="stable")[: settings.images]
+        rows = [int(row) for row in order if priority[row] >= 0]
+    return [Choice(row, int(best[row]), float(mean[row, best[row]])) for row in rows]
 
 
 def explain(
@@ -107,70 +103,56 @@ def explain(
     settings: Explain,
     seed: int,
 ) -> Explanation:
-    """Attribute the chosen predictions (see `choose`) of a run's first seed to pixels by every method, and check the
-    methods by randomised weights and by the net of the second seed.
+    """Attribute the predictions of a run's first seed that `choose` selects to pixels, by every method.
 
-    With five crops, the crop with the highest logit of the class is explained. Where there is nothing to explain, as in
-    a run without errors, the tables are empty.
+    The methods are checked by randomised weights and by the net of the second seed. With five crops, the crop with the
+    highest logit of the class is explained. Where nothing is selected, the tables are empty.
     """
     chosen = choose(probs, labels, files, settings=settings)
     if not chosen:
         return _nothing(settings)
-    predictor = predictors[0]
-    net = predictor.eval().net
+    predictor, rows = predictors[0].eval(), [choice.row for choice in chosen]
     targets = torch.tensor([choice.target for choice in chosen], device=predictor.mean.device)
-    pixels = _net_input(
-        predictor, test.take([choice.row for choice in chosen]), metadata, targets
-    )  # uint8 (B, S, S, C)
-    x = _normalised(predictor, pixels)
-    rows = spread(train.table["label"].tolist(), NUM_TRAINING)
-    training = _normalised(predictor, _net_input(predictor, train.take(rows), metadata, None))
+    pixels = _net_input(predictor, test.take(rows), targets)  # uint8 (B, S, S, C)
+    x = predictor.normalised(pixels)
+    some = train.take(spread(train.table["label"].tolist(), NUM_TRAINING))
+    training = predictor.normalised(_net_input(predictor, some, None))
 
     def attributed(net: nn.Module, settings: Explain) -> dict[str, Attribution]:
         own_seed = derive(seed, "attributions")
         return attribute(net, x, targets, training_images=training, settings=settings, seed=own_seed)
 
     def quick_maps(net: nn.Module) -> dict[str, np.ndarray]:
-        """Maps without a bound on their deltas, since only the ranks of their pixels are compared."""
+        """Return maps without a bound on their deltas, since only the ranks of their pixels are compared."""
         quick = settings.model_copy(update={"tolerance": math.inf})
         return {method: attribution.maps for method, attribution in attributed(net, quick).items()}
 
-    attributions = attributed(net, settings)
+    attributions = attributed(predictor.net, settings)
     maps = {method: attribution.maps for method, attribution in attributions.items()}
-    randomised_nets = _randomised(net, metadata, x, stages=settings.randomised, seed=seed)
+    randomised_nets = _randomised(predictor.net, metadata, x, stages=settings.randomised, seed=seed)
     checks = pd.DataFrame(sanity(maps, quick_maps, randomised_nets))
     second_maps = quick_maps(predictors[1].eval().net) if len(predictors) > 1 else {}
     second_likeness = {method: likeness(maps[method], second) for method, second in second_maps.items()}
     checks["another_seed"] = checks["method"].map(second_likeness).astype(float)
-    images = (
-        _choices(chosen, files, test, metadata).join(_logits(net, x, targets)).join(_deltas(attributions)).round(DIGITS)
-    )
+    deltas = {f"{method}_delta": attribution.delta for method, attribution in attributions.items()}
+    images = pd.DataFrame(
+        {
+            "file": [files[row] for row in rows],
+            "true": test.table["label"].iloc[rows].tolist(),
+            "explained": [metadata.classes[choice.target] for choice in chosen],
+            "probability": [choice.score for choice in chosen],
+            "logit": _logits(predictor.net, x, targets),
+            "plain_logit": _logits(predictor.net, torch.zeros_like(x), targets),
+            **{name: delta for name, delta in deltas.items() if not np.isnan(delta).all()},
+        }
+    ).round(DIGITS)
     return Explanation(drawn(pixels.numpy(), maps, images), images, checks.round(DIGITS), maps)
 
 
-def _choices(chosen: list[Choice], files: list[str], test: ImageSet, metadata: RunMetadata) -> pd.DataFrame:
-    """file, true, explained, probability: one row per choice."""
-    return pd.DataFrame(
-        {
-            "file": [files[choice.row] for choice in chosen],
-            "true": [test.table["label"].iloc[choice.row] for choice in chosen],
-            "explained": [metadata.classes[choice.target] for choice in chosen],
-            "probability": [choice.score for choice in chosen],
-        }
-    )
-
-
-def _logits(net: nn.Module, x: torch.Tensor, targets: torch.Tensor) -> pd.DataFrame:
-    """The logit of each image's class, on the image (logit) and on the plain image (plain_logit)."""
-    with torch.no_grad():
-        logits = [net(inputs).gather(1, targets[:, None])[:, 0].cpu().numpy() for inputs in (x, torch.zeros_like(x))]
-    return pd.DataFrame(dict(zip(("logit", "plain_logit"), logits, strict=True)))
-
-
-def _deltas(attributions: dict[str, Attribution]) -> pd.DataFrame:
-    """`<method>_delta` of every method that has one."""
-    deltas = {method: attribution.delta for method, attribution in attributions.items()}
-    return pd.DataFrame({f"{method}_delta": delta for method, delta in deltas.items() if not np.isnan(delta).all()})
+@torch.no_grad()
+def _logits(net: nn.Module, x: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
+    """Return the logit (B,) of each image's class."""
+    return net(x).gather(1, targets[:, None])[:, 0].cpu().numpy()
 
 
 def _nothing(settings: Explain) -> Explanation:
@@ -182,10 +164,8 @@ def _nothing(settings: Explain) -> Explanation:
 
 def drawn(pixels: np.ndarray, maps: dict[str, np.ndarray], images: pd.DataFrame) -> Image.Image:
     """Draw one row per image, uint8 (B, S, S, C): the image, then the map (B, S, S) of each method over it."""
-    rows = [
-        [thumbnail(image, SIDE), *(signed(image, values[i]) for values in maps.values())]
-        for i, image in enumerate(pixels)
-    ]
+    images_and_maps = zip(pixels, *maps.values(), strict=True)
+    rows = [[thumbnail(image, SIDE), *(signed(image, values) for values in own)] for image, *own in images_and_maps]
     captions = [
         f"{row['file']}: {row['explained']}, probability {row['probability']:.3f}; true: {row['true'] or 'none'}"
         for row in images.to_dict("records")
@@ -193,26 +173,20 @@ def drawn(pixels: np.ndarray, maps: dict[str, np.ndarray], images: pd.DataFrame)
     return table(rows, ["image", *(name.replace("_", " ") for name in maps)], captions)
 
 
-def _net_input(
-    predictor: Predictor, images: ImageSet, metadata: RunMetadata, targets: torch.Tensor | None
-) -> torch.Tensor:
-    """uint8 (B, S, S, C), what the net is given of each image.
+def _net_input(predictor: Predictor, images: ImageSet, targets: torch.Tensor | None) -> torch.Tensor:
+    """Return the net's inputs, uint8 (B, S, S, C).
 
-    Of five crops this is the one with the highest logit of the target class or, without targets, the centre.
+    With five crops, this is the crop with the highest logit of the target class or, without targets, the centre.
     """
-    pixels = torch.cat(list(batches(images, metadata.view)))
-    if not metadata.crop_size:
+    pixels = torch.cat(list(batches(images, predictor.view)))
+    if not predictor.view.crop_px:
         return pixels
     if targets is None:
         return pixels[:, -1]
     with torch.no_grad():
-        logits = predictor.net(_normalised(predictor, pixels)).unflatten(0, (-1, crops.FIVE))  # (B, 5, K)
+        logits = predictor.net(predictor.normalised(pixels)).unflatten(0, (-1, crops.FIVE))  # (B, 5, K)
     best = logits.gather(2, targets[:, None, None].expand(-1, crops.FIVE, 1))[..., 0].argmax(1).cpu()
     return pixels[torch.arange(len(pixels)), best]
-
-
-def _normalised(predictor: Predictor, pixels: torch.Tensor) -> torch.Tensor:
-    return to_float(pixels.to(predictor.mean.device), predictor.mean, predictor.std)
 
 
 def _randomised(

@@ -46,7 +46,7 @@ class Windows(nn.Module):
 
 
 def separated(net: nn.Module, example: torch.Tensor) -> nn.Module:
-    """Return such a copy of the net, in evaluation mode. example: (B, C, H, W), passed through it to see the calls."""
+    """Return such a copy, in evaluation mode. example: (B, C, H, W), passed through the net to record its calls."""
     made = copy.deepcopy(net).eval()
     for module in made.modules():
         if getattr(module, "inplace", False):
@@ -57,7 +57,7 @@ def separated(net: nn.Module, example: torch.Tensor) -> nn.Module:
 
 
 def called(net: nn.Module, example: torch.Tensor) -> list[nn.Module]:
-    """The leaf modules that a pass calls, in order of the calls, each as often as it is called."""
+    """Return the leaf modules that a pass calls, in order, each as often as it is called."""
     calls: list[nn.Module] = []
     leaves = [module for module in net.modules() if not list(module.children())]
     hooks = [leaf.register_forward_hook(lambda module, *_: calls.append(module)) for leaf in leaves]
@@ -69,13 +69,13 @@ def called(net: nn.Module, example: torch.Tensor) -> list[nn.Module]:
 
 
 def _windows(module: nn.Module) -> Windows | None:
-    """The replacement of a max pooling whose windows overlap; None for any other module."""
+    """Return the replacement of a max pooling whose windows overlap; None for any other module."""
     if not isinstance(module, nn.MaxPool2d) or module.ceil_mode or module.dilation != 1:
         return None
     size, stride, padding = module.kernel_size, module.stride, module.padding
-    if not (isinstance(size, int) and isinstance(stride, int) and isinstance(padding, int)) or size <= stride:
-        return None
-    return Windows(size=size, stride=stride, padding=padding)
+    if isinstance(size, int) and isinstance(stride, int) and isinstance(padding, int) and size > stride:
+        return Windows(size=size, stride=stride, padding=padding)
+    return None
 
 
 def _replace(net: nn.Module, others: dict[nn.Module, nn.Module]) -> nn.Module:

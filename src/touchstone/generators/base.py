@@ -1,4 +1,4 @@
-"""The interface of all generators to what fits and samples them: a LightningModule with averaged weights.
+"""The interface of all generators: a LightningModule with averaged weights, which fit.py fits and sample.py samples.
 
 Inside a generator images are float32 in [-1, 1], outside uint8.
 """
@@ -16,7 +16,7 @@ from touchstone.data.batches import to_float
 from touchstone.models.averaging import averaged
 
 State = dict[str, Any]
-Streams = Sequence[np.random.Generator]  # noise, one stream an image, drawn on the CPU: the same on every device
+Streams = Sequence[np.random.Generator]  # of noise, one per image, drawn on the CPU: the same on every device
 
 
 class Generative(pl.LightningModule):
@@ -39,11 +39,11 @@ class Generative(pl.LightningModule):
         raise NotImplementedError
 
     def preview(self, labels: torch.Tensor, streams: Streams) -> torch.Tensor:
-        """Sample as `sample` does, with the settings of the sheets that are drawn while fitting."""
+        """Sample like `sample`, with the settings of the sheets drawn during fitting."""
         raise NotImplementedError
 
     def stuck(self, history: list[dict[str, float]]) -> str:
-        """Return why fitting no longer gets anywhere, judged by the losses so far, or ""."""
+        """Return why fitting makes no more progress, judged by the losses so far, or ""."""
         return ""
 
     def signals(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -57,7 +57,7 @@ class Generative(pl.LightningModule):
         return grey.permute(0, 2, 3, 1).contiguous().cpu()
 
     def configured(self, optimizers: list[torch.optim.Optimizer], schedules: list[Any]) -> Any:
-        """Return what `configure_optimizers` must, in the state that an earlier process left."""
+        """Return the value of `configure_optimizers`, its parts in the state that an earlier process left."""
         if self.resume is not None:
             for part, state in zip([*optimizers, *schedules], self.resume["steppers"], strict=True):
                 part.load_state_dict(state)
@@ -66,10 +66,8 @@ class Generative(pl.LightningModule):
     def state(self) -> State:
         """Return nets, averages, optimizers and schedules as plain values and tensors."""
         schedules: list[Any] = [entry.scheduler for entry in self.trainer.lr_scheduler_configs]
-        return {
-            "module": self.state_dict(),
-            "steppers": [part.state_dict() for part in (*self.trainer.optimizers, *schedules)],
-        }
+        steppers = [part.state_dict() for part in (*self.trainer.optimizers, *schedules)]
+        return {"module": self.state_dict(), "steppers": steppers}
 
     def restore(self, state: State) -> None:
         """Restore `state()`: the nets now, optimizers and schedules in `configured`."""
@@ -77,7 +75,7 @@ class Generative(pl.LightningModule):
         self.resume = state
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """Return a copy of the averaged weights, contiguous and on the CPU: all that sampling needs."""
+        """Return a copy of the averaged weights on the CPU, which sampling needs and nothing else."""
         tensors = self.averaged.module.state_dict()
         return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
@@ -87,5 +85,5 @@ class Generative(pl.LightningModule):
 
 
 def noise(streams: Streams, *shape: int) -> torch.Tensor:
-    """Draw standard normal float32 (B, *shape), image i from stream i, whatever else is in the block."""
+    """Draw standard normal float32 (B, *shape), image i from stream i."""
     return torch.from_numpy(np.stack([stream.standard_normal(shape, np.float32) for stream in streams]))

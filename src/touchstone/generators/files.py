@@ -22,7 +22,7 @@ WEIGHTS = "weights.safetensors"
 
 @dataclass(frozen=True)
 class GeneratorMetadata:
-    """What is needed to rebuild a generator."""
+    """The facts from which a generator is rebuilt."""
 
     kind: str
     fit: dict[str, Any]
@@ -30,15 +30,15 @@ class GeneratorMetadata:
     channels: int
     image_size: int
     sha256: str = ""
-    """The hash of the file of weights."""
+    """Hash of the file of weights."""
 
 
 def save_generator(
     folder: Path, metadata: GeneratorMetadata, weights: dict[str, torch.Tensor], *, grids: dict[int, np.ndarray]
 ) -> None:
-    """Write weights, metadata and sheets of samples into the existing `folder`; `metadata.sha256` is filled in.
+    """Write weights, metadata and sheets of samples into the existing `folder`, which adds `metadata.sha256`.
 
-    grids: step -> uint8 (classes, images of a class, H, W, C); a row of a sheet shows a class.
+    grids: step -> uint8 (classes, images of a class, H, W, C); each row of a sheet shows a class.
     """
     safetensors.torch.save_file(weights, folder / WEIGHTS)
     sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
@@ -64,13 +64,8 @@ def load_generator(folder: Path) -> tuple[GeneratorMetadata, Fit, Generative]:
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise TouchstoneError(f"{folder}: no readable generator ({error}); run `dvc repro` or `dvc pull`") from error
     fit: Fit = part_of(metadata.kind, "fit", metadata.fit)
-    module = build(
-        metadata.kind,
-        fit,
-        num_classes=len(metadata.classes),
-        channels=metadata.channels,
-        image_size=metadata.image_size,
-    )
+    shape = {"channels": metadata.channels, "image_size": metadata.image_size}
+    module = build(metadata.kind, fit, num_classes=len(metadata.classes), **shape)
     try:
         module.load_weights(weights)
     except RuntimeError as error:

@@ -24,12 +24,9 @@ from touchstone.training.lightning import trainer_for
 from touchstone.training.resumable import LoopState, ResumableCallback, read_checkpoint
 
 ROWS = 100  # of the history
-GRID_IMAGES = 80  # on a sheet of samples, about
-GRID_CLASSES = 20  # on a sheet, at most
+GRID_IMAGES, GRID_CLASSES = 80, 20  # images on a sheet of samples, about; classes, at most
 EXPLODED = 20.0  # times the loss of the first step
 LATE = 0.5  # share of the steps after which samples must differ
-
-Grid = np.ndarray  # uint8 (classes, images of a class, H, W, C)
 
 
 @dataclass(frozen=True)
@@ -37,22 +34,21 @@ class Fitted:
     """A fitted generator."""
 
     weights: dict[str, torch.Tensor]
-    """The averaged ones."""
+    """The averaged weights."""
     history: pd.DataFrame
-    """step, the mean losses since the row before and, where a sheet was drawn, `diversity`; ROWS rows, or fewer."""
-    grids: dict[int, Grid]
-    """Step -> samples."""
+    """step, the mean losses since the row before and, where a sheet was drawn, `diversity`; about ROWS rows."""
+    grids: dict[int, np.ndarray]
+    """Step -> samples uint8 (classes, images of a class, H, W, C)."""
     images_per_second: float
     """0 where nothing was left to do."""
 
 
 @dataclass
 class FitState(LoopState):
-    """What a fit has come to, beside the module."""
+    """The state of a fit, apart from the module. `history` and `grids`: as in Fitted."""
 
     history: list[dict[str, float]] = field(default_factory=list)
     grids: dict[int, torch.Tensor] = field(default_factory=dict)
-    """Step -> uint8 (classes, images of a class, H, W, C)."""
     sums: dict[str, torch.Tensor] = field(default_factory=dict)
     """The sum of each loss since the last row of the history."""
     count: int = 0
@@ -76,8 +72,7 @@ def fit(
     meta: the content of meta.json. Raises TouchstoneError where images may have several labels, on a class without
     training images, where a loss is not finite or explodes, and where the samples of a class no longer differ.
     """
-    labels = _labels(data, meta, title)
-    view = View(meta["image_size"], meta["image_size"])
+    labels, view = _labels(data, meta, title), View(meta["image_size"], meta["image_size"])
     num_steps, state = settings.steps(len(data), settings.batch_size), FitState()
     checkpoint = read_checkpoint(state_file)
     if checkpoint is not None:
@@ -118,8 +113,7 @@ def fit(
 class FitCallback(ResumableCallback[FitState]):
     """Keeps a fit's history and sheets of samples, and stops a fit that has failed.
 
-    real: training images of the classes shown, uint8 (n, H, W, C) each. `callback`: the arguments of
-    ResumableCallback.
+    real: training images of the classes shown, uint8 (n, H, W, C) each. callback: ResumableCallback's arguments.
     """
 
     def __init__(
@@ -140,7 +134,7 @@ class FitCallback(ResumableCallback[FitState]):
         self.state.sums = {name: value.to(self.device) for name, value in self.state.sums.items()}
 
     def record(self, outputs: dict[str, torch.Tensor]) -> None:
-        """Average the weights, add up the losses and, at the end of each hundredth of the fit, write a row."""
+        """Average the weights, sum the losses and, after each hundredth of the fit, write a row of the history."""
         state, num_steps = self.state, self.num_steps
         self.module.averaged.update_parameters(self.module.net)
         for name, value in outputs.items():
@@ -160,35 +154,31 @@ class FitCallback(ResumableCallback[FitState]):
         reason = self.module.stuck([*state.history, row])
         if reason:
             raise TouchstoneError(f"{self.title}: collapsed at step {state.step}: {reason}")
-        self._check_losses(row)
+        for name, first in state.first.items():
+            if not row[name] < EXPLODED * max(1.0, first):  # also where it is NaN
+                raise TouchstoneError(
+                    f"{self.title}: diverged: {name} is {row[name]:.4g} at step {state.step}, and started at "
+                    f"{first:.4g}; lower fit.lr"
+                )
         if is_grid:
             grid = self._grid()
             state.grids[state.step] = grid
             row["diversity"] = diversity(grid.numpy(), self.real)
-            self._check_diversity(row)
+            if state.step > LATE * self.num_steps:
+                self._check_diversity(row["diversity"])
         state.history.append(row)
         self.bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
         state.sums, state.count = {}, 0
 
-    def _check_losses(self, row: dict[str, float]) -> None:
-        for name, first in self.state.first.items():
-            if not row[name] < EXPLODED * max(1.0, first):
-                raise TouchstoneError(
-                    f"{self.title}: diverged: {name} is {row[name]:.4g} at step {int(row['step'])}, and started at "
-                    f"{first:.4g}; lower fit.lr"
-                )
-
-    def _check_diversity(self, row: dict[str, float]) -> None:
-        least, most, step = self.settings.min_diversity, self.settings.max_diversity, int(row["step"])
-        if step <= LATE * self.num_steps:
-            return
-        differ = f"at step {step}: images of a class differ {row['diversity']:.3f} times as much as real ones"
-        if row["diversity"] < least:
+    def _check_diversity(self, ratio: float) -> None:
+        least, most = self.settings.min_diversity, self.settings.max_diversity
+        differ = f"at step {self.state.step}: images of a class differ {ratio:.3f} times as much as real ones"
+        if ratio < least:
             raise TouchstoneError(
                 f"{self.title}: collapsed {differ}, fit.min_diversity is {least}; lower fit.lr, fit longer, or set "
                 "another fit.seed"
             )
-        if row["diversity"] > most:
+        if ratio > most:
             raise TouchstoneError(
                 f"{self.title}: nothing but noise {differ}, fit.max_diversity is {most}; lower fit.lr, or fit longer"
             )
@@ -206,10 +196,10 @@ class FitCallback(ResumableCallback[FitState]):
 
 
 def diversity(grid: np.ndarray, real: dict[int, np.ndarray]) -> float:
-    """How much samples of a class differ from one another, relative to real images of it.
+    """Return how much samples of a class differ from one another, relative to real images of it.
 
-    The root mean square distance over all pairs of samples of a class, divided by that of real images; the mean over
-    classes whose real images differ. NaN where none do.
+    It is the root mean square distance over all pairs of samples of a class, divided by that of real images, as the
+    mean over classes whose real images differ; NaN where none do.
     """
     spreads = [(_spread(samples), _spread(images)) for samples, images in zip(grid, real.values(), strict=True)]
     ratios = [of_samples / of_real for of_samples, of_real in spreads if of_real > 0]
@@ -217,14 +207,13 @@ def diversity(grid: np.ndarray, real: dict[int, np.ndarray]) -> float:
 
 
 def _spread(images: np.ndarray) -> float:
-    """The root mean square distance of two images of uint8 (n, H, W, C), in grey levels: sqrt(2) sd."""
+    """Return the root mean square distance of two images of uint8 (n, H, W, C), in grey levels: sqrt(2) sd."""
     return float(np.sqrt(2 * images.astype(np.float64).var(0, ddof=1).mean())) if len(images) > 1 else 0.0
 
 
 def _some_of_each_class(data: TrainingSet, labels: np.ndarray, view: View) -> dict[int, np.ndarray]:
-    """Class -> training images uint8 (n, S, S, C), for the classes that a sheet shows."""
-    images = {}
-    sizes = valid_sizes(data.table)
+    """Return class -> training images uint8 (n, S, S, C), for the classes that a sheet shows."""
+    images, sizes = {}, valid_sizes(data.table)
     for label in np.unique(labels)[:GRID_CLASSES].tolist():
         rows = np.flatnonzero(labels == label)[:GRID_IMAGES]
         images[label] = view.squares(data.gather(rows), None if sizes is None else sizes[rows])
@@ -232,7 +221,7 @@ def _some_of_each_class(data: TrainingSet, labels: np.ndarray, view: View) -> di
 
 
 def _labels(data: TrainingSet, meta: dict[str, Any], title: str) -> np.ndarray:
-    """Return the classes int64 (N,). Raises TouchstoneError on several labels an image, and a class without images."""
+    """Return the classes int64 (N,). Raises TouchstoneError on several labels per image or a class without images."""
     if is_multi_label(meta):
         raise TouchstoneError(
             f"generators.{title}: makes images of one class each, and here an image may have several; remove it "

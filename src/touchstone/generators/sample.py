@@ -1,64 +1,52 @@
 """Sampling an added set from a fitted generator, block by block.
 
-Image k of class c depends on (seed, c, k) and on its block, k // block. A block is always sampled together and has
-always the same number of images, as kernels of other sizes give other last bits. Asking for more images therefore
-extends a set, and blocks may be sampled in any order and in any process.
+Image k of class c depends on (seed, c, k) and on its block, k // block: kernels of other sizes give other last bits.
+All blocks have the same size, so more images extend a set, and blocks may be sampled in any order and process.
 """
 
 import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from touchstone.config.schema.generator import Sample
 from touchstone.config.schema.machine import Machine
-from touchstone.data.batches import View
 from touchstone.data.imageset import ImageSet
 from touchstone.errors import TouchstoneError
 from touchstone.generators.base import Generative
 from touchstone.models.predict import probabilities
-from touchstone.models.runs import load_nets, load_run_metadata
+from touchstone.models.runs import Predictor, load_nets, load_run_metadata
 from touchstone.seeds import generator
 from touchstone.training.lightning import trainer_for
 
 Block = tuple[int, int]  # class c and number b: the images b * block .. (b + 1) * block - 1 of the class
 
 
-@dataclass(frozen=True)
-class Judge:
-    """The classifier that filters samples."""
-
-    forward: torch.nn.Module
-    """uint8 (B, S, S, C) -> logits (B, classes)."""
-    view: View
-    """How samples become its input."""
-
-
-def load_judge(run: Path, sha256: str, *, device: str) -> Judge:
-    """Load the classifier in folder `run` whose weights have this hash. Raises TouchstoneError if none has it."""
+def load_judge(run: Path, sha256: str, *, device: str) -> Predictor:
+    """Load the classifier of a run whose weights have this hash. Raises TouchstoneError if none has it."""
     metadata = load_run_metadata(run)
     hashes = list(metadata.weights.values())
     if sha256 not in hashes:
         raise TouchstoneError(f"{run}: none of its classifiers has the hash {sha256[:8]}...; run `dvc repro filters`")
-    return Judge(load_nets(run, metadata, device=device)[hashes.index(sha256)], metadata.view)
+    return load_nets(run, metadata, device=device)[hashes.index(sha256)]
 
 
 @dataclass(frozen=True)
 class Synthesized:
-    """An added set of samples."""
+    """An added set."""
 
     images: ImageSet
     """The samples that were kept."""
     counts: pd.DataFrame
-    """class, sampled, kept: the number of images of each class."""
+    """class, sampled, kept: the number of images per class."""
 
 
 def synthesize(
@@ -70,13 +58,13 @@ def synthesize(
     num_threads: int,
     machine: Machine,
     scratch: Path,
-    judge: Judge | None,
+    judge: Predictor | None,
 ) -> Synthesized:
     """Sample `settings.per_class` images of each class: the first of each class, then the second, and so on.
 
-    Blocks are files in `scratch`, and those of an earlier process are reused. Memory holds one block at a time, also
-    afterwards: the pixels of the result are read from the files when they are used. Raises TouchstoneError where the
-    filter keeps too few images of a class.
+    Blocks are files in `scratch`; those of an earlier process are reused. The result reads its pixels from them when
+    they are used, so memory holds one block at a time. Raises TouchstoneError where the filter keeps too few images of
+    a class.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     sampler = Sampler(module, settings, scratch=scratch, num_threads=num_threads, title=name)
@@ -102,7 +90,7 @@ def synthesize(
 
 
 def _blocks(kept: list[list[int]], sampled: list[int], settings: Sample, classes: list[str], name: str) -> list[Block]:
-    """The next blocks of the classes that lack images: as many as suffice if all of their images are kept."""
+    """Return the next blocks of the classes that lack images, enough of them if all their images are kept."""
     todo = []
     for c, class_name in enumerate(classes):
         lacking = settings.per_class - len(kept[c])
@@ -127,11 +115,12 @@ def _sample(sampler: "Sampler", blocks: list[Block], machine: Machine) -> None:
     strategy = "ddp_spawn" if devices > 1 else "auto"
     sampler.num_blocks = math.ceil(len(blocks) / devices)
     trainer = trainer_for(machine, devices=devices, strategy=strategy)
-    trainer.predict(sampler, DataLoader(_Listed(blocks), batch_size=None), return_predictions=False)
+    loader: DataLoader[Block] = DataLoader(cast(Any, blocks), batch_size=None)
+    trainer.predict(sampler, loader, return_predictions=False)
 
 
 class Sampler(pl.LightningModule):
-    """Samples one block a step and writes it to a file, whole or not at all."""
+    """Samples one block per step and writes it to a file, completely or not at all."""
 
     def __init__(self, module: Generative, settings: Sample, *, scratch: Path, num_threads: int, title: str) -> None:
         super().__init__()
@@ -169,37 +158,24 @@ class Sampler(pl.LightningModule):
 
 
 def block_file(scratch: Path, block: Block) -> Path:
-    """The file of a block, uint8 (block, H, W, C)."""
+    """Return the file of a block, uint8 (block, H, W, C)."""
     return scratch / f"{block[0]}-{block[1]}.npy"
 
 
-def _accepted(scratch: Path, block: Block, settings: Sample, judge: Judge | None, num_classes: int) -> list[int]:
-    """The k of the block's images that the filter keeps."""
+def _accepted(scratch: Path, block: Block, settings: Sample, judge: Predictor | None, num_classes: int) -> list[int]:
+    """Return the numbers k of the block's images that the filter keeps."""
     c, b = block
     numbers = np.arange(b * settings.block, (b + 1) * settings.block)
     if judge is None:
         return numbers.tolist()
     pixels = np.load(block_file(scratch, block), mmap_mode="r")
     images = ImageSet(pixels, pd.DataFrame({"id": numbers.astype(str)}))
-    confidence = probabilities(judge.forward, images, view=judge.view, num_classes=num_classes)[:, c]
+    confidence = probabilities(judge, images, view=judge.view, num_classes=num_classes)[:, c]
     return numbers[confidence >= settings.filter.min_confidence].tolist()
 
 
-class _Listed(Dataset[Block]):
-    """Blocks as a dataset, which Lightning distributes."""
-
-    def __init__(self, blocks: list[Block]) -> None:
-        self.blocks = blocks
-
-    def __len__(self) -> int:
-        return len(self.blocks)
-
-    def __getitem__(self, item: int) -> Block:
-        return self.blocks[item]
-
-
 class _Stored:
-    """Behaves as uint8 (N, H, W, C); its rows are read from the files of their blocks when they are used."""
+    """Behaves like an array uint8 (N, H, W, C) whose rows are read from the blocks' files when they are used."""
 
     dtype, ndim = np.dtype(np.uint8), 4
 

@@ -1,4 +1,4 @@
-"""The device that computes, in which precision, and whether it repeats its results to the bit."""
+"""The device that computes, its precision, and whether its results repeat to the bit."""
 
 import os
 
@@ -13,28 +13,21 @@ def device(accelerator: str, *, count: int = 1) -> str:
 
     Raises TouchstoneError where the machine has no such device, or fewer than `count` (CPU processes are unlimited).
     """
-    name = _device(accelerator)
-    available = {"cuda": torch.cuda.device_count(), "mps": 1}.get(name, count)
+    if accelerator in ("auto", "gpu") and torch.cuda.is_available():
+        name, available = "cuda", torch.cuda.device_count()
+    elif accelerator in ("auto", "mps") and torch.backends.mps.is_available():
+        name, available = "mps", 1
+    elif accelerator in ("auto", "cpu"):
+        name, available = "cpu", count
+    else:
+        raise TouchstoneError(f"machine.accelerator: this machine has no {accelerator}; set auto or cpu")
     if available < count:
         raise TouchstoneError(f"machine.devices: got {count}, this machine has {available} ({name}); lower it")
     return name
 
 
-def _device(accelerator: str) -> str:
-    if accelerator in ("auto", "gpu") and torch.cuda.is_available():
-        return "cuda"
-    if accelerator in ("auto", "mps") and torch.backends.mps.is_available():
-        return "mps"
-    if accelerator in ("auto", "cpu"):
-        return "cpu"
-    raise TouchstoneError(f"machine.accelerator: this machine has no {accelerator}; set auto or cpu")
-
-
 def check_precision(precision: str, device: str) -> None:
-    """Raise TouchstoneError where a precision would be emulated, which is slower than fp32 and no more exact.
-
-    device: torch's name of it.
-    """
+    """Raise TouchstoneError where the device, by torch's name, would emulate a precision, which is slower than fp32."""
     if precision == "fp32":
         return
     supported = {
@@ -49,7 +42,7 @@ def check_precision(precision: str, device: str) -> None:
 
 
 def make_deterministic(enabled: bool) -> None:
-    """Use kernels that give the same bytes every time, or the fastest ones."""
+    """Use kernels that give the same bytes each time, or else the fastest ones."""
     if enabled:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
     torch.use_deterministic_algorithms(enabled)

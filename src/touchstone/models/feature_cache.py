@@ -1,14 +1,14 @@
-"""The features of images under a frozen backbone, computed once: epochs, seeds, arms and heads read them from a file.
+"""The features of images under a frozen backbone, computed once for all epochs, seeds, arms and heads.
 
-A file is named after the hash of everything it depends on, so it is never stale. The oldest files are removed where
-they fill more than MAX_BYTES.
+A file is named after the hash of everything it depends on, so it is never stale. The oldest files beyond MAX_BYTES are
+removed.
 """
 
+import contextlib
 import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +29,8 @@ PART, PART_SECONDS = ".part", 86_400  # suffix of an unfinished file, and the ag
 class Backbone:
     """A net up to its head, in evaluation mode, behind its normalisation.
 
-    net: on the device where features are computed. name, options: the net's file and what it was built with.
-    mean, std: float32 (C, 1, 1), in grey levels. view: how images become the net's input.
+    net: on the device that computes. name, options: its file and its options. mean, std: float32 (C, 1, 1), in grey
+    levels. view: how images become its input.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Backbone:
     def features(
         self, pixels: np.ndarray, sizes: np.ndarray | None, *, folder: Path, mirrored: bool = False
     ) -> np.ndarray:
-        """Images uint8 (N, H, W, C) -> float32 (N, D), or (N, 5, D) with five crops, memory-mapped from `folder`.
+        """Return features float32 (N, D), or (N, 5, D) with five crops, memory-mapped from `folder`.
 
-        sizes: the images' valid sizes (N, 2), or None. mirrored: of the mirror images instead. Several processes may
-        share a folder.
+        pixels: uint8 (N, H, W, C). sizes: their valid sizes (N, 2), or None. mirrored: whether to mirror the images.
+        Several processes may share a folder.
         """
         file = folder / f"{self._key_of(pixels, sizes, mirrored)}.npy"
         try:
@@ -86,44 +86,36 @@ class Backbone:
         os.close(handle)
         out: np.memmap | None = None
         start = 0
-        for features in self._forward(blocks(pixels, sizes, self.view), mirrored):
-            if out is None:
-                shape = (len(pixels), *features.shape[1:])
-                out = np.lib.format.open_memmap(name, mode="w+", dtype=np.float32, shape=shape)
-            out[start : start + len(features)] = features
-            start += len(features)
+        caught: list[torch.Tensor] = []  # the head's input
+        hook = self.net.get_submodule(self.head).register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
+        self.net.eval()
+        with torch.no_grad():
+            for batch in blocks(pixels, sizes, self.view):
+                x = to_float(batch.to(self.mean.device), self.mean, self.std)
+                self.net(x.flip(3) if mirrored else x)
+                features = caught.pop().float().cpu()  # (B * crops, D)
+                if crops.count(batch) > 1:
+                    features = features.unflatten(0, (len(batch), -1))
+                if out is None:
+                    shape = (len(pixels), *features.shape[1:])
+                    out = np.lib.format.open_memmap(name, mode="w+", dtype=np.float32, shape=shape)
+                out[start : start + len(features)] = features.numpy()
+                start += len(features)
+        hook.remove()
         if out is None:
             raise ValueError("got no images to compute features of")
         out.flush()
         return Path(name)
 
-    def _forward(self, batches: Iterable[torch.Tensor], mirrored: bool) -> Iterator[np.ndarray]:
-        """Yield what reaches the head for each batch."""
-        caught: list[torch.Tensor] = []
-        hook = self.net.get_submodule(self.head).register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
-        self.net.eval()
-        with torch.no_grad():
-            for batch in batches:
-                x = to_float(batch.to(self.mean.device), self.mean, self.std)
-                self.net(x.flip(3) if mirrored else x)
-                features = caught.pop().float().cpu()  # (B * crops, D)
-                yield (features.unflatten(0, (len(batch), -1)) if crops.count(batch) > 1 else features).numpy()
-        hook.remove()
-
 
 def _make_room(folder: Path, *, keep: Path) -> None:
     """Remove the oldest files beyond MAX_BYTES, and unfinished files of processes that were killed."""
-    now, total = time.time(), 0
-    for file, status in sorted(_files(folder), key=lambda entry: -entry[1].st_mtime):
+    now, total, files = time.time(), 0, []
+    for file in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # removed by another process meanwhile
+            files.append((file, file.stat()))
+    for file, status in sorted(files, key=lambda entry: -entry[1].st_mtime):
         total += status.st_size
         abandoned = file.suffix == PART and now - status.st_mtime > PART_SECONDS
         if abandoned or (total > MAX_BYTES and file.suffix != PART and file != keep):
             file.unlink(missing_ok=True)  # a process that has it open keeps its contents
-
-
-def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    for file in folder.iterdir():
-        try:
-            yield file, file.stat()
-        except FileNotFoundError:  # removed by another process meanwhile
-            continue

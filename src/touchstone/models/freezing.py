@@ -1,7 +1,7 @@
-"""Which parts of a net are trained and which stay as they are.
+"""Which parts of a net are trained and which are frozen.
 
-A frozen part is in evaluation mode even while the rest trains: its batch norms keep their statistics and its dropouts
-pass everything through, so it computes what it did when its weights were trained.
+A frozen part is in evaluation mode even while the rest trains: its batch norms keep their statistics, and its dropouts
+pass everything through.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ ALL, HEAD = "all", "head"
 
 
 def freeze(net: nn.Module, phase: Phase, *, head: str) -> None:
-    """Make the phase's modules trainable and nothing else. head: the name of the net's last module.
+    """Make only the phase's modules trainable. head: the name of the net's last module.
 
     Raises TouchstoneError on a module that the net lacks, and where no weights are left to train.
     """
@@ -32,9 +32,9 @@ def freeze(net: nn.Module, phase: Phase, *, head: str) -> None:
 
 
 def train_mode(net: nn.Module, *, head: str) -> None:
-    """Set what is trained to training mode and what is frozen to evaluation mode.
+    """Set trained modules to training mode and frozen ones to evaluation mode.
 
-    A part without parameters, such as a dropout, follows the module that contains it. Where only the head is trained,
+    A module without parameters, such as a dropout, follows the one that contains it. Where only the head is trained,
     everything before it is in evaluation mode.
     """
     net.train()
@@ -47,7 +47,7 @@ def train_mode(net: nn.Module, *, head: str) -> None:
 
 
 def is_frozen_but_head(net: nn.Module, head: str) -> bool:
-    """Whether everything before the head is frozen, and an image has the same features in every step."""
+    """Return whether everything before the head is frozen, so an image has the same features in each step."""
     return not any(p.requires_grad for name, p in net.named_parameters() if not name.startswith(head + "."))
 
 

@@ -1,13 +1,13 @@
 """The weights that training starts from: a note in JSON, the tensors that it names, and whether they fit a net.
 
-The note stands between weights and what is trained from them: where a run is trained again to the same bytes, its note
-stays as it is, and nothing that starts from the run is trained again.
+The note stands between weights and the stages that start from them: where a run is trained again to the same bytes, its
+note stays the same, and nothing that starts from the run is trained again.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ class InitialWeights:
     source: str = ""
     """torchvision's name of ImageNet's weights; "" for others."""
     mean: list[float] | None = None
-    """Of each channel in grey levels, for the normalisation; None takes the training images' own."""
+    """Per channel, in grey levels, for the normalisation; None takes the training images' own."""
     std: list[float] | None = None
     """The same for the standard deviation."""
     sha256: dict[str, str] = field(default_factory=dict)
@@ -43,11 +43,11 @@ class InitialWeights:
     diverged: dict[str, str] = field(default_factory=dict)
     """Seed -> why and when the training of its weights diverged."""
     tensors: dict[str, Tensors] = field(default_factory=dict)
-    """The contents of the files; they are not part of the note."""
+    """The contents of the files, which are not part of the note."""
 
     @classmethod
     def of_model(cls, model: Model, *, channels: int) -> "InitialWeights":
-        """Return the weights of a model, their file still to come.
+        """Return the weights of a model, without the hash of their file.
 
         Raises TouchstoneError where ImageNet's normalisation is asked for and images do not have three channels.
         """
@@ -76,17 +76,17 @@ class InitialWeights:
 
     @property
     def is_run(self) -> bool:
-        """Whether each seed has weights of its own: those of the same seed of another run."""
+        """Whether each seed starts from the same seed of another run."""
         return bool(self.sha256) and EVERY_SEED not in self.sha256
 
     def write(self, file: Path) -> None:
         """Write the note."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        note = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "tensors"}
+        note = {name: value for name, value in vars(self).items() if name != "tensors"}
         file.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
 
     def load_into(self, net: "nn.Module", *, seed: int, net_name: str) -> None:
-        """Put a seed's tensors into a net; what the net has beyond them, such as a new head, stays as it was drawn.
+        """Put a seed's tensors into a net; other parts of the net, such as a new head, keep their values.
 
         Raises TouchstoneError where a tensor has no place in the net.
         """
@@ -128,9 +128,9 @@ def load_initial_weights(note: Path, *, runs: Path | None = None) -> InitialWeig
 def check_fit(
     tensors: Tensors, expected: Mapping[str, "torch.Tensor"], *, source: str, net_name: str, complete: bool = False
 ) -> None:
-    """Raise TouchstoneError, which opens with `source`, unless each tensor has a place among the net's `expected`.
+    """Raise TouchstoneError, which opens with `source`, unless the net's `expected` tensors include each of `tensors`.
 
-    complete: also require a tensor for each place.
+    complete: whether each expected tensor must be given, too.
     """
     unknown = sorted(name for name in tensors if name not in expected)
     misfits = {
@@ -155,7 +155,7 @@ def check_fit(
 
 
 def outline(model: Model, *, channels: int) -> "nn.Module":
-    """Build the model's net on no device: names and shapes without values, and a head of two classes."""
+    """Build the model's net without values, only names and shapes, with a head of two classes."""
     import torch
 
     with torch.device("meta"):

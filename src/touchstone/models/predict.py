@@ -1,7 +1,7 @@
-"""Weights x ImageSet -> Probs: float32 (seeds, N, classes), rows in table order."""
+"""Predictions of a net: batches of images, logits, test-time augmentation, probabilities."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -33,18 +33,12 @@ def forward_tta(
 ) -> torch.Tensor:
     """Predict with test-time augmentation: (B * num_crops, C, H, W) -> logits (B, K).
 
-    The logit of a class is the highest over an image's crops; with `flips`, of the mean over mirror images.
+    The logit of a class is the highest over an image's crops; `flips` takes the mean with the mirror image.
     """
-
-    def forward(x: torch.Tensor) -> torch.Tensor:
-        return crops.max_over_crops(net(x), num_crops)
-
-    return flip_tta(forward, x, multi_label=multi_label) if flips else forward(x)
-
-
-def flip_tta(forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, *, multi_label: bool) -> torch.Tensor:
-    """(B, C, H, W) -> (B, K): `mean_of` the logits of each image and of its mirror image."""
-    return mean_of(forward(x), forward(x.flip(3)), multi_label=multi_label)
+    own = crops.max_over_crops(net(x), num_crops)
+    if not flips:
+        return own
+    return mean_of(own, crops.max_over_crops(net(x.flip(3)), num_crops), multi_label=multi_label)
 
 
 def mean_of(one: torch.Tensor, other: torch.Tensor, *, multi_label: bool) -> torch.Tensor:
@@ -61,9 +55,9 @@ def mean_of(one: torch.Tensor, other: torch.Tensor, *, multi_label: bool) -> tor
 def probabilities(
     forward: torch.nn.Module, images: ImageSet, *, view: View, num_classes: int, multi_label: bool = False
 ) -> np.ndarray:
-    """Return (N, classes), or (0, classes) without images. forward: a batch -> logits (B, classes).
+    """Return probabilities (N, classes), in table order. forward: a batch -> logits (B, classes).
 
-    With one class an image float32, and rows sum to 1; with several labels float64, each with its own probability.
+    With one class per image they are float32 and rows sum to 1; with several, float64, each class on its own.
     """
     if not len(images):
         return np.zeros((0, num_classes), np.float64 if multi_label else np.float32)
@@ -71,7 +65,7 @@ def probabilities(
 
 
 def of_logits(logits: torch.Tensor, *, multi_label: bool) -> np.ndarray:
-    """Logits (N, classes) -> probabilities (N, classes): float32, or float64, which keeps near-certain labels apart."""
+    """Turn logits (N, classes) into probabilities: float32, or float64, which keeps near-certain labels apart."""
     return (torch.sigmoid(logits.double()) if multi_label else torch.softmax(logits, 1)).cpu().numpy()
 
 
@@ -81,7 +75,7 @@ def batches(images: ImageSet, view: View) -> Iterator[torch.Tensor]:
 
 
 def blocks(pixels: np.ndarray, sizes: np.ndarray | None, view: View) -> Iterator[torch.Tensor]:
-    """Yield what `view` shows of uint8 (N, H, W, C) with valid sizes (N, 2) or None, batch by batch, in order."""
+    """Yield batches of uint8 (N, H, W, C) as `view` shows them, in order. sizes: valid sizes (N, 2), or None."""
     size = batch_size(view)
     for start in range(0, len(pixels), size):
         rows = slice(start, start + size)
@@ -89,5 +83,5 @@ def blocks(pixels: np.ndarray, sizes: np.ndarray | None, view: View) -> Iterator
 
 
 def batch_size(view: View) -> int:
-    """The number of images predicted together: fewer with five crops, which would otherwise take more memory."""
+    """Return the number of images predicted together, fewer with five crops to save memory."""
     return BATCH // crops.FIVE if view.crop_px else BATCH

@@ -1,6 +1,6 @@
 """Files of pretrained weights: fetched or read, checked against the net, and kept without its head.
 
-The head always starts at random, as its classes are the user's own; everything before it must be in the file and fit.
+The head starts at random, since its classes are the user's own; everything before it must be in the file and fit.
 """
 
 import hashlib
@@ -25,10 +25,9 @@ WRAPPERS = ("state_dict", "model")  # keys under which training scripts keep the
 def write_body(to: Path, model: Model, *, channels: int, old: Path, mirror: str, downloads: Path) -> str:
     """Write the weights that `model.weights` names to `to`, checked against the model's net, without its head.
 
-    imagenet takes torchvision's file from `mirror`, a directory or URL, or from its official address where that is "",
-    and keeps it in `downloads`; it is not fetched where the note `old` of an earlier run has the same weights. Returns
-    torchvision's name of the weights, "" for the user's own file. Raises TouchstoneError where they cannot be fetched
-    or read, or do not fit.
+    imagenet takes torchvision's file from `mirror` (a folder or URL; "" for its official address) and keeps it in
+    `downloads`, unless the note `old` of an earlier run has the same weights. Returns torchvision's name of the
+    weights, or "" for the user's own file. Raises TouchstoneError where they cannot be fetched or read, or do not fit.
     """
     source = imagenet_weights(model.net, model.options) if model.weights == "imagenet" else ""
     file = old
@@ -36,7 +35,9 @@ def write_body(to: Path, model: Model, *, channels: int, old: Path, mirror: str,
     if tensors is None:
         file = _fetch(source, mirror=mirror, downloads=downloads) if source else Path(model.weights)
         check_file(file)
-        _check_hash(file, model.weights_sha256)
+        expected = model.weights_sha256
+        if expected and (got := hashlib.sha256(file.read_bytes()).hexdigest()) != expected:
+            raise TouchstoneError(f"{file}: got sha256 {got}, expected weights_sha256 {expected}; this is another file")
         tensors = read_tensors(file)
     net = outline(model, channels=channels)
     safetensors.torch.save_file(body(tensors, net, head=head_of(model.net), file=file, net_name=model.net), to)
@@ -44,7 +45,7 @@ def write_body(to: Path, model: Model, *, channels: int, old: Path, mirror: str,
 
 
 def _earlier(old: Path, source: str) -> Tensors | None:
-    """Return ImageNet's weights from an earlier run of the stage, or None."""
+    """Return the ImageNet weights of an earlier run of the stage, or None."""
     if not source or not old.exists():
         return None
     try:
@@ -85,8 +86,8 @@ def read_tensors(file: Path) -> Tensors:
 def body(tensors: Tensors, net: nn.Module, *, head: str, file: Path, net_name: str) -> Tensors:
     """Return the tensors of everything before the net's head, in the net's order.
 
-    Batch norms of old files lack `num_batches_tracked`, which is then 0. Raises TouchstoneError on tensors that are
-    missing, unknown or of another shape, as those of another architecture are.
+    `num_batches_tracked`, which old files lack, is then 0. Raises TouchstoneError on tensors that are missing, unknown
+    or of another shape.
     """
     expected = {name: value for name, value in net.state_dict().items() if not name.startswith(head + ".")}
     given = {name: value for name, value in tensors.items() if not name.startswith(head.split(".")[0] + ".")}
@@ -104,13 +105,8 @@ def check_file(weights: Path) -> None:
         raise TouchstoneError(f"{weights}: no such file; put the weights there, or set weights to none or imagenet")
 
 
-def _check_hash(file: Path, sha256: str) -> None:
-    if sha256 and (got := hashlib.sha256(file.read_bytes()).hexdigest()) != sha256:
-        raise TouchstoneError(f"{file}: got sha256 {got}, expected weights_sha256 {sha256}; this is another file")
-
-
 def _fetch(source: str, *, mirror: str, downloads: Path) -> Path:
-    """Fetch torchvision's file, which it and its mirrors name after the first digits of the sha256."""
+    """Fetch torchvision's file, whose name holds the first digits of its sha256."""
     from torchvision.models import get_weight
 
     url = get_weight(source).url

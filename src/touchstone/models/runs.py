@@ -1,6 +1,6 @@
-"""A trained run on disk: one safetensors file a seed and `model.json`, which says how to rebuild and feed the net.
+"""A trained run on disk: one safetensors file per seed, and `model.json`, from which its nets are rebuilt.
 
-Weights carry no metadata, so that equal weights are equal bytes.
+Weights carry no metadata, so equal weights are equal bytes.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from touchstone.models.predict import forward_tta
 
 @dataclass(frozen=True)
 class RunMetadata:
-    """What is needed to rebuild a run's nets and to feed them images.
+    """The facts from which a run's nets are rebuilt and fed images.
 
     Fields with a default are written to model.json only where they differ from it.
     """
@@ -42,9 +42,9 @@ class RunMetadata:
     resize: str
     max_pixels: int
     mean: list[float]
-    """Of each channel in grey levels, 0..255."""
+    """Per channel, in grey levels (0 to 255)."""
     std: list[float]
-    """Of each channel in grey levels."""
+    """Per channel, in grey levels."""
     test_flips: bool
     """Whether predictions are the mean over an image and its mirror image."""
     weights: dict[str, str]
@@ -59,29 +59,20 @@ class RunMetadata:
     """Side in px of five crops of the prepared image; 0 shows its centre."""
 
     @classmethod
-    def of(
-        cls,
-        model: Model,
-        *,
-        mean: list[float],
-        std: list[float],
-        selected_step: dict[str, int],
-        diverged: dict[str, str],
-        meta: dict[str, Any],
-    ) -> "RunMetadata":
-        """Return the metadata of a run without the hashes of its weights. meta: the content of meta.json."""
+    def of(cls, model: Model, *, meta: dict[str, Any], **facts: Any) -> "RunMetadata":
+        """Return the metadata of a run without the hashes of its weights.
+
+        meta: the content of meta.json. facts: mean, std, selected_step and diverged.
+        """
         return cls(
             net=model.net,
             options=model.options,
             input_size=model.input_size,
             test_input_size=model.test_px,
-            mean=mean,
-            std=std,
             test_flips=model.test_flips,
             weights={},
-            selected_step=selected_step,
-            diverged=diverged,
             crop_size=model.crop_px,
+            **facts,
             **meta,
         )
 
@@ -90,7 +81,7 @@ class RunMetadata:
         return View(size_px=self.image_size, input_px=self.test_input_size, crop_px=self.crop_size)
 
     def untrained(self) -> nn.Module:
-        """Build an untrained net of the run, (B, channels, S, S) -> logits (B, classes); torch's generator draws."""
+        """Build the run's net, (B, channels, S, S) -> logits (B, classes), with weights from torch's generator."""
         return build(
             self.net,
             num_classes=len(self.classes),
@@ -101,32 +92,36 @@ class RunMetadata:
 
 
 class Predictor(nn.Module):
-    """One seed's net behind its normalisation: uint8 (B, S, S, C), or five crops of each -> logits (B, classes)."""
+    """One seed's net behind its normalisation: uint8 (B, S, S, C) or (B, 5, S, S, C) -> logits (B, classes)."""
 
     mean: torch.Tensor
     std: torch.Tensor
 
     def __init__(self, net: nn.Module, metadata: RunMetadata) -> None:
         super().__init__()
-        self.net, self.test_flips = net.to(memory_format=torch.channels_last), metadata.test_flips
-        self.multi_label = metadata.multi_label
+        self.net, self.view = net.to(memory_format=torch.channels_last), metadata.view
+        self.test_flips, self.multi_label = metadata.test_flips, metadata.multi_label
         self.register_buffer("mean", torch.tensor(metadata.mean)[:, None, None])
         self.register_buffer("std", torch.tensor(metadata.std)[:, None, None])
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        x, num_crops = to_float(pixels, self.mean, self.std), crops.count(pixels)
+        x, num_crops = self.normalised(pixels), crops.count(pixels)
         return forward_tta(self.net, x, num_crops=num_crops, flips=self.test_flips, multi_label=self.multi_label)
+
+    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the net's input, float32 (B, C, S, S) or (B * 5, C, S, S), on its device."""
+        return to_float(pixels.to(self.mean.device), self.mean, self.std)
 
 
 def save_run(folder: Path, metadata: RunMetadata, weights: dict[int, dict[str, torch.Tensor]]) -> None:
-    """Write a run into the existing `folder`; `metadata.weights` is filled in from the files written."""
+    """Write a run into the existing `folder`, which fills in `metadata.weights`."""
     hashes = {}
     for seed, tensors in weights.items():
         file = folder / f"seed-{seed}.safetensors"
         safetensors.torch.save_file(tensors, file)
         hashes[str(seed)] = hashlib.sha256(file.read_bytes()).hexdigest()
-    values = {field.name: getattr(metadata, field.name) for field in fields(metadata)}
-    written = {field.name: values[field.name] for field in fields(metadata) if values[field.name] != field.default}
+    defaults = {field.name: field.default for field in fields(metadata)}
+    written = {name: value for name, value in vars(metadata).items() if value != defaults[name]}
     text = json.dumps(written | {"weights": hashes}, indent=2, ensure_ascii=False)
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")
 
@@ -147,11 +142,11 @@ def load_nets(folder: Path, metadata: RunMetadata, *, device: str = "cpu") -> li
     ]
 
 
-def load_first(folder: Path, *, device: str = "cpu") -> tuple[Predictor, RunMetadata]:
-    """Load the net of a run's first seed, and the run's metadata. Raises TouchstoneError as `load_nets` does."""
+def load_first(folder: Path, *, device: str = "cpu") -> Predictor:
+    """Load the net of a run's first seed. Raises TouchstoneError like `load_nets`."""
     metadata = load_run_metadata(folder)
     first = replace(metadata, weights=dict([*metadata.weights.items()][:1]))
-    return load_nets(folder, first, device=device)[0], metadata
+    return load_nets(folder, first, device=device)[0]
 
 
 def _load_net(file: Path, sha256: str, metadata: RunMetadata) -> Predictor:

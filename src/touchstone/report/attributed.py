@@ -16,11 +16,11 @@ SANITY = (
 
 
 def basis(facts: Facts) -> str:
-    """Which predictions are explained, and how to read the pictures."""
+    """The predictions that are explained, and how to read the pictures."""
     explain = facts.settings.explain
     errors = explain.choose == "worst" and not explain.files
-    images = "The most confident errors" if errors else "The most confident predictions"
-    images = "The images that params.yaml names" if explain.files else images
+    confident = "The most confident errors" if errors else "The most confident predictions"
+    images = "The images that params.yaml names" if explain.files else confident
     target = "the wrong class" if errors else "the predicted class"
     if facts.multi_label:
         target = "the class named beneath, missed or wrongly predicted," if errors else "the class named beneath"
@@ -29,13 +29,12 @@ def basis(facts: Facts) -> str:
         "by each method. Saliency and the noise tunnel show how much, not in which direction. Each map is scaled to "
         "its own strongest value. Integrated gradients, DeepLift and occlusion start from a plain image, which is 0 "
         "after the run's normalisation: the mean colour of its training images, or of ImageNet with pretrained "
-        "weights. "
-        "GradientShap starts from real training images; its sum has no reference value."
+        "weights. GradientShap starts from real training images; its sum has no reference value."
     )
 
 
 def images(attributions: Attributions) -> Table:
-    """What is explained on each image, and how far each method's sum is from the difference of the logits."""
+    """The class explained on each image, and each method's error against the difference of the logits."""
     deltas = [str(name) for name in attributions.images if str(name).endswith("_delta")]
     header = ["file", "true", "explained", "probability", "logit", "plain logit"]
     header += [f"error of {name.removesuffix('_delta').replace('_', ' ')}" for name in deltas]
@@ -49,24 +48,22 @@ def images(attributions: Attributions) -> Table:
 
 
 def checks(facts: Facts) -> Table:
-    """Run and method: the errors of its sums, and the likeness of its maps to its own after randomising all weights."""
+    """Per run and method: the errors of the sums, and the likeness of the maps to those of randomised weights."""
     rows = []
-    for name, attributions in facts.attributions.items():
-        sanity = attributions.sanity
-        last = sanity[sanity["layers"] == sanity["layers"].max()] if attributions.is_checked else sanity[:0]
-        likeness = dict(zip(last["method"], last["likeness"], strict=True))
-        for method in dict.fromkeys(sanity["method"]):
-            errors = np.abs(attributions.images.get(f"{method}_delta", np.zeros(0)))
+    for name, run in facts.attributions.items():
+        last = run.sanity["layers"].max() if run.is_checked else np.nan
+        for method, part in run.sanity.groupby("method", sort=False):
+            errors = np.abs(run.images.get(f"{method}_delta", np.zeros(0)))
             sizes = [number(float(size)) for size in (errors.mean(), errors.max())] if len(errors) else ["–", "–"]
-            second = sanity.loc[sanity["method"] == method, "another_seed"].mean()
-            correlations = [number(float(value), 2) for value in (likeness.get(method, np.nan), second)]
-            rows.append([name, method.replace("_", " "), *sizes, *correlations])
+            likeness = part.loc[part["layers"] == last, "likeness"].mean()  # one value, or none
+            correlations = [number(float(value), 2) for value in (likeness, part["another_seed"].mean())]
+            rows.append([name, str(method).replace("_", " "), *sizes, *correlations])
     header = ["run", "method", "mean error of the sum", "largest", "rank correlation, random weights", "second seed"]
     return Table("llrrrr", header, rows)
 
 
 def sanity(attributions: Attributions) -> Chart:
-    """How far each method's maps still resemble its own while layers are randomised, from the last one on."""
+    """Rank correlation of each method's maps with its own while layers are randomised, from the last one on."""
     methods = attributions.sanity.groupby("method", sort=False)
     series = {str(name): part[["layers", "likeness"]].dropna().to_numpy(float) for name, part in methods}
     return chart("Rank correlation", series, axis="randomised layers")

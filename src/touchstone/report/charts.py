@@ -13,6 +13,7 @@ WIDTH, HEIGHT = 300, 150  # of a chart's plane, in its own units
 MAX_POINTS = 150  # of a line
 TITLES = {"train": "Training", "val": "Validation", "map": "mean average precision", "lr": "Learning rate"}
 LOG_FACTOR = 20  # losses and rates that span a larger factor are drawn to a log scale
+Ticks = list[tuple[float, str]]  # position, text
 
 
 @dataclass(frozen=True)
@@ -22,56 +23,54 @@ class Chart:
     title: str
     lines: list[tuple[str, str, float]]
     """Name, SVG path, last value."""
-    x_ticks: list[tuple[float, str]]
-    """Position, text."""
-    y_ticks: list[tuple[float, str]]
-    """Position, text."""
+    x_ticks: Ticks
+    y_ticks: Ticks
     csv: str
-    """What the lines are drawn from."""
-    axis: str = "training steps"
+    """The points of the lines."""
+    axis: str
 
     @property
     def summary(self) -> str:
-        """What the chart shows, for those who do not see it."""
+        """A description for those who do not see the chart."""
         ends = ", ".join(f"{name} {value:.3g}" for name, _, value in self.lines)
         return f"{self.title} against {self.axis}; last values: {ends}"
 
 
-def nice_ticks(low: float, high: float, *, about: int = 4) -> list[float]:
-    """About so many round numbers within [low, high]."""
+def nice_ticks(low: float, high: float) -> list[float]:
+    """About four round numbers within [low, high]."""
     if not high > low:
         return [low]
-    raw = (high - low) / about
+    raw = (high - low) / 4
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= raw * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    return [round(i * step, 12) for i in _whole_numbers(low / step, high / step)]
+
+
+def _whole_numbers(low: float, high: float) -> range:
+    """The whole numbers within [low, high]."""
+    return range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)
 
 
 def curves(facts: Facts, model: str) -> list[Chart]:
     """The learning curves of a model: a chart for each column of its runs' curves, a line for each arm."""
     tables = {arm: facts.curves[f"{model}-{arm}"] for arm in facts.settings.arms}
     columns = dict.fromkeys(str(column) for table in tables.values() for column in table)
-    charts = []
-    for column in columns:
-        lines = {arm: t[["step", column]].dropna().to_numpy() for arm, t in tables.items() if column in t}
+    drawn = []
+    for column in [column for column in columns if column not in ("step", "epoch")]:
+        lines = {arm: t[["step", column]].to_numpy() for arm, t in tables.items() if column in t}
         lines = {arm: xy[np.isfinite(xy).all(1)] for arm, xy in lines.items()}
-        lines = {arm: xy for arm, xy in lines.items() if len(xy)}
-        if lines and column not in ("step", "epoch"):
-            charts.append(chart(" ".join(TITLES.get(part, part) for part in column.split("_")), lines))
-    return charts
+        drawn += maybe_chart(" ".join(TITLES.get(part, part) for part in column.split("_")), lines)
+    return drawn
 
 
 def reliability(facts: Facts, model: str) -> list[Chart]:
     """Accuracy against confidence, a line for each arm: as predicted and, where there is one, with a temperature."""
     tables = {arm: facts.result(f"{model}-{arm}").reliability for arm in facts.settings.arms}
-    charts = []
+    drawn = []
     for scaled, title in ((0, "As predicted"), (1, "With a temperature")):
         lines = {arm: t.loc[t["scaled"] == scaled, ["confidence", "accuracy"]].to_numpy() for arm, t in tables.items()}
-        lines = {arm: xy for arm, xy in lines.items() if len(xy)}
-        if lines:
-            charts.append(chart(title, lines, shares_of="confidence"))
-    return charts
+        drawn += maybe_chart(title, lines, shares_of="confidence")
+    return drawn
 
 
 def losses(table: pd.DataFrame) -> list[Chart]:
@@ -92,14 +91,23 @@ def rates(facts: Facts) -> dict[str, Chart]:
     }
 
 
+def maybe_chart(title: str, series: dict[str, np.ndarray], *, shares_of: str = "") -> list[Chart]:
+    """One chart of the series that have points; none where no series has any."""
+    series = {name: xy for name, xy in series.items() if len(xy)}
+    return [chart(title, series, shares_of=shares_of)] if series else []
+
+
 def chart(
     title: str, series: dict[str, np.ndarray], *, log_x: bool = False, shares_of: str = "", axis: str = ""
 ) -> Chart:
     """Draw lines. series: name -> float (points, 2). axis: the name of the x axis, unless it is training steps.
 
-    shares_of: the same, for a chart whose axes both run from 0 to 1.
+    shares_of: the name of the x axis of a chart whose axes both run from 0 to 1.
     """
-    csv = _csv(series, title, shares_of or axis or ("lr" if log_x else "step"))
+    axis = shares_of or axis
+    x_name = axis or ("lr" if log_x else "step")
+    parts = [pd.DataFrame({"line": name, x_name: xy[:, 0], title.lower(): xy[:, 1]}) for name, xy in series.items()]
+    csv = pd.concat(parts).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     if log_x:
         series = {name: np.column_stack([np.log10(xy[:, 0]), xy[:, 1]]) for name, xy in series.items()}
     points = np.concatenate(list(series.values()))
@@ -108,7 +116,7 @@ def chart(
     if shares_of:
         x_high, low, high = 1.0, 0.0, 1.0
     log_y = title.lower().endswith(("loss", "rate")) and low > 0 and high / low > LOG_FACTOR
-    low, high, ticks = _y_axis(low, high, log_y)
+    low, high, y_ticks = _y_axis(low, high, log_y)
 
     def place(values: np.ndarray) -> np.ndarray:
         return HEIGHT * (1 - (np.asarray(values) - low) / (high - low))
@@ -118,37 +126,31 @@ def chart(
         thin = xy[np.unique(np.linspace(0, len(xy) - 1, min(len(xy), MAX_POINTS)).round().astype(int))]
         y = place(np.log10(thin[:, 1]) if log_y else thin[:, 1])
         lines.append((name, _path(WIDTH * (thin[:, 0] - x_low) / (x_high - x_low), y), float(xy[-1, 1])))
-    x_ticks = [(WIDTH * (x - x_low) / (x_high - x_low), text) for x, text in _x_ticks(x_low, x_high, log_x)]
-    y_ticks = [(float(place(np.array(value))), text) for value, text in ticks]
-    axis = shares_of or axis or ("the learning rate, log scale" if log_x else Chart.axis)
-    return Chart(title + (", log scale" if log_y else ""), lines, x_ticks, y_ticks, csv, axis)
+    return Chart(
+        title + (", log scale" if log_y else ""),
+        lines,
+        [(WIDTH * (x - x_low) / (x_high - x_low), text) for x, text in _x_ticks(x_low, x_high, log_x)],
+        [(float(place(np.array(value))), text) for value, text in y_ticks],
+        csv,
+        axis or ("the learning rate, log scale" if log_x else "training steps"),
+    )
 
 
-def _y_axis(low: float, high: float, log: bool) -> tuple[float, float, list[tuple[float, str]]]:
+def _y_axis(low: float, high: float, log: bool) -> tuple[float, float, Ticks]:
     """The ends of the axis, and its ticks; in powers of ten with a log scale."""
     if log:
         low, high = math.log10(low), math.log10(high)
-        decades = _decades(low, high)
+        decades = _whole_numbers(low, high)
         step = max(1, math.ceil(len(decades) / 5))
         return low, high, [(float(decade), f"{10.0**decade:g}") for decade in decades[::step]]
     low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
     return low, high, [(value, f"{value:g}") for value in nice_ticks(low, high)]
 
 
-def _csv(series: dict[str, np.ndarray], title: str, x: str) -> str:
-    parts = [pd.DataFrame({"line": name, x: xy[:, 0], title.lower(): xy[:, 1]}) for name, xy in series.items()]
-    return pd.concat(parts).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-
-
-def _x_ticks(low: float, high: float, log: bool) -> list[tuple[float, str]]:
-    if not log:
-        return [(value, f"{value:g}" if high <= 1 else f"{value:,.0f}") for value in nice_ticks(low, high)]
-    return [(float(decade), f"1e{decade}") for decade in _decades(low, high)]
-
-
-def _decades(low: float, high: float) -> list[int]:
-    """The whole numbers within [low, high]."""
-    return list(range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1))
+def _x_ticks(low: float, high: float, log: bool) -> Ticks:
+    if log:
+        return [(float(decade), f"1e{decade}") for decade in _whole_numbers(low, high)]
+    return [(value, f"{value:g}" if high <= 1 else f"{value:,.0f}") for value in nice_ticks(low, high)]
 
 
 def _path(x: np.ndarray, y: np.ndarray) -> str:
@@ -159,14 +161,13 @@ def _path(x: np.ndarray, y: np.ndarray) -> str:
 
 @dataclass(frozen=True)
 class Forest:
-    """Gains with their intervals on one axis."""
+    """Gains with their intervals on one axis; positions and widths are in % of it."""
 
     rows: list[tuple[ReportedResult, float, float, float]]
-    """Result; left end, width and dot in % of the axis."""
+    """Result, left end, width, dot."""
     zero: float
-    """Position of no gain, in % of the axis."""
-    ticks: list[tuple[float, str]]
-    """Position in % of the axis, text."""
+    """Position of no gain."""
+    ticks: Ticks
 
 
 def forest(facts: Facts) -> Forest | None:
@@ -191,7 +192,7 @@ def forest(facts: Facts) -> Forest | None:
 
 
 def wrong_text(result: ReportedResult, num_test: int) -> str:
-    """How many images the mean over the seeds gets wrong, and how many of them are shown."""
+    """The numbers of images that the mean over the seeds gets wrong, and of those shown."""
     if not result.num_wrong:
         return "none wrong"
     shown = len(result.mistakes)

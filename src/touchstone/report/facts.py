@@ -8,47 +8,44 @@ import pandas as pd
 
 from touchstone.config.settings import Settings
 from touchstone.evaluation.metrics import primary
+from touchstone.report.words import points
 
 
 @dataclass(frozen=True, eq=False)
-class Neighbour:
-    """The training image nearest to a test image in the features of the audit's encoder."""
+class GalleryImage:
+    """An image of the training or the test split, as a gallery shows it."""
 
     row: int
-    """Row of the training split."""
+    """Row of its split."""
     file: str
-    label: str
     pixels: np.ndarray
     """uint8 (h, w, C), without padding."""
 
 
 @dataclass(frozen=True, eq=False)
-class Mistake:
+class Neighbour(GalleryImage):
+    """The training image nearest to a test image in the features of the audit's encoder."""
+
+    label: str
+
+
+@dataclass(frozen=True, eq=False)
+class Mistake(GalleryImage):
     """A test image that the mean over the seeds gets wrong."""
 
-    row: int
-    """Row of the test split."""
-    file: str
     true: str
     predicted: str
     probability: float
     """Mean probability of the predicted class."""
-    pixels: np.ndarray
-    """uint8 (h, w, C), without padding."""
     nearest: Neighbour | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class ScoredImage:
+class ScoredImage(GalleryImage):
     """A test image and the score of a class on it."""
 
-    row: int
-    """Row of the test split."""
-    file: str
     score: float
     has_class: bool
-    pixels: np.ndarray
-    """uint8 (h, w, C), without padding."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +59,10 @@ class RankedClass:
 
 @dataclass(frozen=True, eq=False)
 class MultiLabelResult:
-    """What a run or an ensemble has besides where images may have several labels."""
+    """The part of a result that exists only where images may have several labels."""
 
     classes: pd.DataFrame
-    """One row per class, see `label_scores.per_class`."""
+    """One row per class, see `scores.per_class`."""
     curves: pd.DataFrame
     """class, recall, precision."""
     ranked: tuple[RankedClass, ...]
@@ -76,9 +73,8 @@ class ReportedResult:
     """A run or an ensemble with its scores and mistakes."""
 
     name: str
-    kind: str
-    """run or ensemble; an ensemble has no model and no arm."""
     model: str
+    """Empty for an ensemble, like its arm."""
     arm: str
     scores: dict[str, float | str]
     """Its entry of metrics.json."""
@@ -89,9 +85,8 @@ class ReportedResult:
     confusion: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     """int64 (classes, classes), rows true, columns predicted, summed over the seeds; empty with several labels."""
     mistakes: tuple[Mistake, ...] = ()
-    """The worst ones, most confident first."""
+    """The worst of its `num_wrong` mistakes, most confident first."""
     num_wrong: int = 0
-    """All mistakes."""
     class_gains: pd.DataFrame | None = None
     """gain, gain_low, gain_high, p_holm, verdict of each class; for runs that are compared with a baseline arm."""
     multi_label: MultiLabelResult | None = None
@@ -103,7 +98,7 @@ class ReportedResult:
 
     @property
     def status(self) -> str:
-        """The verdict; or diverged, also where others are compared with this result."""
+        """The verdict; diverged where its own training did, even for a baseline, which has no verdict."""
         return "diverged" if self.has_diverged else self.verdict
 
     @property
@@ -115,19 +110,16 @@ class ReportedResult:
         """A number of metrics.json; NaN where it is missing."""
         return float(self.scores.get(key, np.nan))
 
+    def interval(self, key: str = "gain") -> str:
+        """`+1.69 to +4.33`, or an en dash where nothing is compared."""
+        if np.isnan(self.value(key)):
+            return "–"
+        return f"{points(self.value(f'{key}_low'))} to {points(self.value(f'{key}_high'))}"
+
     def class_accuracy(self) -> np.ndarray:
         """float64 (classes,), the confusion matrix's diagonal over its row sums; NaN without test images."""
         counts = self.confusion.sum(1)
         return np.divide(self.confusion.diagonal(), counts, out=np.full(len(counts), np.nan), where=counts > 0)
-
-
-@dataclass(frozen=True)
-class ArmSize:
-    """The number of training images of an arm."""
-
-    name: str
-    num_real: int
-    num_added: int
 
 
 @dataclass(frozen=True)
@@ -136,7 +128,6 @@ class Sheet:
 
     name: str
     caption: str
-    """What it shows."""
     kind: str
     """split or added."""
     png: bytes
@@ -169,11 +160,9 @@ class Attention:
 
     png: bytes
     patches: int
-    """Patches of an image."""
     least: float
-    """Smallest share of the attention that a patch receives."""
+    """Smallest share of the attention that a patch receives; `most` is the largest."""
     most: float
-    """Largest share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +171,6 @@ class Attributions:
 
     png: bytes
     images: pd.DataFrame
-    """One row per image."""
     sanity: pd.DataFrame
     """method, layers, likeness, another_seed."""
 
@@ -194,7 +182,7 @@ class Attributions:
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """Everything that a report says."""
+    """Everything that the report shows."""
 
     settings: Settings
     classes: list[str]
@@ -203,9 +191,9 @@ class Facts:
     findings: dict[str, float]
     """findings/summary.json of preparation."""
     left_out: pd.DataFrame
-    """Images that preparation left out."""
     near_copies: pd.DataFrame
-    arm_sizes: tuple[ArmSize, ...]
+    arm_sizes: dict[str, tuple[int, int]]
+    """Arm -> the numbers of its real and of its added training images."""
     results: tuple[ReportedResult, ...]
     curves: dict[str, pd.DataFrame]
     """Run -> step, epoch, train_loss, lr and validation scores, NaN without a validation split."""

@@ -1,27 +1,37 @@
-"""Files of a finished pipeline -> Facts. Only this module and the readers that it calls open files."""
+"""Files of a finished pipeline -> Facts. Only this module opens files, by the readers in files.py."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from touchstone.config.schema.data import Transform
+from touchstone.config.schema.generator import GeneratorConfig, Sample
 from touchstone.config.settings import Settings
 from touchstone.data.imageset import ImageSet, class_indices, load, read_files
 from touchstone.data.labels import encode, is_multi_label
+from touchstone.data.sheets import valid_area
 from touchstone.data.splits import SPLITS
 from touchstone.data.training_set import combine
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.probs import load_diverged, load_every_weights, load_probs
-from touchstone.report import captions
-from touchstone.report.explanations import attention, attributions, neighbours
-from touchstone.report.facts import ArmSize, AuditedSet, Facts, MultiLabelResult, ReportedResult, Sheet
+from touchstone.report.facts import (
+    Attention,
+    Attributions,
+    AuditedSet,
+    Facts,
+    MultiLabelResult,
+    Neighbour,
+    ReportedResult,
+    Sheet,
+)
 from touchstone.report.files import numbers, read_bytes, read_json, read_table
+from touchstone.report.galleries import LabelledImages, ranked, worst
 from touchstone.report.multi_label import co_occurrence
-from touchstone.report.ranked import ranked
-from touchstone.report.worst import worst
+from touchstone.report.words import budget
 
 
 def gather(root: Path, settings: Settings) -> Facts:
@@ -34,6 +44,7 @@ def gather(root: Path, settings: Settings) -> Facts:
     train = load(prepared / "train")
     findings = read_json(prepared / "findings/summary.json")
     audit = read_json(root / "metrics/audit.json")
+    attention = read_json(data / "explained/attention.json")
     explained = settings.explain.runs if settings.explain.images or settings.explain.files else ()
     return Facts(
         settings=settings,
@@ -42,15 +53,15 @@ def gather(root: Path, settings: Settings) -> Facts:
         findings=findings,
         left_out=read_table(prepared / "findings/left_out.csv"),
         near_copies=read_table(prepared / "findings/near_copies.csv"),
-        arm_sizes=tuple(_arm_size(name, settings, train, data / "augmented", meta) for name in settings.arms),
+        arm_sizes=_arm_sizes(train, data, settings, meta),
         results=tuple(_results(root, settings, meta)),
         curves={name: _curve(data / f"curves/{name}.csv") for name in settings.runs},
         sheets=tuple(_sheets(data, settings, findings)),
         audits=tuple(_audited(name, audit, data) for name in settings.added_sets),
         encoder=audit["encoder"],
         losses={name: numbers(read_table(data / f"augmented/{name}/losses.csv")) for name in settings.generators},
-        rates={name: rate for name in settings.models if (rate := _rate(data, name))},
-        attention=attention(data / "explained"),
+        rates=_rates(data, settings),
+        attention={run: Attention(read_bytes(data / f"explained/{run}.png"), **attention[run]) for run in attention},
         attributions={name: attributions(data / f"explained/attributions/{name}") for name in explained},
         weights=load_every_weights(data / "ensembles", settings),
         co_occurrence=co_occurrence(encode(train.table, meta)) if is_multi_label(meta) else np.zeros((0, 0), np.int64),
@@ -58,45 +69,34 @@ def gather(root: Path, settings: Settings) -> Facts:
     )
 
 
-def _arm_size(name: str, settings: Settings, train: ImageSet, augmented: Path, meta: dict[str, Any]) -> ArmSize:
-    arm = settings.arms[name]
-    added_sets = [load(augmented / added) for added in arm.add]
-    images = combine(arm, train=train, added_sets=added_sets, name=name, multi_label=is_multi_label(meta))
-    num_real = len(train) if arm.real else 0
-    return ArmSize(name, num_real, len(images) - num_real)
-
-
-@dataclass(frozen=True)
-class _Test:
-    """The test split."""
-
-    images: ImageSet
-    files: list[str]
-    labels: np.ndarray
-    """int64 (N,), or float32 (N, K) where images may have several labels."""
-    classes: list[str]
+def _arm_sizes(train: ImageSet, data: Path, settings: Settings, meta: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    sizes = {}
+    for name, arm in settings.arms.items():
+        added_sets = [load(data / "augmented" / added) for added in arm.add]
+        images = combine(arm, train=train, added_sets=added_sets, name=name, multi_label=is_multi_label(meta))
+        num_real = len(train) if arm.real else 0
+        sizes[name] = num_real, len(images) - num_real
+    return sizes
 
 
 def _results(root: Path, settings: Settings, meta: dict[str, Any]) -> Iterator[ReportedResult]:
     metrics, data = read_json(root / "metrics/metrics.json"), root / "data"
     images = load(data / "prepared/test")
-    test = _Test(images, read_files(data / "prepared", "test"), encode(images.table, meta), meta["classes"])
-    nearest = neighbours(data)
-    names = [(f"{model}-{arm}", "run", model, arm) for model in settings.trained for arm in settings.arms]
-    names += [(name, "ensemble", "", "") for name in settings.ensembles]
-    for name, kind, model, arm in names:
+    test = LabelledImages(images, read_files(data / "prepared", "test"), encode(images.table, meta), meta["classes"])
+    nearest = _neighbours(data)
+    names = [(f"{model}-{arm}", model, arm) for model in settings.trained for arm in settings.arms]
+    names += [(name, "", "") for name in settings.ensembles]
+    for name, model, arm in names:
         if name not in metrics:
             raise TouchstoneError(f"metrics/metrics.json: no entry for {name}; run `dvc repro evaluate`")
-        probs = load_probs(data / ("probs" if kind == "run" else "ensembles"), [name], "test")[name]
-        diverged = load_diverged(data / "probs", [name])[name] if kind == "run" else {}
+        probs = load_probs(data / ("probs" if model else "ensembles"), [name], "test")[name]
+        diverged = load_diverged(data / "probs", [name])[name] if model else {}
         reliability = numbers(read_table(data / f"plots/reliability/{name}.csv"))
-        result = ReportedResult(name, kind, model, arm, metrics[name], diverged, reliability)
+        result = ReportedResult(name, model, arm, metrics[name], diverged, reliability)
         if is_multi_label(meta):
             yield replace(result, multi_label=_multi_label(name, probs, data / "plots", test))
             continue
-        mistakes, num_wrong = worst(
-            probs, test.labels, count=settings.report.worst, test=images, files=test.files, classes=test.classes
-        )
+        mistakes, num_wrong = worst(probs, test, count=settings.report.worst)
         yield replace(
             result,
             confusion=_confusion(data / f"plots/confusion/{name}.csv", test, num_seeds=len(probs)),
@@ -106,19 +106,32 @@ def _results(root: Path, settings: Settings, meta: dict[str, Any]) -> Iterator[R
         )
 
 
-def _multi_label(name: str, probs: np.ndarray, plots: Path, test: _Test) -> MultiLabelResult:
+def _neighbours(data: Path) -> Callable[[str], Neighbour | None]:
+    """A function that maps the id of a test image to the nearest training image; None without training images."""
+    train, files = load(data / "prepared/train"), read_files(data / "prepared", "train")
+    row_of = {name: row for row, name in enumerate(train.table["id"])}
+    table = read_table(data / "audit/test-nearest.csv")
+    rows = {test: row_of[nearest] for test, nearest in zip(table["id"], table["nearest_id"], strict=True)}
+
+    def neighbour(test: str) -> Neighbour | None:
+        if test not in rows:
+            return None
+        row = rows[test]
+        return Neighbour(row, files[row], valid_area(train, row), train.table["label"].iloc[row])
+
+    return neighbour
+
+
+def _multi_label(name: str, probs: np.ndarray, plots: Path, test: LabelledImages) -> MultiLabelResult:
     file = plots / f"classes/{name}.csv"
     table = read_table(file)
     if table.get("class", pd.Series()).tolist() != test.classes:
         raise TouchstoneError(f"{file}: not of these classes; run `dvc repro evaluate`")
-    return MultiLabelResult(
-        numbers(table.drop(columns="class")),
-        read_table(plots / f"precision_recall/{name}.csv"),
-        ranked(probs, test.labels, test=test.images, files=test.files, classes=test.classes),
-    )
+    curves = read_table(plots / f"precision_recall/{name}.csv")
+    return MultiLabelResult(numbers(table.drop(columns="class")), curves, ranked(probs, test))
 
 
-def _confusion(file: Path, test: _Test, *, num_seeds: int) -> np.ndarray:
+def _confusion(file: Path, test: LabelledImages, *, num_seeds: int) -> np.ndarray:
     """int64 (classes, classes), counted from a table actual, predicted."""
     table = read_table(file)
     counts = np.zeros((len(test.classes), len(test.classes)), np.int64)
@@ -144,24 +157,61 @@ def _curve(file: Path) -> pd.DataFrame:
     return table
 
 
-def _rate(data: Path, model: str) -> tuple[float, pd.DataFrame] | None:
-    """The learning rate that was found, and the finder's curve; None where params.yaml gives a number."""
-    rate = read_json(data / f"lr/{model}.json")["lr"]
-    return None if rate is None else (rate, numbers(read_table(data / f"lr_curves/{model}.csv")))
+def _rates(data: Path, settings: Settings) -> dict[str, tuple[float, pd.DataFrame]]:
+    found = {model: read_json(data / f"lr/{model}.json")["lr"] for model in settings.models}
+    return {
+        model: (rate, numbers(read_table(data / f"lr_curves/{model}.csv")))
+        for model, rate in found.items()
+        if rate is not None  # None where params.yaml gives a number
+    }
 
 
 def _sheets(data: Path, settings: Settings, findings: dict[str, float]) -> Iterator[Sheet]:
     for split in SPLITS:
         if count := int(findings[f"num_{split}"]):
             yield Sheet(split, f"{count:,} images", "split", read_bytes(data / f"prepared/{split}/sheet.png"))
-    added = {name: captions.of_transform(transform) for name, transform in settings.transforms.items()}
+    added = {name: _transform_caption(transform) for name, transform in settings.transforms.items()}
     for name, generator in settings.generators.items():
-        added[name] = captions.of_generator(name, generator, read_table(data / f"augmented/{name}/counts.csv"))
+        added[name] = _generator_caption(name, generator, read_table(data / f"augmented/{name}/counts.csv"))
     for name, caption in added.items():
         yield Sheet(name, caption, "added", read_bytes(data / f"augmented/{name}/sheet.png"))
+
+
+def _transform_caption(transform: Transform) -> str:
+    """The settings that differ from the identity, such as `rotate_deg 10, zoom 0.95`."""
+    values = transform.model_dump(exclude_defaults=True)
+    return ", ".join(f"{key} {_plain(value)}" for key, value in values.items()) or "identity: a plain copy"
+
+
+def _generator_caption(name: str, generator: GeneratorConfig, counts: pd.DataFrame) -> str:
+    """The fit and the samples of a generator, and the share that its filter kept. counts: class, sampled, kept."""
+    fit, sample = generator.fit, generator.sample
+    parts = [generator.kind] if generator.kind != name else []
+    parts.append(f"fitted for {budget(fit)} with batches of {fit.batch_size}")
+    own = sample.model_dump(exclude=set(Sample.model_fields))  # the settings of its kind alone
+    parts += [f"{key.replace('_', ' ')} {_plain(value)}" for key, value in own.items() if value]
+    if sample.filter.min_confidence:
+        sampled, kept = counts["sampled"].astype(int).sum(), counts["kept"].astype(int).sum()
+        parts.append(f"{kept:,} of {sampled:,} samples reach a confidence of {sample.filter.min_confidence:g}")
+    return ", ".join(parts)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _audited(name: str, audit: dict[str, Any], data: Path) -> AuditedSet:
     if name not in audit["sets"]:
         raise TouchstoneError(f"metrics/audit.json: no entry for {name}; run `dvc repro audit`")
     return AuditedSet(name, audit["sets"][name], read_bytes(data / f"audit/{name}.png"))
+
+
+def attributions(folder: Path) -> Attributions:
+    """Read the attributions of a run from its folder below data/explained."""
+    images, sanity = read_table(folder / "images.csv"), read_table(folder / "sanity.csv")
+    figures = [str(name) for name in images if name not in ("file", "true", "explained")]
+    images[figures] = numbers(images[figures])
+    sanity[["layers", "likeness", "another_seed"]] = numbers(sanity[["layers", "likeness", "another_seed"]])
+    return Attributions(read_bytes(folder / "sheet.png"), images, sanity.astype({"layers": int}))

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from touchstone.config.schema.data import Arm
 from touchstone.report.facts import Facts, ReportedResult
-from touchstone.report.words import Fragment, Sentence, joined, listing, percent
+from touchstone.report.words import DIVERGED, Fragment, Sentence, joined, listing, percent
 
 
 def headline(facts: Facts) -> Sentence:
-    """Which arms improve or worsen which models or, where none does, which gains could have been detected.
+    """The arms that improve or worsen models or, where none does, the gains that could have been detected.
 
     Empty where no arms are compared.
     """
@@ -20,7 +20,9 @@ def headline(facts: Facts) -> Sentence:
     clauses = [*_effects(compared, "helps", facts), *_effects(compared, "hurts", facts)]
     arms = _arms(compared)
     if clauses:
-        clauses[0].append(Fragment(f" {_over(clauses[0], facts)}"))
+        over = "over" if any(result.verdict == "helps" for result in compared) else "compared with"
+        plain = facts.settings.arms[baseline] == Arm()
+        clauses[0].append(Fragment(f" {over} {'real images alone' if plain else f'the baseline, {baseline}'}"))
         inconclusive = [arm for arm, results in arms.items() if {r.verdict for r in results} == {"inconclusive"}]
         if inconclusive:
             be = " is " if len(inconclusive) == 1 else " are "
@@ -41,29 +43,17 @@ def _arms(results: Sequence[ReportedResult]) -> dict[str, list[ReportedResult]]:
 
 def _effects(compared: list[ReportedResult], verdict: str, facts: Facts) -> Iterator[Sentence]:
     """`adding a or b images improves both models`; `training on c worsens one`: arms that do the same together."""
-    groups: dict[tuple[bool, tuple[str, ...]], list[str]] = {}  # whether they add images, models -> arms
-    for arm, results in _arms([result for result in compared if result.verdict == verdict]).items():
-        models = tuple(result.model for result in results)
-        groups.setdefault((_adds_to_baseline(arm, facts), models), []).append(arm)
+    arms = facts.settings.arms
+    plain = arms[facts.settings.compare.baseline] == Arm()  # real images alone
+    groups: dict[tuple[bool, tuple[str, ...]], list[str]] = {}  # whether they only add images, models -> arms
+    for name, results in _arms([result for result in compared if result.verdict == verdict]).items():
+        adds = plain and arms[name].real and bool(arms[name].add)
+        groups.setdefault((adds, tuple(result.model for result in results)), []).append(name)
     verb = {"helps": "improves", "hurts": "worsens"}[verdict]
-    for (adds, models), arms in groups.items():
-        subject = [Fragment("adding " if adds else "training on "), *_names(arms, "or")]
+    for (adds, models), names in groups.items():
+        subject = [Fragment("adding " if adds else "training on "), *_names(names, "or")]
         effect = [Fragment(" images " if adds else " "), Fragment(verb, verdict), Fragment(f" {_all(models, facts)}")]
         yield [*subject, *effect]
-
-
-def _adds_to_baseline(name: str, facts: Facts) -> bool:
-    """Whether the arm is the baseline, real images alone, and some added images."""
-    arm, baseline = facts.settings.arms[name], facts.settings.arms[facts.settings.compare.baseline]
-    return baseline == Arm() and arm.real and bool(arm.add)
-
-
-def _over(clause: Sentence, facts: Facts) -> str:
-    """What the first clause compares with."""
-    baseline = facts.settings.compare.baseline
-    plain = facts.settings.arms[baseline] == Arm()
-    improves = any(fragment.style == "helps" for fragment in clause)
-    return f"{'over' if improves else 'compared with'} {'real images alone' if plain else f'the baseline, {baseline}'}"
 
 
 def _detectable(results: list[ReportedResult]) -> str:
@@ -83,13 +73,9 @@ def _failures(arms: dict[str, list[ReportedResult]]) -> Iterator[Sentence]:
     own = [arm for arm, results in failed.items() if any(r.has_diverged for r in results)]
     others = [arm for arm in failed if arm not in own]
     if own:
-        yield [*_names(own, "and"), Fragment(" "), Fragment("diverged", "diverged")]
+        yield [*_names(own, "and"), Fragment(" "), DIVERGED]
     if others:
-        yield [
-            *_names(others, "and"),
-            Fragment(" cannot be compared where the baseline "),
-            Fragment("diverged", "diverged"),
-        ]
+        yield [*_names(others, "and"), Fragment(" cannot be compared where the baseline "), DIVERGED]
 
 
 def _names(arms: list[str], word: str) -> Sentence:

@@ -1,5 +1,6 @@
 """Confusion matrices and their differences: shading, numbers and words for the drawings of the page."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -24,7 +25,7 @@ class Cell:
     column: int
     text: str
     title: str
-    """What the text says at length."""
+    """The text at length."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,14 @@ class Matrix:
 
     title: str
     label: str
-    """What it shows, for those who do not see it."""
+    """A description for those who do not see it."""
     note: str
     """The text beneath it."""
     heat: str
     """Its shading, a data: URI."""
     cells: list[Cell]
     csv: str
-    """What it is drawn from."""
+    """The numbers that it is drawn from."""
 
 
 def confusion(result: ReportedResult, classes: list[str]) -> Matrix:
@@ -48,22 +49,21 @@ def confusion(result: ReportedResult, classes: list[str]) -> Matrix:
 
     Errors are few, so their opacity grows with the square root of the share.
     """
-    errors = confusions(result, classes)
+    counts, totals = result.confusion, result.confusion.sum(1)
+    errors = _largest(counts, classes, lambda i, j: f"{counts[i, j]:,} of {totals[i]:,}")
     label = f"Confusion matrix of {result.name}, rows true, columns predicted; most frequent errors: {errors}"
-    alpha = np.sqrt(_shares(result))
-    diagonal = np.eye(len(classes), dtype=bool)
-    alpha[diagonal] = 0.6 * _shares(result).diagonal()
-    note, csv = f"Most frequent errors: {errors}.", _csv(result.confusion, classes)
-    return Matrix(result.name, label, note, _heat(diagonal, alpha), cells(result, classes), csv)
+    diagonal, shares = np.eye(len(classes), dtype=bool), _shares(result)
+    heat = _heat(diagonal, np.where(diagonal, 0.6 * shares, np.sqrt(shares)))
+    note = f"Most frequent errors: {errors}."
+    return Matrix(result.name, label, note, heat, cells(result, classes), _csv(counts, classes))
 
 
 def difference(result: ReportedResult, other: ReportedResult, classes: list[str]) -> Matrix:
     """`result` minus `other`, in points of the row: better in blue, worse in ochre, the largest most opaque."""
     change = _shares(result) - _shares(other)
-    diagonal = np.eye(len(classes), dtype=bool)
-    better = np.where(diagonal, change > 0, change < 0)
-    alpha = 0.85 * np.abs(change) / max(float(np.abs(change).max()), 1e-12)
-    largest = _changes(change, classes)
+    better = np.where(np.eye(len(classes), dtype=bool), change > 0, change < 0)
+    heat = _heat(better, 0.85 * np.abs(change) / max(float(np.abs(change).max()), 1e-12))
+    largest = _largest(np.abs(change), classes, lambda i, j: f"{points(change[i, j])} points")
     label = f"Confusion matrix of {result.name} minus that of {other.name}; largest changes: {largest}"
     labelled = []
     for i, j in np.argwhere(np.abs(change) >= 0.005) if len(classes) <= LABELLED else ():
@@ -71,7 +71,7 @@ def difference(result: ReportedResult, other: ReportedResult, classes: list[str]
         title = f"{classes[i]} taken for {classes[j]}: {points(change[i, j])} points"
         labelled.append(Cell(int(i), int(j), text, title))
     title, note = f"{result.name} minus {other.name}", f"Largest changes: {largest}."
-    return Matrix(title, label, note, _heat(better, alpha), labelled, _csv(change.round(5), classes))
+    return Matrix(title, label, note, heat, labelled, _csv(change.round(5), classes))
 
 
 def cells(result: ReportedResult, classes: list[str]) -> list[Cell]:
@@ -87,31 +87,12 @@ def cells(result: ReportedResult, classes: list[str]) -> list[Cell]:
     return labelled
 
 
-def confusions(result: ReportedResult, classes: list[str], *, most: int = 3) -> str:
-    """The most frequent errors: `8 taken for 1 (12 of 246)`."""
-    errors = result.confusion - np.diag(result.confusion.diagonal())
-    texts = [
-        f"{classes[i]} taken for {classes[j]} ({errors[i, j]:,} of {result.confusion[i].sum():,})"
-        for i, j in _largest(errors, most)
-        if errors[i, j]
-    ]
-    return ", ".join(texts) or "none"
-
-
-def _changes(change: np.ndarray, classes: list[str], *, most: int = 3) -> str:
-    """`1 taken for 9 (−3.25 points)`, the largest changes off the diagonal."""
-    errors = change - np.diag(change.diagonal())
-    texts = [
-        f"{classes[i]} taken for {classes[j]} ({points(errors[i, j])} points)"
-        for i, j in _largest(np.abs(errors), most)
-        if errors[i, j]
-    ]
-    return ", ".join(texts) or "none"
-
-
-def _largest(values: np.ndarray, most: int) -> list[tuple[int, int]]:
-    order = np.argsort(-values, axis=None, kind="stable")[:most]
-    return [(int(i), int(j)) for i, j in zip(*np.unravel_index(order, values.shape), strict=True)]
+def _largest(sizes: np.ndarray, classes: list[str], describe: Callable[[int, int], str], *, most: int = 3) -> str:
+    """The largest entries off the diagonal, such as `8 taken for 1 (12 of 246)`; none where all are 0."""
+    errors = sizes - np.diag(sizes.diagonal())
+    order = np.argsort(-errors, axis=None, kind="stable")[:most]
+    places = [(i, j) for i, j in zip(*np.unravel_index(order, errors.shape), strict=True) if errors[i, j]]
+    return ", ".join(f"{classes[i]} taken for {classes[j]} ({describe(i, j)})" for i, j in places) or "none"
 
 
 def _shares(result: ReportedResult) -> np.ndarray:

@@ -1,7 +1,5 @@
-"""The table of models: how each is trained, a row a phase.
-
-Its columns and wordings follow from the schema: a setting that is marked `Shown` stands under the column that its mark
-names, wherever it differs from its default. Only the settings that the table always shows are worded here.
+"""The table of models. Its columns and wordings follow from the schema: a setting that is marked `Shown` stands under
+the column that its mark names, wherever it differs from its default. Other settings of the table are worded here.
 """
 
 from touchstone.config.schema.model import Model, Phase
@@ -15,28 +13,26 @@ NUMBERS = ("input px", "budget", "batch", "learning rate")  # columns aligned to
 
 
 def models(facts: Facts) -> Table:
-    """How each model is trained: a row a phase."""
+    """The training of each model, one row per phase."""
     rows = []
     for name, model in facts.settings.trained.items():
         for i, phase in enumerate(model.phases):
             always = _always(name, model, phase, facts)
-            columns = list(dict.fromkeys([*always, *_shown_columns(model, phase)]))
+            fields = [*type(phase).model_fields.values(), *type(model).model_fields.values()]
+            marks = [mark.column for field in fields for mark in field.metadata if isinstance(mark, Shown)]
+            columns = list(dict.fromkeys([*always, *marks]))
             cells = [[always.get(column, ""), *shown(phase, column), *shown(model, column)] for column in columns]
             texts = [", ".join(filter(None, cell)) or "none" for cell in cells]
             rows.append(["" if i and column in ONCE else text for column, text in zip(columns, texts, strict=True)])
     return Table("".join("r" if column in NUMBERS else "l" for column in columns), columns, rows)
 
 
-def _shown_columns(model: Model, phase: Phase) -> list[str]:
-    fields = [*type(phase).model_fields.values(), *type(model).model_fields.values()]
-    return [mark.column for field in fields for mark in field.metadata if isinstance(mark, Shown)]
-
-
 def _always(name: str, model: Model, phase: Phase, facts: Facts) -> dict[str, str]:
-    """Column -> what every row says there; under online augmentation nothing."""
+    """Column -> text, for the columns that every row has."""
+    options = ", ".join(f"{key} {value}" for key, value in model.options.items())
     return {
         "model": name,
-        "net": _net(model),
+        "net": f"{model.net} ({options})" if options else model.net,
         "starts from": _start(model),
         "input px": _input_px(model),
         "trained": ", ".join(phase.trainable),
@@ -50,13 +46,8 @@ def _always(name: str, model: Model, phase: Phase, facts: Facts) -> dict[str, st
     }
 
 
-def _net(model: Model) -> str:
-    options = ", ".join(f"{key} {value}" for key, value in model.options.items())
-    return f"{model.net} ({options})" if options else model.net
-
-
 def _start(model: Model) -> str:
-    """What a model starts from, with a warning where random weights stay frozen."""
+    """The initial weights, with a warning where random ones stay frozen."""
     if model.init_from:
         return model.init_from
     if model.pretrained:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from touchstone.report.charts import Chart, chart
+from touchstone.report.charts import Chart, maybe_chart
 from touchstone.report.facts import Facts, MultiLabelResult, ReportedResult, ScoredImage
 from touchstone.report.table import Table
 from touchstone.report.words import count, number, percent
@@ -49,12 +49,10 @@ def class_scores(facts: Facts, kind: str) -> Table:
 
 
 def thresholds(facts: Facts) -> Table:
-    """Class x run: the probability from which on a label is predicted."""
+    """Class x run: the least probability at which a label is predicted."""
     tables = [_of(result).classes for result in facts.results]
-    rows = [
-        [name, *(number(float(table["threshold"].iloc[k]), 2) for table in tables)]
-        for k, name in enumerate(facts.classes)
-    ]
+    columns = [[number(float(value), 2) for value in table["threshold"]] for table in tables]
+    rows = [list(row) for row in zip(facts.classes, *columns, strict=True)]
     return Table("l" + "r" * len(tables), ["class", *(result.name for result in facts.results)], rows)
 
 
@@ -65,7 +63,7 @@ def co_occurrence(labels: np.ndarray) -> np.ndarray:
 
 
 def together(facts: Facts) -> Table:
-    """Class x class: the number of training images with both; on the diagonal, of those with the class."""
+    """Class x class: the number of training images with both; on the diagonal, the number with the class."""
     counts = facts.co_occurrence.tolist()
     rows = [[name, *(f"{count:,}" for count in row)] for name, row in zip(facts.classes, counts, strict=True)]
     return Table("l" + "r" * len(facts.classes), ["class", *facts.classes], rows)
@@ -74,13 +72,11 @@ def together(facts: Facts) -> Table:
 def curves(facts: Facts, model: str) -> list[Chart]:
     """Precision against recall: a chart for each class, a line for each arm."""
     tables = {arm: _of(facts.result(f"{model}-{arm}")).curves for arm in facts.settings.arms}
-    charts = []
+    drawn = []
     for name in facts.classes:
         lines = {arm: t.loc[t["class"] == name, ["recall", "precision"]].to_numpy(float) for arm, t in tables.items()}
-        lines = {arm: line for arm, line in lines.items() if len(line)}
-        if lines:
-            charts.append(chart(name, lines, shares_of="recall"))
-    return charts
+        drawn += maybe_chart(name, lines, shares_of="recall")
+    return drawn
 
 
 def warnings(facts: Facts) -> list[str]:
@@ -116,7 +112,7 @@ def _first(images: tuple[ScoredImage, ...]) -> str:
 
 
 def summary(result: ReportedResult) -> str:
-    """How many of the images shown are ranked on the right side."""
+    """The numbers of images shown that are ranked on the right side."""
     top = [image.has_class for ranked in _of(result).ranked for image in ranked.top]
     bottom = [not image.has_class for ranked in _of(result).ranked for image in ranked.bottom]
     return f"{sum(top)} of {len(top)} at the top have their class, {sum(bottom)} of {len(bottom)} at the bottom lack it"

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,14 +30,6 @@ def data_uri(image: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def compact(image: Image.Image) -> Image.Image:
-    """Store an RGB picture in fewer bytes: as grey where it has no colour, with a palette otherwise."""
-    pixels = np.asarray(image)
-    if (pixels == pixels[..., :1]).all():
-        return image.convert("L")
-    return image.quantize(MAX_COLOURS, dither=Image.Dither.NONE)
-
-
 def stored(facts: Facts) -> dict[str, Picture]:
     """Every picture of the page: contact sheets, closest pairs, attention and attributions, and the test and training
     images that its galleries show (`test-<row>`, `train-<row>`)."""
@@ -49,17 +40,22 @@ def stored(facts: Facts) -> dict[str, Picture]:
     store |= {f"attributions-{name}": _opened(run.png) for name, run in facts.attributions.items()}
     images = _gallery_images(facts)
     size = next((px for count, px in SIDES if len(images) <= count), 40)
-    return store | {name: _picture(_at_most(pixels, size)) for name, pixels in sorted(images.items())}
+    for name, pixels in sorted(images.items()):
+        store[name] = _picture(thumbnail(pixels, min(size, max(pixels.shape[:2]))))  # at its own size, or smaller
+    return store
 
 
 def _gallery_images(facts: Facts) -> dict[str, np.ndarray]:
     """The worst mistakes of every run and ensemble with the training images nearest to them or, with several labels,
     the images that rank highest and lowest in each class."""
-    mistakes = [mistake for result in facts.results for mistake in result.mistakes]
-    ranked = [each for result in facts.results if result.multi_label for each in result.multi_label.ranked]
-    tests: Iterable = [*mistakes, *(image for each in ranked for image in (*each.top, *each.bottom))]
-    nearest = [mistake.nearest for mistake in mistakes if mistake.nearest]
-    return {f"test-{test.row}": test.pixels for test in tests} | {f"train-{n.row}": n.pixels for n in nearest}
+    images: dict[str, np.ndarray] = {}
+    for result in facts.results:
+        ranked = result.multi_label.ranked if result.multi_label else ()
+        scored = [image for each in ranked for image in (*each.top, *each.bottom)]
+        images |= {f"test-{image.row}": image.pixels for image in (*result.mistakes, *scored)}
+        nearest = [mistake.nearest for mistake in result.mistakes if mistake.nearest]
+        images |= {f"train-{image.row}": image.pixels for image in nearest}
+    return images
 
 
 def _opened(png: bytes, *, most: int = 0) -> Picture:
@@ -69,10 +65,9 @@ def _opened(png: bytes, *, most: int = 0) -> Picture:
     return _picture(image)
 
 
-def _at_most(pixels: np.ndarray, side: int) -> Image.Image:
-    """uint8 (h, w, C) at its own size, or smaller."""
-    return thumbnail(pixels, min(side, max(pixels.shape[:2])))
-
-
 def _picture(image: Image.Image) -> Picture:
-    return Picture(data_uri(compact(image)), image.width, image.height)
+    """Store an RGB image in few bytes: as grey where it has no colour, with a palette otherwise."""
+    pixels = np.asarray(image)
+    is_grey = (pixels == pixels[..., :1]).all()
+    compact = image.convert("L") if is_grey else image.quantize(MAX_COLOURS, dither=Image.Dither.NONE)
+    return Picture(data_uri(compact), image.width, image.height)

@@ -1,27 +1,24 @@
 """The notes of stages about seconds, memory, hardware and versions -> a page of timings, on which no result depends."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from touchstone.report import environment
+from touchstone.report.pages import environment
 from touchstone.report.table import Table
 
 
 def render(folder: Path) -> str:
     """The HTML text of every readable note in `folder`; a note that is missing or damaged is left out."""
     notes = read(folder)
-    seconds = sum(float(note["seconds"]) for note in notes if isinstance(note.get("seconds"), int | float))
-    return (
-        environment(autoescape=True)
-        .get_template("runtime.html.j2")
-        .render(
-            table=table(notes),
-            total=_duration(seconds),
-            hardware=shared(notes, "hardware"),
-            versions=shared(notes, "versions"),
-        )
+    seconds = round(sum(float(note["seconds"]) for note in notes if isinstance(note.get("seconds"), int | float)))
+    minutes, rest = divmod(seconds, 60)
+    template = environment(autoescape=True).get_template("runtime.html.j2")
+    return template.render(
+        table=_table(notes),
+        total=f"{minutes} min {rest:02} s" if minutes else f"{seconds} s",
+        hardware=shared(notes, "hardware"),
+        versions=shared(notes, "versions"),
     )
 
 
@@ -38,23 +35,20 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return sorted(notes, key=lambda note: (str(note.get("started", "")), str(note["stage"])))
 
 
-def table(notes: list[dict[str, Any]]) -> Table:
+def _table(notes: list[dict[str, Any]]) -> Table:
     """One row per stage, with an en dash for what its note lacks."""
-    rows = [
-        [
-            str(note["stage"]),
-            _number(note.get("seconds"), 2),
-            _rates(note.get("images_per_second")),
-            _number(note.get("peak_memory_mib"), 0),
-            str(note.get("started", "–")).replace("T", " ").replace("+00:00", " UTC"),
-        ]
-        for note in notes
-    ]
+    rows = []
+    for note in notes:
+        rates = note.get("images_per_second")  # one number per seed
+        rates = rates if isinstance(rates, list) else [rates]
+        started = str(note.get("started", "–")).replace("T", " ").replace("+00:00", " UTC")
+        numbers = [_number(note.get("seconds"), 2), " / ".join(_number(rate, 0) for rate in rates)]
+        rows.append([str(note["stage"]), *numbers, _number(note.get("peak_memory_mib"), 0), started])
     return Table("lrrrl", ["stage", "seconds", "images per second", "peak memory MiB", "started"], rows)
 
 
 def shared(notes: list[dict[str, Any]], key: str) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Each distinct value of a key once: the stages that share it, and its pairs."""
+    """Group the notes by their value of a key: the names of the stages, and the items of the value."""
     groups: dict[str, list[str]] = {}
     for note in notes:
         if isinstance(note.get(key), dict):
@@ -65,14 +59,3 @@ def shared(notes: list[dict[str, Any]], key: str) -> list[tuple[str, list[tuple[
 
 def _number(value: object, digits: int) -> str:
     return f"{value:,.{digits}f}" if isinstance(value, int | float) else "–"
-
-
-def _rates(value: object) -> str:
-    """One number per seed."""
-    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    return " / ".join(_number(item, 0) for item in values)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

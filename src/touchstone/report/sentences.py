@@ -5,7 +5,7 @@ import math
 from touchstone.config.settings import Settings
 from touchstone.evaluation.results import copy_arm
 from touchstone.report.facts import Attention, Facts, ReportedResult
-from touchstone.report.words import Fragment, Sentence, confidence, count, interval, joined, listing, percent, points
+from touchstone.report.words import DIVERGED, Fragment, Sentence, confidence, count, joined, listing, percent, points
 
 
 def verdicts(facts: Facts) -> list[Sentence]:
@@ -32,23 +32,21 @@ def _clauses(results: list[ReportedResult], settings: Settings) -> Sentence:
             for i, result in enumerate(result for result in results if result.verdict == verdict)
         ]
         if effects:
-            clauses.append(
-                [Fragment(f" {before}"), Fragment(verdict, verdict), Fragment(f" {after}{listing(effects)}")]
-            )
+            what = Fragment(f" {after}{listing(effects)}")
+            clauses.append([Fragment(f" {before}"), Fragment(verdict, verdict), what])
     failed = [result for result in results if result.verdict == "diverged"]
     own = [f"{result.model} ({result.scores['diverged']})" for result in failed if result.has_diverged]
     others = [result.model for result in failed if not result.has_diverged]
     if own:
-        clauses.append([Fragment(" "), Fragment("diverged", "diverged"), Fragment(f" for {listing(own)}")])
+        clauses.append([Fragment(" "), DIVERGED, Fragment(f" for {listing(own)}")])
     if others:
-        reason = f" cannot be compared for {listing(others)}, because the baseline "
-        clauses.append([Fragment(reason), Fragment("diverged", "diverged")])
+        clauses.append([Fragment(f" cannot be compared for {listing(others)}, because the baseline "), DIVERGED])
     return joined(clauses, ";")
 
 
 def _effect(result: ReportedResult, settings: Settings, *, first: bool) -> str:
     unit, kind = (" points", f"{confidence(settings)} interval ") if first else ("", "")
-    return f"{points(result.value('gain'))}{unit}, {kind}{interval(result)}{_detectable(result)}"
+    return f"{points(result.value('gain'))}{unit}, {kind}{result.interval()}{_detectable(result)}"
 
 
 def _detectable(result: ReportedResult) -> str:
@@ -60,24 +58,23 @@ def _detectable(result: ReportedResult) -> str:
 
 def run_sentences(facts: Facts) -> list[Sentence]:
     """One sentence for each run on the baseline arm that is compared with another run."""
-    return [
-        _run_sentence(result, facts.settings)
-        for result in facts.results
-        if result.arm == facts.settings.compare.baseline and result.verdict
-    ]
-
-
-def _run_sentence(result: ReportedResult, settings: Settings) -> Sentence:
-    name, other, verdict = Fragment(result.name, "name"), result.scores["baseline"], result.verdict
-    if verdict == "diverged":
-        which = result.name if result.has_diverged else other
-        return [name, Fragment(f" and {other} are not compared: {which} "), Fragment(verdict, verdict), Fragment(".")]
-    ending = f" compared with {other} ({_effect(result, settings, first=True)})."
-    return [name, Fragment(" is " if verdict == "inconclusive" else " "), Fragment(verdict, verdict), Fragment(ending)]
+    sentences = []
+    for result in facts.results:
+        if result.arm == facts.settings.compare.baseline and result.verdict:
+            other = result.scores["baseline"]
+            if result.verdict == "diverged":
+                which = result.name if result.has_diverged else other
+                before, after = f" and {other} are not compared: {which} ", "."
+            else:
+                before = " is " if result.verdict == "inconclusive" else " "
+                after = f" compared with {other} ({_effect(result, facts.settings, first=True)})."
+            verdict = Fragment(result.verdict, result.verdict)
+            sentences.append([Fragment(result.name, "name"), Fragment(before), verdict, Fragment(after)])
+    return sentences
 
 
 def attention(picture: Attention) -> str:
-    """What a picture of attention shows."""
+    """The caption of a picture of attention."""
     least, most = (share * picture.patches for share in (picture.least, picture.most))
     return (
         "Top: test images. Bottom: the attention that each of their "
@@ -87,7 +84,7 @@ def attention(picture: Attention) -> str:
 
 
 def beside(result: ReportedResult, facts: Facts) -> str:
-    """What an ensemble gains over the member that it is compared with, and why over that one."""
+    """The gain of an ensemble over the member that it is compared with, and the reason for that choice."""
     member, ensemble = result.scores["baseline"], facts.settings.ensembles[result.name]
     which = "preferred" if ensemble.prefer else "first"
     reason = "its best on validation" if facts.findings["num_val"] else f"its {which} one, without validation images"
@@ -95,12 +92,15 @@ def beside(result: ReportedResult, facts: Facts) -> str:
         return f"{result.name}: there is nothing to compare, because the training of its members diverged."
     return (
         f"{result.name} minus its member {member} ({reason}): {points(result.value('gain'))} points, "
-        f"{confidence(facts.settings)} interval {interval(result)}: {result.verdict}."
+        f"{confidence(facts.settings)} interval {result.interval()}: {result.verdict}."
     )
 
 
 def failures(facts: Facts) -> list[str]:
-    """A sentence for each run that diverged, each ensemble that leaves members out, and each control that failed."""
+    """A sentence for each run that diverged, each ensemble that leaves members out, and each control that failed.
+
+    A control is an arm of plain copies: it failed if it helps or hurts at as many steps as the baseline.
+    """
     sentences = []
     for result in facts.results:
         if result.diverged:
@@ -110,23 +110,19 @@ def failures(facts: Facts) -> list[str]:
     for result in facts.results:
         if "left_out" in result.scores:
             sentences.append(f"{result.name} leaves out {result.scores['left_out']}, whose training diverged.")
-    return sentences + _failed_controls(facts)
-
-
-def _failed_controls(facts: Facts) -> list[str]:
-    """Plain copies that seem to help or hurt although, at as many steps, they are the same training set."""
-    return [
-        f"{result.name} {result.verdict}, although plain copies make the same training set at the same number of "
-        f"steps. This is chance, or so few seeds estimate the variance poorly: trust no verdict on {result.model} "
-        "until more seeds agree."
-        for result in facts.results
-        if result.arm and result.arm == copy_arm(facts.settings) and result.verdict in ("helps", "hurts")
-        if facts.settings.trained[result.model].phases[0].num_steps
-    ]
+    controls = [result for result in facts.results if result.arm and result.arm == copy_arm(facts.settings)]
+    for result in controls:
+        if result.verdict in ("helps", "hurts") and facts.settings.trained[result.model].phases[0].num_steps:
+            sentences.append(
+                f"{result.name} {result.verdict}, although plain copies make the same training set at the same number "
+                "of steps. This is chance, or so few seeds estimate the variance poorly: trust no verdict on "
+                f"{result.model} until more seeds agree."
+            )
+    return sentences
 
 
 def basis(facts: Facts) -> str:
-    """What the verdicts compare, and in which unit."""
+    """The comparison behind the verdicts, its unit and its criteria."""
     settings = facts.settings
     baseline = settings.compare.baseline
     others = [arm for arm in settings.arms if arm != baseline]
@@ -153,22 +149,18 @@ def basis(facts: Facts) -> str:
 
 
 def caveat(settings: Settings) -> str:
-    """What an interval covers, and what it does not."""
+    """The variation that an interval covers, and that which it does not."""
     seeds = len(settings.train.seeds)
-    covered = (
-        "the choice of test images; with one seed it says nothing about other seeds."
-        if seeds == 1
-        else f"the choice of test images and the variation among the {seeds} seeds."
-    )
+    one, several = "; with one seed it says nothing about other seeds", f" and the variation among the {seeds} seeds"
     fitted = ", and for these generators, which were fitted once" if settings.generators else ""
     return (
-        f"The {confidence(settings)} interval covers {covered} A verdict holds for this training split, which was "
-        f"drawn once{fitted}; others could give another gain."
+        f"The {confidence(settings)} interval covers the choice of test images{one if seeds == 1 else several}. A "
+        f"verdict holds for this training split, which was drawn once{fitted}; others could give another gain."
     )
 
 
 def audit_basis(facts: Facts) -> str:
-    """What the audit compares, and how."""
+    """The audit's comparison and its features."""
     net, accuracy = facts.settings.audit.encoder.net, percent(float(facts.encoder["test_accuracy"]), 1)
     mix, what = ("", "labels") if facts.multi_label else (" and with an equal mix of classes", "images")
     return (

@@ -1,9 +1,10 @@
-"""A table of text, which the HTML and the Markdown print alike."""
+"""A table of text, and what is made of it: CSV and Markdown."""
 
 import base64
 import csv
 import io
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Table:
 
 
 def csv_text(table: Table) -> str:
-    """The table as CSV, its cells as they are printed."""
+    """The table as CSV, with the cells as they are printed."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows([table.header, *table.rows])
     return buffer.getvalue()
@@ -28,3 +29,27 @@ def csv_text(table: Table) -> str:
 def csv_uri(text: str) -> str:
     """CSV as a data: URI, to download from the page itself."""
     return "data:text/csv;base64," + base64.b64encode(text.encode()).decode("ascii")
+
+
+def escape(text: str) -> str:
+    """Escape text for Markdown: no HTML, no emphasis, no new cell."""
+    text = " ".join(str(text).split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*|\[\]~])", r"\\\1", text)
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
+
+
+def grid(table: Table) -> str:
+    """The table in GitHub-flavoured Markdown."""
+    marks = ["---:" if letter == "r" else ":---" for letter in table.align]
+    header, *rows = [[escape(cell) for cell in cells] for cells in (table.header, *table.rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, marks, *rows))
+
+
+def worded(table: Table) -> str:
+    """`grid` with the verdicts of the cells beside their numbers."""
+    rows = [
+        [f"{cell} {table.verdicts[i, j]}" if (i, j) in table.verdicts else cell for j, cell in enumerate(row)]
+        for i, row in enumerate(table.rows)
+    ]
+    return grid(replace(table, rows=rows))

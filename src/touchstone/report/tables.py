@@ -4,12 +4,11 @@ import math
 
 import pandas as pd
 
-from touchstone.config.schema.data import Arm
 from touchstone.data.splits import LABELLED
 from touchstone.report import multi_label
-from touchstone.report.facts import Facts, ReportedResult
+from touchstone.report.facts import AuditedSet, Facts, ReportedResult
 from touchstone.report.table import Table
-from touchstone.report.words import confidence, count, interval, number, percent, points
+from touchstone.report.words import confidence, count, number, percent, points
 
 SCORES = {
     "accuracy %": "accuracy",
@@ -34,21 +33,17 @@ def class_counts(facts: Facts) -> Table:
 
 
 def arms(facts: Facts) -> Table:
-    """What each arm, a training set, is made of."""
+    """The training images of each arm."""
     rows = []
-    for size in facts.arm_sizes:
-        arm = facts.settings.arms[size.name]
-        role = "baseline" if size.name == facts.settings.compare.baseline else ""
-        total = size.num_real + size.num_added
-        rows.append([size.name, _adds(arm), f"{size.num_real:,}", f"{size.num_added:,}", f"{total:,}", role])
+    for name, arm in facts.settings.arms.items():
+        adds = list(arm.add)
+        adds += [f"ratio {arm.ratio:g}"] if arm.ratio else []
+        adds += [f"at most {arm.per_class} a class"] if arm.per_class else []
+        adds += [f"alone for {percent(arm.pretrain_share, 0)} % of the steps"] if arm.schedule == "pretrain" else []
+        real, added = facts.arm_sizes[name]
+        role = "baseline" if name == facts.settings.compare.baseline else ""
+        rows.append([name, ", ".join(adds) or "nothing", f"{real:,}", f"{added:,}", f"{real + added:,}", role])
     return Table("llrrrl", ["arm", "adds", "real", "added", "training images", "role"], rows)
-
-
-def _adds(arm: Arm) -> str:
-    limits = [f"ratio {arm.ratio:g}"] if arm.ratio else []
-    limits += [f"at most {arm.per_class} a class"] if arm.per_class else []
-    limits += [f"alone for {percent(arm.pretrain_share, 0)} % of the steps"] if arm.schedule == "pretrain" else []
-    return ", ".join([*arm.add, *limits]) or "nothing"
 
 
 def accuracies(facts: Facts) -> Table:
@@ -58,25 +53,24 @@ def accuracies(facts: Facts) -> Table:
     verdicts: dict[tuple[int, int], str] = {}
     for i, model in enumerate(facts.settings.trained):
         results = [facts.result(f"{model}-{arm}") for arm in names]
-        rows.append([model, *(_accuracy(result, facts) for result in results)])
+        cells = [percent(result.value(facts.measure)) for result in results]
+        if facts.num_seeds > 1:
+            sds = [percent(result.value(f"{facts.measure}_sd")) for result in results]
+            cells = [f"{cell} ± {sd}" for cell, sd in zip(cells, sds, strict=True)]
+        rows.append([model, *cells])
         verdicts |= {(i, j): result.status for j, result in enumerate(results, 1) if result.status}
     header = [f"{arm} (baseline)" if arm == facts.settings.compare.baseline else arm for arm in names]
     return Table("l" + "r" * len(names), ["model", *header], rows, verdicts)
 
 
-def _accuracy(result: ReportedResult, facts: Facts) -> str:
-    sd = f" ± {percent(result.value(f'{facts.measure}_sd'))}" if facts.num_seeds > 1 else ""
-    return percent(result.value(facts.measure)) + sd
-
-
 def scores(facts: Facts) -> Table:
-    """Every run and ensemble: its scores, and its gain over its baseline."""
+    """Every run and ensemble with its scores and its gain over its baseline."""
     columns = multi_label.SCORES if facts.multi_label else SCORES
     rows: list[list[str]] = []
     verdicts: dict[tuple[int, int], str] = {}
     for i, result in enumerate(facts.results):
         row = [_score(result, heading, key, facts) for heading, key in columns.items()]
-        compared = [points(result.value("gain")), interval(result), _verdict(result)]
+        compared = [points(result.value("gain")), result.interval(), _verdict(result)]
         rows.append([result.name, *row, *compared, str(result.scores.get("baseline", "–"))])
         if result.status:
             verdicts[i, len(columns) + 3] = result.status
@@ -93,19 +87,19 @@ def _score(result: ReportedResult, heading: str, key: str, facts: Facts) -> str:
 
 
 def comparisons(facts: Facts) -> Table:
-    """Every gain: its p-values, its chance, the gain that could have been detected, and the gain over plain copies."""
+    """Every gain with its p-values, its probability, the detectable gain and the gain over plain copies."""
     compared = [result for result in facts.results if not math.isnan(result.value("gain"))]
     exact = any("exact_p" in result.scores for result in compared)
     over = next((str(result.scores["control"]) for result in compared if "control" in result.scores), "")
     header = ["run or ensemble", "gain, points", "p", "p by Holm"] + (["McNemar's p"] if exact else [])
     header += ["chance of a gain %", "detectable gain"]
     header += [f"over {over.rsplit('-', 1)[1]}", f"{confidence(facts.settings)} interval"] if over else []
+    keys = ("gain_p", "gain_p_holm", "exact_p") if exact else ("gain_p", "gain_p_holm")
     rows = []
     for result in compared:
-        row = [result.name, points(result.value("gain")), number(result.value("gain_p"), 4)]
-        row += [number(result.value("gain_p_holm"), 4)] + ([number(result.value("exact_p"), 4)] if exact else [])
+        row = [result.name, points(result.value("gain")), *(number(result.value(key), 4) for key in keys)]
         row += [percent(result.value("gain_chance"), 1), percent(result.value("gain_detectable"))]
-        row += [points(result.value("control_gain")), interval(result, "control_gain")] if over else []
+        row += [points(result.value("control_gain")), result.interval("control_gain")] if over else []
         rows.append([*row, _verdict(result)])
     verdicts = {(i, len(header)): result.status for i, result in enumerate(compared) if result.status}
     return Table("l" + "r" * (len(header) - 1) + "l", [*header, "verdict"], rows, verdicts)
@@ -122,26 +116,65 @@ def ensembles(facts: Facts) -> Table:
     rows = []
     for name, ensemble in facts.settings.ensembles.items():
         result, weights = facts.result(name), facts.weights.get(name, {})
+        left_out = f" (left out: {result.scores['left_out']}, diverged)" if "left_out" in result.scores else ""
+        members = ", ".join(ensemble.members) + left_out
         shares = ", ".join(f"{member} {percent(share, 1)} %" for member, share in weights.items() if share)
-        row = [name, ensemble.rule, _members(result, ensemble.members), ensemble.prefer or "–", shares or "–"]
-        row += [percent(result.value("tie_rate")), points(result.value("equal_gain")), interval(result, "equal_gain")]
+        row = [name, ensemble.rule, members, ensemble.prefer or "–", shares or "–"]
+        row += [percent(result.value("tie_rate")), points(result.value("equal_gain")), result.interval("equal_gain")]
         rows.append(row)
     header = ["ensemble", "rule", "members", "preferred", "weights", "ties %", "gain at equal compute"]
     return Table("lllllrrr", [*header, f"{confidence(facts.settings)} interval"], rows)
 
 
-def _members(result: ReportedResult, members: tuple[str, ...]) -> str:
-    left_out = f" (left out: {result.scores['left_out']}, diverged)" if "left_out" in result.scores else ""
-    return ", ".join(members) + left_out
+def likeness(facts: Facts) -> Table:
+    """The likeness of each added set to real test images; in brackets, that of real training images."""
+    header = ["added set", "images", "compared", "Fréchet distance", "KID", "precision", "recall", "density"]
+    header += ["coverage", "labels agree %"]
+    rows = []
+    for audit in facts.audits:
+        row = [audit.name, f"{audit.figures['num_images']:,}", f"{audit.figures['num_matched']:,}"]
+        row += [_with_sd(audit, "frechet"), _with_floor(audit, "kid", digits=3)]
+        row += [_with_floor(audit, key) for key in ("precision", "recall", "density", "coverage")]
+        agreement, floor = (percent(audit.value(f"label_agreement{end}"), 1) for end in ("", "_floor"))
+        rows.append([*row, f"{agreement} ({floor})"])
+    return Table("l" + "r" * 9, header, rows)
+
+
+def copies(facts: Facts) -> Table:
+    """The copies in each added set; in brackets, the same figures for real test images."""
+    header = ["added set", "verdict", "exact, training", "near, training", "exact, test", "near, test", "mirrored"]
+    header += ["distance ratio", "C_T", "excess C_T"]
+    rows: list[list[str]] = []
+    verdicts: dict[tuple[int, int], str] = {}
+    for i, audit in enumerate(facts.audits):
+        row = [audit.name, audit.verdict]
+        for name in ("training", "test"):
+            share = f"{percent(audit.value(f'near_{name}_floor'), 1)} %"
+            row += [str(audit.figures[f"exact_{name}"]), f"{audit.figures[f'near_{name}']} ({share})"]
+        row += [str(audit.figures["mirrored_training"] + audit.figures["mirrored_test"]), _with_floor(audit, "ratio")]
+        rows.append([*row, _with_floor(audit, "c_t", digits=1), number(audit.value("c_t_excess"), 1)])
+        verdicts[i, 1] = audit.verdict
+    return Table("llrrrrrrrr", header, rows, verdicts)
+
+
+def _with_floor(audit: AuditedSet, key: str, *, digits: int = 2) -> str:
+    """`0.98 (0.97)`"""
+    return f"{number(audit.value(key), digits)} ({number(audit.value(f'{key}_floor'), digits)})"
+
+
+def _with_sd(audit: AuditedSet, key: str) -> str:
+    """`0.83 ± 0.16 (0.59 ± 0.08)`"""
+    figure, floor = (
+        f"{number(audit.value(key + end))} ± {number(audit.value(f'{key}{end}_sd'))}" for end in ("", "_floor")
+    )
+    return figure if math.isnan(audit.value(f"{key}_floor")) else f"{figure} ({floor})"
 
 
 def class_accuracies(facts: Facts) -> Table:
     """Class x run: accuracy in per cent over all seeds, the diagonal of the confusion matrix."""
-    columns = [result.class_accuracy() for result in facts.results]
-    tested = facts.counts["test"].tolist()
-    rows = [
-        [name, f"{tested[i]:,}", *(percent(column[i]) for column in columns)] for i, name in enumerate(facts.classes)
-    ]
+    columns = [[percent(share) for share in result.class_accuracy()] for result in facts.results]
+    tested = [f"{n:,}" for n in facts.counts["test"]]
+    rows = [list(row) for row in zip(facts.classes, tested, *columns, strict=True)]
     return Table("lr" + "r" * len(columns), ["class", "test images", *(result.name for result in facts.results)], rows)
 
 
@@ -166,7 +199,7 @@ def calibration(facts: Facts) -> Table:
 
 
 def mistakes(facts: Facts, *, each: int) -> Table:
-    """The worst predictions of every run and ensemble, `each` of them."""
+    """The worst `each` predictions of every run and ensemble."""
     rows = [
         [result.name, mistake.file, mistake.true, mistake.predicted, number(mistake.probability)]
         for result in facts.results
@@ -182,7 +215,7 @@ def frame(data: pd.DataFrame, *, rows: int) -> Table:
 
 
 def run_facts(facts: Facts) -> list[tuple[str, str]]:
-    """What was run, as pairs of a term and its description."""
+    """The data, seeds and intervals of the run, as pairs of a term and its description."""
     settings, findings, data = facts.settings, facts.findings, facts.settings.data
     colour = "grey" if data.channels == 1 else "colour"
     val = f"{findings['num_val']:,} validation" if findings["num_val"] else "no validation"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from touchstone.config.schema.model import Budget
 from touchstone.config.settings import Settings
-from touchstone.report.facts import ReportedResult
 
 MINUS = "−"
 
@@ -17,10 +16,11 @@ class Fragment:
 
     text: str
     style: str = ""
-    """"", "name", or a verdict."""
+    """name, a verdict, or empty."""
 
 
 Sentence = list[Fragment]
+DIVERGED = Fragment("diverged", "diverged")
 
 
 def percent(share: float, digits: int = 2) -> str:
@@ -62,13 +62,6 @@ def joined(parts: Sequence[Sentence], between: str) -> Sentence:
 def budget(settings: Budget) -> str:
     """`600 steps`, `15 epochs`."""
     return count(settings.num_steps, "step") if settings.num_steps else count(settings.epochs, "epoch")
-
-
-def interval(result: ReportedResult, key: str = "gain") -> str:
-    """`+1.69 to +4.33`, or an en dash where nothing is compared."""
-    if math.isnan(result.value(key)):
-        return "–"
-    return f"{points(result.value(f'{key}_low'))} to {points(result.value(f'{key}_high'))}"
 
 
 def confidence(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""DVC and git as child processes. Nothing else in the project starts either of them.
+"""DVC and git as child processes, which nothing else in the project starts, and what dvc.yaml and dvc.lock list.
 
 DVC is the one that is installed beside this interpreter, whatever PATH holds; git is the one on PATH.
 """
@@ -6,7 +6,12 @@ DVC is the one that is installed beside this interpreter, whatever PATH holds; g
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from touchstone.errors import TouchstoneError
 
@@ -21,36 +26,30 @@ def dvc(root: Path, *arguments: str, **variables: str) -> bool:
     return subprocess.run([*DVC, *arguments], cwd=root, env=_environment(variables)).returncode == 0
 
 
-def dvc_output(root: Path, *arguments: str, **variables: str) -> str:
-    """Run DVC in `root` and return what it writes to stdout. Raise TouchstoneError where it fails."""
-    return _output("dvc", [*DVC, *arguments], root, variables)
-
-
 def start_dvc(root: Path, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
     """Start DVC in `root` and return the process; its stdout also carries what it writes to stderr."""
-    return subprocess.Popen(
-        [*DVC, *arguments],
-        cwd=root,
-        env=_environment(variables),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen([*DVC, *arguments], cwd=root, env=_environment(variables), **pipes)
+
+
+def dvc_output(root: Path, *arguments: str, **variables: str) -> str:
+    """Run DVC in `root` and return what it writes to stdout. Raise TouchstoneError where it fails."""
+    return _output(DVC, arguments, root, variables)
 
 
 def git(root: Path, *arguments: str, **variables: str) -> str:
     """Run git in `root` and return what it writes to stdout. Raise TouchstoneError where it fails or is missing."""
     try:
-        return _output("git", ["git", *arguments], root, variables)
+        return _output(("git",), arguments, root, variables)
     except FileNotFoundError as error:
         raise TouchstoneError("git: no such command on PATH; install git and run the same command again") from error
 
 
-def _output(name: str, command: list[str], root: Path, variables: dict[str, str]) -> str:
+def _output(program: Sequence[str], arguments: Sequence[str], root: Path, variables: dict[str, str]) -> str:
+    command = [*program, *arguments]
     done = subprocess.run(command, cwd=root, env=_environment(variables), capture_output=True, text=True)
     if done.returncode:
-        arguments = command[len(DVC) if name == "dvc" else 1 :]
-        raise TouchstoneError(f"{' '.join([name, *arguments])}: {' '.join(done.stderr.split())}")
+        raise TouchstoneError(f"{' '.join([program[-1], *arguments])}: {' '.join(done.stderr.split())}")
     return done.stdout
 
 
@@ -58,3 +57,42 @@ def _environment(variables: dict[str, str]) -> dict[str, str]:
     """This process's environment, with the interpreter's folder first on PATH: dvc.yaml says `python stages/...`."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return os.environ | {"PATH": path} | variables
+
+
+def cache_folder(root: Path) -> Path:
+    """The folder of DVC's cache. Raise TouchstoneError where `root` is not a DVC repository."""
+    try:
+        return Path(dvc_output(root, "cache", "dir").strip())
+    except TouchstoneError as error:
+        raise TouchstoneError(f"{root}: {error}; run from the folder that holds dvc.yaml") from error
+
+
+def outputs_in_git(root: Path) -> set[str]:
+    """The outputs in `root`/dvc.yaml that git keeps and DVC's cache does not: those with `cache: false`.
+
+    Raise TouchstoneError where dvc.yaml is missing or cannot be read.
+    """
+    with _stages(root / "dvc.yaml") as stages:
+        commands = [stage.get("do", stage) for stage in stages.values()]
+        outs = [out for command in commands for kind in ("outs", "metrics", "plots") for out in command.get(kind, ())]
+        options = {name: given for out in outs if isinstance(out, dict) for name, given in out.items()}
+        return {name for name, given in options.items() if given and given.get("cache") is False}
+
+
+def locked_outputs(root: Path) -> list[tuple[str, str, str]]:
+    """(stage, path, md5) of each output in `root`/dvc.lock.
+
+    Raise TouchstoneError where dvc.lock is missing or cannot be read.
+    """
+    with _stages(root / "dvc.lock") as stages:
+        return [(name, out["path"], out["md5"]) for name, stage in stages.items() for out in stage.get("outs", ())]
+
+
+@contextmanager
+def _stages(file: Path) -> Iterator[dict[str, Any]]:
+    """The stages in a file of DVC; whatever is wrong with them becomes one line."""
+    try:
+        yield yaml.safe_load(file.read_text(encoding="utf-8"))["stages"]
+    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason, remedy = " ".join(str(error).split()), ", or run `dvc repro`" if file.suffix == ".lock" else ""
+        raise TouchstoneError(f"{file}: not readable ({reason}); `git checkout` it{remedy}") from error

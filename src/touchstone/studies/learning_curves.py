@@ -1,15 +1,10 @@
-"""Learning curves of a sweep over `data.train_size`: accuracy against the number of real training images.
-
-There is a curve for each run, and the number of real images that an arm is worth. A further swept parameter gives
-curves of its own where it makes a difference.
-"""
+"""Learning curves of a sweep over `data.train_size`, a curve for each run, and how many real images an arm is worth."""
 
 import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from touchstone.errors import TouchstoneError
@@ -21,12 +16,11 @@ DASHES = ("-", "--", ":", "-.")
 
 
 def curves_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Name of each curve -> its rows of a sweep's table, sorted by the number of real images.
+    """Name of each curve -> its rows of a sweep's table, sorted by the number of real images. Baselines come first.
 
     A run whose results are the same for all values of the other swept parameters is one curve, `<run>`; otherwise each
-    value has its own, `<run>, <key> <value>`. Baselines come first.
-
-    Raise TouchstoneError where the sweep is not over data.train_size, or includes 0, which stands for all images.
+    value has its own, `<run>, <key> <value>`. Raise TouchstoneError where the sweep is not over data.train_size, or
+    includes 0, which stands for all images.
     """
     if SIZE not in table:
         raise TouchstoneError(f"a learning curve needs a sweep over {SIZE}; got {', '.join(map(str, table.columns))}")
@@ -49,7 +43,7 @@ def equivalent_images(table: pd.DataFrame) -> pd.DataFrame:
     """How many real images the baseline alone needs to be as good as each arm at each number of real images.
 
     Columns: line (the curve's name), images, gain, equal (that number), low and high (the same for the ends of the
-    gain's interval). The number is read from the baseline's own curve, made monotone and interpolated on a logarithmic
+    gain's interval). The number is read from the baseline's curve, made monotone and interpolated on a logarithmic
     axis; it is infinite above the curve's last point and 0 below its first.
     """
     curves, key = curves_of(table), primary_key(table)
@@ -67,10 +61,9 @@ def equivalent_images(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure_of(table: pd.DataFrame) -> Figure:
-    """The curves with the interval of each score as a band; below them the gains over the baseline with theirs.
+    """The curves with their intervals as bands; below them the gains over the baseline.
 
-    Both have a logarithmic axis of real images. Gains are paired differences: their intervals are much narrower than
-    those of the scores.
+    Gains are paired differences: their intervals are much narrower than those of the scores.
     """
     figure = Figure(figsize=(7.2, 7.2), dpi=110, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
@@ -91,18 +84,15 @@ def figure_of(table: pd.DataFrame) -> Figure:
     lower.set_ylabel("gain over the baseline, points")
     upper.set_ylabel("test accuracy, %" if key == "accuracy" else "mean average precision, %")
     upper.legend(frameon=False)
-    _style([upper, lower], sorted(table[SIZE].unique()))
-    return figure
-
-
-def _style(plots: list[Axes], sizes: list[int]) -> None:
-    for axes in plots:
+    sizes = sorted(table[SIZE].unique())
+    for axes in (upper, lower):
         axes.set_xscale("log")
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.minorticks_off()
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    plots[-1].set_xlabel("real training images")
+    lower.set_xlabel("real training images")
+    return figure
 
 
 def save(table: pd.DataFrame, file: Path) -> None:

@@ -1,7 +1,6 @@
 """Pictures of 2x2 single-label images in PASCAL VOC's layout: a small data set with several labels an image.
 
-Each picture joins four randomly drawn images and carries the labels of all four. Its labels are therefore known
-exactly, and nothing in a picture hints at a class that is absent.
+Each picture joins four randomly drawn images and carries the labels of all four, so all its labels are known.
 """
 
 from pathlib import Path
@@ -21,15 +20,13 @@ SIDE = 2  # images in a row and in a column of a picture
 VAL_FRACTION = 0.1  # of the source's training images, used in validation pictures only
 
 
-def write(raw: RawSet, to: Path, *, counts: dict[str, int], seed: int, channels: int = 3) -> None:
+def write(raw: RawSet, to: Path, *, counts: dict[str, int], seed: int) -> None:
     """Write pictures into the new folder `to`, completely or not at all; equal arguments give equal bytes.
 
-    counts: the number of pictures of each of the splits train, val and test. Test pictures are made of the source's
-    test images, validation pictures of its validation images. A source without those gives a tenth of its training
-    images to the validation pictures and the others to the training pictures.
-
-    Raise TouchstoneError where the source has no official test split, several labels an image, too few images for a
-    split, or images of different sizes.
+    counts: split (train, val, test) -> number of pictures. Each split's pictures are made of the same split of the
+    source; where that has no validation images, a tenth of its training images is set aside for them. Raise
+    TouchstoneError where the source has no test split, several labels an image, too few images for a split, or images
+    of different sizes.
     """
     sources = _source_images(raw, counts, seed)
     with replaced(to) as folder:
@@ -39,9 +36,8 @@ def write(raw: RawSet, to: Path, *, counts: dict[str, int], seed: int, channels:
             names = [f"{split}_{i:06d}" for i in range(count)]
             for i, name in enumerate(tqdm(names, desc=f"mosaics {split}", unit="img", disable=None)):
                 chosen = generator(seed, "mosaic", split, i).choice(sources[split], SIDE * SIDE)
-                tiles = [raw.pixels(int(j), channels=channels, max_pixels=10**8) for j in chosen]
-                picture = _joined(tiles)
-                Image.fromarray(picture[..., 0] if channels == 1 else picture).save(folder / f"JPEGImages/{name}.png")
+                tiles = [raw.pixels(int(j), channels=3, max_pixels=10**8) for j in chosen]
+                Image.fromarray(_joined(tiles)).save(folder / f"JPEGImages/{name}.png")
                 labels = [raw.images[int(j)].label for j in chosen]
                 (folder / f"Annotations/{name}.xml").write_text(_annotation(name, labels, tiles[0].shape))
             (folder / f"ImageSets/Main/{split}.txt").write_text("\n".join(names) + "\n")

@@ -2,9 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
 from threading import Lock
@@ -32,49 +30,38 @@ def train_runs(runs: list[str], *, jobs: int, gpus: list[str]) -> None:
     slots: Queue[int] = Queue()
     for slot in range(jobs):
         slots.put(slot)
+
+    def train(run: str) -> int:
+        slot = slots.get()
+        try:
+            return _train_one(run, gpus[slot % len(gpus)] if gpus else None)
+        finally:
+            slots.put(slot)
+
     with ThreadPoolExecutor(jobs) as pool:
-        codes = list(pool.map(lambda run: _train_one(run, slots, gpus), runs))
+        codes = list(pool.map(train, runs))
     failed = [run for run, code in zip(runs, codes, strict=True) if code]
     if failed:
         raise TouchstoneError(f"failed: {', '.join(failed)}; see above, then run the same command again")
 
 
-def _train_one(run: str, slots: "Queue[int]", gpus: list[str]) -> int:
-    """Run one train stage, again while DVC is busy; return its exit code."""
-    with _slot(slots) as slot:
-        variables = {KEEP: "1"}  # if DVC fails to lock after hours of training, the next try does not train again
-        if gpus:
-            variables["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-        while True:
-            code, busy = _repro(run, variables)
-            if not (code and busy):
-                return code
-            time.sleep(RETRY_SECONDS)
-
-
-def _repro(run: str, variables: dict[str, str]) -> tuple[int, bool]:
-    """Run one train stage and print its lines as they come, each after the run's name.
-
-    Return the exit code and whether DVC was busy.
-    """
-    busy = False
-    with start_dvc(Path(), "repro", "-s", f"train@{run}", **variables) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            busy = busy or any(text in line for text in BUSY)
-            if line.strip():
-                with _printing:
-                    print(f"{run}: {line.rstrip()}", flush=True)
-    return process.returncode, busy
-
-
-@contextmanager
-def _slot(slots: "Queue[int]") -> Iterator[int]:
-    slot = slots.get()
-    try:
-        yield slot
-    finally:
-        slots.put(slot)
+def _train_one(run: str, gpu: str | None) -> int:
+    """Run one train stage, again while DVC is busy, and return its exit code. Each line it prints starts with `run`."""
+    variables = {KEEP: "1"}  # if DVC fails to lock after hours of training, the next try does not train again
+    if gpu is not None:
+        variables["CUDA_VISIBLE_DEVICES"] = gpu
+    while True:
+        busy = False
+        with start_dvc(Path(), "repro", "-s", f"train@{run}", **variables) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                busy = busy or any(text in line for text in BUSY)
+                if line.strip():
+                    with _printing:
+                        print(f"{run}: {line.rstrip()}", flush=True)
+        if not (process.returncode and busy):
+            return process.returncode
+        time.sleep(RETRY_SECONDS)
 
 
 def visible_gpus() -> list[str]:

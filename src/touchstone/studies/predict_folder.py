@@ -1,7 +1,8 @@
 """Predict a folder of images with a trained run or ensemble, decoded and resized as the pipeline does it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,19 +28,11 @@ class TrainedModel:
     """A run, or an ensemble of runs, that is loaded and ready to predict."""
 
     members: dict[str, tuple[RunMetadata, list[Predictor]]]
-    """Name of each run -> its description and the nets of its seeds."""
-    rule: str
-    """How an ensemble combines its members; "" for a run."""
-    tie_breaker: str
-    """The member that decides where a majority vote ties."""
-    thresholds: dict[str, np.ndarray] | None = None
-    """With several labels an image: (classes,) of each member, and under "" of the whole."""
-    weights: dict[str, float] | None = None
-    """Each member's weight, for the rules that choose weights."""
-
-    @property
-    def classes(self) -> list[str]:
-        return self.metadata.classes
+    """Run -> its description and the nets of its seeds."""
+    combined: Callable[[dict[str, np.ndarray]], np.ndarray]
+    """The predictions of the members, by name -> those of the model, (seeds, N, K) each."""
+    thresholds: np.ndarray | None
+    """(K,), with several labels an image."""
 
     @property
     def metadata(self) -> RunMetadata:
@@ -47,11 +40,8 @@ class TrainedModel:
         return next(iter(self.members.values()))[0]
 
     def predict(self, images: list[np.ndarray]) -> np.ndarray:
-        """Prepared images, each uint8 (h, w, C) -> probabilities float32 (seeds, B, classes)."""
-        probs = {name: _probs(metadata, nets, images) for name, (metadata, nets) in self.members.items()}
-        if not self.rule:
-            return next(iter(probs.values()))
-        return combine(self.rule, probs, prefer=self.tie_breaker, thresholds=self.thresholds, weights=self.weights)
+        """Prepared images, each uint8 (h, w, C) -> probabilities float32 (seeds, B, K)."""
+        return self.combined({name: _probs(*member, images) for name, member in self.members.items()})
 
 
 def load_model(name: str, *, params: Settings, data: Path) -> TrainedModel:
@@ -67,44 +57,39 @@ def load_model(name: str, *, params: Settings, data: Path) -> TrainedModel:
     where = device(params.machine.accelerator)
     cards = {member: load_run_metadata(data / "runs" / member) for member in declared}
     chosen = without_diverged(declared, [member for member, metadata in cards.items() if metadata.diverged])
-    return TrainedModel(
-        members={m: (cards[m], load_nets(data / "runs" / m, cards[m], device=where)) for m in chosen},
-        rule=ensemble.rule if ensemble else "",
-        tie_breaker=tie_breaker(chosen, ensemble.prefer if ensemble else ""),
-        thresholds=_thresholds(name, chosen, cards[chosen[0]], params, data),
-        weights=load_weights(data / "ensembles" / name) if ensemble and ensemble.finds_weights else None,
-    )
-
-
-def _thresholds(
-    name: str, members: list[str], metadata: RunMetadata, params: Settings, data: Path
-) -> dict[str, np.ndarray] | None:
-    """The thresholds of `TrainedModel`, chosen on the validation images; None with one label an image."""
-    if not metadata.multi_label:
-        return None
-    labels = encode(read_table(data / "prepared/val"), {"classes": metadata.classes, "multi_label": True})
-    [whole] = load_probs(data / ("ensembles" if name in params.ensembles else "probs"), [name], "val").values()
-    own = thresholds_of(name, whole, labels, params)
-    assert own is not None  # these images have several labels
-    if name not in params.ensembles:
-        return {"": own}
-    votes = member_thresholds(name, load_probs(data / "probs", members, "val"), labels, params)
-    return (votes or {}) | {"": own}
+    members = {m: (cards[m], load_nets(data / "runs" / m, cards[m], device=where)) for m in chosen}
+    own, votes = None, None
+    if cards[chosen[0]].multi_label:
+        meta = {"classes": cards[chosen[0]].classes, "multi_label": True}
+        labels = encode(read_table(data / "prepared/val"), meta)
+        whole = load_probs(data / ("ensembles" if ensemble else "probs"), [name], "val")[name]
+        own = thresholds_of(name, whole, labels, params)
+        if ensemble:
+            votes = member_thresholds(name, load_probs(data / "probs", chosen, "val"), labels, params)
+    if ensemble is None:
+        return TrainedModel(members, lambda probs: probs[name], own)
+    weights = load_weights(data / "ensembles" / name) if ensemble.finds_weights else None
+    prefer = tie_breaker(chosen, ensemble.prefer)
+    return TrainedModel(members, partial(combine, ensemble.rule, prefer=prefer, thresholds=votes, weights=weights), own)
 
 
 def predict_folder(folder: Path, model: TrainedModel) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Predict every image below `folder`.
+    """Return the table of `predictions` for every image below `folder`, and file -> reason for those not readable.
 
-    Return the table of `predictions`, in the order of the files, and file -> reason of those that cannot be read.
     Raise TouchstoneError where the folder is missing, or holds no image that can be read.
     """
-    files = _files(folder)
+    files, metadata = _files(folder), model.metadata
     unreadable: dict[str, str] = {}
     names: list[str] = []
     probs: list[np.ndarray] = []
     with tqdm(total=len(files), desc="predict", unit="img", disable=None) as bar:
         for block in (files[start : start + BATCH] for start in range(0, len(files), BATCH)):
-            images = dict(_decoded(folder, block, model.metadata, unreadable))
+            images = {}
+            for name in block:
+                try:
+                    images[name] = _decoded(folder / name, metadata)
+                except (BadImage, OSError) as error:
+                    unreadable[name] = str(error)
             if images:
                 names += images
                 probs.append(model.predict(list(images.values())))
@@ -112,8 +97,7 @@ def predict_folder(folder: Path, model: TrainedModel) -> tuple[pd.DataFrame, dic
     if not probs:
         file, reason = next(iter(unreadable.items()))
         raise TouchstoneError(f"{folder}: none of its {len(files)} images can be read; the first: {file}: {reason}")
-    limits = None if model.thresholds is None else model.thresholds[""]
-    return predictions(np.concatenate(probs, 1), names, model.classes, limits), unreadable
+    return predictions(np.concatenate(probs, 1), names, metadata.classes, model.thresholds), unreadable
 
 
 def _files(folder: Path) -> list[str]:
@@ -127,30 +111,21 @@ def _files(folder: Path) -> list[str]:
     return files
 
 
-def _decoded(
-    folder: Path, files: list[str], metadata: RunMetadata, unreadable: dict[str, str]
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (file, image resized as in training); put the reason into `unreadable` where a file cannot be read."""
-    for name in files:
-        try:
-            with open(folder / name, "rb") as file:
-                image = decode(file, channels=metadata.channels, max_pixels=metadata.max_pixels)
-            yield name, resize(image, size_px=metadata.image_size, mode=metadata.resize)
-        except (BadImage, OSError) as error:
-            unreadable[name] = str(error)
+def _decoded(file: Path, metadata: RunMetadata) -> np.ndarray:
+    """An image, resized as in training."""
+    with open(file, "rb") as opened:
+        image = decode(opened, channels=metadata.channels, max_pixels=metadata.max_pixels)
+    return resize(image, size_px=metadata.image_size, mode=metadata.resize)
 
 
 def _probs(metadata: RunMetadata, nets: list[Predictor], images: list[np.ndarray]) -> np.ndarray:
-    """The probabilities (seeds, B, classes) that the nets of a run predict."""
-    pixels, sizes = _padded(images)
-    batches = list(blocks(pixels, sizes if metadata.resize == "shortest_edge" else None, metadata.view))
-    return np.stack([of_logits(logits(net, batches), multi_label=metadata.multi_label) for net in nets])
+    """The probabilities (seeds, B, K) that the nets of a run predict.
 
-
-def _padded(images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The images as preparation stores them, uint8 (B, H, W, C), each at the top left; and their sizes (B, 2)."""
+    The images are stacked as preparation stores them: uint8 (B, H, W, C), each at the top left, with its size.
+    """
     sizes = np.array([image.shape[:2] for image in images])
     pixels = np.zeros((len(images), *sizes.max(0), images[0].shape[2]), np.uint8)
     for row, image in zip(pixels, images, strict=True):
         row[: image.shape[0], : image.shape[1]] = image
-    return pixels, sizes
+    batches = list(blocks(pixels, sizes if metadata.resize == "shortest_edge" else None, metadata.view))
+    return np.stack([of_logits(logits(net, batches), multi_label=metadata.multi_label) for net in nets])

@@ -2,27 +2,25 @@
 
 Between `<!-- KIND from SOURCE -->` and `<!-- end -->` stands a table that is made of SOURCE. The kinds:
   results, audit, attributions
-                   of recipes/<name>/report.md: the text between its comments such as `results:start`, `results:end`
-  published        of recipes/<name>/published.csv (run, validation, test in per cent, note), beside the figures of
+                   from recipes/<name>/report.md: the text between its comments such as `results:start`, `results:end`
+  published        from recipes/<name>/published.csv (run, validation, test in per cent, note), beside the figures of
                    metrics.json in the same folder
-  sweep            of recipes/<name>/experiments.csv: test accuracy (or mean average precision); a row for each
+  sweep            from recipes/<name>/experiments.csv: test accuracy (or mean average precision); a row for each
                    combination of swept values, a column for each run
-  worth            of the same file, swept over data.train_size: how many real images an arm is worth
-  resplit          of the same file, swept over data.split_seed: how the gain of each run varies over the splits
+  worth            from the same file, swept over data.train_size: how many real images an arm is worth
+  resplit          from the same file, swept over data.split_seed: how the gain of each run varies over the splits
 """
 
 import json
 import math
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.metrics import primary_key
-from touchstone.report.markdown import grid
-from touchstone.report.table import Table
+from touchstone.report.table import Table, grid
 from touchstone.report.words import percent
 from touchstone.studies import learning_curves
 
@@ -34,8 +32,9 @@ def quoted(text: str, root: Path) -> str:
 
     def fill(quotation: re.Match[str]) -> str:
         opening, kind, source, closing = quotation.groups()
-        make = TABLES.get(kind, _part(kind))
-        table = make(root / source) if (root / source).is_file() else ""
+        file, table = root / source, ""
+        if file.is_file():
+            table = TABLES[kind](file) if kind in TABLES else _part(kind, file)
         return f"{opening}{table}{closing}" if table else quotation[0]
 
     return QUOTE.sub(fill, text)
@@ -53,15 +52,11 @@ def update(root: Path) -> list[Path]:
     return changed
 
 
-def _part(kind: str) -> Callable[[Path], str]:
-    """A function that returns the part of a report between the comments `KIND:start` and `KIND:end`."""
-    pattern = re.compile(rf"<!-- {kind}:start -->\n(.*?)<!-- {kind}:end -->", re.S)
-
-    def part(source: Path) -> str:
-        match = pattern.search(source.read_text(encoding="utf-8"))
-        return match[1] if match else ""
-
-    return part
+def _part(kind: str, report: Path) -> str:
+    """The part of a report between the comments `KIND:start` and `KIND:end`; "" without them."""
+    pattern = rf"<!-- {kind}:start -->\n(.*?)<!-- {kind}:end -->"
+    match = re.search(pattern, report.read_text(encoding="utf-8"), re.S)
+    return match[1] if match else ""
 
 
 def published(source: Path) -> str:
@@ -99,19 +94,10 @@ def swept(source: Path) -> str:
 
 
 def resplit(source: Path) -> str:
-    """What each run gains over several splits: the mean, how it varies from split to split, and the verdicts."""
+    """The gain of each run over several splits: its mean, how it varies from split to split, and the verdicts."""
     table = pd.read_csv(source, keep_default_na=False)
     compared = table[table["gain"].astype(str) != ""]
-    header = [
-        "run",
-        "splits",
-        "mean gain, points",
-        "sd over splits",
-        "lowest",
-        "highest",
-        "mean half-width",
-        "verdicts",
-    ]
+    header = ["run", "splits", "mean gain, points", "sd over splits", "lowest", "highest", "mean half-width"]
     rows = []
     for run, splits in compared.groupby("run", sort=False):
         gains, low, high = (100 * splits[key].astype(float) for key in ("gain", "gain_low", "gain_high"))
@@ -119,14 +105,11 @@ def resplit(source: Path) -> str:
         verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts)
         numbers = [gains.mean(), gains.std(ddof=1), gains.min(), gains.max(), ((high - low) / 2).mean()]
         rows.append([str(run), str(len(splits)), *(f"{value:.2f}" for value in numbers), verdicts])
-    return _text("lrrrrrrl", header, rows)
+    return _text("lrrrrrrl", [*header, "verdicts"], rows)
 
 
 def equivalents(source: Path) -> str:
-    """With how many real images alone the baseline is as good as each arm, by the number of real images the arm has.
-
-    "" where what was swept changes the baseline too.
-    """
+    """How many real images the baseline alone needs to be as good as each arm; "" where the sweep changes it too."""
     table = learning_curves.equivalent_images(pd.read_csv(source, keep_default_na=False))
     if table.empty:
         return ""
@@ -137,16 +120,10 @@ def equivalents(source: Path) -> str:
             return f"more than {most:,}"
         return f"fewer than {fewest:,}" if images < fewest else f"{images:,.0f}"
 
-    rows = [
-        [
-            row["line"],
-            f"{row['images']:,}",
-            f"{100 * row['gain']:+.2f}",
-            count(row["equal"]),
-            f"{count(row['low'])} to {count(row['high'])}",
-        ]
-        for row in table.to_dict("records")
-    ]
+    rows = []
+    for row in table.to_dict("records"):
+        interval = f"{count(row['low'])} to {count(row['high'])}"
+        rows.append([row["line"], f"{row['images']:,}", f"{100 * row['gain']:+.2f}", count(row["equal"]), interval])
     header = ["arm", "real images", "gain, points", "as good as, real images alone", "by the gain's interval"]
     return _text("lrrrr", header, rows)
 

@@ -4,10 +4,9 @@ import json
 from dataclasses import asdict
 
 from touchstone.evaluation.metrics import named
-from touchstone.report.markdown import grid
-from touchstone.report.table import Table
+from touchstone.report.table import Table, grid
 from touchstone.report.words import MINUS, number, percent, points
-from touchstone.studies.revisions import Change, RevisionComparison
+from touchstone.studies.revisions import RevisionComparison
 
 
 def text(comparison: RevisionComparison) -> str:
@@ -41,17 +40,14 @@ def table(comparison: RevisionComparison) -> Table:
     """One row for each metric of each run that changed."""
     before, after = comparison.before, comparison.after
     header = ["run or ensemble", "metric", before, after, "change", "interval", "p by Holm", "verdict"]
-    rows = [
-        [change.run, named(change.metric).heading, *_numbers(change), change.verdict] for change in comparison.changes
-    ]
+    rows = []
+    for change in comparison.changes:
+        metric = named(change.metric)
+        value, difference = (percent, points) if metric.share else (number, _signed)
+        means = [value(change.before), value(change.after), difference(change.after - change.before)]
+        interval = f"{difference(change.low)} to {difference(change.high)}"
+        rows.append([change.run, metric.heading, *means, interval, number(change.p_value, 4), change.verdict])
     return Table("llrrrrrl", header, rows)
-
-
-def _numbers(change: Change) -> list[str]:
-    value, difference = (percent, points) if named(change.metric).share else (number, _signed)
-    interval = f"{difference(change.low)} to {difference(change.high)}"
-    change_of_mean = difference(change.after - change.before)
-    return [value(change.before), value(change.after), change_of_mean, interval, number(change.p_value, 4)]
 
 
 def _signed(value: float) -> str:

@@ -15,16 +15,14 @@ from touchstone.config import yaml
 from touchstone.config.schema.evaluation import Compare
 from touchstone.data.labels import encode, is_multi_label
 from touchstone.errors import TouchstoneError
-from touchstone.evaluation.compare import HELPS, INCONCLUSIVE, Comparison, Paired, compare_paired, holm
-from touchstone.evaluation.metrics import Metric, metrics_of, named
+from touchstone.evaluation.compare import HELPS, INCONCLUSIVE, Paired, compare_paired, holm
+from touchstone.evaluation.metrics import Metric, metrics_of
 from touchstone.evaluation.resampling import resample_all
-
-WORKSPACE = "workspace"
 
 
 @dataclass(frozen=True, eq=False)
 class Revision:
-    """What the runs and ensembles of a revision predict for its test images."""
+    """The predictions of a revision's runs and ensembles for its test images."""
 
     name: str
     meta: dict[str, Any]
@@ -52,9 +50,8 @@ class Change:
     low: float
     """The lower end of the interval of the difference, after minus before."""
     high: float
-    """Its upper end."""
     p_value: float
-    """Of the hypothesis that nothing changed, adjusted by Holm for all runs."""
+    """For the hypothesis that nothing changed, adjusted by Holm over all runs."""
     verdict: str
     """better, worse or inconclusive."""
 
@@ -64,15 +61,14 @@ class RevisionComparison:
     """Two revisions compared."""
 
     before: str
-    """The name of the earlier revision."""
+    """The name of a revision."""
     after: str
-    """The name of the later revision."""
     changes: list[Change]
     """One for each metric of each run whose predictions differ."""
     unchanged: list[str]
     """Runs with the same predictions in both."""
     notes: list[str]
-    """What limits the comparison."""
+    """Differences between the revisions that limit the comparison."""
 
 
 def read_revision(root: Path, revision: str) -> Revision:
@@ -91,8 +87,12 @@ def read_revision(root: Path, revision: str) -> Revision:
         raise TouchstoneError(
             f"{revision}: its test images are not in DVC's cache; run `dvc pull`, or `dvc repro` there"
         )
+    models = [*values.get("models", {}), *(values.get("finetunes") or {})]  # older revisions lack some sections
+    runs = [f"{model}-{arm}" for model in models for arm in values.get("arms", {})]
+    folders = [(name, f"data/probs/{name}") for name in runs]
+    folders += [(name, f"data/ensembles/{name}") for name in values.get("ensembles") or {}]
     probs, missing, diverged = dict[str, np.ndarray](), list[str](), list[str]()
-    for name, folder in _declared(values):
+    for name, folder in folders:
         content = read(f"{folder}/test.npy")
         if content is None:
             missing.append(name)
@@ -120,7 +120,7 @@ def _reader(root: Path, revision: str) -> Callable[[str], bytes | None]:
 
     for name in ("dvc", "dvc_data", "dvc_objects"):  # they warn about every empty folder
         logging.getLogger(name).setLevel(logging.ERROR)
-    files = DVCFileSystem(str(root), rev=None if revision == WORKSPACE else revision)
+    files = DVCFileSystem(str(root), rev=None if revision == "workspace" else revision)
 
     def read(path: str) -> bytes | None:
         try:
@@ -135,26 +135,16 @@ def _reader(root: Path, revision: str) -> Callable[[str], bytes | None]:
     return read
 
 
-def _declared(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(name, folder of its predictions) of each run and ensemble in params.yaml; older revisions lack some sections."""
-    for model in [*values.get("models", {}), *(values.get("finetunes") or {})]:
-        for arm in values.get("arms", {}):
-            yield f"{model}-{arm}", f"data/probs/{model}-{arm}"
-    for name in values.get("ensembles") or {}:
-        yield name, f"data/ensembles/{name}"
-
-
 def compare_revisions(before: Revision, after: Revision, settings: Compare, *, seed: int) -> RevisionComparison:
     """Compare every metric of the runs and ensembles that both revisions have; differences are after minus before.
 
-    They are paired by test image (its id) and by seed; what only one revision has is left out and noted.
-
-    Raise TouchstoneError where the classes differ, or there is no test image, no seed or no run in common.
+    They are paired by test image (its id) and by seed; what only one revision has is left out and noted. Raise
+    TouchstoneError where the classes differ, or there is no test image, no seed or no run in common.
     """
     if before.meta["classes"] != after.meta["classes"]:
         raise TouchstoneError(f"{before.name} and {after.name} have different classes; nothing can be compared")
-    notes = list(_notes(before, after))
     rows = _common_images(before, after)
+    notes = list(_notes(before, after, len(rows[0])))
     seeds = [s for s in before.seeds if s in after.seeds]
     excluded = {*before.diverged, *after.diverged}
     names = [name for name in before.probs if name in after.probs and name not in excluded]
@@ -171,47 +161,36 @@ def compare_revisions(before: Revision, after: Revision, settings: Compare, *, s
             unchanged.append(name)
         else:
             pairs[name] = pair
-    differences = _paired(pairs, metrics, labels, settings, seed)
-    return RevisionComparison(before.name, after.name, _judged(differences, settings), unchanged, notes)
+    changes = _changes(pairs, metrics, labels, settings, seed)
+    return RevisionComparison(before.name, after.name, changes, unchanged, notes)
 
 
-def _paired(
+def _changes(
     pairs: dict[str, list[np.ndarray]], metrics: Sequence[Metric], labels: np.ndarray, settings: Compare, seed: int
-) -> dict[tuple[str, str], tuple[Paired, list[float]]]:
-    """(run, metric) -> the resampled difference, and the means over the seeds before and after."""
-    scores = [(metric, probs) for pair in pairs.values() for metric in metrics for probs in pair]
+) -> list[Change]:
+    """Judge each metric of each run better, worse or inconclusive, by its interval and by its p-value after Holm.
+
+    pairs: run -> its predictions before and after. The runs of one metric are a family: Holm adjusts over them, and
+    they share a pooled variance of seeds.
+    """
+    scores = [(metric, probs) for metric in metrics for pair in pairs.values() for probs in pair]
     resamples = iter(resample_all(scores, labels, num_resamples=settings.num_resamples, seed=seed) if scores else ())
-    out = {}
-    for name, pair in pairs.items():
-        for metric in metrics:
+    changes: dict[tuple[str, str], Change] = {}
+    for metric in metrics:
+        paired, means = list[Paired](), list[list[float]]()
+        for pair in pairs.values():
             values = [metric.values(probs, labels) for probs in pair]  # (seeds,) each
             first, second = next(resamples), next(resamples)
-            means = [float(value.mean()) for value in values]
-            out[name, metric.key] = Paired(values[1] - values[0], second - first), means
-    return out
-
-
-def _judged(differences: dict[tuple[str, str], tuple[Paired, list[float]]], settings: Compare) -> list[Change]:
-    """Judge each change better, worse or inconclusive, by its interval and by its p-value after Holm.
-
-    The runs of one metric are a family: Holm adjusts over them, and they share a pooled variance of seeds.
-    """
-    compared, adjusted = dict[tuple[str, str], Comparison](), dict[tuple[str, str], float]()
-    for metric in dict.fromkeys(metric for _, metric in differences):
-        family = {key: paired for key, (paired, _) in differences.items() if key[1] == metric}
-        each = {
-            key: compare_paired(paired, confidence=settings.confidence, pooled_with=list(family.values()))
-            for key, paired in family.items()
-        }
-        compared |= each
-        adjusted |= dict(zip(each, holm([one.p_value for one in each.values()]), strict=True))
-    changes = []
-    for (run, metric), (_, (before, after)) in differences.items():
-        one, p, word = compared[run, metric], adjusted[run, metric], INCONCLUSIVE
-        if one.verdict != INCONCLUSIVE and p <= 1 - settings.confidence:
-            word = "better" if (one.verdict == HELPS) != named(metric).lower_is_better else "worse"
-        changes.append(Change(run, metric, before, after, one.low, one.high, p, word))
-    return changes
+            paired.append(Paired(values[1] - values[0], second - first))
+            means.append([float(value.mean()) for value in values])
+        compared = [compare_paired(one, confidence=settings.confidence, pooled_with=paired) for one in paired]
+        adjusted = holm([one.p_value for one in compared])
+        for run, (before, after), one, p in zip(pairs, means, compared, adjusted, strict=True):
+            word = INCONCLUSIVE
+            if one.verdict != INCONCLUSIVE and p <= 1 - settings.confidence:
+                word = "better" if (one.verdict == HELPS) != metric.lower_is_better else "worse"
+            changes[run, metric.key] = Change(run, metric.key, before, after, one.low, one.high, p, word)
+    return [changes[run, metric.key] for run in pairs for metric in metrics]
 
 
 def _common_images(before: Revision, after: Revision) -> tuple[np.ndarray, np.ndarray]:
@@ -222,8 +201,7 @@ def _common_images(before: Revision, after: Revision) -> tuple[np.ndarray, np.nd
     return pairs[:, 0], pairs[:, 1]
 
 
-def _notes(before: Revision, after: Revision) -> Iterator[str]:
-    common = len(_common_images(before, after)[0])
+def _notes(before: Revision, after: Revision, common: int) -> Iterator[str]:
     sizes = [len(r.table) for r in (before, after)]
     if sizes != [common, common]:
         yield (

@@ -3,6 +3,8 @@
 import itertools
 import json
 import re
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,8 @@ from touchstone.studies.commands import dvc, dvc_output, git
 from touchstone.studies.workspace import LINKED, copy_project, recipe
 
 IDENTITY = {
-    f"GIT_{role}_{part}": value
-    for role in ("AUTHOR", "COMMITTER")
-    for part, value in (("NAME", "Touchstone"), ("EMAIL", "touchstone@localhost"))
+    **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "Touchstone"),
+    **dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "touchstone@localhost"),
 }
 TABLE, CURVE = "experiments.csv", "learning_curve.png"  # the files kept beside the recipe
 COMPARED = ("gain", "gain_low", "gain_high", "verdict", "diverged")  # columns of metrics.json that are kept as they are
@@ -30,9 +31,8 @@ def sweep(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
 
     changes: "key=value" each, set over the recipe's params. jobs: the number of experiments that run at a time. A sweep
     over data.train_size also keeps a picture of its learning curve. Return the folder in which `dvc exp show` lists the
-    experiments.
-
-    Raise TouchstoneError on an unknown recipe, one without sweep.yaml, bad values, and where an experiment fails.
+    experiments. Raise TouchstoneError on an unknown recipe, one without sweep.yaml, bad values, and where an experiment
+    fails.
     """
     folder = recipe(name, root)
     values = _values(folder / "sweep.yaml")
@@ -69,21 +69,17 @@ def _run_experiments(space: Path, combinations: list[dict[str, Any]], jobs: int)
 
 
 def table(space: Path, values: dict[str, list[Any]]) -> pd.DataFrame:
-    """A row for each experiment and run or ensemble.
-
-    Columns: experiment, the swept parameters, run, accuracy (or map, with several labels an image), its sd, the ends of
-    its interval, and COMPARED.
+    """A row for each experiment and run or ensemble: experiment, the swept parameters, run, the primary score (accuracy
+    or map), its sd and interval, and COMPARED.
     """
     rows: list[dict[str, Any]] = []
     columns: tuple[str, ...] = ()
     for commit in json.loads(dvc_output(space, "exp", "show", "--json")):
         for experiment in commit["experiments"] or ():
             revision = experiment["revs"][0]
-            params, metrics = (
-                revision["data"][kind][file].get("data", {})
-                for kind, file in (("params", "params.yaml"), ("metrics", "metrics/metrics.json"))
-            )
-            swept = {key: _at(params, key) for key in values if metrics}  # one that failed has no metrics
+            params = revision["data"]["params"]["params.yaml"].get("data", {})
+            metrics = revision["data"]["metrics"]["metrics/metrics.json"].get("data", {})
+            swept = {key: reduce(getitem, key.split("."), params) for key in values if metrics}  # none where it failed
             for run, scores in metrics.items():
                 key = primary_key(scores)
                 columns = (key, *(f"{key}_{end}" for end in ("sd", "low", "high")), *COMPARED)
@@ -118,19 +114,9 @@ def _name(number: int, values: dict[str, Any]) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "-", "-".join(words)).strip("-")
 
 
-def _at(values: dict[str, Any], key: str) -> Any:
-    """The value at a key such as train.batch_size."""
-    for part in key.split("."):
-        values = values[part]
-    return values
-
-
 def _commit_all(space: Path) -> None:
     """Make the folder a git repository whose last commit holds all that lies there, the links included."""
-    for command in (
-        ["init", "-q"],
-        ["add", "-A"],
-        ["add", "-f", *LINKED],
-        ["commit", "-q", "--allow-empty", "-m", "sweep"],
-    ):
-        git(space, *command, **IDENTITY)
+    git(space, "init", "-q", **IDENTITY)
+    git(space, "add", "-A", **IDENTITY)
+    git(space, "add", "-f", *LINKED, **IDENTITY)
+    git(space, "commit", "-q", "--allow-empty", "-m", "sweep", **IDENTITY)

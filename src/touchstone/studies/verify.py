@@ -1,4 +1,4 @@
-"""Compare the outputs on disk with dvc.lock by hashing every byte again; DVC itself trusts the hashes it once took.
+"""Compare the outputs on disk with dvc.lock by hashing every byte again; DVC itself trusts its earlier hashes.
 
 DVC's hash of a folder is the md5 of a JSON list of its files' names and md5s. The cache holds that list under the hash.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from touchstone.studies.dvc_files import locked_outputs
+from touchstone.studies.commands import locked_outputs
 
 DAMAGED, MISSING, ADDED = "damaged", "missing", "added"
 
@@ -45,8 +45,9 @@ def verify(root: Path, cache: Path) -> Verified:
     for stage, name, md5 in outputs:
         path = root / name
         if md5.endswith(".dir"):
-            files += _files_in(path)
-            faults += [Fault(wrong, stage, kind) for wrong, kind in _folder_faults(path, md5, cache)]
+            inside = [inner for inner in sorted(path.rglob("*")) if inner.is_file()]
+            files += inside
+            faults += [Fault(wrong, stage, kind) for wrong, kind in _folder_faults(path, inside, md5, cache)]
         elif not path.is_file():
             faults.append(Fault(path, stage, MISSING))
         else:
@@ -55,16 +56,12 @@ def verify(root: Path, cache: Path) -> Verified:
     return Verified(len(outputs), len(files), sum(file.stat().st_size for file in files), tuple(faults))
 
 
-def _files_in(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
-
-
-def _folder_faults(folder: Path, md5: str, cache: Path) -> Iterator[tuple[Path, str]]:
+def _folder_faults(folder: Path, files: list[Path], md5: str, cache: Path) -> Iterator[tuple[Path, str]]:
     """Yield what is wrong in a folder: file by file where the cache has its list, else the folder as a whole."""
     if not folder.is_dir():
         yield folder, MISSING
         return
-    actual = {file.relative_to(folder).as_posix(): _md5(file) for file in _files_in(folder)}
+    actual = {file.relative_to(folder).as_posix(): _md5(file) for file in files}
     if _folder_md5(actual) == md5:
         return
     expected = _cached_list(cache, md5)

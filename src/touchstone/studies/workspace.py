@@ -7,8 +7,7 @@ from touchstone.config import yaml
 from touchstone.config.load import load
 from touchstone.errors import TouchstoneError, nearest
 from touchstone.studies import quotes
-from touchstone.studies.commands import dvc, git
-from touchstone.studies.dvc_files import cache_folder, locked_outputs, outputs_in_git
+from touchstone.studies.commands import cache_folder, dvc, git, locked_outputs, outputs_in_git
 
 PRODUCTS = ("metrics/metrics.json", "metrics/report.md")
 LINKED = ("data/external", "data/weights", ".touchstone/downloads")
@@ -23,7 +22,11 @@ def copy_project(root: Path, to: Path, *, settings: str, scm: bool = False) -> N
 
     Raise TouchstoneError where `root` is not a git checkout and a DVC repository.
     """
-    names = {name for name in _files_in_git(root) if (root / name).is_file()}
+    try:
+        listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    except TouchstoneError as error:
+        raise TouchstoneError(f"{error}; a study copies the files that git lists") from error
+    names = {name for name in listed.split("\0") if name and (root / name).is_file()}
     outputs = outputs_in_git(root)
     for folder in ("src", "stages", "recipes"):
         for old in sorted((to / folder).rglob("*.*")):
@@ -42,15 +45,6 @@ def copy_project(root: Path, to: Path, *, settings: str, scm: bool = False) -> N
             (to / name).symlink_to((root / name).resolve(), target_is_directory=True)
     core = "" if scm else "[core]\n    no_scm = true\n"
     (to / ".dvc/config.local").write_text(f"{core}[cache]\n    dir = {cache_folder(root)}\n")
-
-
-def _files_in_git(root: Path) -> set[str]:
-    """The files below `root` that git tracks or would add."""
-    try:
-        listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    except TouchstoneError as error:
-        raise TouchstoneError(f"{error}; a study copies the files that git lists") from error
-    return set(listed.split("\0")) - {""}
 
 
 def _remove_foreign(to: Path, outputs: set[str]) -> None:
@@ -72,7 +66,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def recipe(name: str, root: Path) -> Path:
-    """The folder of a recipe. Raise TouchstoneError where there is none of that name."""
+    """The folder of a recipe. Raise TouchstoneError where there is none."""
     recipes = sorted(path.parent.name for path in (root / "recipes").glob("*/params.yaml"))
     if name not in recipes:
         raise TouchstoneError(
@@ -85,9 +79,8 @@ def study(name: str, *, root: Path, changes: list[str]) -> Path:
     """Run recipes/<name> in its own copy of the project; keep its metrics and report beside the recipe.
 
     changes: "key=value" each, set over the recipe's params; meant for what differs between machines, such as
-    source.mirror. Return the folder of the copy.
-
-    Raise TouchstoneError on an unknown recipe, on bad params and where a stage fails.
+    source.mirror. Return the folder of the copy. Raise TouchstoneError on an unknown recipe, on bad params and where a
+    stage fails.
     """
     folder = recipe(name, root)
     space = root / ".touchstone/studies" / name

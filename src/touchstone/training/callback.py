@@ -1,4 +1,4 @@
-"""What follows each step of a classifier's training: validation, selection, and the end of what diverges."""
+"""The work after each step of a classifier's training: checks for divergence, validation and selection."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import torch
 from touchstone.data.training_set import TrainingSet
 from touchstone.errors import TouchstoneError
 from touchstone.training import swa
-from touchstone.training.divergence import Divergence, advice
+from touchstone.training.divergence import Divergence, DivergenceMonitor, advice
 from touchstone.training.loggers import Log
 from touchstone.training.phase import Validate, training_batches
 from touchstone.training.resumable import OnStep, ResumableCallback
@@ -21,8 +21,7 @@ from touchstone.training.state import PhaseState, Row, TrainState
 class TrainingCallback(ResumableCallback[TrainState]):
     """Accompanies one seed through one phase.
 
-    data: what the phase trains on. validate: measures the classifier; None without validation images. logs: loggers,
-    which take a step and its row.
+    data: the phase trains on it. validate: measures the classifier; None without validation images.
     """
 
     def __init__(
@@ -49,7 +48,13 @@ class TrainingCallback(ResumableCallback[TrainState]):
             on_step=on_step,
         )
         self.run, self.phase, self.data, self.validate, self.logs = run, phase, data, validate, logs
-        self.monitor = run.monitor(phase.scheduled.phase)
+        self.monitor = DivergenceMonitor(
+            uniform_loss=run.objective.uniform_loss,
+            collapse_text=run.objective.collapse_text,
+            chance_loss=run.objective.chance_loss(phase.scheduled.phase),
+            collapse_epochs=run.settings.collapse_epochs,
+            steps_per_epoch=run.steps_per_epoch,
+        )
         self.num_steps_taken = 0  # by this process, in this phase
 
     @property
@@ -60,24 +65,22 @@ class TrainingCallback(ResumableCallback[TrainState]):
         return {"classifier": self.phase.classifier.checkpoint(), "phase": self.phase.checkpoint()}
 
     def can_save(self) -> bool:
-        """Between two updates; what is pending at the end of a phase is dropped."""
+        """Whether no update is pending; at the end of a phase a pending one is dropped."""
         return self.phase.num_pending == 0 or self.should_stop
 
     def record(self, outputs: dict[str, torch.Tensor]) -> None:
         """Check for divergence, average, validate and select, each at its steps."""
-        state = self.state
+        state, run = self.state, self.run
         state.loss_sum += outputs["loss"]  # stays a tensor: the device is not waited for
         state.loss_count += 1
         self.num_steps_taken += 1
-        is_eval, is_epoch_end = self.run.is_eval(state.step), self.run.is_epoch_end(state.step)
+        is_eval, is_epoch_end = run.is_eval(state.step), run.is_epoch_end(state.step)
         if is_eval or is_epoch_end:
             self._check_losses(outputs["logits"] if is_epoch_end else None)
         if state.diverged is not None:
             return
         if state.step == self.num_steps:
-            batches = training_batches(
-                self.run, self.phase.scheduled, self.data, seed=self.seed, start=self.run.last_pass
-            )
+            batches = training_batches(run, self.phase.scheduled, self.data, seed=self.seed, start=run.last_pass)
             swa.conclude(self.phase, batches)
         elif is_epoch_end:
             swa.end_epoch(self.phase, step=state.step)
@@ -85,7 +88,7 @@ class TrainingCallback(ResumableCallback[TrainState]):
             self._evaluate(outputs["inputs"])
 
     def _check_losses(self, logits: torch.Tensor | None) -> None:
-        """Judge the steps since the check before. logits: of the last batch (B, K), at the end of an epoch."""
+        """Check the losses since the last check. logits: of the last batch (B, K), at the end of an epoch."""
         state, total, count = self.state, float(self.state.loss_sum), self.state.loss_count
         state.row_sum, state.row_count = state.row_sum + total, state.row_count + count
         state.epoch_sum, state.epoch_count = state.epoch_sum + total, state.epoch_count + count
@@ -107,40 +110,33 @@ class TrainingCallback(ResumableCallback[TrainState]):
 
     def _evaluate(self, inputs: torch.Tensor) -> None:
         """Validate, add a row to the history, and keep the weights if they are the best. inputs: of the last batch."""
-        state, classifier = self.state, self.phase.classifier
+        state, phase, classifier = self.state, self.phase, self.phase.classifier
         row = self._row()
         if self.validate is not None:
             row |= self.validate()
             shown = row.get(self.run.settings.select, row["val_accuracy"])
             self.bar.set_postfix(loss=f"{row['train_loss']:.3f}", val=f"{shown:.3f}", refresh=False)
-        if not self._answers_finitely(inputs) or not math.isfinite(row.get("val_loss", 0.0)):
-            self._diverge(row["train_loss"], "what the net answers is not finite")
-            return
-        state.finite, state.finite_step = classifier.judged_weights(), state.step
-        if self.validate is not None:
-            self._step_plateau(row["val_loss"])
-            self._select(row)
-        self._append(row)
-        state.row_sum, state.row_count = 0.0, 0
 
-    def _answers_finitely(self, inputs: torch.Tensor) -> bool:
-        """Whether the net that is judged answers a batch with finite numbers."""
-        classifier = self.phase.classifier
+        # The net that is judged must answer with finite numbers, on a batch of training images too.
         classifier.eval()
         with torch.no_grad():
             is_finite = bool(torch.isfinite(classifier(inputs)).all())
         classifier.train()
-        return is_finite
+        if not is_finite or not math.isfinite(row.get("val_loss", 0.0)):
+            self._diverge(row["train_loss"], "what the net answers is not finite")
+            return
 
-    def _step_plateau(self, val_loss: float) -> None:
-        """Lower the learning rate where the validation loss has stopped falling, after a warm-up."""
-        phase = self.phase
-        is_warm = self.state.step - phase.scheduled.first >= phase.warmup_steps
-        if phase.plateau is not None and is_warm and not phase.is_averaging:
-            phase.plateau.step(val_loss)
+        state.finite, state.finite_step = classifier.judged_weights(), state.step
+        if self.validate is not None:
+            is_warm = state.step - phase.scheduled.first >= phase.warmup_steps
+            if phase.plateau is not None and is_warm and not phase.is_averaging:
+                phase.plateau.step(row["val_loss"])
+            self._select(row)
+        self._append(row)
+        state.row_sum, state.row_count = 0.0, 0
 
     def _select(self, row: Row) -> None:
-        """Keep the first of the best weights by the selected measure, where a lower loss decides between equals.
+        """Keep the first of the best weights by the selected measure; a lower loss decides between equals.
 
         With `patience`, too many validations without a better one end the phase.
         """
@@ -161,19 +157,15 @@ class TrainingCallback(ResumableCallback[TrainState]):
             state.step, self.should_stop = stop, True
 
     def _diverge(self, loss: float, reason: str) -> None:
-        """End the run with the weights of the last validation where it was sound, or with the initial ones.
-
-        Raises TouchstoneError where `on_divergence` is fail.
-        """
-        state, phase = self.state, self.phase.scheduled.phase
-        clips, warms_up = bool(phase.clip_norm or phase.clip_value), bool(phase.warmup_epochs)
+        """End the run. Raises TouchstoneError where `on_divergence` is fail."""
+        state = self.state
         divergence = Divergence(
             step=state.step,
             epoch=state.step / self.run.steps_per_epoch,
             loss=loss,
             lr=state.lr,
             reason=reason,
-            advice=advice(phase.rate, clips=clips, warms_up=warms_up or phase.schedule == "one_cycle"),
+            advice=advice(self.phase.scheduled.phase),
         )
         if self.run.settings.on_divergence == "fail":
             raise TouchstoneError(f"{self.name}: {divergence} (on_divergence is fail)")
@@ -182,12 +174,13 @@ class TrainingCallback(ResumableCallback[TrainState]):
         state.diverged, self.should_stop = asdict(divergence), True
 
     def _row(self) -> Row:
-        """The row of the steps since the last one."""
+        """The row of the history for the steps since the last one."""
         state = self.state
         epoch, loss = state.step / self.run.steps_per_epoch, state.row_sum / state.row_count
         return {"step": state.step, "epoch": epoch, "train_loss": loss, "lr": state.lr}
 
     def _append(self, row: Row) -> None:
         self.state.history.append(row)
+        measured = {name: value for name, value in row.items() if name != "step"}
         for log in self.logs:
-            log(int(row["step"]), row)
+            log(int(row["step"]), measured)

@@ -1,4 +1,4 @@
-"""What cannot be trained is refused before any work. Nothing here changes what is trained."""
+"""Checks that a run can be trained, made before any work; they change nothing in what is trained."""
 
 from touchstone.config.schema.machine import Machine
 from touchstone.config.schema.model import Model
@@ -12,16 +12,7 @@ from touchstone.training.objective import Objective
 def check_run(
     title: str, settings: Model, objective: Objective, machine: Machine, initial: InitialWeights, *, num_val: int
 ) -> None:
-    """Raise TouchstoneError where a run cannot be trained as its settings say. num_val: of validation images."""
-    _check_labels(title, settings, objective)
-    check_precision(settings.precision, device(machine.accelerator))
-    check_loggers(machine.loggers)
-    _check_validation(title, settings, num_val)
-    if initial.is_run:
-        _check_seeds(title, settings, initial)
-
-
-def _check_labels(title: str, settings: Model, objective: Objective) -> None:
+    """Raise TouchstoneError where a run cannot be trained. num_val: the number of validation images."""
     if settings.select not in (*objective.measures, "last"):
         raise TouchstoneError(
             f"{title}: select: {settings.select} is for images of several labels, and here each image has one; set "
@@ -32,9 +23,8 @@ def _check_labels(title: str, settings: Model, objective: Objective) -> None:
             f"{title}: crops: {settings.crops} takes the strongest crop label by label, and here each image has one "
             "label; set centre"
         )
-
-
-def _check_validation(title: str, settings: Model, num_val: int) -> None:
+    check_precision(settings.precision, device(machine.accelerator))
+    check_loggers(machine.loggers)
     users = [f"schedule: {phase.schedule}" for phase in settings.phases if phase.schedule == "plateau"]
     users += [f"patience: {settings.patience}"] if settings.patience else []
     if users and not num_val:
@@ -42,9 +32,6 @@ def _check_validation(title: str, settings: Model, num_val: int) -> None:
             f"{title}: {users[0]} watches the validation images, and there are none; set data.val_fraction above 0, "
             "or train without it"
         )
-
-
-def _check_seeds(title: str, settings: Model, initial: InitialWeights) -> None:
     lacking = ", ".join(str(seed) for seed in settings.seeds if str(seed) not in initial.sha256)
-    if lacking:
+    if initial.is_run and lacking:
         raise TouchstoneError(f"{title}: {initial.name} has no seed {lacking} to start from; run `dvc repro`")

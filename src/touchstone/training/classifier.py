@@ -1,4 +1,4 @@
-"""The classifier that is trained: a net behind its normalisation, and the averaged weights that may be judged."""
+"""The classifier that is trained: a net behind its normalisation, and an average of its weights."""
 
 from typing import Any
 
@@ -21,10 +21,9 @@ Weights = dict[str, torch.Tensor]
 class Classifier(nn.Module):
     """A net (B, C, H, W) -> logits (B, K), behind its normalisation.
 
-    head: the name of the net's last module. mean, std: of each channel in grey levels. averaged: a copy of the net
-    whose weights are an average of the net's; `judges_average` says whether it is the one that is validated and kept.
-    test_flips: in evaluation, predict the mean over an image and its mirror image. multi_label: whether each class has
-    a probability of its own.
+    head: the name of the net's last module. mean, std: per channel, in grey levels (0 to 255). averaged: a copy of the
+    net with averaged weights. judges_average: whether these are validated and kept. test_flips: in evaluation, predict
+    the mean over an image and its mirror image. multi_label: whether each class has a probability of its own.
     """
 
     mean: torch.Tensor
@@ -59,12 +58,11 @@ class Classifier(nn.Module):
         return self.averaged.module if self.averaged is not None and self.judges_average else self.net
 
     def judged_weights(self) -> Weights:
-        """Return a copy of the weights that are validated and kept, contiguous and on the CPU."""
-        tensors = self.judged.state_dict()
-        return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        """Return a copy of the weights of `judged`, contiguous and on the CPU."""
+        return {name: value.detach().cpu().contiguous().clone() for name, value in self.judged.state_dict().items()}
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Set training mode for what is trained; what is frozen and what is averaged stay in evaluation mode."""
+        """Set training mode; frozen modules and the averaged net stay in evaluation mode."""
         super().train(mode)
         if mode:
             train_mode(self.net, head=self.head)
@@ -75,7 +73,7 @@ class Classifier(nn.Module):
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Pixels uint8 (B, H, W, C), or features float32 (B, D) -> logits (B, K).
 
-        Of five crops, uint8 (B, 5, H, W, C) or float32 (B, 5, D), each class takes the highest logit.
+        With five crops, uint8 (B, 5, H, W, C) or float32 (B, 5, D), the logit of a class is the highest over the crops.
         """
         net, num_crops = self.net if self.training else self.judged, crops.count(batch)
         if batch.is_floating_point():
@@ -89,7 +87,7 @@ class Classifier(nn.Module):
         return to_float(batch, self.mean, self.std)
 
     def checkpoint(self) -> dict[str, Any]:
-        """Return all that is needed to go on, as plain values and tensors."""
+        """Return what `restore` needs, as plain values and tensors."""
         return {"tensors": self.state_dict(), "judges_average": self.judges_average}
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
@@ -98,12 +96,9 @@ class Classifier(nn.Module):
 
 
 def build_classifier(run: TrainingRun, seed: int) -> Classifier:
-    """Build a classifier with the initial weights of a seed, which are the same for every arm.
-
-    Raises TouchstoneError where the weights that it starts from do not fit the net.
-    """
+    """Build a classifier with a seed's initial weights. Raises TouchstoneError where these do not fit the net."""
     settings = run.settings
-    torch.manual_seed(derive(seed, "init"))
+    torch.manual_seed(derive(seed, "init"))  # the same weights for every arm
     net = build(
         settings.net,
         num_classes=len(run.classes),

@@ -1,11 +1,10 @@
-"""The learning-rate finder: the loss while the learning rate grows, and the rate that this suggests.
+"""The learning-rate finder: it suggests a rate from the course of the loss while the learning rate grows.
 
 Smith 2015, "Cyclical learning rates for training neural networks", arXiv 1506.01186.
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,29 +17,20 @@ from touchstone.models.device import make_deterministic
 from touchstone.training.classifier import build_classifier
 from touchstone.training.phase import begin_phase, training_batches
 from touchstone.training.setup import ScheduledPhase, TrainingRun
-from touchstone.training.state import Batch, PhaseState, TrainState
+from touchstone.training.state import TrainState
 from touchstone.training.step import train_step
 
 LOWEST, HIGHEST = 1e-6, 10.0  # learning rates
 NUM_STEPS = 200
-FALL = 2.0  # sd of the loss about its smoothed course: a smaller fall is none
+FALL = 2.0  # sd of the loss about its smoothed course; a smaller fall does not count
 WIDTH = 8.0  # steps, the sd of the Gaussian that smooths the loss
 RECENT, EXPLODED = 10, 3.0  # the search ends where the mean of so many losses is so many times the lowest such mean
 
 
-@dataclass(frozen=True)
-class RateSearch:
-    """The result of a search."""
+def find_lr(run: TrainingRun) -> tuple[float, pd.DataFrame]:
+    """Return the learning rate to train with; and lr, loss and smoothed loss, a row for each step of the search.
 
-    curve: pd.DataFrame
-    """lr, loss and smoothed loss, a row for each step."""
-    suggestion: float
-    """The learning rate to train with."""
-
-
-def find_lr(run: TrainingRun) -> RateSearch:
-    """Train with the run's first seed while the learning rate grows from LOWEST to HIGHEST, and drop the weights.
-
+    It trains with the run's first seed while the learning rate grows from LOWEST to HIGHEST, and drops the weights.
     Optimizer, batches and online augmentation are the run's own; its schedule, clipping and averaging are left out.
     Raises TouchstoneError where the loss never falls.
     """
@@ -55,10 +45,24 @@ def find_lr(run: TrainingRun) -> RateSearch:
     classifier.train()
     torch.manual_seed(seed)
     batches = training_batches(search, scheduled, run.data, seed=seed, start=0)
-    curve = pd.DataFrame(_rows(phase, state, batches), columns=["lr", "loss"])
-    lr, loss = curve["lr"].to_numpy(float), curve["loss"].to_numpy(float)
+
+    losses: list[float] = []
+    rates, lowest, device = np.geomspace(LOWEST, HIGHEST, NUM_STEPS), math.inf, classifier.device
+    for rate, (inputs, labels) in zip(rates.tolist(), batches, strict=True):
+        for group in phase.optimizer.param_groups:
+            group["lr"] = rate
+        batch = inputs.to(device), labels.to(device)
+        outputs = train_step(phase, state, batch, backward=torch.Tensor.backward, update=phase.optimizer.step)
+        state.step += 1
+        losses.append(float(outputs["loss"]))
+        recent = float(np.mean(losses[-RECENT:]))
+        lowest = min(lowest, recent)
+        if not recent <= EXPLODED * lowest:
+            losses.pop()
+            break
+    lr, loss = rates[: len(losses)], np.array(losses)
     suggestion, smoothed = suggest(lr, loss, title=run.title)
-    return RateSearch(curve.assign(smoothed=smoothed).round(9), suggestion)
+    return suggestion, pd.DataFrame({"lr": lr, "loss": loss, "smoothed": smoothed}).round(9)
 
 
 def search_settings(settings: Model) -> Model:
@@ -70,26 +74,8 @@ def search_settings(settings: Model) -> Model:
     return settings.model_copy(update={"phases": (phase,), "ema_decay": 0.0, "swa_share": 0.0, "patience": 0})
 
 
-def _rows(phase: PhaseState, state: TrainState, batches: Iterable[Batch]) -> Iterator[dict[str, float]]:
-    """Train, and yield the learning rate and the loss of each step until the loss explodes."""
-    losses: list[float] = []
-    lowest, device, optimizer = math.inf, phase.classifier.device, phase.optimizer
-    for lr, (inputs, labels) in zip(np.geomspace(LOWEST, HIGHEST, NUM_STEPS).tolist(), batches, strict=True):
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        batch = inputs.to(device), labels.to(device)
-        outputs = train_step(phase, state, batch, backward=torch.Tensor.backward, update=optimizer.step)
-        state.step += 1
-        losses.append(float(outputs["loss"]))
-        recent = float(np.mean(losses[-RECENT:]))
-        lowest = min(lowest, recent)
-        if not recent <= EXPLODED * lowest:
-            return
-        yield {"lr": lr, "loss": losses[-1]}
-
-
 def suggest(lr: np.ndarray, loss: np.ndarray, *, title: str = "") -> tuple[float, np.ndarray]:
-    """Return the rate at which the smoothed loss falls most steeply over log(rate), to two digits; and that loss.
+    """Return the rate at which the smoothed loss falls most steeply over log(rate), to two digits, and that loss.
 
     lr, loss: float (n,), in the order of the search. Raises TouchstoneError where the loss does not fall.
     """

@@ -1,4 +1,4 @@
-"""Lightning's Trainer without what is not needed here, and how it drives the steps of a training."""
+"""The engine lightning: Lightning's Trainer without its extras, and the classes that let it drive our steps."""
 
 import logging
 import os
@@ -14,8 +14,8 @@ from torch.utils import deterministic as torch_deterministic
 from touchstone.config.schema.machine import Machine
 from touchstone.training.resumable import ResumableCallback
 
-# Lightning makes torch look for GPUs through NVML, and torch's optimizers look in every step: without NVML, that is a
-# search for a missing library, which takes some .3 ms.
+# Lightning lets torch look for GPUs through NVML, and torch's optimizers look in every step: without NVML, each search
+# for the missing library takes some 0.3 ms.
 if not torch.cuda.is_available():
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
@@ -29,7 +29,7 @@ UNWANTED = (
 
 
 class StepModule(pl.LightningModule):
-    """A step in what Lightning calls manual optimization, as not every batch is followed by an update."""
+    """Our step, in Lightning's manual optimization, as not every batch is followed by an update."""
 
     def __init__(
         self, step: Callable[..., dict[str, torch.Tensor]], net: nn.Module, optimizer: torch.optim.Optimizer
@@ -47,8 +47,6 @@ class StepModule(pl.LightningModule):
 
 
 class CallbackHooks(pl.Callback):
-    """Calls a ResumableCallback at Lightning's moments."""
-
     def __init__(self, callback: ResumableCallback[Any]) -> None:
         self.callback = callback
 
@@ -74,9 +72,9 @@ def trainer_for(
     strategy: str = "auto",
     deterministic: bool = True,
 ) -> pl.Trainer:
-    """Return a Trainer that makes one pass over its batches, with the callbacks around each step.
+    """Return a Trainer that makes one pass over its batches, with the callbacks around each step, and writes nothing.
 
-    It logs nothing and writes no checkpoint of its own. deterministic: use kernels that give the same bytes every time.
+    deterministic: use kernels that give the same bytes every time.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for text in UNWANTED:

@@ -1,7 +1,6 @@
-"""Optional loggers: the rows of the history also go to TensorBoard or W&B. No result depends on them.
+"""Optional loggers, which write the rows of the history to TensorBoard or W&B too. No result depends on them.
 
-Each is an extra of the package under its own name. They write below .touchstone/logs; with WANDB_MODE=offline in the
-environment, W&B sends nothing anywhere.
+Each is an extra of the package, and writes below .touchstone/logs. With WANDB_MODE=offline, W&B sends nothing anywhere.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 from touchstone.errors import TouchstoneError
 
 LOGS = Path(".touchstone/logs")
-Log = Callable[[int, dict[str, float]], None]  # takes a step and its row
+Log = Callable[[int, dict[str, float]], None]  # takes a step and the rest of its row
 
 
 def check_loggers(names: Sequence[str]) -> None:
@@ -27,41 +26,30 @@ def check_loggers(names: Sequence[str]) -> None:
 
 @contextmanager
 def opened(names: Sequence[str], *, run: str, seed: int, settings: dict[str, Any], start: int) -> Iterator[list[Log]]:
-    """Open the loggers of one seed's training, which goes on after step `start`, and close them at the end.
+    """Open loggers for one seed's training, which continues after step `start`, and close them at the end.
 
-    run: its name. settings: what the run was trained with, for W&B.
+    run: its name. settings: the run's, for W&B.
     """
+    logs: list[Log] = []
     with ExitStack() as stack:
-        kinds = {"tensorboard": _tensorboard, "wandb": _wandb}
-        yield [stack.enter_context(kinds[name](run, seed, settings, start)) for name in names]
+        if "tensorboard" in names:
+            from torch.utils.tensorboard import SummaryWriter
 
+            # Rows that an earlier process wrote after its last resume state are purged.
+            folder = LOGS / "tensorboard" / run / f"seed-{seed}"
+            board = stack.enter_context(SummaryWriter(str(folder), purge_step=start + 1))
 
-@contextmanager
-def _tensorboard(run: str, seed: int, settings: dict[str, Any], start: int) -> Iterator[Log]:
-    from torch.utils.tensorboard import SummaryWriter
+            def log(step: int, row: dict[str, float]) -> None:
+                for name, value in row.items():
+                    board.add_scalar(name, value, step)
 
-    # Rows that an earlier process wrote after its last resume state are purged.
-    with SummaryWriter(str(LOGS / "tensorboard" / run / f"seed-{seed}"), purge_step=start + 1) as writer:
+            logs.append(log)
+        if "wandb" in names:
+            import wandb
 
-        def log(step: int, row: dict[str, float]) -> None:
-            for name, value in row.items():
-                if name != "step":
-                    writer.add_scalar(name, value, step)
-
-        yield log
-
-
-@contextmanager
-def _wandb(run: str, seed: int, settings: dict[str, Any], start: int) -> Iterator[Log]:
-    import wandb
-
-    (LOGS / "wandb").mkdir(parents=True, exist_ok=True)
-    name = f"{run}-seed-{seed}"
-    with wandb.init(
-        project="touchstone", name=name, group=run, dir=str(LOGS), config=settings, reinit="finish_previous"
-    ) as writer:
-
-        def log(step: int, row: dict[str, float]) -> None:
-            writer.log({key: value for key, value in row.items() if key != "step"}, step=step)
-
-        yield log
+            (LOGS / "wandb").mkdir(parents=True, exist_ok=True)
+            options: Any = {"project": "touchstone", "name": f"{run}-seed-{seed}", "group": run, "dir": str(LOGS)}
+            writer: Any = wandb.init(**options, config=settings, reinit="finish_previous")
+            stack.enter_context(writer)
+            logs.append(lambda step, row: writer.log(row, step=step))
+        yield logs

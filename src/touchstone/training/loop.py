@@ -1,4 +1,4 @@
-"""Training one seed: the whole of it, from building the net to the selected weights."""
+"""The training of one seed, from building the net to selecting the weights."""
 
 import time
 from dataclasses import dataclass
@@ -24,30 +24,25 @@ class Trained:
     """The result of one seed."""
 
     seed: int
-    weights: Weights
-    """The selected weights; where training diverged, the last finite ones."""
+    weights: Weights  # the selected ones; where training diverged, the last finite ones
     selected_step: int
-    history: list[Row]
-    """A row for each validation."""
-    images_per_second: float
-    """0 for a seed that was trained before."""
+    history: list[Row]  # one for each validation
+    images_per_second: float  # 0 for a seed that was trained before
     diverged: Divergence | None = None
 
 
 def train_seed(run: TrainingRun, *, seed: int, state_file: Path, on_step: OnStep | None = None) -> Trained:
-    """Train one seed from its initial weights, or go on from `state_file`; call `on_step` after each step.
+    """Train one seed from its initial weights or, where an earlier process was stopped, from `state_file`.
 
-    Raises TouchstoneError where a phase names a module that the net lacks, where the initial weights do not fit the
-    net, and where training diverges while `on_divergence` is fail.
+    on_step: called after each step. Raises TouchstoneError where a phase names a module that the net lacks, where the
+    initial weights do not fit the net, and where training diverges while `on_divergence` is fail.
     """
     settings = run.settings
     make_deterministic(settings.deterministic)
 
-    # Build the net with the initial weights of the seed.
+    # Build the net with the seed's initial weights, and resume where an earlier process was stopped.
     classifier = build_classifier(run, seed)
     state = TrainState(finite=classifier.judged_weights())
-
-    # Resume where an earlier process was stopped.
     checkpoint = read_checkpoint(state_file) or {}
     if checkpoint:
         classifier.restore(checkpoint["classifier"])
@@ -61,17 +56,16 @@ def train_seed(run: TrainingRun, *, seed: int, state_file: Path, on_step: OnStep
             if state.step >= scheduled.stop or state.diverged is not None:
                 continue
 
-            # Begin the phase: freeze what it does not train, and make its optimizer, whose learning rate is
-            # scheduled.phase.lr, and its schedule. It trains on images, or on the features of a frozen backbone.
+            # Begin the phase: freeze modules, and make its optimizer, whose learning rate is scheduled.phase.lr, and
+            # its schedule. It trains on images, or on the cached features of a frozen backbone.
             phase = begin_phase(run, scheduled, classifier, state, checkpoint=checkpoint.get("phase"))
             data, validate = training_data(phase), validator(phase)
             batches = training_batches(run, scheduled, data, seed=seed, start=state.step)
             callback = TrainingCallback(
                 phase, state, seed=seed, data=data, validate=validate, state_file=state_file, logs=logs, on_step=on_step
             )
-            step = partial(train_step, phase, state)  # forward, loss, backward, and an update where it is time for one
+            step = partial(train_step, phase, state)  # forward, loss, backward and, where one is due, an update
             classifier.train()
-            device = classifier.device
 
             # Train. Lightning makes the same calls as the plain loop below it.
             if settings.engine == "lightning":
@@ -80,18 +74,19 @@ def train_seed(run: TrainingRun, *, seed: int, state_file: Path, on_step: OnStep
                 trainer = lightning.trainer_for(run.machine, [callback], deterministic=settings.deterministic)
                 trainer.fit(lightning.StepModule(step, classifier, phase.optimizer), batches)
             else:
+                device = classifier.device
                 callback.begin()
                 for inputs, labels in batches:
                     callback.before_step()  # seeds torch's generator
                     batch = inputs.to(device, non_blocking=True), labels.to(device, non_blocking=True)
                     outputs = step(batch, backward=torch.Tensor.backward, update=phase.optimizer.step)
-                    callback.after_step(outputs)  # looks for divergence, averages, validates, selects, saves the state
+                    callback.after_step(outputs)  # checks for divergence, averages, validates, selects, saves
                     if callback.should_stop:
                         break
                 callback.end()
             num_steps += callback.num_steps_taken
 
-    # Select the weights: the last finite ones of a run that diverged, else the best on validation images, or the last.
+    # Select the weights: the last finite ones where training diverged, else the best on validation images, or the last.
     if state.diverged is not None:
         weights, selected_step = state.finite, state.finite_step
     elif state.best is not None:
@@ -104,5 +99,5 @@ def train_seed(run: TrainingRun, *, seed: int, state_file: Path, on_step: OnStep
         selected_step=selected_step,
         history=state.history,
         images_per_second=num_steps * settings.batch_size / (time.perf_counter() - began),
-        diverged=state.divergence,
+        diverged=None if state.diverged is None else Divergence(**state.diverged),  # type: ignore[arg-type]
     )

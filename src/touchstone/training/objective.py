@@ -1,10 +1,9 @@
-"""What training minimises and what validation measures, for images of one class each and of several labels.
+"""The losses and validation measures for images of one class each and for images with several labels.
 
-Both kinds have the same methods, so the rest of training does not ask which one it has.
+Both classes have the same methods, so the rest of training does not ask which one it has.
 """
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,71 +19,26 @@ Mixing = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor
 
 
 @dataclass(frozen=True)
-class Objective(ABC):
-    """The loss and the measures for labels of one kind."""
+class SingleLabel:
+    """One class an image: cross-entropy, with class weights and label smoothing."""
 
-    labels: np.ndarray
-    """Of the training images: int64 (N,), or float32 (N, K)."""
+    labels: np.ndarray  # int64 (N,), of the training images
     num_classes: int
 
-    @property
-    @abstractmethod
-    def measures(self) -> tuple[str, ...]:
-        """The names of what validation measures."""
-
-    @property
-    @abstractmethod
-    def uniform_loss(self) -> float:
-        """The loss where all answers are equally probable, in nats."""
-
-    @property
-    @abstractmethod
-    def collapse_text(self) -> str:
-        """How a message puts it that all predictions are the same; "" where that is no sign of divergence."""
-
-    @abstractmethod
-    def chance_loss(self, phase: Phase) -> float:
-        """The lowest loss of a net that answers every image alike, in nats, as the phase weighs and smooths labels."""
-
-    @abstractmethod
-    def balanced(self) -> np.ndarray:
-        """The class weights with which all classes have equal shares of the loss, in the form that `loss` takes."""
-
-    def class_weights(self, phase: Phase) -> np.ndarray | None:
-        """The class weights of a phase, or None where all images weigh the same."""
-        return self.balanced() if phase.class_weights == "balanced" else None
-
-    @abstractmethod
-    def loss(
-        self, logits: torch.Tensor, labels: torch.Tensor, *, weights: torch.Tensor | None = None, smoothing: float = 0.0
-    ) -> torch.Tensor:
-        """The mean loss () of a batch. logits: (B, K)."""
-
-    @abstractmethod
-    def decided(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits (B, K) -> what is predicted of each image, (B, ...)."""
-
-    @abstractmethod
-    def validated(self, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
-        """The `measures` of validation images. logits: (N, K) on the CPU."""
-
-
-@dataclass(frozen=True)
-class SingleLabel(Objective):
-    """One class an image, int64 (N,): cross-entropy, with class weights and label smoothing."""
-
-    measures = ("val_loss", "val_accuracy")
+    measures = ("val_loss", "val_accuracy")  # the keys of what `validated` returns
 
     @property
     def uniform_loss(self) -> float:
+        """The loss of equal probabilities, in nats."""
         return math.log(max(2, self.num_classes))
 
     @property
     def collapse_text(self) -> str:
+        """The words for identical predictions in a message; "" where they are no sign of divergence."""
         return "to be of one class" if self.num_classes > 1 else ""
 
     def chance_loss(self, phase: Phase) -> float:
-        """The entropy of the labels as they are weighed and smoothed."""
+        """The lowest loss of a net that answers every image alike, in nats, with the phase's weights and smoothing."""
         counts = np.bincount(self.labels, minlength=self.num_classes)
         given = self.class_weights(phase)
         weights = np.ones(self.num_classes) if given is None else given
@@ -94,8 +48,12 @@ class SingleLabel(Objective):
         present = shares[shares > 0]
         return float(-(present * np.log(present / present.sum())).sum())
 
+    def class_weights(self, phase: Phase) -> np.ndarray | None:
+        """The class weights of a phase, or None. Balanced ones give all classes equal shares of the loss."""
+        return self.balanced() if phase.class_weights == "balanced" else None
+
     def balanced(self) -> np.ndarray:
-        """float64 (K,): N / (K' * images of the class), where K' classes have images; 0 for a class without any."""
+        """N / (K' * images of each class), float64 (K,), where K' classes have images; 0 for a class without any."""
         counts = np.bincount(self.labels, minlength=self.num_classes)
         present = counts > 0
         return np.divide(len(self.labels), present.sum() * counts, out=np.zeros(self.num_classes), where=present)
@@ -103,9 +61,10 @@ class SingleLabel(Objective):
     def loss(
         self, logits: torch.Tensor, labels: torch.Tensor, *, weights: torch.Tensor | None = None, smoothing: float = 0.0
     ) -> torch.Tensor:
-        """Cross-entropy; labels: int64 (B,), or the classes' shares of mixed images, float (B, K). weights: (K,).
+        """The mean loss () of a batch: cross-entropy of logits (B, K).
 
-        Label smoothing: Szegedy et al. 2015, arXiv 1512.00567.
+        labels: int64 (B,), or the classes' shares of mixed images, float (B, K). weights: (K,). Label smoothing:
+        Szegedy et al. 2015, arXiv 1512.00567.
         """
         if weights is None or labels.ndim == 1:
             return F.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
@@ -113,9 +72,11 @@ class SingleLabel(Objective):
         return total / (labels @ weights).sum()  # as torch does for whole labels
 
     def decided(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits (B, K) -> the prediction for each image, (B, ...)."""
         return logits.argmax(1)
 
     def validated(self, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+        """The `measures` of validation images. logits: (N, K) on the CPU."""
         return {
             "val_loss": float(F.cross_entropy(logits, labels)),
             "val_accuracy": float((logits.argmax(1) == labels).double().mean()),
@@ -123,18 +84,20 @@ class SingleLabel(Objective):
 
 
 @dataclass(frozen=True)
-class MultiLabel(Objective):
+class MultiLabel:
     """Several labels an image, or none: binary cross-entropy of each class.
 
     Labels are float32 (N, K): 1 present, 0 absent, in between where images are mixed, NaN where a label is ignored.
     """
+
+    labels: np.ndarray
+    num_classes: int
 
     measures = ("val_loss", "val_accuracy", "val_map")
     uniform_loss = math.log(2)
     collapse_text = "to have the same labels"
 
     def chance_loss(self, phase: Phase) -> float:
-        """The mean entropy of the classes as they are weighed and smoothed."""
         given = self.class_weights(phase)
         present, absent = self._counts() * (1.0 if given is None else given)
         total = present + absent
@@ -142,6 +105,9 @@ class MultiLabel(Objective):
         half = phase.label_smoothing / 2
         share = ((1 - half) * present + half * absent)[counted] / total[counted]
         return float(((entr(share) + entr(1 - share)) * total[counted]).sum() / total.sum())
+
+    def class_weights(self, phase: Phase) -> np.ndarray | None:
+        return self.balanced() if phase.class_weights == "balanced" else None
 
     def balanced(self) -> np.ndarray:
         """float64 (2, K): n / (2 * images with the class) and n / (2 * images without it), of the n images that count.
@@ -159,7 +125,7 @@ class MultiLabel(Objective):
     def loss(
         self, logits: torch.Tensor, labels: torch.Tensor, *, weights: torch.Tensor | None = None, smoothing: float = 0.0
     ) -> torch.Tensor:
-        """The weighted mean of the binary cross-entropy over what counts, 0 where nothing does. labels: (B, K).
+        """The weighted mean over the labels (B, K) that count, 0 where none does.
 
         weights: (2, K), of images with and without a class. Smoothing draws labels to 1/2.
         """
@@ -183,17 +149,20 @@ class MultiLabel(Objective):
         }
 
 
+Objective = SingleLabel | MultiLabel
+
+
 def objective_for(labels: np.ndarray, num_classes: int) -> Objective:
     """Return the objective for labels int64 (N,), or float32 (N, K)."""
     return SingleLabel(labels, num_classes) if labels.ndim == 1 else MultiLabel(labels, num_classes)
 
 
 def mixing(phase: Phase, num_classes: int) -> Mixing | None:
-    """Return what mixes a batch: float (B, C, H, W), labels int64 (B,) or float (B, K) -> the same, labels (B, K).
+    """Return a function that mixes a batch, or None where the phase mixes nothing.
 
-    None where the phase mixes nothing. Each batch is mixed with itself, shifted by one image, in one share that torch's
-    global generator draws. mixup: Zhang et al. 2017, arXiv 1710.09412; cutmix: Yun et al. 2019, arXiv 1905.04899; with
-    both, either at random.
+    Images float (B, C, H, W), labels int64 (B,) or float (B, K) -> mixed images, and labels (B, K). Each image is mixed
+    with its neighbour in the batch, all in one share that torch's global generator draws. mixup: Zhang et al. 2017,
+    arXiv 1710.09412; cutmix: Yun et al. 2019, arXiv 1905.04899; with both, each batch takes either at random.
     """
     if not phase.mixes:
         return None

@@ -1,7 +1,8 @@
-"""How a phase begins: its trainable weights, its optimizer and schedule, its batches, and what validates it."""
+"""The beginning of a phase: its trainable weights, optimizer, schedule and batches, and its validation."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,10 @@ from touchstone.models import predict
 from touchstone.models.device import device
 from touchstone.models.feature_cache import Backbone
 from touchstone.models.freezing import freeze, is_frozen_but_head
-from touchstone.training import schedules, swa
+from touchstone.training import swa
 from touchstone.training.classifier import Classifier
 from touchstone.training.objective import mixing
-from touchstone.training.optimizers import optimizer_of
+from touchstone.training.optimizers import Plateau, optimizer_of, schedule_of, update_sizes, warmup_steps
 from touchstone.training.setup import ScheduledPhase, TrainingRun
 from touchstone.training.state import Batch, PhaseState, TrainState
 
@@ -34,21 +35,30 @@ def begin_phase(
     *,
     checkpoint: dict[str, Any] | None = None,
 ) -> PhaseState:
-    """Begin a phase at its first step, or go on with it at `state.step` from the `checkpoint` of its optimizer.
+    """Begin a phase at its first step, or resume it at `state.step` from the `checkpoint` of its optimizer.
 
     Raises TouchstoneError where the phase names a module that the net lacks.
     """
-    settings, phase, where = run.settings, scheduled.phase, torch.device(device(run.machine.accelerator))
+    phase, where = scheduled.phase, torch.device(device(run.machine.accelerator))
     try:
         freeze(classifier.to(where).net, phase, head=classifier.head)
     except TouchstoneError as error:
         raise TouchstoneError(f"{run.title}: {error}") from error
     classifier.net.zero_grad()  # a phase that was stopped early may have left gradients
-    state.begin_phase(is_new=state.step == scheduled.first, device=where)
+    state.loss_sum = state.loss_sum.to(where, torch.float32 if where.type == "mps" else torch.float64)
+    if state.step == scheduled.first:
+        state.num_unimproved = state.collapsed_steps = state.epoch_count = 0
+        state.epoch_sum, state.lowest_epoch_loss = 0.0, float("inf")
+
     parameters = [p for p in classifier.net.parameters() if p.requires_grad]
     optimizer = optimizer_of(parameters, phase)
     weights = run.objective.class_weights(phase)
     num_steps, steps_per_epoch = scheduled.num_steps, run.steps_per_epoch
+    schedule = schedule_of(optimizer, phase, num_steps=num_steps, steps_per_epoch=steps_per_epoch)
+    sizes = update_sizes(phase, num_steps=num_steps, batch_size=run.settings.batch_size, num_images=len(run.data))
+    plateau = None
+    if phase.schedule == "plateau":
+        plateau = Plateau(optimizer, factor=phase.decay, patience=phase.plateau_patience, threshold=0.0)
     begun = PhaseState(
         run=run,
         scheduled=scheduled,
@@ -56,13 +66,11 @@ def begin_phase(
         parameters=parameters,
         class_weights=None if weights is None else torch.tensor(weights, dtype=torch.float32, device=where),
         mix=mixing(phase, len(run.classes)),
-        update_sizes=schedules.update_sizes(
-            phase, num_steps=num_steps, batch_size=settings.batch_size, num_images=len(run.data)
-        ).tolist(),
+        update_sizes=sizes,
         optimizer=optimizer,
-        schedule=schedules.schedule(optimizer, phase, num_steps=num_steps, steps_per_epoch=steps_per_epoch),
-        plateau=schedules.plateau(optimizer, phase),
-        warmup_steps=schedules.warmup_steps(phase, num_steps=num_steps, steps_per_epoch=steps_per_epoch),
+        schedule=schedule,
+        plateau=plateau,
+        warmup_steps=warmup_steps(phase, num_steps=num_steps, steps_per_epoch=steps_per_epoch),
         swa_start=swa.first_step(run, scheduled),
     )
     swa.start_if_due(begun, step=state.step)
@@ -93,51 +101,49 @@ def training_batches(
 
 
 def training_data(phase: PhaseState) -> TrainingSet:
-    """Return the training images, or their features where the phase always computes the same ones."""
-    data, features = phase.run.data, phase.run.features
-    if features is None or not _has_fixed_features(phase):
+    """Return the training images, or their features where they may be cached."""
+    data, features_of = phase.run.data, _feature_cache(phase, phase.run.view)
+    if features_of is None:
         return data
-    backbone = _backbone(phase, phase.run.view)
     parts = zip(data.parts, data.part_sizes, strict=True)
-    return replace(data, parts=[backbone.features(pixels, sizes, folder=features) for pixels, sizes in parts])
+    return replace(data, parts=[features_of(pixels, sizes) for pixels, sizes in parts])
 
 
 def validator(phase: PhaseState) -> Validate | None:
-    """Return what measures the classifier on the validation images, or on their features; None without images."""
+    """Return a function that measures the classifier on the validation images; None if there are none."""
     run, classifier = phase.run, phase.classifier
     if not len(run.val):
         return None
-    labels, cached = torch.tensor(run.val_labels), _validation_features(phase)
+    labels, cached = torch.tensor(run.val_labels), list[np.ndarray]()
+    # Features cannot stand in for an averaged backbone, which still follows the weights that an earlier phase trained.
+    features_of = _feature_cache(phase, run.test_view) if classifier.averaged is None else None
+    if features_of is not None:
+        sides = (False, True) if run.settings.test_flips else (False,)
+        sizes = valid_sizes(run.val.table)
+        cached = [features_of(run.val.images, sizes, mirrored=mirrored) for mirrored in sides]
 
     def validate() -> dict[str, float]:
-        inputs = [_rows(features, predict.batch_size(run.test_view)) for features in cached]
-        outputs = [predict.logits(classifier, each) for each in inputs or [predict.batches(run.val, run.test_view)]]
+        if not cached:
+            logits = predict.logits(classifier, predict.batches(run.val, run.test_view))
+            return run.objective.validated(logits, labels)
+        size = predict.batch_size(run.test_view)
+        outputs = [predict.logits(classifier, _rows(features, size)) for features in cached]
         logits = predict.mean_of(*outputs, multi_label=run.multi_label) if len(outputs) == 2 else outputs[0]
         return run.objective.validated(logits, labels)
 
     return validate
 
 
-def _validation_features(phase: PhaseState) -> list[np.ndarray]:
-    """The features of the validation images and, where those count, of their mirror images; empty: images are used."""
-    run, folder = phase.run, phase.run.features
-    if folder is None or not _has_fixed_features(phase) or phase.classifier.averaged is not None:
-        return []  # an averaged backbone still follows what an earlier phase trained
-    backbone, sizes = _backbone(phase, run.test_view), valid_sizes(run.val.table)
-    sides = (False, True) if run.settings.test_flips else (False,)
-    return [backbone.features(run.val.images, sizes, folder=folder, mirrored=mirrored) for mirrored in sides]
+def _feature_cache(phase: PhaseState, view: View) -> Callable[..., np.ndarray] | None:
+    """Return `Backbone.features` of the frozen backbone.
 
-
-def _has_fixed_features(phase: PhaseState) -> bool:
-    """Whether an image has the same features in every step, and they may be cached: features are exact, in fp32."""
-    settings, net, head = phase.run.settings, phase.classifier.net, phase.classifier.head
-    is_fixed = phase.scheduled.is_fixed and is_frozen_but_head(net, head)
-    return is_fixed and settings.precision == "fp32" and settings.feature_cache
-
-
-def _backbone(phase: PhaseState, view: View) -> Backbone:
-    settings, classifier = phase.run.settings, phase.classifier
-    return Backbone(
+    None where features may not be cached: an image must have the same ones in every step, in fp32, as they are exact.
+    """
+    settings, classifier, folder = phase.run.settings, phase.classifier, phase.run.features
+    is_fixed = phase.scheduled.is_fixed and is_frozen_but_head(classifier.net, classifier.head)
+    if folder is None or not is_fixed or settings.precision != "fp32" or not settings.feature_cache:
+        return None
+    backbone = Backbone(
         classifier.net,
         name=settings.net,
         options=settings.options,
@@ -145,6 +151,7 @@ def _backbone(phase: PhaseState, view: View) -> Backbone:
         std=classifier.std,
         view=view,
     )
+    return partial(backbone.features, folder=folder)
 
 
 def _rows(features: np.ndarray, size: int) -> Iterator[torch.Tensor]:

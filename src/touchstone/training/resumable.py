@@ -1,4 +1,4 @@
-"""What accompanies the steps of any training in any engine: their seeds, the progress bar, the resume state."""
+"""The frame around the steps of any training in either engine: their seeds, the progress bar, the resume state."""
 
 import os
 import time
@@ -15,17 +15,16 @@ from tqdm import tqdm
 from touchstone.seeds import derive
 
 REFRESH_STEPS = 20  # between updates of the progress bar
-BLOCK = 64  # seeds derived at once: a hash between two steps takes 30 times as long, as its code is not in the cache
+BLOCK = 64  # seeds derived at once: between two steps, outside the processor's cache, a hash takes 30 times as long
 
 OnStep = Callable[[int], None]  # called with the number of steps done
 
 
 @dataclass
 class LoopState:
-    """What a training has come to, in plain values and tensors; each kind of training adds fields."""
+    """The progress of a training, in plain values and tensors; each kind of training adds fields."""
 
-    step: int = 0
-    """The number of steps done."""
+    step: int = 0  # the number of steps done
 
 
 S = TypeVar("S", bound=LoopState)
@@ -34,11 +33,9 @@ S = TypeVar("S", bound=LoopState)
 class ResumableCallback(ABC, Generic[S]):
     """Counts and seeds the steps of a training, shows its progress, and writes its resume state.
 
-    An engine calls `begin`; around each step `before_step` and `after_step`, until `should_stop` or the last batch; and
-    `end`.
-
-    state_file: where the resume state is written every `save_seconds`, which changes no result. on_step: called after
-    each step with the number of steps done.
+    An engine calls `begin`, then `before_step` and `after_step` around each step until `should_stop` or the last batch,
+    then `end`. The resume state is written to `state_file` every `save_seconds`, which changes no result. on_step:
+    called after each step with the number of steps done.
     """
 
     def __init__(
@@ -61,18 +58,18 @@ class ResumableCallback(ABC, Generic[S]):
     @property
     @abstractmethod
     def device(self) -> torch.device:
-        """The device of what is trained."""
+        """The device that trains."""
 
     @abstractmethod
     def record(self, outputs: dict[str, torch.Tensor]) -> None:
-        """Do what a kind of training does after a step; `state.step` is its number, `outputs` what it returned."""
+        """Do the work of this kind of training after step number `state.step`, which returned `outputs`."""
 
     @abstractmethod
     def checkpoint(self) -> dict[str, Any]:
         """Return what a resume needs besides `state`, as plain values and tensors."""
 
     def can_save(self) -> bool:
-        """Whether the state is complete between two steps."""
+        """Whether a resume is possible from the present step."""
         return True
 
     def begin(self) -> None:
@@ -82,7 +79,7 @@ class ResumableCallback(ABC, Generic[S]):
         )
 
     def before_step(self) -> None:
-        """Seed torch's generator for the step, so a resumed training draws the numbers that it would have drawn."""
+        """Seed torch's generator for the step, so that a resumed training draws the same numbers."""
         block, place = divmod(self.state.step, BLOCK)
         seed = _step_seeds(self.seed, block)[place]
         if self.device.type == "cpu":
@@ -104,7 +101,7 @@ class ResumableCallback(ABC, Generic[S]):
         self.bar.close()
 
     def save(self) -> None:
-        """Write the resume state; a kill at any moment leaves the old file or the new one, both whole."""
+        """Write the resume state; a kill at any moment leaves a whole file, the old one or the new one."""
         new = self.state_file.with_suffix(".new")
         with open(new, "wb") as file:
             torch.save({"state": vars(self.state), **self.checkpoint()}, file)
@@ -115,11 +112,10 @@ class ResumableCallback(ABC, Generic[S]):
 
 
 def read_checkpoint(state_file: Path) -> dict[str, Any] | None:
-    """Return what `ResumableCallback.save` wrote, on the CPU, or None where there is no such file."""
+    """Return the content of a file of `ResumableCallback.save`, on the CPU, or None where there is no such file."""
     return torch.load(state_file, weights_only=True, map_location="cpu") if state_file.exists() else None
 
 
 @lru_cache(maxsize=2)
 def _step_seeds(seed: int, block: int) -> list[int]:
-    """The seeds of the steps from `block` * BLOCK on."""
     return [derive(seed, "step", block * BLOCK + i) for i in range(BLOCK)]

@@ -1,8 +1,4 @@
-"""Where resume states lie: one folder for each fingerprint of what a stage's outputs depend on.
-
-The fingerprint covers the stage's declared inputs, read from dvc.yaml, the versions of the libraries that decide bytes,
-and the kind of device.
-"""
+"""Folders of resume states, one for each fingerprint of a stage's inputs."""
 
 import hashlib
 import json
@@ -18,30 +14,28 @@ from touchstone.code_hash import library_versions
 
 GRAPH = Path("dvc.yaml")
 COMPLETE = "complete.json"
+DIGITS = 32  # of a fingerprint, in the name of its folder
 KEEP = "TOUCHSTONE_KEEP_TRAINED"  # when set, finished work is reused although DVC runs the stage again
 
-Apart = Mapping[str, Sequence[str] | None]
-"""Path of an input -> the keys of that JSON file to ignore, or None to ignore the file."""
+Apart = Mapping[str, Sequence[str] | None]  # path of an input -> keys to ignore in that JSON file; None: the whole file
 
 
 def inputs(stage: str, *, graph: Path = GRAPH, **item: str) -> list[str]:
     """The paths that a stage declares as its dependencies. item: the values of its matrix, such as model="lenet"."""
-    stages = yaml.safe_load(graph.read_text(encoding="utf-8"))
-    deps = stages["stages"][stage]["deps"]
+    deps = yaml.safe_load(graph.read_text(encoding="utf-8"))["stages"][stage]["deps"]
     for name, value in item.items():
         deps = [dep.replace(f"${{item.{name}}}", value) for dep in deps]
     return deps
 
 
 def fingerprint(paths: Sequence[str], *, accelerator: str, apart: Apart | None = None) -> str:
-    """Return the sha256 of the contents of a stage's inputs, the versions of libraries and the kind of device.
+    """Return the sha256 of the contents of a stage's inputs, the versions of LIBRARIES and the kind of device.
 
-    apart: what is ignored, because the stage keeps its work where only that has changed. Raises KeyError on a path that
+    apart: parts to ignore, as the stage keeps its work where nothing else has changed. Raises KeyError on a path that
     is not among the inputs.
     """
     apart = apart or {}
-    unknown = set(apart) - set(paths)
-    if unknown:
+    if unknown := set(apart) - set(paths):
         raise KeyError(f"{', '.join(sorted(unknown))}: not an input of the stage, which has {', '.join(paths)}")
     total = hashlib.sha256("\n".join([*library_versions(), accelerator]).encode())
     for path in paths:
@@ -55,25 +49,23 @@ def _content(path: Path, without: tuple[str, ...]) -> bytes:
         files = sorted(file for file in path.rglob("*") if file.is_file())
         return b"".join(file.relative_to(path).as_posix().encode() + _content(file, ()) for file in files)
     if without:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return hashlib.sha256(json.dumps(_without(values, without)).encode()).digest()
+
+        def kept(values: dict[str, Any]) -> dict[str, Any]:
+            return {key: value for key, value in values.items() if key not in without}
+
+        values = json.loads(path.read_text(encoding="utf-8"), object_hook=kept)
+        return hashlib.sha256(json.dumps(values).encode()).digest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
-
-
-def _without(value: Any, keys: tuple[str, ...]) -> Any:
-    if isinstance(value, dict):
-        return {key: _without(item, keys) for key, item in value.items() if key not in keys}
-    return value
 
 
 def open_checkpoint(store: Path, fingerprint: str, *, request: str = "") -> Path:
     """Return the folder of a fingerprint, made if it is missing; folders of other fingerprints are removed.
 
-    The folder is emptied where this same request was marked complete before: a stage that runs again although nothing
-    has changed, as with `dvc repro --force`, is a check and must not copy the earlier results.
+    The folder is emptied if this same request was marked complete before: a stage that runs again although nothing has
+    changed, as with `dvc repro --force`, is a check and must not copy the earlier results.
     """
-    folder = folder_of(store, fingerprint)
+    folder = store / fingerprint[:DIGITS]
     for other in store.iterdir() if store.exists() else ():
         if other != folder:
             shutil.rmtree(other)
@@ -85,10 +77,5 @@ def open_checkpoint(store: Path, fingerprint: str, *, request: str = "") -> Path
 
 
 def mark_complete(store: Path, fingerprint: str, *, request: str) -> None:
-    """Note which request the folder has served, once its outputs are written; a larger request may still use it."""
-    (folder_of(store, fingerprint) / COMPLETE).write_text(request)
-
-
-def folder_of(store: Path, fingerprint: str) -> Path:
-    """The folder of a fingerprint, whether or not it exists."""
-    return store / fingerprint[:32]
+    """Note that the outputs of a request are written; a larger request may still use the folder."""
+    (store / fingerprint[:DIGITS] / COMPLETE).write_text(request)

@@ -1,4 +1,4 @@
-"""Training a run, every seed of one model on one arm, and delivering it."""
+"""The training and delivery of a run: every seed of one model on one arm."""
 
 import json
 from collections.abc import Collection
@@ -21,26 +21,24 @@ from touchstone.training.setup import TrainingRun
 def train(run: TrainingRun, *, store: Path, fingerprint: str) -> list[Trained]:
     """Train every seed that `store` does not hold yet under the same `fingerprint`.
 
-    `store` holds one fingerprint at a time: the resume state of a seed under way, and the weights of those that ended.
+    `store` holds one fingerprint at a time: the resume state of a seed under way, and the weights of seeds that ended.
     Where the same seeds were delivered before (`mark_complete`), all are trained again: their outputs were lost, or the
     stage was forced to run as a check.
     """
     folder = open_checkpoint(store, fingerprint, request=request_of(run))
     torch.set_num_threads(run.settings.num_threads)
-    return [_train_or_load(run, seed, folder / _name(run, seed)) for seed in run.settings.seeds]
+    return [_train_or_load(run, seed, folder) for seed in run.settings.seeds]
 
 
 def request_of(run: TrainingRun) -> str:
-    """What `mark_complete` notes once a run is delivered: its seeds."""
+    """The request that `mark_complete` notes once a run is delivered: its seeds."""
     return json.dumps(run.settings.seeds)
 
 
-def _name(run: TrainingRun, seed: int) -> str:
-    """The name of a seed's folder; the weights of another run that it starts from invalidate this seed alone."""
-    return f"seed-{seed}-{run.initial.sha256[str(seed)][:16]}" if run.initial.is_run else f"seed-{seed}"
-
-
-def _train_or_load(run: TrainingRun, seed: int, folder: Path) -> Trained:
+def _train_or_load(run: TrainingRun, seed: int, store: Path) -> Trained:
+    # Where a seed starts from another run, the hash of those weights is in its folder's name: it invalidates no other.
+    start = f"-{run.initial.sha256[str(seed)][:16]}" if run.initial.is_run else ""
+    folder = store / f"seed-{seed}{start}"
     folder.mkdir(parents=True, exist_ok=True)
     done, weights = folder / "done.json", folder / "weights.safetensors"
     if done.exists():
@@ -71,24 +69,16 @@ def deliver(folder: Path, run: TrainingRun, trained: list[Trained], *, meta: dic
 
 
 def history_table(trained: list[Trained]) -> pd.DataFrame:
-    """Return the histories as a table, a row for each validation of each seed.
-
-    Columns: seed, step, epoch, train_loss, lr and, with validation images, val_loss, val_accuracy and, with several
-    labels an image, val_map.
-    """
+    """Return the histories as a table, with a column `seed` and a row for each validation of each seed."""
     return pd.concat([pd.DataFrame(t.history).assign(seed=t.seed) for t in trained], ignore_index=True)
 
 
 def curve(trained: list[Trained], *, left_out: Collection[str] = ()) -> pd.DataFrame:
-    """Return the mean history over the seeds, a row for each validation, as `dvc plots` draws it.
+    """Return the mean history over the seeds, a row for each validation, for `dvc plots`.
 
     Where a seed stopped early the mean continues over the others. Seeds that diverged, and those `left_out`, do not
     count, unless none would.
     """
-    table = (
-        history_table([t for t in trained if t.diverged is None and str(t.seed) not in left_out] or trained)
-        .drop(columns="seed")
-        .groupby("step", as_index=False)
-        .mean()
-    )
+    sound = [t for t in trained if t.diverged is None and str(t.seed) not in left_out]
+    table = history_table(sound or trained).drop(columns="seed").groupby("step", as_index=False).mean()
     return table.assign(**{name: table.get(name, np.nan) for name in ("val_loss", "val_accuracy")}).round(6)

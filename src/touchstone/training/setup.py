@@ -1,4 +1,4 @@
-"""What all seeds of a run share: its images and labels, its phases, its normalisation, the weights it starts from."""
+"""A run's images, labels, phases, normalisation and initial weights, which all its seeds share."""
 
 import math
 from dataclasses import dataclass
@@ -15,13 +15,12 @@ from touchstone.data.labels import encode
 from touchstone.data.training_set import TrainingSet
 from touchstone.models.initial_weights import RANDOM, InitialWeights
 from touchstone.training.checks import check_run
-from touchstone.training.divergence import DivergenceMonitor
 from touchstone.training.objective import Objective, objective_for
 
 
 @dataclass(frozen=True)
 class ScheduledPhase:
-    """A phase and its place in the run: it takes the steps `first` .. `stop` - 1."""
+    """A phase and its steps in the run: `first` .. `stop` - 1."""
 
     phase: Phase
     first: int
@@ -41,30 +40,21 @@ class ScheduledPhase:
 class TrainingRun:
     """A model trained on an arm, with one or several seeds."""
 
-    title: str
-    """The run's name, for messages and loggers."""
+    title: str  # the run's name
     settings: Model
     phases: tuple[ScheduledPhase, ...]
     data: TrainingSet
-    objective: Objective
-    """The loss and measures for labels of this kind, with the labels of the training images."""
-    val: ImageSet
-    """The validation images; there may be none."""
-    val_labels: np.ndarray
-    """int64 (N,), or float32 (N, K) with several labels an image."""
+    objective: Objective  # the loss, the measures and the labels of the training images
+    val: ImageSet  # the validation images; there may be none
+    val_labels: np.ndarray  # int64 (N,), or float32 (N, K) with several labels an image
     classes: list[str]
-    view: View
-    """How training images become the net's input."""
-    test_view: View
-    """How images that are predicted become the net's input."""
-    mean: list[float]
-    """Of each channel in grey levels."""
-    std: list[float]
-    """Of each channel in grey levels."""
+    view: View  # from training images to the net's input
+    test_view: View  # from images that are predicted to the net's input
+    mean: list[float]  # per channel, in grey levels (0 to 255)
+    std: list[float]  # as mean
     initial: InitialWeights
     machine: Machine
-    features: Path | None
-    """The folder that caches the features of a frozen backbone; None computes them in each step."""
+    features: Path | None  # the folder that caches the features of a frozen backbone; None computes them in each step
 
     @property
     def num_steps(self) -> int:
@@ -72,7 +62,7 @@ class TrainingRun:
 
     @property
     def steps_per_epoch(self) -> float:
-        """The number of batches in a pass over the training images, which may be a fraction."""
+        """May be a fraction."""
         return len(self.data) / self.settings.batch_size
 
     @property
@@ -81,20 +71,18 @@ class TrainingRun:
 
     @property
     def failed_starts(self) -> dict[str, str]:
-        """Seed -> how the weights that it starts from diverged in their own training."""
+        """Seed -> the divergence of the weights that it starts from, in their own training."""
         name, diverged = self.initial.name, self.initial.diverged
         return {seed: f"{name}, which it starts from: {reason}" for seed, reason in diverged.items()}
 
     def is_eval(self, step: int) -> bool:
         """Whether to validate after `step` steps: every eval_steps or epoch, and always at a phase's end."""
-        if any(step == scheduled.stop for scheduled in self.phases):
-            return True
-        if self.settings.eval_steps:
-            return step % self.settings.eval_steps == 0
-        return self.is_epoch_end(step)
+        every = self.settings.eval_steps
+        is_due = step % every == 0 if every else self.is_epoch_end(step)
+        return is_due or any(step == scheduled.stop for scheduled in self.phases)
 
     def is_epoch_end(self, step: int) -> bool:
-        """Whether a pass over the training images ends with step number `step`."""
+        """Whether a pass over the training images ends within step number `step`."""
         batch_size, num_images = self.settings.batch_size, len(self.data)
         return step * batch_size // num_images > (step - 1) * batch_size // num_images
 
@@ -102,16 +90,6 @@ class TrainingRun:
     def last_pass(self) -> int:
         """The step at which the last pass over the training images begins."""
         return max(0, self.num_steps - math.ceil(self.steps_per_epoch))
-
-    def monitor(self, phase: Phase) -> DivergenceMonitor:
-        """Return the monitor that judges whether training in a phase has diverged."""
-        return DivergenceMonitor(
-            uniform_loss=self.objective.uniform_loss,
-            collapse_text=self.objective.collapse_text,
-            chance_loss=self.objective.chance_loss(phase),
-            collapse_epochs=self.settings.collapse_epochs,
-            steps_per_epoch=self.steps_per_epoch,
-        )
 
 
 def set_up(
@@ -125,20 +103,24 @@ def set_up(
     features: Path | None = None,
     initial: InitialWeights = RANDOM,
 ) -> TrainingRun:
-    """Set up a run: encode its labels, place its phases, and choose its normalisation.
+    """Encode a run's labels, schedule its phases, and choose its normalisation.
 
-    meta: the content of meta.json, which preparation wrote. Raises TouchstoneError where the settings do not suit the
-    images, their labels, the machine or the initial weights.
+    meta: the content of meta.json. Raises TouchstoneError where the settings do not suit the images, their labels, the
+    machine or the initial weights.
     """
     classes = meta["classes"]
     objective = objective_for(encode(data.table, meta), len(classes))
     check_run(title, settings, objective, machine, initial, num_val=len(val))
     mean, std = (initial.mean, initial.std) if initial.mean and initial.std else statistics(data)
     stored = {"size_px": meta["image_size"], "crop_px": settings.crop_px}
+    phases: list[ScheduledPhase] = []
+    for phase in settings.phases:
+        first = phases[-1].stop if phases else 0
+        phases.append(ScheduledPhase(phase, first, first + phase.steps(len(data), settings.batch_size)))
     return TrainingRun(
         title=title,
         settings=settings,
-        phases=_scheduled(settings, len(data)),
+        phases=tuple(phases),
         data=data,
         objective=objective,
         val=val,
@@ -152,11 +134,3 @@ def set_up(
         machine=machine,
         features=features,
     )
-
-
-def _scheduled(settings: Model, num_images: int) -> tuple[ScheduledPhase, ...]:
-    scheduled: list[ScheduledPhase] = []
-    for phase in settings.phases:
-        first = scheduled[-1].stop if scheduled else 0
-        scheduled.append(ScheduledPhase(phase, first, first + phase.steps(num_images, settings.batch_size)))
-    return tuple(scheduled)

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable
 
+from torch.optim.swa_utils import SWALR
+
 from touchstone.models import averaging
-from touchstone.training import schedules
 from touchstone.training.setup import ScheduledPhase, TrainingRun
 from touchstone.training.state import Batch, PhaseState
 
 
 def first_step(run: TrainingRun, scheduled: ScheduledPhase) -> int | None:
-    """Return the step from which a phase averages, or None where it never does."""
+    """Return the step from which a phase averages, or None if it does not."""
     share = run.settings.swa_share
     if not share or scheduled is not run.phases[-1]:
         return None
@@ -17,7 +18,7 @@ def first_step(run: TrainingRun, scheduled: ScheduledPhase) -> int | None:
 
 
 def start_if_due(phase: PhaseState, *, step: int) -> None:
-    """Give the phase the schedule of averaging, from its first step on."""
+    """From the first step of averaging on, anneal the learning rate to swa_lr along half a cosine."""
     if phase.is_averaging or phase.swa_start is None or step < phase.swa_start:
         return
     phase.is_averaging = True
@@ -25,18 +26,18 @@ def start_if_due(phase: PhaseState, *, step: int) -> None:
     for group in optimizer.param_groups:  # one_cycle's own momentum ends with it
         group |= {name: optimizer.defaults[name] for name in ("momentum", "betas") if name in group}
     anneal_steps = round(settings.swa_anneal_epochs * phase.run.steps_per_epoch)
-    phase.schedule = schedules.swa_schedule(optimizer, lr=settings.swa_lr, anneal_steps=anneal_steps)
+    phase.schedule = SWALR(optimizer, swa_lr=settings.swa_lr, anneal_epochs=max(1, anneal_steps), anneal_strategy="cos")
 
 
 def end_epoch(phase: PhaseState, *, step: int) -> None:
-    """Take the weights at an epoch's end into the mean."""
+    """Include the weights at an epoch's end in the mean."""
     averaged = phase.classifier.averaged
     if averaged is not None and phase.is_averaging and step != phase.swa_start:
         averaged.update_parameters(phase.classifier.net)
 
 
 def conclude(phase: PhaseState, batches: Iterable[Batch]) -> None:
-    """After the last step, make the mean what is judged, with batch-norm statistics of its own over the batches."""
+    """After the last step, judge the mean instead of the net, with batch-norm statistics computed over the batches."""
     classifier = phase.classifier
     if classifier.averaged is None or classifier.judges_average:
         return

@@ -12,11 +12,11 @@ class _Audit(Section):
     seed: Seed
     """Seed of the encoder and of every random draw of the audit."""
     num_draws: Annotated[int, Field(ge=2)] = 10
-    """Matched subsamples."""
+    """Number of matched subsamples."""
     neighbours: Count = 5
-    """Neighbours in precision, recall, density and coverage."""
+    """Number of neighbours in precision, recall, density and coverage."""
     pairs: Count = 32
-    """Closest pairs that are shown."""
+    """Number of closest pairs that are shown."""
 
 
 class AuditEntry(_Audit):
@@ -27,6 +27,6 @@ class AuditEntry(_Audit):
 
 
 class Audit(_Audit):
-    """The same with the encoder resolved."""
+    """The section `audit`, with its encoder resolved."""
 
     encoder: Model

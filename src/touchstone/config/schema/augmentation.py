@@ -1,8 +1,7 @@
-"""Online augmentation: how each training image is changed anew in every epoch.
+"""Online augmentation: how training images are changed at random in every epoch.
 
-To add an operation, add its field here, its function in `data/ops/` and its line in `data/augment.py`. The report's
-table of models words every field that differs from its default, and params.yaml knows the key wherever a phase may
-stand.
+A field added here is a key of params.yaml wherever a phase is, and its `Shown` words it in the report's table of
+models; see `data/augment.py` for the rest of an operation.
 """
 
 from typing import Annotated
@@ -22,7 +21,7 @@ class Augmentation(Section):
     crop_padding: Annotated[int, Field(ge=0), Shown(COLUMN, "random crop after padding by {} px")] = 0
     """Pixels of zeros added to each side before a random crop of the original size."""
     crop_scale: Annotated[float, Field(gt=0, le=1), Shown(COLUMN, "random resized crop from {:g} of the area")] = 1.0
-    """Smallest share of the area that a random resized crop may keep; 1 takes no such crop."""
+    """Smallest share of the area that a random resized crop keeps; 1 takes no such crop."""
     crop_ratio: Annotated[float, Field(ge=1, le=4), Shown(COLUMN, "crop aspect ratio up to {:g}")] = 4 / 3
     """Largest ratio of the sides of a random resized crop."""
     hflip: Annotated[bool, Shown(COLUMN, "horizontal flip")] = False
@@ -38,6 +37,6 @@ class Augmentation(Section):
 
     @property
     def augments(self) -> bool:
-        """Whether any image is changed. `crop_ratio` counts only where `crop_scale` takes a crop."""
+        """Whether images are changed; `crop_ratio` alone, without `crop_scale`, changes none."""
         fields = Augmentation.model_fields
         return any(getattr(self, name) != fields[name].default for name in fields if name != "crop_ratio")

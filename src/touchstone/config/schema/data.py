@@ -1,4 +1,4 @@
-"""Where images come from, how they are prepared and split, fixed transforms, and training sets."""
+"""The data source, how its images are prepared and split, fixed transforms, and training sets."""
 
 import re
 from typing import Annotated, Literal
@@ -9,12 +9,12 @@ from touchstone.config.schema.section import Fraction, Section
 
 
 class Source(Section):
-    """Where the raw images lie on this machine. It changes no result, so no stage but `download` depends on it."""
+    """Where the raw images lie on this machine. Only the stage `download` depends on it, since it changes no result."""
 
     path: str
     """The folder of your own images, for the sources folder and voc."""
     mirror: str
-    """A directory or URL that is used instead of the official address; '' for the official one."""
+    """A directory or URL to use instead of the official address; '' for the official one."""
 
 
 def _fold(text: str) -> str:
@@ -35,13 +35,13 @@ class Data(Section):
     """1 for grey, 3 for colour."""
     resize: Literal["squash", "crop", "pad", "shortest_edge"]
     bad_images: Literal["fail", "skip"]
-    """What to do where an image cannot be decoded."""
+    """fail stops at images that cannot be decoded; skip leaves them out."""
     max_pixels: Annotated[int, Field(gt=0)]
     """Largest source image that is decoded, in pixels."""
     near_duplicates: Literal["report", "drop"]
-    """What to do with near copies of held-out images among the training images."""
+    """report lists near copies of held-out images among the training images; drop also removes them."""
     train_size: Annotated[int, Field(ge=0)]
-    """At most so many training images; 0 takes all."""
+    """Largest number of training images; 0 takes all."""
     test_fraction: Fraction
     """Share of the images that become test images where the source has no official test split."""
     val_fraction: Fraction
@@ -52,12 +52,12 @@ class Data(Section):
 
 
 class MultiLabel(Section):
-    """What is done with images that have several labels or none. It has no effect on data with one label an image."""
+    """How images with several labels or none are treated. It has no effect on data with one label per image."""
 
     difficult: Literal["ignore", "count", "mark"] = "mark"
-    """Objects marked as difficult: treat them as absent, as any other, or leave them out of every score."""
+    """Objects marked as difficult are treated as absent, as any other, or are left out of every score."""
     without_label: Literal["keep", "drop"] = "keep"
-    """Images that show none of the classes."""
+    """Whether images that show none of the classes are kept."""
 
 
 class Transform(Section):
@@ -81,7 +81,7 @@ class Transform(Section):
     hue: Annotated[float, Field(ge=-0.5, le=0.5)] = 0.0
     """Turn of the hue; 1 is the whole circle."""
     fill: Literal["edge"] = "edge"
-    """What comes in from outside the image: the nearest edge pixel."""
+    """Pixels from outside the image repeat the nearest edge pixel."""
 
 
 class Arm(Section):
@@ -94,7 +94,7 @@ class Arm(Section):
     ratio: Annotated[float, Field(ge=0)] = 0.0
     """Added images per real image; 0 takes all there are."""
     per_class: Annotated[int, Field(ge=0)] = 0
-    """At most so many added images of a class; 0 takes all there are."""
+    """Largest number of added images of a class; 0 takes all there are."""
     schedule: Literal["mixed", "pretrain"] = "mixed"
     """pretrain trains on the added images alone first, then on the real images alone."""
     pretrain_share: Annotated[float, Field(gt=0, lt=1)] = 0.5

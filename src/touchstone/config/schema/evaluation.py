@@ -1,4 +1,4 @@
-"""How runs are scored and compared, and which of them decide together."""
+"""How runs are scored and compared, and which of them form ensembles."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ ThresholdRule = Literal["f1", "half"]
 
 
 class Ensemble(Section):
-    """Several runs that decide together."""
+    """Several runs whose predictions are combined."""
 
     rule: Literal["majority", "mean", "weighted", "greedy"]
     """weighted and greedy are means whose weights are found on the validation images."""
@@ -19,7 +19,7 @@ class Ensemble(Section):
     prefer: str = ""
     """The member that decides where a majority vote is tied."""
     thresholds: ThresholdRule = "f1"
-    """With several labels an image: the thresholds by which members vote, or to which the mean is held."""
+    """With several labels per image: the thresholds by which members vote, or of the mean."""
 
     @property
     def finds_weights(self) -> bool:
@@ -27,7 +27,7 @@ class Ensemble(Section):
 
 
 class Compare(Section):
-    """How runs are scored, and compared with those on the baseline arm."""
+    """How runs are scored and compared with those on the baseline arm."""
 
     baseline: str = "real"
     """The arm that the others are compared with."""
@@ -36,8 +36,8 @@ class Compare(Section):
     num_resamples: Annotated[int, Field(ge=100)] = 10_000
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     thresholds: ThresholdRule = "f1"
-    """With several labels an image: how a run's thresholds are set."""
+    """With several labels per image: how a run's thresholds are set."""
     tail_thresholds: Annotated[int, Field(ge=2)] = 20
-    """With several labels an image: the number of thresholds that tail accuracy averages over."""
+    """With several labels per image: the number of thresholds that tail accuracy averages over."""
     tail_from: Fraction = 0.5
-    """The lowest of these; the highest is a class's highest score."""
+    """The lowest of these thresholds; the highest is a class's highest score."""

@@ -1,4 +1,4 @@
-"""What is shown of how nets come to their answers."""
+"""Which explanations of the nets' predictions are computed."""
 
 from typing import Annotated, Literal, get_args
 
@@ -10,16 +10,16 @@ Method = Literal["saliency", "integrated_gradients", "noise_tunnel", "deep_lift"
 
 
 class Explain(Section):
-    """Attributions and attention maps, of some test images."""
+    """Attributions and attention maps of some test images."""
 
     images: Annotated[int, Field(ge=0, le=32)] = 8
-    """Test images of each run; 0 shows none."""
+    """Number of test images of each run; 0 shows none."""
     runs: Annotated[tuple[str, ...], AfterValidator(each_once)] = ()
-    """The runs whose answers are attributed to pixels."""
+    """The runs whose predictions are attributed to pixels."""
     choose: Literal["worst", "confident"] = "worst"
-    """Which images: the most confident errors, or the most confident answers."""
+    """Which images: the most confident errors, or the most confident predictions."""
     files: Annotated[tuple[str, ...], AfterValidator(each_once)] = ()
-    """Or these images, by their file names."""
+    """File names of the images to show instead."""
     methods: Annotated[tuple[Method, ...], Field(min_length=1), AfterValidator(each_once)] = get_args(Method)
     steps: Annotated[int, Field(ge=8)] = 200
     """Steps of integrated gradients."""
@@ -32,4 +32,4 @@ class Explain(Section):
     window: Annotated[int, Field(ge=0)] = 0
     """Side of the occluded window, in px of the net's input; 0 takes an eighth of the side."""
     randomised: Annotated[int, Field(ge=0)] = 5
-    """Stages of the check by randomised weights; 0 skips it."""
+    """Number of stages of the sanity check with randomised weights; 0 skips it."""

@@ -1,7 +1,7 @@
-"""What the settings of every generator have in common: how it is fitted, and how it is sampled.
+"""The settings that all generators share: how one is fitted, and how it is sampled.
 
-`fit` and `sample` are apart so that asking for more images fits nothing again. A kind of generator is a folder
-`generators/<kind>`; its `config.py` names its own settings, a subclass of `GeneratorConfig`, as CONFIG.
+Asking for more images changes `sample` alone, so nothing is fitted again. A kind of generator is a folder
+`generators/<kind>`, whose `config.py` names its subclass of `GeneratorConfig` as CONFIG.
 """
 
 import importlib
@@ -31,23 +31,23 @@ class Fit(Budget):
     min_diversity: Fraction = 0.2
     """Least diversity of samples, relative to real images; below it, fitting has collapsed (docs/generators.md)."""
     max_diversity: Positive = 1.4
-    """Most diversity; above it, samples are noise."""
+    """Greatest diversity; above it, samples are noise."""
     num_threads: Count = 2
     """Threads of the fitting process; another number gives other last bits."""
     seed: Seed = 0
 
 
 class Filter(Section):
-    """Which samples are kept, judged by a classifier that saw the training split alone."""
+    """Which samples are kept, by a classifier that was trained on the training split alone."""
 
     min_confidence: Fraction = 0.0
-    """Least probability of the class that was asked for; 0 keeps every sample."""
+    """Least probability of the requested class; 0 keeps every sample."""
     max_tries: Count = 10
-    """Samples drawn for each one kept, at most."""
+    """Largest number of samples drawn for each one kept."""
 
 
 class Sample(Section):
-    """How many images are sampled, and in which blocks."""
+    """The number of images to sample, and the blocks in which they are sampled."""
 
     per_class: Count
     block: Annotated[int, Field(ge=1, le=4096)] = 20
@@ -64,7 +64,7 @@ class GeneratorConfig(Section):
     sample: Sample
 
     def check_size(self, size_px: int) -> None:
-        """Raise ValueError unless images with this side can be made."""
+        """Raise ValueError unless images with this side, in px, can be made."""
         raise NotImplementedError
 
 
@@ -74,15 +74,12 @@ def kinds() -> list[str]:
 
 
 def config_of(kind: str) -> type[GeneratorConfig]:
-    """The settings class of a kind, which must be one of `kinds()`.
-
-    It is imported by name, so that a new kind changes nothing that others depend on.
-    """
+    """The settings class of a kind, imported by name, so that no kind depends on the code of another."""
     return importlib.import_module(f"touchstone.generators.{kind}.config").CONFIG
 
 
 def part_of(kind: str, part: str, values: dict[str, Any]) -> Any:
-    """`fit` or `sample` of a kind, from plain values of JSON."""
+    """The section `fit` or `sample` of a kind, from plain values of JSON."""
     section: Any = config_of(kind).model_fields[part].annotation
     return section.model_validate_json(json.dumps(values))
 

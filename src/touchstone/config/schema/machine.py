@@ -1,4 +1,4 @@
-"""Where and with how many processes the stages run."""
+"""The device and the number of processes that stages use."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from touchstone.config.schema.section import Count, NonNegative, Section, each_o
 
 
 class Machine(Section):
-    """What belongs to a machine. No stage depends on it, so moving to another device runs nothing again."""
+    """Settings of one machine. No stage depends on them, so moving to another device runs nothing again."""
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     num_workers: Annotated[int, Field(ge=0)] = 0

@@ -1,8 +1,8 @@
 """How a model is trained: its net and initial weights, its phases, its optimizer, its budget.
 
-In params.yaml an entry of `models` may name any field of `Phase`, of `Run` and of `Net`; what it leaves out, `train`
-says. An entry of its `phases` may name any field of `Phase`; what it leaves out, the model says. The stage `settings`
-merges them once into a `Model`, whose phases are complete.
+In params.yaml an entry of `models` may have any field of `Phase`, `Run` and `Net`; the others are taken from `train`.
+An entry of its `phases` may have any field of `Phase`; the others are taken from the model. The stage `settings` merges
+them once into a `Model`, whose phases are complete.
 """
 
 import math
@@ -34,7 +34,7 @@ def _accumulation(value: Accumulation) -> Accumulation:
 
 
 class Budget(Section):
-    """How long: `num_steps` steps, or `epochs` passes over the training images."""
+    """The length of a training: `num_steps` steps, or `epochs` passes over the training images."""
 
     num_steps: Annotated[int, Field(ge=0)] = 0
     epochs: Annotated[int, Field(ge=0)] = 0
@@ -51,7 +51,7 @@ class Budget(Section):
 
 
 class Phase(Budget, Augmentation):
-    """A stretch of training. Its optimizer and its schedule start anew with it."""
+    """A stretch of training, with a new optimizer and a new schedule."""
 
     trainable: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(each_once)] = ("all",)
     """The modules that are trained: all, head, or names of modules."""
@@ -63,9 +63,9 @@ class Phase(Budget, Augmentation):
     momentum: Annotated[float, Field(ge=0, lt=1), Shown("optimizer", "momentum {:g}")] = 0.9
     """For sgd and nesterov; one_cycle cycles its own, from .95 to .85 and back."""
     beta1: Annotated[Fraction, Shown("optimizer", "beta1 {:g}")] = 0.9
-    """For adam, adamw and nadam: the decay of the mean gradient; one_cycle cycles its own."""
+    """For adam, adamw and nadam: decay of the mean gradient; one_cycle cycles its own."""
     beta2: Annotated[Fraction, Shown("optimizer", "beta2 {:g}")] = 0.999
-    """For the same: the decay of the mean squared gradient."""
+    """For the same: decay of the mean squared gradient."""
     weight_decay: Annotated[NonNegative, Shown("optimizer", "weight decay {:g}")] = 0.0
     schedule: Literal["constant", "one_cycle", "cosine", "step", "plateau"] = "constant"
     warmup_epochs: Annotated[NonNegative, Shown("schedule", "warm-up of {:g} epochs")] = 0.0
@@ -81,14 +81,14 @@ class Phase(Budget, Augmentation):
     clip_value: Annotated[NonNegative, Shown("optimizer", "gradient values clipped at {:g}")] = 0.0
     """Largest absolute value of each gradient; 0 does not clip."""
     accumulate: Annotated[Accumulation, AfterValidator(_accumulation), Shown("optimizer", "batches per update: {}")] = 1
-    """Batches an update is made from, or that number by epoch."""
+    """Number of batches per update, or such a number for each epoch from which it applies."""
     label_smoothing: Annotated[Fraction, Shown("optimizer", "label smoothing {:g}")] = 0.0
     class_weights: Annotated[Literal["none", "balanced"], Shown("optimizer", "{} class weights")] = "none"
-    """balanced weighs each class of the loss inversely to its number of images."""
+    """balanced weights each class in the loss inversely to its number of images."""
     mixup: Annotated[NonNegative, Shown("online augmentation", "mixup alpha {:g}")] = 0.0
-    """alpha of the Beta(alpha, alpha) that mixes two images; 0 mixes none."""
+    """alpha of the Beta(alpha, alpha) by which two images are mixed; 0 mixes none."""
     cutmix: Annotated[NonNegative, Shown("online augmentation", "cutmix alpha {:g}")] = 0.0
-    """The same for patches put into one another; with mixup, either at random."""
+    """The same for pasted patches; together with mixup, each batch takes either at random."""
 
     @model_validator(mode="after")
     def _one_of_a_kind(self) -> "Phase":
@@ -104,7 +104,7 @@ class Phase(Budget, Augmentation):
 
     @property
     def rate(self) -> float:
-        """The highest learning rate. Raises ValueError while it is still to be found."""
+        """The highest learning rate. Raises ValueError while it is auto."""
         return float(self.lr)
 
     @property
@@ -114,46 +114,46 @@ class Phase(Budget, Augmentation):
 
     @property
     def trains_all(self) -> bool:
-        """Whether the whole net is trained, its batch norms included."""
+        """Whether the whole net is trained, including its batch norms."""
         return self.trainable == ("all",) and self.batch_norm == "train"
 
     def batches_an_update(self, epoch: int) -> int:
-        """The number of batches that an update is made from, in an epoch of the phase."""
+        """The number of batches per update in an epoch of the phase."""
         if isinstance(self.accumulate, int):
             return self.accumulate
         return self.accumulate[max(start for start in self.accumulate if start <= epoch)]
 
 
 class Run(Section):
-    """What holds for a whole run, whatever its phases."""
+    """Settings of a whole run, the same for all its phases."""
 
     engine: Literal["lightning", "torch"] = "lightning"
-    """Who runs the loop; the results are the same."""
+    """Which library runs the loop; the results are the same."""
     batch_size: Count = 64
     precision: Annotated[Literal["fp32", "bf16"], Shown("optimizer", "{}")] = "fp32"
     """bf16 is mixed precision, where the hardware has it."""
     deterministic: bool = True
-    """On a GPU: the same bytes again, at the cost of speed."""
+    """On a GPU: reproducible bytes, at the cost of speed."""
     ema_decay: Annotated[Fraction, Shown("selected by", "EMA of the weights, decay {:g}")] = 0.0
-    """Decay of the exponential moving average of the weights, which is then what counts; 0 averages nothing."""
+    """Decay of the exponential moving average of the weights, which is then what is evaluated; 0 averages nothing."""
     swa_share: Annotated[Fraction, Shown("selected by", "SWA over the last {:.0%} of the phase")] = 0.0
     """Share of the last phase over which stochastic weight averaging runs; 0 for none."""
     swa_lr: Positive = 0.01
     """The constant learning rate of stochastic weight averaging."""
     swa_anneal_epochs: NonNegative = 5.0
-    """Epochs in which that rate is reached."""
+    """Epochs until that rate is reached."""
     eval_steps: Annotated[int, Field(ge=0)] = 0
-    """Validate every so many steps; 0 validates every epoch."""
+    """Steps between two validations; 0 validates after every epoch."""
     select: Literal["val_loss", "val_accuracy", "val_map", "last"] = "val_accuracy"
-    """By which measure the best weights are chosen; val_map needs several labels an image."""
+    """The measure by which the best weights are chosen; val_map needs several labels per image."""
     patience: Annotated[int, Field(ge=0), Shown("selected by", "early stopping, patience {}")] = 0
-    """A phase ends after so many validations without a better one; 0 never ends it early."""
+    """Validations without improvement after which a phase ends; 0 never ends it early."""
     collapse_epochs: Annotated[int, Field(ge=0)] = 2
-    """Predicting one class for all images this long is divergence; 0 never is."""
+    """Epochs of predicting one class for all images that count as divergence; 0 for never."""
     on_divergence: Literal["report", "fail"] = "report"
-    """report lets the other seeds and runs go on."""
+    """report lets the other seeds and runs continue."""
     test_flips: Annotated[bool, Shown("selected by", "predictions averaged with those of mirror images")] = False
-    """Predict the mean over each image and its mirror image."""
+    """Average the predictions of each image and its mirror image."""
     num_threads: Count = 2
     """Threads of a training process; another number gives other last bits."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(each_once)] = (0,)
@@ -170,7 +170,7 @@ class Run(Section):
 
 
 class Net(Section):
-    """The net of a model, what it sees, and the weights it starts from."""
+    """The net of a model, its input, and its initial weights."""
 
     net: str
     """The name of a file in models/nets; default: the model's own name."""
@@ -179,7 +179,7 @@ class Net(Section):
     test_input_size: Annotated[int, Field(ge=0, le=2048)] = 0
     """Side of the images that are predicted, in px; 0 takes input_size."""
     crops: Literal["centre", "five"] = "centre"
-    """five sees the corners and the centre, and each label takes its strongest answer."""
+    """five takes the four corners and the centre; for each label, the crop with the highest output counts."""
     crop_size: Annotated[int, Field(ge=0, le=2048)] = 0
     """Side of the five crops, in px of the prepared image; 0 takes input_size."""
     options: dict[str, Option] = Field(default={})
@@ -189,7 +189,7 @@ class Net(Section):
     weights_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
     """The hash that this file must have; '' accepts any."""
     normalisation: Literal["auto", "data", "imagenet"] = "auto"
-    """auto takes ImageNet's with pretrained weights, and the training images' own otherwise."""
+    """auto takes ImageNet's with pretrained weights, and otherwise that of the training images."""
     feature_cache: bool = True
     """Compute the features of a frozen backbone once; the results are the same."""
 
@@ -200,7 +200,7 @@ class Net(Section):
 
     @property
     def crop_px(self) -> int:
-        """Side of the five crops, in px of the prepared image; 0 where they are not asked for."""
+        """Side of the five crops, in px of the prepared image; 0 without them."""
         return (self.crop_size or self.input_size) if self.crops == "five" else 0
 
     @property
@@ -210,14 +210,14 @@ class Net(Section):
 
 
 class Train(Phase, Run):
-    """The section `train`: the defaults of every model. Equal `num_steps` give every arm the same budget."""
+    """The section `train`: the defaults of all models. With `num_steps`, all arms have the same budget."""
 
 
 class ModelEntry(Train, Net):
     """An entry of `models`, merged with `train`."""
 
     phases: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)] | None = None
-    """Phases in their order, each with its own budget; without any there is one, the model itself."""
+    """Phases in order, each with its own budget; without them, the model itself is the only one."""
 
 
 class FinetuneEntry(ModelEntry):
@@ -227,14 +227,14 @@ class FinetuneEntry(ModelEntry):
 
 
 class Model(Run, Net):
-    """A model with all its settings resolved: what every stage after `settings` reads."""
+    """A model with all settings resolved, as all stages after `settings` read it."""
 
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     init_from: str = ""
     """The run that a finetune starts from, `<model>-<arm>`, seed by seed and with its normalisation; "" for none."""
 
     def with_lr(self, found: float | None) -> "Model":
-        """The model with the learning rate that was found, where it asks for one."""
+        """The model with the learning rate that was found; unchanged for None."""
         if found is None:
             return self
         first = self.phases[0].model_copy(update={"lr": found})

@@ -15,10 +15,10 @@ from touchstone.config.schema.section import Arithmetic, Name, Section, Seed
 
 
 class Params(Section):
-    """params.yaml as it stands in the file. Every section must be there, since DVC looks them up by name.
+    """params.yaml as it is in the file. No section may be missing, since DVC looks them up by name.
 
-    Entries of models, finetunes and generators are plain mappings here: what they may hold depends on `train` and on
-    the generator's kind, which is for `config/load.py` to resolve.
+    Entries of models, finetunes and generators are plain mappings here, which `config/load.py` resolves: what they may
+    hold depends on `train` and on the generator's kind.
     """
 
     source: Source

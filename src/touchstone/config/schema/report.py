@@ -1,4 +1,4 @@
-"""What the report shows."""
+"""How many images the report shows."""
 
 from typing import Annotated
 
@@ -11,6 +11,6 @@ class Report(Section):
     """Numbers of images in the report and on contact sheets."""
 
     worst: Annotated[int, Field(ge=0)] = 24
-    """Worst predictions of each run."""
+    """Number of worst predictions shown of each run."""
     sheet: Annotated[int, Field(ge=1)] = 64
-    """Images of a contact sheet."""
+    """Number of images on a contact sheet."""

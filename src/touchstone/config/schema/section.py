@@ -1,4 +1,4 @@
-"""The base of every section, and the types that several sections share."""
+"""The base class of all sections, and the types that several of them share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,18 +23,16 @@ class Section(BaseModel):
 
 @dataclass(frozen=True)
 class Shown:
-    """How the report words a setting that differs from its default.
-
-    column: the heading of the report's table of models under which it stands.
-    text: a format string that is filled with the value, or a function of the value.
-    """
+    """How the report words a setting that differs from its default."""
 
     column: str
+    """Its heading in the report's table of models."""
     text: str | Callable[[Any], str]
+    """A format string that is filled with the value, or a function of the value."""
 
 
 def shown(section: Section, column: str) -> list[str]:
-    """The wordings of the section's settings under `column`, in the order of its fields; defaults are left out."""
+    """The wordings of the settings under `column` that differ from their defaults, in the order of the fields."""
     texts = []
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)

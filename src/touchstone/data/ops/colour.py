@@ -1,4 +1,4 @@
-"""Changing the brightness, contrast, saturation and hue of an image. Results are rounded and clipped to 0..255.
+"""Brightness, contrast, saturation and hue of an image. Results are rounded and clipped to 0..255.
 
 Saturation and hue need three channels, red, green and blue; greys stay as they are.
 """
@@ -23,7 +23,7 @@ def saturate(pixels: np.ndarray, factor: float) -> np.ndarray:
 
 
 def turn_hue(pixels: np.ndarray, turn: float) -> np.ndarray:
-    """Turn the hue of HSV by the share `turn` of the circle and keep saturation and value; uint8 (H, W, 3)."""
+    """Turn the hue of HSV by the share `turn` of the circle, keeping saturation and value; uint8 (H, W, 3)."""
     hsv = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2HSV)  # hue in degrees
     hsv[..., 0] = (hsv[..., 0] + 360 * turn) % 360
     return _rounded(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255)

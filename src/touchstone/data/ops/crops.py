@@ -1,6 +1,6 @@
 """Five crops of an image; for each class, the crop with the highest logit counts.
 
-Crops have an axis of their own: uint8 (B, 5, P, P, C), or float32 (B, 5, D) where they are features.
+Batches of crops are uint8 (B, 5, P, P, C), or float32 features (B, 5, D).
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ FIVE = 5
 
 
 def five(image: np.ndarray, side: int) -> np.ndarray:
-    """Cut the four corners and the centre from an image uint8 (h, w, C): uint8 (5, side, side, C).
+    """Cut the four corners and the centre from uint8 (h, w, C): uint8 (5, side, side, C).
 
     Raises ValueError where the image is smaller than a crop.
     """
@@ -23,7 +23,7 @@ def five(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def max_over_crops(logits: torch.Tensor, num_crops: int) -> torch.Tensor:
-    """(B * num_crops, K) -> (B, K): of each class the highest over an image's crops."""
+    """Return the highest logit of each class over an image's crops: (B * num_crops, K) -> (B, K)."""
     return logits.unflatten(0, (-1, num_crops)).amax(1) if num_crops > 1 else logits
 
 
@@ -33,5 +33,5 @@ def count(batch: torch.Tensor) -> int:
 
 
 def flat(batch: torch.Tensor) -> torch.Tensor:
-    """Return the batch with its crops as images of their own."""
+    """Return the batch with crops as separate images, (B * 5, ...)."""
     return batch.flatten(0, 1) if batch.ndim in (3, 5) else batch

@@ -1,4 +1,4 @@
-"""Flip, zoom, rotation and shift of an image about its centre, in a single resampling by OpenCV."""
+"""Flip, zoom, rotation and shift of an image about its centre, in one resampling by OpenCV."""
 
 import math
 
@@ -16,7 +16,7 @@ def inverse_map(
     zoom: float = 1.0,
     hflip: bool = False,
 ) -> np.ndarray:
-    """Return the matrix, float64 (2, 3), from (x, y, 1) of the output to the point (x, y) of the input it comes from.
+    """Return the matrix, float64 (2, 3), from output points (x, y, 1) to input points (x, y).
 
     Points are in px from the centre of the first pixel. rotate_deg: counter-clockwise. shift_x, shift_y: to the right
     and downwards, as shares of the width and the height. zoom: the share of the side that stays visible.
@@ -32,15 +32,8 @@ def inverse_map(
 
 
 def warp(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Resample uint8 (H, W, C) by an inverse map, float64 (2, 3), of `inverse_map`.
-
-    Interpolation is bilinear with OpenCV's fixed-point weights of 1/32 px; beyond the border the edge is repeated.
-    """
+    """Resample uint8 (H, W, C) by a matrix of `inverse_map`, bilinearly in steps of 1/32 px, repeating the edge."""
     height, width = pixels.shape[:2]
-    return cv2.warpAffine(
-        np.ascontiguousarray(pixels),
-        matrix,
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    ).reshape(pixels.shape)
+    flags, pixels = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, np.ascontiguousarray(pixels)
+    out = cv2.warpAffine(pixels, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return out.reshape(pixels.shape)  # OpenCV drops a channel axis of 1

@@ -1,24 +1,24 @@
-"""Resizing an image in a single resampling by OpenCV: area averages when shrinking, linear when growing."""
+"""Resizes an image in one resampling by OpenCV: area averages to shrink, linear interpolation to enlarge."""
 
 import cv2
 import numpy as np
 
 MODES = ("squash", "crop", "pad", "shortest_edge")
-LONGEST = 2  # the longer side of images that keep their aspect, in shorter sides: the largest decides all storage
+LONGEST = 2  # limit of the aspect ratio in shortest_edge, since the largest image determines the storage of all
 
 
 def resize(pixels: np.ndarray, *, size_px: int, mode: str) -> np.ndarray:
     """Resize uint8 (h, w, C) to uint8 (H, W, C), where H = W = size_px unless the mode is shortest_edge.
 
-    squash loses the aspect. crop takes the largest centred square. pad shows the whole image, centred on black.
-    shortest_edge makes the shorter side size_px and keeps the aspect; a side longer than twice the shorter one is cut
-    to its middle. Raises ValueError on any other mode.
+    squash loses the aspect ratio. crop takes the largest centred square. pad shows the whole image, centred on black.
+    shortest_edge makes the shorter side size_px and keeps the aspect ratio, but cuts a side longer than twice the
+    shorter one to its middle. Raises ValueError on any other mode.
     """
     height, width = pixels.shape[:2]
     if mode == "squash":
         return scale(pixels, size_px, size_px)
     if mode == "crop":
-        return scale(centre_square(pixels), size_px, size_px)
+        return scale(_middle(pixels, min(height, width)), size_px, size_px)
     if mode == "shortest_edge":
         shown = _middle(pixels, 2 * LONGEST * min(height, width))  # else a thin line of pixels would become huge
         longer = round(size_px * max(shown.shape[:2]) / min(height, width))
@@ -38,23 +38,15 @@ def scale(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return out.reshape(height, width, pixels.shape[2])  # OpenCV drops a channel axis of 1
 
 
-def centre_square(pixels: np.ndarray) -> np.ndarray:
-    """Return the largest centred square, a view (s, s, C)."""
-    height, width = pixels.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return pixels[top : top + side, left : left + side]
-
-
 def _middle(pixels: np.ndarray, longest: int) -> np.ndarray:
-    """Return the image with its sides cut to at most `longest` px, evenly at both ends."""
+    """Return the centre of the image, each side cut to at most `longest` px."""
     height, width = (min(side, longest) for side in pixels.shape[:2])
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
 def edges(height: int, width: int, size_px: int) -> tuple[int, int]:
-    """Return the (height, width) in px that the mode shortest_edge gives an image."""
+    """Return the (height, width) in px of an image that is resized by shortest_edge."""
     aspect = min(LONGEST, max(height, width) / min(height, width))
     longer = max(size_px, round(size_px * aspect))
     return (size_px, longer) if height <= width else (longer, size_px)

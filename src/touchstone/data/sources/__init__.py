@@ -1,15 +1,13 @@
 """Data sources, one file each; `data.source` in params.yaml is the file's name. Files `_<name>.py` are shared.
 
-Each module has
+Each module has two functions, which raise TouchstoneError on bad input:
 
     download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None
-        Write the raw data into the empty, existing folder `to`; equal input gives equal bytes. `path` is where the
-        user's own images lie (folder, voc). `mirror` is a directory or URL that is used instead of the official
-        address. `old` is the result of an earlier download, from which files with the right hash may be taken.
+        Write the raw data into the empty folder `to`; equal input gives equal bytes. path: the user's own images
+        (folder, voc). mirror: a directory or URL to use instead of the official address. old: an earlier download,
+        from which files with the right hash may be taken.
     read(raw: Path) -> RawSet
         Open what `download` wrote.
-
-Both raise `TouchstoneError` for bad input.
 """
 
 import importlib
@@ -38,9 +36,9 @@ class RawImage:
     split: str
     """One of SPLITS; "" where the source has no official split."""
     file: str
-    """A posix name for humans, unique within the raw set."""
+    """A readable posix name, unique within the raw set."""
     difficult: str = ""
-    """The classes, joined by `|`, of which the image shows only objects that are marked as difficult to see."""
+    """Classes, joined by `|`, of which all objects in the image are marked as difficult to see."""
 
     @property
     def labels(self) -> list[str]:
@@ -49,7 +47,7 @@ class RawImage:
 
 
 class RawSet(Protocol):
-    """The images of a source, whose pixels are decoded when they are asked for."""
+    """The images of a source, decoded on demand."""
 
     classes: list[str]
     """In the data set's own order; sorted for folders."""
@@ -66,7 +64,7 @@ class RawSet(Protocol):
 
 @dataclass(frozen=True)
 class ArraySet:
-    """A `RawSet` whose images lie in one array."""
+    """A `RawSet` of images in one array."""
 
     classes: list[str]
     images: list[RawImage]

@@ -1,32 +1,42 @@
-"""A user's own files, in a folder or an archive: finding, reading and naming them, and refusing bad ones."""
+"""Image files of a source: found in a folder or an archive, packed into an uncompressed zip, and read from there."""
 
+import hashlib
+import io
 import os
 import shutil
+import threading
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
 
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
 from touchstone.data.archives import hidden, is_archive, members
-from touchstone.data.decode import image_suffixes
+from touchstone.data.decode import decode, image_suffixes
+from touchstone.data.sources import RawImage
+from touchstone.data.splits import UNLABELLED
 from touchstone.errors import TouchstoneError
 
-# Limits of an archive. Its bytes may also take at most half of the free disk space, which holds them twice for a while.
+# Limits of an archive. Its bytes may also take half of the free disk space at most, as they are briefly stored twice.
 MAX_FILES = 2_000_000
 MAX_BYTES = 200 << 30
 
 T = TypeVar("T")
 Files = dict[str, Callable[[], bytes]]
-"""A file's posix name relative to the root -> a function that reads it."""
+"""Posix name relative to the root -> a function that reads the file."""
 
 
 def find(path: Path, to: Path, spool: BinaryIO, *, keep: Callable[[str], bool]) -> tuple[Files, set[str]]:
     """Return the visible files below the folder or archive at `path`, and the names of all its folders, in NFC.
 
-    spool: a temporary file in the folder `to`, which takes the contents of an archive's files that `keep` wants by
-    their names. Raises TouchstoneError where there is neither a folder nor an archive, on links and other odd entries,
-    on a name with a control character, on two names that are one in NFC, and on what `members` refuses.
+    spool: a temporary file in the folder `to` for the contents of an archive's files whose names `keep` accepts. Raises
+    TouchstoneError where there is neither a folder nor an archive, on links and other odd entries, on a name with a
+    control character, on two names that are one in NFC, and on what `members` refuses.
     """
     if path.is_dir():
         files, folders = _find_in_directory(path)
@@ -41,12 +51,12 @@ def find(path: Path, to: Path, spool: BinaryIO, *, keep: Callable[[str], bool]) 
 
 
 def is_image(name: str) -> bool:
-    """Return whether the name has the suffix of a format that is decoded."""
+    """Return whether the name has the suffix of an image format that is read."""
     return os.path.splitext(name)[1].lower() in image_suffixes()
 
 
 def read_bytes(file: Path) -> bytes:
-    """Return the file's content. Raises TouchstoneError where it cannot be read."""
+    """Read the file. Raises TouchstoneError where it cannot be read."""
     try:
         return file.read_bytes()
     except OSError as error:
@@ -54,7 +64,7 @@ def read_bytes(file: Path) -> bytes:
 
 
 def class_name(text: str, *, where: str) -> str:
-    """Return the name in NFC, so that two spellings of one name are one class.
+    """Return the name in NFC, so that two encodings of one name are one class.
 
     Raises TouchstoneError where it is empty, begins or ends with a blank, or holds `|` or a control character.
     """
@@ -73,7 +83,7 @@ def has_control_character(name: str) -> bool:
 
 
 def print_left_out(path: Path, names: Iterable[str], what: str) -> None:
-    """Print one line with the number of names that were left out and the first three of them; nothing for none."""
+    """Print one line with the number of names and the first three of them, if there are any."""
     left_out = sorted(names)
     if left_out:
         more = ", ..." if len(left_out) > 3 else ""
@@ -83,6 +93,49 @@ def print_left_out(path: Path, names: Iterable[str], what: str) -> None:
 def refusal(path: Path, text: str) -> TouchstoneError:
     """Return the error about what lies at `source.path`."""
     return TouchstoneError(f"source.path: {path}: {text}")
+
+
+def pack(files: Files, to: Path, *, labels: Mapping[str, tuple[str, ...]], columns: tuple[str, ...]) -> None:
+    """Write `files.zip` and `manifest.csv` (file, `columns`, sha256, bytes) into the folder `to`, sorted by name.
+
+    labels: file -> its values of the columns. The bytes depend on the arguments alone, on every system.
+    """
+    rows = []
+    with zipfile.ZipFile(to / "files.zip", "w", zipfile.ZIP_STORED) as archive:
+        for name in tqdm(sorted(files), desc="pack", disable=None):  # None: a bar only in a terminal
+            content = files[name]()
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3  # Unix
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, content)
+            rows.append((name, *labels[name], hashlib.sha256(content).hexdigest(), len(content)))
+    table = pd.DataFrame(rows, columns=["file", *columns, "sha256", "bytes"])
+    table.to_csv(to / "manifest.csv", index=False, lineterminator="\n")
+
+
+class PackedSet:
+    """The `RawSet` of what `pack` wrote with the columns label, split and perhaps difficult. Ids are files' sha256."""
+
+    def __init__(self, raw: Path) -> None:
+        # Cells are text, and none is a missing value: a class may be called 01 or NA.
+        table = pd.read_csv(raw / "manifest.csv", dtype=str, keep_default_na=False)
+        columns = [name for name in ("sha256", "label", "split", "file", "difficult") if name in table]
+        self.images = [RawImage(*row) for row in table[columns].itertuples(index=False, name=None)]
+        self.classes = sorted({name for image in self.images for name in image.labels})
+        one_each = all(len(image.labels) == 1 for image in self.images if image.split != UNLABELLED)
+        self.multi_label = "difficult" in table or not one_each
+        self._archive = raw / "files.zip"
+        self._opened = threading.local()  # a ZipFile for each thread, so threads do not wait for one another
+
+    def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
+        """Return `images[index]` as uint8 (H, W, channels). Raises BadImage if it cannot be decoded."""
+        try:
+            if not hasattr(self._opened, "archive"):
+                self._opened.archive = zipfile.ZipFile(self._archive)
+            content = self._opened.archive.read(self.images[index].file)
+        except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
+            raise TouchstoneError(f"{self._archive}: damaged ({error}); run `dvc repro --force download`") from error
+        return decode(io.BytesIO(content), channels=channels, max_pixels=max_pixels)
 
 
 def _find_in_directory(path: Path) -> tuple[Files, set[str]]:
@@ -120,12 +173,7 @@ def _find_in_archive(path: Path, to: Path, spool: BinaryIO, keep: Callable[[str]
         files[name] = partial(_read_slice, spool, spool.tell(), len(content))
         if keep(name):
             spool.write(content)
-    return files, {str(parent) for name in files for parent in _parents(name)}
-
-
-def _parents(name: str) -> list[str]:
-    parts = name.split("/")
-    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+    return files, {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
 
 
 def _read_slice(spool: BinaryIO, offset: int, size: int) -> bytes:
@@ -134,7 +182,7 @@ def _read_slice(spool: BinaryIO, offset: int, size: int) -> bytes:
 
 
 def _in_nfc(named: dict[str, T], path: Path) -> dict[str, T]:
-    """Return the same values under names in NFC, since macOS and Linux may spell one name in two ways."""
+    """Return the values under names in NFC, since macOS and Linux may encode one name in two ways."""
     out: dict[str, T] = {}
     for name, value in named.items():
         if has_control_character(name):

@@ -1,37 +1,76 @@
-"""PASCAL VOC's layout: several labels per image, and official lists of train, val and test.
+"""PASCAL VOC's layout, with several labels per image and official lists of train, val and test, and its archives.
 
-    JPEGImages/<id>.jpg                     (or another format that is read)
+    JPEGImages/<id>.jpg                     or another format that is read
     Annotations/<id>.xml                    objects with their names; or, without such a folder,
     ImageSets/Main/<class>_<list>.txt       a line is `<id> 1`, `<id> 0` (only difficult objects) or `<id> -1`
     ImageSets/Main/{train,val,test}.txt     the ids of each split
 
 M. Everingham et al., "The PASCAL visual object classes (VOC) challenge", 2010, doi 10.1007/s11263-009-0275-4.
-`source.path` is the folder that holds JPEGImages, or one above it (`VOCdevkit`, with one year in it). Images on no list
-are left out; images on the list `trainval` that are in neither train nor val belong to train. The classes are those of
-the class lists where there are any, and otherwise those that annotations name.
+`source.path` is the folder that holds JPEGImages, or one above it (`VOCdevkit` with one year). Images on no list are
+left out; images on the list `trainval` that are in neither train nor val belong to train. The classes are those of the
+class lists, or without any those that annotations name.
 """
 
 import re
+import tempfile
 from functools import partial
 from pathlib import Path
 
+from touchstone.data.archives import members
+from touchstone.data.fetch import fetch
 from touchstone.data.labels import join
 from touchstone.data.sources._annotations import things
-from touchstone.data.sources._files import Files, class_name, is_image, read_bytes, refusal
-from touchstone.data.sources._packed import pack
+from touchstone.data.sources._files import Files, class_name, is_image, pack, read_bytes, refusal
 from touchstone.data.splits import LABELLED
 from touchstone.errors import TouchstoneError, nearest
+
+ADDRESS = "http://host.robots.ox.ac.uk/pascal/VOC"  # it does not answer https; the files are trusted by their md5
+PARTS = ("JPEGImages", "Annotations", "ImageSets/Main")
+MAX_FILES, MAX_BYTES = 100_000, 4 << 30  # the largest archive has 40,000 files and 2 GB
 
 Labels = tuple[set[str], set[str]]
 """The classes that an image shows, and those of which it shows only difficult objects."""
 
 
+def pack_year(year: str, archives: dict[str, str], *, to: Path, mirror: str, rename: dict[str, str]) -> None:
+    """Pack a year's official images with their labels into the folder `to`.
+
+    archives: path below ADDRESS -> md5. mirror: "", a URL that holds the archives, or a directory that holds them or
+    the unpacked `VOCdevkit` or `VOC<year>`. rename: see `pack_folder`. Raises TouchstoneError on a wrong hash, and on
+    what `pack_folder` and `members` refuse.
+    """
+    for folder in (Path(mirror) / f"VOCdevkit/VOC{year}", Path(mirror) / f"VOC{year}") if mirror else ():
+        if folder.is_dir():
+            pack_folder(folder, to, rename=rename)
+            return
+    with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}-voc") as scratch:
+        for address, md5 in archives.items():
+            name = address.rpartition("/")[2]
+            archive = Path(scratch) / name
+            fetch(name, to=archive, url=f"{ADDRESS}/{address}", mirror=mirror, md5=md5)
+            _unpack(archive, Path(scratch) / year, year)
+            archive.unlink()
+        if not (Path(scratch) / year).is_dir():
+            names = ", ".join(archives)
+            raise TouchstoneError(f"{names}: no folder VOC{year} in them; get the archives again from {ADDRESS}")
+        pack_folder(Path(scratch) / year, to, rename=rename)
+
+
+def _unpack(archive: Path, to: Path, year: str) -> None:
+    for name, content in members(archive, max_files=MAX_FILES, max_bytes=MAX_BYTES):
+        _, found, inner = name.partition(f"VOCdevkit/VOC{year}/")
+        part, _, file = inner.rpartition("/")
+        if found and part in PARTS:
+            (to / part).mkdir(parents=True, exist_ok=True)
+            (to / part / file).write_bytes(content)
+
+
 def pack_folder(path: Path, to: Path, *, rename: dict[str, str] | None = None) -> None:
     """Pack the listed images under `path` with their labels into the folder `to`.
 
-    rename: official split -> the split that it serves as. Raises TouchstoneError on a layout other than this module's,
-    on a list that names a missing image, on an image in two splits, and on annotations that are missing, damaged or
-    name an unknown class.
+    rename: official split -> the split it is used as. Raises TouchstoneError on a layout other than this module's, on a
+    list that names a missing image, on an image in two splits, and on annotations that are missing, damaged or name an
+    unknown class.
     """
     root = _root(path)
     splits = _splits(root)
@@ -49,7 +88,7 @@ def pack_folder(path: Path, to: Path, *, rename: dict[str, str] | None = None) -
 
 
 def _root(path: Path) -> Path:
-    """Return the folder that holds JPEGImages: `path`, or the only one below it."""
+    """Return the only folder with JPEGImages: `path` itself, or below it."""
     folders = [path] if (path / "JPEGImages").is_dir() else sorted(f.parent for f in path.glob("**/JPEGImages"))
     if not folders:
         raise refusal(path, "no folder JPEGImages in it or below; put a data set of PASCAL VOC's layout there")
@@ -79,7 +118,7 @@ def _in_two_lists(root: Path, name: str, one: str, other: str) -> TouchstoneErro
 
 
 def _list(root: Path, name: str) -> list[str]:
-    """Return the ids of a list, [] where there is no such list."""
+    """Return the ids of a list, [] if it does not exist."""
     file = root / f"ImageSets/Main/{name}.txt"
     return _text(file).split() if file.is_file() else []
 
@@ -106,7 +145,7 @@ def _class_lists(root: Path) -> dict[str, list[Path]]:
     for file in sorted((root / "ImageSets/Main").glob("*_*.txt")):
         match = re.fullmatch(r"(.+)_(train|val|trainval|test)", file.stem)
         lines = (line.split() for line in _text(file).splitlines()) if match else ()
-        if match and any(len(cells) > 1 for cells in lines):  # a line of one cell is from a user's own list of ids
+        if match and any(len(cells) > 1 for cells in lines):  # lines of one cell are a user's own list of ids
             lists.setdefault(class_name(match[1], where=str(file)), []).append(file)
     return lists
 
@@ -118,10 +157,14 @@ def _annotated(root: Path, images: dict[str, Path]) -> dict[str, Labels]:
         file = root / f"Annotations/{name}.xml"
         if not file.is_file():
             raise refusal(root, f"Annotations/{name}.xml: no such file, but the lists name {name}; add it")
-        objects = things(read_bytes(file), file=str(file))
-        named = {thing.name: _class_of(thing.name, str(file), classes) for thing in objects}
-        shown = {named[thing.name] for thing in objects if not thing.difficult}
-        labels[name] = shown, set(named.values()) - shown
+        shown, difficult = set[str](), set[str]()
+        for thing in things(read_bytes(file), file=str(file)):
+            label = class_name(thing.name, where=str(file))
+            if classes and label not in classes:
+                expected = f"{', '.join(classes)}{nearest(label, classes)}"
+                raise TouchstoneError(f"{file}: unknown class {label!r}, expected one of {expected}")
+            (difficult if thing.difficult else shown).add(label)
+        labels[name] = shown, difficult - shown
     return labels
 
 
@@ -154,15 +197,6 @@ def _marks(files: list[Path]) -> dict[str, str]:
                     f"{where}: {cells[0]} has {cells[1]}, and {earlier} before; remove one of the two"
                 )
     return marks
-
-
-def _class_of(name: str, file: str, classes: list[str]) -> str:
-    """Return the class that an object's name means, which must be one of `classes` where there are any."""
-    name = class_name(name, where=file)
-    if classes and name not in classes:
-        expected = ", ".join(classes)
-        raise TouchstoneError(f"{file}: unknown class {name!r}, expected one of {expected}{nearest(name, classes)}")
-    return name
 
 
 def _text(file: Path) -> str:

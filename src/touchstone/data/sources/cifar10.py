@@ -39,9 +39,9 @@ BATCHES = sorted(MD5.keys() - {META})  # data_batch_1..5, test_batch
 def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None:
     """Write the seven official files, each checked by md5. `path` is not used.
 
-    mirror: "", a URL that holds the archive, or a directory that holds the archive, the unpacked folder
-    `cifar-10-batches-py/`, or that folder's files themselves. old: an earlier download, whose files are copied if all
-    have the right md5. Raises TouchstoneError on what `fetch` and `members` refuse, and on a wrong md5.
+    mirror: "", a URL that holds the archive, or a directory that holds the archive, `cifar-10-batches-py/` or that
+    folder's files. old: an earlier download, whose files are copied if all have the right md5. Raises TouchstoneError
+    on what `fetch` and `members` refuse, and on a wrong md5.
     """
     if old is not None and all(_is_official(old / name, md5) for name, md5 in MD5.items()):
         for name in MD5:  # a change of code is no reason to fetch 163 MiB again
@@ -112,7 +112,7 @@ def _check(origin: str, content: bytes, md5: str) -> None:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Loads NumPy arrays and plain Python values only; a pickle could otherwise call any function by its name."""
+    """Loads only NumPy arrays and plain Python values; other pickles could call any function."""
 
     ALLOWED = {  # noqa: RUF012
         ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],  # NumPy 1's name, in the real batches

@@ -1,4 +1,4 @@
-"""Handwritten digits: 1,797 grey images of 8x8 pixels in 10 classes. They come with scikit-learn; nothing is fetched.
+"""Handwritten digits: 1,797 grey images of 8x8 pixels in 10 classes, which come with scikit-learn.
 
 The test part of the UCI Optical Recognition of Handwritten Digits data set, CC BY 4.0:
 E. Alpaydin and C. Kaynak, 1998, https://doi.org/10.24432/C50P49. Values 0..16 become 0..255. No official split.
@@ -16,7 +16,7 @@ CLASSES = [str(digit) for digit in range(10)]
 
 
 def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None:
-    """Write `images.npy`, uint8 (N, 8, 8, 1), and `labels.csv` (file, label). No other argument is used."""
+    """Write `images.npy`, uint8 (N, 8, 8, 1), and `labels.csv` (file, label). Only `to` is used."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()

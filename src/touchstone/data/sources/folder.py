@@ -1,4 +1,4 @@
-"""Your own images: a folder, or a .zip or .tar archive of one.
+"""Your own images in a folder, or in a .zip or .tar archive of one.
 
     <class>/*                         no official split; a class may have deeper folders
     train|val|test/<class>/*          the split is given
@@ -6,27 +6,32 @@
     labels.csv                        instead of class folders: file,label or file,label,split, where | joins an
                                       image's classes; images lie beside it or deeper, in unlabelled/ without a row
 
-A single top folder around all this is looked through. Class names are the folders' names in NFC, sorted. Files whose
-suffix Pillow does not read are reported and left out; hidden files are left out silently.
+All this may lie in a single top folder. Class names are the folders' names in NFC, sorted. Files whose suffix Pillow
+does not read are reported and left out; hidden files are left out silently.
 """
 
+import csv
+import io
 import tempfile
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from touchstone.data.labels import names as classes_of
-from touchstone.data.sources._files import Files, class_name, find, is_image, print_left_out, refusal
-from touchstone.data.sources._label_table import NAME, parse
-from touchstone.data.sources._packed import PackedSet, pack
+from touchstone.data.labels import join, names
+from touchstone.data.sources._files import Files, PackedSet, class_name, find, is_image, pack, print_left_out, refusal
 from touchstone.data.splits import LABELLED, SPLITS, UNLABELLED
+from touchstone.errors import TouchstoneError, nearest
+
+NAME = "labels.csv"
+HEADERS = (["file", "label"], ["file", "label", "split"])
 
 
 def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None:
     """Pack the images under `path` into `files.zip`, with `manifest.csv` (file, label, split, sha256, bytes).
 
-    Both depend on names and contents only, so a folder and an archive of it give the same bytes. `mirror` and `old` are
-    not used. Raises TouchstoneError on a layout other than this module's, and on what `find` refuses.
+    A folder and an archive of it give the same bytes. `mirror` and `old` are not used. Raises TouchstoneError on a
+    layout other than this module's, and on what `find` refuses.
     """
     with tempfile.TemporaryFile(dir=to) as spool:
         files, folders = find(path, to, spool, keep=lambda name: is_image(name) or name.rpartition("/")[2] == NAME)
@@ -44,11 +49,10 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> N
 
 
 read = PackedSet
-"""Open what `download` wrote."""
 
 
 def _wrapper(images: Iterable[str], folders: set[str], files: Files) -> str:
-    """Return `top/` if one folder holds everything and, in turn, folders or a table of labels; otherwise ""."""
+    """Return `top/` if a single folder holds everything and has folders or a table of labels in it; otherwise ""."""
     if NAME in files:
         return ""
     tops = {name.split("/")[0] for name in (*images, *folders)}
@@ -63,9 +67,9 @@ def _wrapper(images: Iterable[str], folders: set[str], files: Files) -> str:
 def _table_labels(content: bytes, images: Files, path: Path) -> dict[str, tuple[str, str]]:
     """Return the (label, split) of each image that the table lists or that is unlabelled; print a line on the others.
 
-    An image in a folder with a split's name belongs to that split unless the table gives it another.
+    An image in a folder with a split's name belongs to that split unless the table gives another.
     """
-    labels = parse(content, images, file=f"source.path: {path}: {NAME}")
+    labels = _parse(content, images, file=f"source.path: {path}: {NAME}")
     for name, (label, split) in labels.items():
         top = name.partition("/")[0] if "/" in name else ""
         if not split and top in SPLITS:
@@ -75,9 +79,49 @@ def _table_labels(content: bytes, images: Files, path: Path) -> dict[str, tuple[
                 raise refusal(path, f"{NAME}: {name} lies in {UNLABELLED} and has the label {label!r}; {remedy}")
     labels |= {name: ("", UNLABELLED) for name in images if name not in labels and name.startswith(f"{UNLABELLED}/")}
     print_left_out(path, images.keys() - labels.keys(), f"images that {NAME} does not list")
-    classes = {name for label, _ in labels.values() for name in classes_of(label)}
+    classes = {name for label, _ in labels.values() for name in names(label)}
     if len(classes) < 2 and all(label in classes for label, split in labels.values() if split != UNLABELLED):
         raise refusal(path, f"{NAME}: every image is {classes.pop()}, so there is nothing to learn; add other images")
+    return labels
+
+
+def _parse(content: bytes, images: Files, *, file: str) -> dict[str, tuple[str, str]]:
+    """Return image -> (label, split). An empty label means that the image shows none of the classes."""
+    try:
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TouchstoneError(f"{file}: not a CSV file in UTF-8 ({error}); save it as one") from error
+    header = rows[0] if rows else []
+    if header not in HEADERS:
+        raise TouchstoneError(
+            f"{file}: got the header {','.join(header)!r}, expected file,label or file,label,split; correct it, or "
+            "remove the file to take labels from class folders"
+        )
+    labels: dict[str, tuple[str, str]] = {}
+    for number, row in enumerate(rows[1:], 2):
+        if not row:
+            continue
+        where = f"{file}, line {number}"
+        if len(row) != len(header):
+            raise TouchstoneError(f"{where}: got {len(row)} cells, expected {len(header)}: {','.join(header)}")
+        name, label, split = [*row, ""][:3]
+        name = unicodedata.normalize("NFC", name)  # as the images' names are
+        if name not in images:
+            raise TouchstoneError(f"{where}: no image {name!r} beside {NAME}{nearest(name, images)}; correct the name")
+        if name in labels:
+            raise TouchstoneError(f"{where}: {name} is listed twice; join its classes by |, as in cat|dog")
+        classes = [class_name(each, where=where) for each in names(label)]
+        if len(set(classes)) < len(classes):
+            raise TouchstoneError(f"{where}: got the label {label!r}, expected each class once, joined by |")
+        if split not in ("", *SPLITS):
+            raise TouchstoneError(f"{where}: got the split {split!r}, expected {', '.join(SPLITS)} or nothing")
+        if label and split == UNLABELLED:
+            raise TouchstoneError(
+                f"{where}: an unlabelled image has the label {label!r}; remove the label or the split"
+            )
+        labels[name] = join(sorted(classes)), split  # sorted: equal sets of classes are equal labels
+    if not any(label for label, _ in labels.values()):
+        raise TouchstoneError(f"{file}: no image has a label, so nothing can be learned; label some")
     return labels
 
 
@@ -85,7 +129,6 @@ def _table_labels(content: bytes, images: Files, path: Path) -> dict[str, tuple[
 
 
 def _folder_labels(images: Files, folders: set[str], path: Path) -> dict[str, tuple[str, str]]:
-    """Return the (label, split) of each image. Raises TouchstoneError on a layout other than this module's."""
     splits = any(split in folders for split in LABELLED)
     _check_tops(images, folders, path, splits=splits)
     labels = {name: _label(name, splits=splits) for name in images}
@@ -100,7 +143,13 @@ def _folder_labels(images: Files, folders: set[str], path: Path) -> dict[str, tu
             raise refusal(path, f"the class folder {name} has no images; remove it or put images in it")
         if not splits and counts[label, split] < 2:
             raise refusal(path, f"class {label} has 1 image; at least 2 are needed: add some, or remove the class")
-    _check_classes(counts, path, splits=splits)
+    classes = {label for label, split in counts if split == ("train" if splits else "")}
+    if len(classes) < 2:
+        got = f"got {len(classes)} class ({', '.join(classes)})"
+        raise refusal(path, f"{got}, expected at least two; add a class folder")
+    for label, split in sorted(counts):
+        if split in ("val", "test") and label not in classes:
+            raise refusal(path, f"the class {label} of {split} is not in train; add train/{label} or remove it")
     return labels
 
 
@@ -130,13 +179,3 @@ def _check_tops(images: Iterable[str], folders: set[str], path: Path, *, splits:
             raise refusal(path, f"the folder {top} has no images; remove the folder or put images in it")
     if splits and "train" not in tops:
         raise refusal(path, f"got the folder {', '.join(tops)} without train; add train/<class>/")
-
-
-def _check_classes(counts: Counter[tuple[str, str]], path: Path, *, splits: bool) -> None:
-    classes = {label for label, split in counts if split == ("train" if splits else "")}
-    if len(classes) < 2:
-        got = f"got {len(classes)} class ({', '.join(classes)})"
-        raise refusal(path, f"{got}, expected at least two; add a class folder")
-    for label, split in sorted(counts):
-        if split in ("val", "test") and label not in classes:
-            raise refusal(path, f"the class {label} of {split} is not in train; add train/{label} or remove it")

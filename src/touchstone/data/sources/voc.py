@@ -2,17 +2,13 @@
 
 from pathlib import Path
 
-from touchstone.data.sources._packed import PackedSet
+from touchstone.data.sources._files import PackedSet
 from touchstone.data.sources._voc import pack_folder
 
 
 def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None:
-    """Pack the listed images under `path` with their labels; `mirror` and `old` are not used.
-
-    Raises TouchstoneError on what `pack_folder` refuses.
-    """
+    """See `pack_folder`; `mirror` and `old` are not used."""
     pack_folder(path, to)
 
 
 read = PackedSet
-"""Open what `download` wrote."""

@@ -5,8 +5,8 @@ http://host.robots.ox.ac.uk/pascal/VOC/voc2007/ (images from flickr, under its t
 
 from pathlib import Path
 
-from touchstone.data.sources._packed import PackedSet
-from touchstone.data.sources._voc_archives import pack_year
+from touchstone.data.sources._files import PackedSet
+from touchstone.data.sources._voc import pack_year
 
 ARCHIVES = {
     "voc2007/VOCtrainval_06-Nov-2007.tar": "c52e279531787c972589f7e41ab4ae64",
@@ -15,13 +15,8 @@ ARCHIVES = {
 
 
 def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None:
-    """Pack the official images from archives that are checked by md5, or from an unpacked copy (see `pack_year`).
-
-    `path` and `old` are not used. Keep the archives in `source.mirror`; otherwise they are fetched again whenever this
-    code changes.
-    """
+    """See `pack_year`. Keep the archives in `source.mirror`, or they are fetched again whenever this code changes."""
     pack_year("2007", ARCHIVES, to=to, mirror=mirror, rename={})
 
 
 read = PackedSet
-"""Open what `download` wrote."""

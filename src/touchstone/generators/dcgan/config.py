@@ -7,14 +7,14 @@ from pydantic import Field
 from touchstone.config.schema.generator import Fit, GeneratorConfig, Sample
 from touchstone.config.schema.section import Fraction
 
-SIZES = (8, 16, 32, 64, 128)  # px: doubled from 4
+SIZES = (8, 16, 32, 64, 128)  # px; 4 is doubled at each level
 
 
 class DcganFit(Fit):
     """A conditional DCGAN (Radford 2015)."""
 
     latent: Annotated[int, Field(ge=1)] = 100  # length of the noise
-    channels: Annotated[int, Field(ge=4)] = 64  # of the layer below the image; doubled at each smaller size
+    channels: Annotated[int, Field(ge=4)] = 64  # width of the layer below the image; doubled at each smaller size
     max_channels: Annotated[int, Field(ge=4)] = 512
     beta1: Fraction = 0.5  # Adam's
     diffaugment: tuple[Literal["color", "translation", "cutout"], ...] = ("color", "translation", "cutout")

@@ -7,11 +7,8 @@ non-saturating ones of Goodfellow 2014, arXiv 1406.2661. DiffAugment for few ima
 generator is sampled with averaged weights (Yazici 2018, arXiv 1806.04498).
 
 Parameters: 168,961 and 44,705 in recipes/digits, 436,483 and 188,321 in recipes/cifar10_generated (generator and
-discriminator). Quality and cost on two cores of an AMD EPYC, Frechet distance in in-domain features with its floor:
-digits, 200 images of 16 px, 1,500 steps of 32 in 20 s: 1.12 (.59), labels agree 96 %, legible, a little soft;
-CIFAR-10, 5,000 images, 4,000 steps of 64 in 466 s on one core: 2.96 (.38), labels agree 44 % where the classifier is
-right on 47 % of real images; textures and colours of the class, hardly objects. Whether the images help is in
-the reports there.
+discriminator). Samples: digits are legible and a little soft; CIFAR-10 images have the textures and colours of their
+class, but hardly show objects. Quality and cost: docs/generators.md.
 """
 
 from itertools import pairwise
@@ -28,16 +25,11 @@ from touchstone.generators.dcgan.config import DcganFit
 EMBEDDING = 32  # length of a class's vector beside the noise
 FIRST_PX = 4  # side of the smallest map
 PREVIEW = Sample(per_class=1)
-STUCK_ROWS, STUCK_LOSS = 10, 0.01  # of the history; of the discriminator, which starts at 1.39
-
-
-def build(fit: DcganFit, *, num_classes: int, channels: int, image_size: int) -> "Dcgan":
-    """Build a DCGAN for images of `image_size` px (8, 16, 32, 64 or 128) and 1 or 3 channels."""
-    return Dcgan(fit, num_classes=num_classes, channels=channels, image_size=image_size)
+STUCK_ROWS, STUCK_LOSS = 10, 0.01  # rows of the history; the discriminator's loss, which starts at 1.39
 
 
 class Dcgan(Generative):
-    """Both nets; a step trains first the discriminator, then the generator."""
+    """Both nets, for images of 8, 16, 32, 64 or 128 px; a step trains first the discriminator, then the generator."""
 
     def __init__(self, fit: DcganFit, *, num_classes: int, channels: int, image_size: int) -> None:
         widths = _widths(fit, image_size)
@@ -94,6 +86,9 @@ class Dcgan(Generative):
         optimizer.step()
 
 
+build = Dcgan  # the name that generators.build calls
+
+
 class Generator(nn.Module):
     """Noise (B, latent), classes (B,) -> images (B, C, S, S) in [-1, 1]."""
 
@@ -132,7 +127,7 @@ class Discriminator(nn.Module):
 
 
 def augmented(x: torch.Tensor, policies: tuple[str, ...]) -> torch.Tensor:
-    """DiffAugment: change each image of (B, C, S, S) at random and differentiably, real and fake alike."""
+    """Apply DiffAugment to (B, C, S, S): change each image at random and differentiably, real and fake alike."""
     for policy in policies:
         x = {"color": _color, "translation": _translation, "cutout": _cutout}[policy](x)
     return x
@@ -169,7 +164,7 @@ def _cutout(x: torch.Tensor) -> torch.Tensor:
 
 
 def _widths(fit: DcganFit, image_size: int) -> list[int]:
-    """The channels of the maps from 4 px up to half the image's side."""
+    """Return the channels of the maps, from 4 px up to half the image's side."""
     levels = (image_size // FIRST_PX).bit_length() - 1
     return [min(fit.max_channels, fit.channels * 2**level) for level in reversed(range(levels))]
 

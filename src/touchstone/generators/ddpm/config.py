@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from touchstone.config.schema.generator import Fit, GeneratorConfig, Sample
 from touchstone.config.schema.section import Fraction
 
-MOST_SIGNAL = 0.3  # of the image's amplitude at the last timestep
+MOST_SIGNAL = 0.3  # share of the image's amplitude that may be left at the last timestep
 
 
 class DdpmFit(Fit):
@@ -20,14 +20,14 @@ class DdpmFit(Fit):
     beta_end: Annotated[float, Field(gt=0, lt=1)] = 0.02  # linear
     prediction: Literal["epsilon", "v"] = "epsilon"
     min_snr_gamma: Annotated[float, Field(ge=0)] = 0.0  # 0: every timestep weighs the same
-    label_drop: Fraction = 0.0  # probability that the net does not see the class: what guidance needs
-    channels: Annotated[int, Field(ge=4)] = 64  # of the first level
+    label_drop: Fraction = 0.0  # probability that the net does not see the class, which guidance needs
+    channels: Annotated[int, Field(ge=4)] = 64  # width of the first level
     multipliers: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=7)] = (1, 2, 2)
-    num_res_blocks: Annotated[int, Field(ge=1)] = 2  # of a level
+    num_res_blocks: Annotated[int, Field(ge=1)] = 2  # per level
     attention: tuple[int, ...] = ()  # px: sides of the levels with self-attention; the middle has it always
     dropout: Fraction = 0.0
     warmup_steps: Annotated[int, Field(ge=0)] = 0  # lr rises linearly
-    clip_norm: Annotated[float, Field(ge=0)] = 1.0  # of the gradient; 0: not clipped
+    clip_norm: Annotated[float, Field(ge=0)] = 1.0  # largest norm of the gradient; 0: not clipped
 
     @model_validator(mode="after")
     def _rising(self) -> "DdpmFit":
@@ -41,7 +41,7 @@ class DdpmFit(Fit):
         return self
 
     def _signal_left(self) -> float:
-        """The share of the image's amplitude after the last timestep, sqrt of the product of all (1 - beta)."""
+        """Return the share of the image's amplitude after the last timestep: sqrt of the product of all (1 - beta)."""
         span = self.beta_end - self.beta_start
         betas = (self.beta_start + span * t / max(1, self.num_timesteps - 1) for t in range(self.num_timesteps))
         return math.exp(0.5 * sum(math.log1p(-beta) for beta in betas))

@@ -5,12 +5,9 @@ v-prediction: Salimans & Ho 2022, arXiv 2202.00512; min-SNR weights: Hang 2023, 
 guidance: Ho & Salimans 2022, arXiv 2207.12598; samplers: DDIM (Song 2020, arXiv 2010.02502), DPM-Solver++ of second
 order (Lu 2022, arXiv 2211.01095).
 
-Parameters: 268,017 in recipes/digits, 600,843 in recipes/cifar10_generated, 34,433,539 in recipes/cifar10_ddpm.
-Quality and cost on two cores of an AMD EPYC, Frechet distance in in-domain features with its floor: digits, 200 images
-of 16 px, 600 steps of 64 in 66 s, 600 images sampled in 9 s (dpmsolver, 20 steps): .76 (.59), labels agree 98 %,
-legible; CIFAR-10, 5,000 images, 1,500 steps of 64 in 27 min on one core: 1.79 (.38), labels agree 32 % where the
-classifier is right on 47 % of real images; far from done. cifar10_ddpm, the published one, has not been run, and it was
-published without figures of quality. Whether the images help is in the reports there.
+Parameters: 268,017 in recipes/digits, 600,843 in recipes/cifar10_generated, 34,433,539 in recipes/cifar10_ddpm, the
+published one, which has not been run and was published without figures of quality. Samples: digits are legible;
+CIFAR-10 images are far from done. Quality and cost: docs/generators.md.
 """
 
 import math
@@ -27,13 +24,8 @@ PREVIEW_STEPS = 20
 LEAST_LOG_SNR = -5.1  # half log SNR where DPM-Solver++ starts: below it, a cosine schedule divides by almost 0
 
 
-def build(fit: DdpmFit, *, num_classes: int, channels: int, image_size: int) -> "Ddpm":
-    """Build a DDPM for square images of `image_size` px, which its levels can halve, and 1 or 3 channels."""
-    return Ddpm(fit, num_classes=num_classes, channels=channels, image_size=image_size)
-
-
 class Ddpm(Generative):
-    """The denoiser and its loss. Class number `num_classes` stands for no class."""
+    """The denoiser and its loss, for square images that its levels can halve. Class `num_classes` means no class."""
 
     def __init__(self, fit: DdpmFit, *, num_classes: int, channels: int, image_size: int) -> None:
         super().__init__(_unet(fit, num_classes, channels, image_size), ema_decay=fit.ema_decay)
@@ -61,7 +53,7 @@ class Ddpm(Generative):
         return {"loss": (errors * self._weights(t)).mean()}
 
     def _weights(self, t: torch.Tensor) -> torch.Tensor:
-        """The weights (B,) of the timesteps int64 (B,): min(SNR, gamma) / SNR for epsilon, / (SNR + 1) for v."""
+        """Return the weights (B,) of timesteps int64 (B,): min(SNR, gamma) / SNR for epsilon, / (SNR + 1) for v."""
         gamma = self.fit_settings.min_snr_gamma
         if not gamma:
             return torch.ones_like(t, dtype=torch.float32)
@@ -90,9 +82,8 @@ class Ddpm(Generative):
         labels = labels.to(self.device)
         x = noise(streams, *self.shape).to(self.device, memory_format=torch.channels_last)
         x = x * solver.init_noise_sigma
-        generators = [
-            torch.Generator().manual_seed(int(stream.integers(2**32))) for stream in streams
-        ]  # for step noise
+        seeds = [int(stream.integers(2**32)) for stream in streams]  # of the noise that steps add
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         for t in solver.timesteps:
             predicted = self._denoised(x, t, labels, settings.guidance_weight)
             x = solver.step(predicted, t, x, generator=generators).prev_sample
@@ -103,13 +94,16 @@ class Ddpm(Generative):
         return self.sample(labels, streams, DdpmSample(per_class=1, num_inference_steps=steps))
 
     def _denoised(self, x: torch.Tensor, t: torch.Tensor, labels: torch.Tensor, w: float) -> torch.Tensor:
-        """The net's guided prediction: (1 + w) * with the class - w * without it."""
+        """Return the net's guided prediction, (1 + w) * with the class - w * without it."""
         net = self.averaged.module
         if not w:
             return net(x, t, class_labels=labels).sample
         both = torch.cat([labels, torch.full_like(labels, self.no_class)])
         conditional, unconditional = net(torch.cat([x, x]), t, class_labels=both).sample.chunk(2)
         return (1 + w) * conditional - w * unconditional
+
+
+build = Ddpm  # the name that generators.build calls
 
 
 def _unet(fit: DdpmFit, num_classes: int, channels: int, image_size: int) -> Any:
@@ -131,7 +125,7 @@ def _unet(fit: DdpmFit, num_classes: int, channels: int, image_size: int) -> Any
 
 
 def _solver(config: Any, sampler: str) -> Any:
-    """Build a scheduler for one block, as it counts its steps. Samples are clipped to [-1, 1] at each step."""
+    """Build a scheduler for one block, since it counts its steps. Samples are clipped to [-1, 1] at each step."""
     if sampler == "ddpm":
         return DDPMScheduler.from_config(config, timestep_spacing="trailing")
     if sampler == "ddim":

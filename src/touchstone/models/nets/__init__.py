@@ -1,7 +1,7 @@
 """Nets, one per file: `models/nets/<net>.py` with `build(*, num_classes, in_channels, input_size, ...)`. No registry.
 
-Any other keyword arguments of `build` are the net's options, which `models.<name>.options` in params.yaml sets. The
-file also defines
+The other keyword arguments of `build` are the net's options, set by `models.<name>.options` in params.yaml. The file
+also defines
 
     LEAST_PX       the smallest side of the input, in px
     HEAD           the name of the net's last module, which turns features into logits
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from touchstone.config.schema.model import Option
 
 FOLDER = Path(__file__).parent
-GIVEN = ("num_classes", "in_channels", "input_size")  # the arguments of build() that are no options
+GIVEN = ("num_classes", "in_channels", "input_size")  # the arguments of build() that are not options
 
 
 def nets() -> list[str]:
@@ -40,7 +40,7 @@ def file_of(net: str) -> Path:
 
 
 def check_net(key: str, net: str) -> None:
-    """Raise TouchstoneError unless `net`, the value of `key` in params.yaml, has a file. Imports nothing heavy."""
+    """Raise TouchstoneError unless `net`, the value of `key` in params.yaml, has a file."""
     if net not in nets():
         raise TouchstoneError(
             f"{key}: no src/touchstone/models/nets/{net}.py; nets are {', '.join(nets())}{nearest(net, nets())}"
@@ -94,10 +94,9 @@ def build(
     input_size: int,
     options: "dict[str, Option]",
 ) -> "nn.Module":
-    """Build a net, whose weights are drawn from torch's global generator.
+    """Build a net, with weights drawn from torch's global generator.
 
-    Raises TouchstoneError on an unknown net, an input that is too small, and an option or a value that it does not
-    take.
+    Raises TouchstoneError on an unknown net, too small an input, and an option or value that the net does not take.
     """
     check_net(net, net)
     function = _module(net).build
@@ -117,7 +116,7 @@ def _module(net: str) -> ModuleType:
 
 
 def head_of(net: str) -> str:
-    """Return the name of the net's last module, which takes the features and returns the logits."""
+    """Return the name of the net's last module, which turns features into logits."""
     return _module(net).HEAD
 
 
@@ -142,7 +141,7 @@ def check_option(net: str, name: str, value: object, choices: Iterable[object]) 
 
 
 def check_size(net: str, input_size: int, *, least: int) -> None:
-    """Raise TouchstoneError where the input is smaller than the net's geometry allows, `least` px."""
+    """Raise TouchstoneError where the input is smaller than `least` px."""
     if input_size < least:
         raise TouchstoneError(
             f"{net}: got input_size {input_size} px, at least {least} px are needed; raise models.<name>.input_size"

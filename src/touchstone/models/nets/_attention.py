@@ -1,12 +1,11 @@
 """Attention among the patches of a map, and a ResNet with one block of it.
 
 A patch embedding turns a map into nodes, as in the ViT (Dosovitskiy et al. 2020, arXiv 2010.11929); attention A mixes
-them; the result is added to the map it came from. There are no position embeddings: the convolutions before the block
-see the border, and without embeddings the block's weights do not depend on the size of the map.
+them; the result is added to the map. There are no position embeddings: the convolutions before the block see the
+border, and so the block's weights do not depend on the size of the map.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -18,10 +17,10 @@ from torchvision.models.resnet import ResNet
 from touchstone.models.nets import check_option
 from touchstone.models.nets._resnet import BLOCKS, small_resnet
 
-KINDS = ("graph", "classic")
 IMAGE, LAYERS = "image", ("layer1", "layer2", "layer3", "layer4")
+STAGES = ("conv1", "bn1", "relu", "maxpool", *LAYERS)
 CHANNELS = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}  # layer -> channels of its output
-MAX_NUMBERS = 2**26  # of A that are computed at once where no gradients are needed
+MAX_NUMBERS = 2**26  # the numbers of A that are computed at once where no gradients are needed
 SLOPE = 0.2  # of σ = LeakyReLU, as in graph attention networks (Velickovic et al. 2017, arXiv 1710.10903)
 
 
@@ -34,7 +33,7 @@ def additive(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
 
 
 class _LeakySums(torch.autograd.Function):
-    """σ(K + Qᵀ), which keeps only Q and K for the gradient, where autograd would keep N x N values."""
+    """σ(K + Qᵀ), keeping only Q and K for the gradient; autograd would keep N x N values."""
 
     @staticmethod
     def forward(ctx: Any, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
@@ -62,14 +61,13 @@ def bilinear(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
 class PatchAttention(nn.Module):
     """A block of attention, (B, channels, S, S) -> the same shape.
 
-    H holds the patches, embedded by a convolution whose kernel and stride are the patch, (B, N, width). Q = H W_Q and
+    H (B, N, width) holds the patches, embedded by a convolution whose kernel and stride are the patch. Q = H W_Q and
     K = H W_K have one number per node and head (graph), or width / heads (classic). Z = A · (H W_V), head by head. A
-    transposed convolution of the same geometry turns Z back into a map, which is added to the input. This convolution
-    starts at zero (like the last scale of a residual branch in Goyal et al. 2017, arXiv 1706.02677), so a trained net
-    with a new block at first returns the same logits as without it.
+    transposed convolution of the same geometry turns Z back into a map, which is added to the input. It starts at zero
+    (like the last scale of a residual branch in Goyal et al. 2017, arXiv 1706.02677), so a new block at first leaves a
+    trained net's logits as they are.
 
-    side_px: S. Raises ValueError where the patch is larger than the map or does not divide it, and where the number of
-    heads does not divide the width.
+    side_px: S. Raises ValueError as `check_geometry` does.
     """
 
     def __init__(self, kind: str, *, channels: int, side_px: int, patch: int, heads: int, width: int) -> None:
@@ -77,7 +75,7 @@ class PatchAttention(nn.Module):
         check_geometry(side_px, patch=patch, heads=heads, width=width)
         each = 1 if kind == "graph" else width // heads
         self.attend = additive if kind == "graph" else bilinear
-        self.heads, self.side = heads, side_px // patch
+        self.heads = heads
         self.embed = nn.Conv2d(channels, width, patch, stride=patch)
         self.queries = nn.Linear(width, heads * each, bias=False)
         self.keys = nn.Linear(width, heads * each, bias=False)
@@ -87,11 +85,11 @@ class PatchAttention(nn.Module):
         nn.init.zeros_(self.restore.bias)  # type: ignore[arg-type]
 
     def nodes(self, x: torch.Tensor) -> torch.Tensor:
-        """Return H (B, N, width) of a map (B, C, S, S), its N patches row by row."""
+        """Return H (B, N, width) for a map (B, C, S, S), its N patches row by row."""
         return self.embed(x).flatten(2).transpose(1, 2)
 
     def attention(self, nodes: torch.Tensor) -> torch.Tensor:
-        """Return A (B, heads, N, N) of H (B, N, width); row i holds how much node i takes from each node."""
+        """Return A (B, heads, N, N) for H (B, N, width); row i holds how much node i takes from each node."""
         return self.attend(self._by_head(self.queries(nodes)), self._by_head(self.keys(nodes)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -129,28 +127,19 @@ def check_geometry(side_px: int, *, patch: int, heads: int, width: int) -> None:
 class AttentiveResNet(ResNet):
     """A ResNet in which the image, or the output of a layer, passes through the block `attention`."""
 
-    at: str
-    """IMAGE, or the name of the layer."""
+    num_before: int  # of STAGES; 0 where the block takes the image
     attention: PatchAttention
 
-    def _stages(self) -> Iterator[tuple[str, nn.Module]]:
-        yield IMAGE, nn.Identity()
-        for name in ("conv1", "bn1", "relu", "maxpool", *LAYERS):
-            yield name, self.get_submodule(name)
-
     def before_attention(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the map that the block takes, of images (B, C, S, S)."""
-        for name, stage in self._stages():
-            x = stage(x)
-            if name == self.at:
-                break
+        """Return the block's input for images (B, C, S, S)."""
+        for name in STAGES[: self.num_before]:
+            x = self.get_submodule(name)(x)
         return x
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for name, stage in self._stages():
-            x = stage(x)
-            if name == self.at:
-                x = self.attention(x)
+        x = self.attention(self.before_attention(x))
+        for name in STAGES[self.num_before :]:
+            x = self.get_submodule(name)(x)
         return self.fc(self.avgpool(x).flatten(1))
 
 
@@ -169,7 +158,7 @@ def attentive_resnet(
     """Build `resnet_cifar` with a block of attention. kind: "graph" or "classic".
 
     The weights of `resnet_cifar` are drawn first and keep their names. Raises TouchstoneError on an unknown depth or
-    layer, and ValueError where the patch does not suit the map.
+    layer, and ValueError as `check_geometry` does.
     """
     net_name = f"resnet_{kind}_attention"
     check_option(net_name, "depth", depth, BLOCKS)
@@ -181,17 +170,16 @@ def attentive_resnet(
         channels = CHANNELS[at]
         for _ in range(LAYERS.index(at)):
             side_px = -(-side_px // 2)  # each layer but the first has stride 2
-    net.at = at
+    net.num_before = (IMAGE, *STAGES).index(at)
     net.attention = PatchAttention(kind, channels=channels, side_px=side_px, patch=patch, heads=heads, width=width)
     return net
 
 
 @torch.no_grad()
 def attended(net: AttentiveResNet, x: torch.Tensor) -> torch.Tensor:
-    """Return how much each patch of images (B, C, S, S) is attended to: the mean of A over heads and nodes.
+    """Return how much each patch of images (B, C, S, S) is attended to, (B, rows, columns): the mean of A.
 
-    Its shape is (B, rows, columns), and it sums to 1 over the patches; attention that prefers no patch is 1 / N
-    everywhere.
+    The mean is over heads and nodes and sums to 1 over the patches; uniform attention is 1 / N everywhere.
     """
     features = net.before_attention(x)
     block = net.attention
