@@ -10,7 +10,7 @@ export PATH := $(VENV)/bin:$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup locked repro test test-slow lint format lock train study clean
+.PHONY: help setup locked repro test test-slow lint format lock study clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -26,15 +26,12 @@ $(READY): requirements.lock pyproject.toml
 	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-repro: setup  ## run the stages that changed, and those that depend on them
-	dvc repro
+repro: setup  ## run the stages that changed, as many at a time as there are cores
+	touchstone repro
 
 locked: setup  ## fail unless dvc.lock matches the code and the parameters (runs nothing, needs no data)
 	@if dvc repro --dry --allow-missing | grep "Running stage"; then \
 	  echo "error: dvc.lock does not match the code and the parameters; run make repro and commit it" >&2; exit 1; fi
-
-train: setup  ## run the train stages side by side: make train JOBS=4
-	touchstone train --jobs $(JOBS)
 
 study: setup  ## run recipes/NAME and keep its metrics and report there: make study NAME=scenes8
 	touchstone study $(NAME)

@@ -3,9 +3,6 @@
 import json
 from pathlib import Path
 
-import torch
-from tqdm import tqdm
-
 from touchstone.audit.features import FeatureExtractor, nearest
 from touchstone.audit.sets import audit, real_images, rounded
 from touchstone.config.machine import load_machine
@@ -14,6 +11,9 @@ from touchstone.data.imageset import load, replaced
 from touchstone.models.device import device
 from touchstone.models.runs import load_nets, load_run_metadata
 from touchstone.stage import run
+
+import torch
+from tqdm import tqdm
 
 SETTINGS = ("audit", "generators", "transforms")
 DATA = Path("data")

@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from touchstone.config.settings import load_settings
 from touchstone.data.imageset import read_files, read_table, replaced
 from touchstone.data.labels import encode
@@ -14,6 +12,8 @@ from touchstone.evaluation.measures import measure
 from touchstone.evaluation.probs import load_diverged, load_probs, predictions
 from touchstone.evaluation.thresholds import member_thresholds, thresholds_of
 from touchstone.stage import run
+
+import numpy as np
 
 SETTINGS = ("compare", "ensembles", "seed")
 PREPARED, PROBS = Path("data/prepared"), Path("data/probs")

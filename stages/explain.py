@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from touchstone.config.machine import load_machine
 from touchstone.config.settings import Settings, load_settings
 from touchstone.data.imageset import load, read_files, replaced
@@ -18,6 +16,8 @@ from touchstone.models.device import device
 from touchstone.models.nets import attends
 from touchstone.models.runs import load_first, load_nets, load_run_metadata
 from touchstone.stage import run
+
+import torch
 
 SETTINGS = ("arms", "explain", "finetunes", "models", "seed")
 DATA, PREPARED = Path("data"), Path("data/prepared")

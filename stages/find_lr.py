@@ -7,8 +7,6 @@ import json
 import sys
 from pathlib import Path
 
-import pandas as pd
-
 from touchstone.config.machine import load_machine
 from touchstone.config.resolved import load as load_settings
 from touchstone.config.schema.data import Arm
@@ -17,6 +15,8 @@ from touchstone.data.imageset import load
 from touchstone.data.training_set import combine
 from touchstone.models.initial_weights import load_initial_weights
 from touchstone.stage import run
+
+import pandas as pd
 
 DATA = Path("data")
 

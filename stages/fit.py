@@ -5,8 +5,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import torch
-
 from touchstone.config.machine import load_machine
 from touchstone.config.resolved import read
 from touchstone.config.schema.data import Arm
@@ -20,6 +18,8 @@ from touchstone.models.device import device
 from touchstone.seeds import derive
 from touchstone.stage import run
 from touchstone.training.resume import fingerprint, inputs, open_checkpoint
+
+import torch
 
 DATA = Path("data")
 

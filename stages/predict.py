@@ -5,9 +5,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from touchstone.config.machine import load_machine
 from touchstone.config.resolved import load as load_settings
 from touchstone.config.schema.model import Model
@@ -16,6 +13,9 @@ from touchstone.models.device import device
 from touchstone.models.predict import probabilities
 from touchstone.models.runs import load_nets, load_run_metadata
 from touchstone.stage import run
+
+import numpy as np
+import torch
 
 
 def main() -> None:

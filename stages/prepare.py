@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from touchstone.config.resolved import load, read
 from touchstone.config.schema.data import Data, MultiLabel
 from touchstone.data.prepare import prepare
 from touchstone.data.sources import load_source
 from touchstone.stage import run
+
+import pandas as pd
 
 SETTINGS = ("data", "multi_label")
 TO = Path("data/prepared")

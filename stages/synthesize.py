@@ -5,8 +5,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import torch
-
 from touchstone.config.machine import load_machine
 from touchstone.config.resolved import read
 from touchstone.config.schema.generator import part_of
@@ -16,6 +14,8 @@ from touchstone.generators.sample import load_judge, synthesize
 from touchstone.models.device import device
 from touchstone.stage import run
 from touchstone.training.resume import fingerprint, inputs, mark_complete, open_checkpoint
+
+import torch
 
 DATA = Path("data")
 

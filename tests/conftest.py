@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import touchstone  # noqa: F401  (before any test imports NumPy: it ties the arithmetic to portable code)
+
 # Nets of tests are tiny: a second thread only waits for the first, and for whatever else the machine does.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

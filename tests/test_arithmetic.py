@@ -1,5 +1,6 @@
 """Portable arithmetic: the libraries take the code paths they are held to, and native leaves them alone."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from kit.project import ROOT
 from touchstone import models  # noqa: F401  (it makes square roots exact)
 from touchstone.arithmetic import PINS, hold, is_portable
 
@@ -43,6 +45,14 @@ def test_portable_holds_each_library_to_avx2(tmp_path: Path) -> None:
     assert taken["numpy"] == []
     assert taken["blas"] == ["Haswell"]
     assert "AVX2" in str(taken["ipp"])
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "stages").glob("*.py")), ids=lambda path: path.stem)
+def test_stages_import_the_project_before_the_libraries_that_it_ties(script: Path) -> None:
+    imports = [node for node in ast.parse(script.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [node.module if isinstance(node, ast.ImportFrom) else node.names[0].name for node in imports]
+    others = [str(name).split(".")[0] for name in names if str(name).split(".")[0] not in sys.stdlib_module_names]
+    assert others[0] == "touchstone"
 
 
 @portable_here

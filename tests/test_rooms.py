@@ -17,6 +17,7 @@ ROOMS = (
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 LIBRARY_PATHS = (
     "arithmetic",
+    "cluster",
     "report",
     "studies",
     "cli",

@@ -2,7 +2,7 @@
 
 Libraries choose code by the processor: vector width in ATen, NumPy and OpenCV, instruction set in oneDNN and IPP,
 branch in MKL, kernel in OpenBLAS. Each choice rounds in another order, and after some training steps no weight is the
-same. `hold` ties them to one choice that all such processors can run; docs/portability.md says what that costs.
+same. `hold` ties them to one choice that all such processors can run; docs/reproducibility.md says what that costs.
 
 Sources: the environment variables are documented by PyTorch (ATEN_CPU_CAPABILITY), oneDNN (CPU dispatcher control), MKL
 (conditional numerical reproducibility), NumPy (CPU dispatcher), OpenBLAS (DYNAMIC_ARCH) and OpenCV (configuration).

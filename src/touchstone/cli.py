@@ -1,4 +1,4 @@
-"""The command `touchstone`, for use in the project's root: predict, run the pipeline and studies, compare and verify."""
+"""The command `touchstone`, for use in the project's root: run the pipeline and studies, predict, compare, verify."""
 
 import argparse
 import os

@@ -50,16 +50,6 @@ def test_killed_in_a_generator_and_run_again_gives_the_same_lock(
     assert (tiny_space / "dvc.lock").read_bytes() == lock
 
 
-def test_train_side_by_side(tiny_space: Path) -> None:
-    text = (tiny_space / "params.yaml").read_text()
-    (tiny_space / "params.yaml").write_text(text.replace("lr: 0.002", "lr: 0.003"))
-    done = run("touchstone", "train", "--jobs", "3", cwd=tiny_space)
-    lines = done.stdout.splitlines()
-    ran = {line.split(":")[0] for line in lines if "Running stage 'train@" in line}
-    assert {"simple-real", "simple-fixed"} <= ran
-    assert run("dvc", "status", "train@simple-real", "train@lenet-fixed", cwd=tiny_space).stdout.count("changed") == 0
-
-
 @pytest.mark.slow
 def test_forced_it_gives_the_same_lock_with_0_and_2_loader_workers(tiny_space: Path) -> None:
     lock = (tiny_space / "dvc.lock").read_bytes()

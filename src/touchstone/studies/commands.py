@@ -26,12 +26,6 @@ def dvc(root: Path, *arguments: str, **variables: str) -> bool:
     return subprocess.run([*DVC, *arguments], cwd=root, env=_environment(variables)).returncode == 0
 
 
-def start_dvc(root: Path, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
-    """Start DVC in `root` and return the process; its stdout also carries what it writes to stderr."""
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen([*DVC, *arguments], cwd=root, env=_environment(variables), **pipes)
-
-
 def dvc_output(root: Path, *arguments: str, **variables: str) -> str:
     """Run DVC in `root` and return what it writes to stdout. Raise TouchstoneError where it fails."""
     return _output(DVC, arguments, root, variables)

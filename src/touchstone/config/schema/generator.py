@@ -32,7 +32,7 @@ class Fit(Budget):
     """Least diversity of samples, relative to real images; below it, fitting has collapsed (docs/generators.md)."""
     max_diversity: Positive = 1.4
     """Greatest diversity; above it, samples are noise."""
-    num_threads: Count = 2
+    num_threads: Count = 1
     """Threads of the fitting process; another number gives other last bits."""
     seed: Seed = 0
 

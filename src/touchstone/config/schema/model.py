@@ -154,7 +154,7 @@ class Run(Section):
     """report lets the other seeds and runs continue."""
     test_flips: Annotated[bool, Shown("selected by", "predictions averaged with those of mirror images")] = False
     """Average the predictions of each image and its mirror image."""
-    num_threads: Count = 2
+    num_threads: Count = 1
     """Threads of a training process; another number gives other last bits."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(each_once)] = (0,)
 

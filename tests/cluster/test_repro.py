@@ -1,0 +1,91 @@
+"""`touchstone repro` on the tiny pipeline: the bytes of `dvc repro`, whatever fails or is killed on the way."""
+
+import fcntl
+import os
+import random
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from kit.pipeline import TINY, start
+from kit.project import project, run
+from touchstone.config import yaml
+
+
+def change(folder: Path, *changes: str) -> None:
+    file = folder / "params.yaml"
+    file.write_text(yaml.changed(file.read_text(), list(changes)))
+
+
+def test_it_gives_the_lock_of_dvc_repro(tiny_space: Path) -> None:
+    lock = (tiny_space / "dvc.lock").read_bytes()
+    for name in ("data/runs", "data/probs", ".dvc/cache/runs"):  # nothing left to take from DVC's run-cache
+        run("rm", "-rf", name, cwd=tiny_space)
+    done = run("touchstone", "repro", "--jobs", "2", cwd=tiny_space)
+    assert re.search(r"train@simple-fixed: [\d.]+ s", done.stdout)
+    assert (tiny_space / "dvc.lock").read_bytes() == lock
+    assert run("dvc", "status", cwd=tiny_space).stdout == "Data and pipelines are up to date.\n"
+    assert run("touchstone", "repro", cwd=tiny_space).stdout == "Everything is up to date.\n"
+
+
+def test_a_stage_that_fails_is_named_and_the_others_end(tiny_space: Path) -> None:
+    change(tiny_space, "models.simple.lr=1000000.0", "models.lenet.num_steps=21", "train.on_divergence=fail")
+    done = run("touchstone", "repro", "--jobs", "2", "train", cwd=tiny_space, check=False)
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert re.search(r"train@simple-(real|fixed): .*lr.*; its log: \.touchstone/repro/logs/train@simple-", line)
+    assert run("dvc", "status", "train@lenet-real", "train@lenet-fixed", cwd=tiny_space).stdout.count("changed") == 0
+
+
+def test_uncommitted_changes_are_what_runs(tiny_space: Path) -> None:
+    file = tiny_space / "stages/filters.py"
+    file.write_text(file.read_text() + '    import sys\n\n    sys.stdout.write("my change\\n")\n')
+    (tiny_space / "data/filters/gan.json").unlink()
+    run("rm", "-rf", ".dvc/cache/runs", cwd=tiny_space)
+    run("touchstone", "repro", "filters", cwd=tiny_space)
+    assert "my change" in (tiny_space / ".touchstone/repro/logs/filters.log").read_text()
+
+
+@pytest.mark.parametrize(("jobs", "said"), [("0", "--jobs 0: expected at least 1"), ("x", "invalid int value: 'x'")])
+def test_bad_numbers_of_jobs_are_one_line(tmp_path: Path, jobs: str, said: str) -> None:
+    done = run("touchstone", "repro", "--jobs", jobs, cwd=tmp_path, check=False)
+    assert done.returncode != 0
+    assert said in done.stderr.splitlines()[-1]
+
+
+def test_a_second_one_in_the_same_folder_is_refused(tiny_space: Path) -> None:
+    (tiny_space / ".touchstone/repro").mkdir(parents=True, exist_ok=True)
+    with open(tiny_space / ".touchstone/repro/lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = run("touchstone", "repro", cwd=tiny_space, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: another `touchstone repro` is running in this folder")
+
+
+def test_without_a_project_it_is_one_line(tmp_path: Path) -> None:
+    done = run("touchstone", "repro", cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_twenty_kills_change_no_byte(tiny_space: Path, tmp_path: Path) -> None:
+    lock = (tiny_space / "dvc.lock").read_bytes()
+    folder = project(tmp_path / "project", *TINY)
+    draws = random.Random(0)
+    kills = 0
+    while kills < 20:
+        process = start(folder, "touchstone", "repro", "--jobs", "2")
+        time.sleep(draws.uniform(1, 12))
+        if process.poll() is not None:
+            break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    run("touchstone", "repro", "--jobs", "2", cwd=folder)
+    assert kills > 3
+    assert (folder / "dvc.lock").read_bytes() == lock
+    assert run("dvc", "status", cwd=folder).stdout == "Data and pipelines are up to date.\n"
