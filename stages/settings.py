@@ -4,16 +4,15 @@ A typo stops `dvc repro` here, before any output is touched. Each file also hold
 stage runs again only where its own settings or its own code changed.
 """
 
-import platform
 from pathlib import Path
-from typing import Any
 
-from touchstone.arithmetic import is_portable
-from touchstone.code_hash import constant, hashes
+from touchstone.arithmetic import note
+from touchstone.code_hash import hashes
+from touchstone.config.declared import sections
+from touchstone.config.leftovers import remove_leftovers
 from touchstone.config.load import load
 from touchstone.config.resolved import ENCODER, FOLDER, write
 from touchstone.config.schema import generator
-from touchstone.config.settings import Settings
 from touchstone.data import sources
 from touchstone.data.imageset import replaced
 from touchstone.errors import TouchstoneError
@@ -32,8 +31,8 @@ def main() -> None:
         raise TouchstoneError(f"source.path: {settings.source.path}: no such file or folder; put the images there")
     check_loggers(settings.machine.loggers)
     check_models(settings)
-    if settings.arithmetic == "portable" and not is_portable():
-        print(f"arithmetic: this processor ({platform.machine()}, no AVX2) rounds in its own way: expect other bytes")
+    print(end=note(settings.arithmetic))
+    remove_leftovers(settings)
     with replaced(FOLDER) as folder:
         for script in sorted(STAGES.glob("*.py")):
             code = hashes(script, source) if script.stem in ("download", "prepare") else hashes(script)
@@ -49,16 +48,6 @@ def main() -> None:
             for part in ("fit", "sample"):
                 values = {"kind": config.kind, part: getattr(config, part)}
                 write(folder / f"generators/{name}.{part}.json", values, code=code)
-
-
-def sections(script: Path, settings: Settings) -> dict[str, Any]:
-    """The settings that the script names in SETTINGS, such as data or report.sheet."""
-    found: dict[str, Any] = {}
-    for key in constant(script, "SETTINGS") or ():
-        section, _, name = key.partition(".")
-        value = getattr(settings, section)
-        found[section] = found.get(section, {}) | {name: getattr(value, name)} if name else value
-    return found
 
 
 if __name__ == "__main__":

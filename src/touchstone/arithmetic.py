@@ -92,6 +92,13 @@ def declared() -> str:
     return json.loads(file.read_text(encoding="utf-8")).get("arithmetic", "portable")
 
 
+def note(arithmetic: str) -> str:
+    """Return a line for users whose processor cannot be portable; "" for all others."""
+    if arithmetic != "portable" or is_portable():
+        return ""
+    return f"arithmetic: this processor ({platform.machine()}, no AVX2) rounds in its own way: expect other bytes\n"
+
+
 def is_portable() -> bool:
     """Whether this processor can give the bits of all others: x86-64 with AVX2 and FMA."""
     if platform.machine() not in ("x86_64", "AMD64"):

@@ -1,7 +1,6 @@
 """What the stages leave on disk for the report, made by the functions that they call; and facts read from there."""
 
 import json
-import runpy
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kit.project import ROOT
+from touchstone.config.declared import sections
 from touchstone.config.load import load as load_params
 from touchstone.config.resolved import write as write_settings
 from touchstone.config.settings import Settings, load_settings
@@ -214,7 +214,6 @@ def _evaluate(root: Path, settings: Settings) -> None:
 
 def facts_of(root: Path) -> Facts:
     """The facts that the stage gathers, which reads the settings in its SETTINGS and no others."""
-    sections = runpy.run_path(str(ROOT / "stages/settings.py"))["sections"]
     settings = sections(ROOT / "stages/report.py", load_params(root / "params.yaml"))
     write_settings(root / "data/settings/report.json", settings)
     return gather(root, load_settings("report", folder=root / "data/settings"))

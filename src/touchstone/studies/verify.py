@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dvc.repo import Repo
+
 from touchstone.studies.commands import locked_outputs
 
 DAMAGED, MISSING, ADDED = "damaged", "missing", "added"
@@ -36,11 +38,16 @@ class Verified:
 
 
 def verify(root: Path, cache: Path) -> Verified:
-    """Hash all outputs that `root`/dvc.lock lists. cache: DVC's cache, which holds the lists of folders.
+    """Hash all outputs that `root`/dvc.lock lists, but for those of stages that are gone from dvc.yaml.
 
-    Raise TouchstoneError where dvc.lock is missing or cannot be read.
+    cache: DVC's cache, which holds the lists of folders.
+
+    Raises TouchstoneError where dvc.lock is missing or cannot be read.
     """
-    outputs = locked_outputs(root)
+    locked = locked_outputs(root)
+    with Repo(str(root)) as repo:
+        stages = {getattr(stage, "name", None) for stage in repo.index.stages}
+    outputs = [output for output in locked if output[0] in stages]  # DVC keeps entries of stages that are gone
     faults, files = list[Fault](), list[Path]()
     for stage, name, md5 in outputs:
         path = root / name

@@ -1,0 +1,52 @@
+"""Outputs of stages that are gone: a transform, generator, model or arm that params.yaml no longer names.
+
+DVC leaves them where they are, and a stage that depends on a whole folder would take them for its inputs.
+"""
+
+import shutil
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+GRAPH = Path("dvc.yaml")
+
+
+def remove_leftovers(settings: Any, *, graph: Path = GRAPH) -> None:
+    """Remove what `leftovers` finds, and say so."""
+    for path in leftovers(settings, graph=graph):
+        print(f"removed: {path}, which no stage makes any more (DVC's cache keeps it)")
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def leftovers(settings: Any, *, graph: Path = GRAPH) -> list[Path]:
+    """Return what lies beside the outputs of matrix stages and belongs to no stage, sorted.
+
+    settings: its attributes are the sections of params.yaml that the matrices name, such as transforms.
+    """
+    root = graph.parent
+    outputs = {root / out for out in _outputs(yaml.safe_load(graph.read_text(encoding="utf-8"))["stages"], settings)}
+    folders = {out.parent for out in outputs}
+    present = (path for folder in folders if folder.is_dir() for path in folder.iterdir())
+    return sorted(path for path in present if path not in outputs and not path.name.startswith("."))
+
+
+def _outputs(stages: dict[str, Any], settings: Any) -> Iterator[str]:
+    """The outputs of all matrix stages; of a matrix without values, a name that no file has keeps the folder listed."""
+    for entry in stages.values():
+        stage = entry.get("do", entry)
+        axes = {"key": entry["foreach"]} if "foreach" in entry else stage.get("matrix", {})
+        values = [[*getattr(settings, section.strip("${}")), "${}"] for section in axes.values()]
+        for out in _paths(stage) if axes else ():
+            for item in product(*values):
+                path = out
+                for axis, value in zip(axes, item, strict=True):
+                    path = path.replace(f"${{item.{axis}}}", value).replace(f"${{{axis}}}", value)
+                yield path
+
+
+def _paths(stage: dict[str, Any]) -> list[str]:
+    listed = [entry for key in ("outs", "plots", "metrics") for entry in stage.get(key, ())]
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in listed]

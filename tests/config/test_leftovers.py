@@ -1,0 +1,40 @@
+"""Outputs of stages that are gone: found by the graph, whatever stages it has."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+from kit.project import ROOT
+from touchstone.config.leftovers import leftovers
+
+NAMES = SimpleNamespace(transforms=["tilt"], generators=["gan"], models=["lenet"], finetunes=[], arms=["real", "fixed"])
+
+
+def graph(folder: Path) -> Path:
+    file = folder / "dvc.yaml"
+    file.write_text((ROOT / "dvc.yaml").read_text())
+    return file
+
+
+def put(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+
+
+def test_what_no_stage_makes_any_more_is_found(tmp_path: Path) -> None:
+    put(tmp_path, "data/augmented/tilt/images.npy", "data/augmented/old/images.npy", "data/augmented/gan/images.npy")
+    put(tmp_path, "data/runs/lenet-real/run.json", "data/runs/simple-real/run.json", "data/curves/simple-real.csv")
+    put(tmp_path, "data/starts/longer.json", "data/losses/gan.csv")
+    found = [path.relative_to(tmp_path).as_posix() for path in leftovers(NAMES, graph=graph(tmp_path))]
+    assert found == [
+        "data/augmented/old",
+        "data/curves/simple-real.csv",
+        "data/runs/simple-real",
+        "data/starts/longer.json",
+    ]
+
+
+def test_nothing_else_is_touched(tmp_path: Path) -> None:
+    put(tmp_path, "data/external/mine/a.png", "data/raw/b.bin", "data/prepared/meta.json", "data/settings/train.json")
+    put(tmp_path, "metrics/metrics.json", "data/mine.txt")
+    assert leftovers(NAMES, graph=graph(tmp_path)) == []
