@@ -8,6 +8,7 @@ from touchstone.report.gather import gather
 from touchstone.stage import RUNTIME, run
 
 SETTINGS = (
+    "arithmetic",
     "arms",
     "audit",
     "compare",
