@@ -91,6 +91,10 @@ def test_other_powers_and_kinds_are_torchs_own() -> None:
     assert torch.equal(x**2, x * x)
     assert torch.equal(x**-1, x.reciprocal())
     assert torch.allclose(x**1.7, (1.7 * x.log()).exp())
+    assert torch.equal(x.bfloat16().sqrt(), x.bfloat16().float().sqrt().bfloat16())
+    waves = torch.polar(x, 3 * x)
+    assert torch.allclose(waves.sqrt() ** 2, waves, atol=1e-5)
+    assert torch.allclose(waves.conj().sqrt(), waves.sqrt().conj())
     counts = torch.arange(5)
     assert torch.equal(counts**2, counts * counts)
     assert (counts**0.5).dtype == counts.sqrt().dtype == torch.float32

@@ -60,8 +60,11 @@ def exact_roots() -> None:
     import torch
 
     def sqrt(x: torch.Tensor) -> torch.Tensor:
-        out = torch.empty_like(x, dtype=x.dtype if x.is_floating_point() else torch.get_default_dtype())
-        np.sqrt(x.detach().numpy(), out=out.numpy(), dtype=out.numpy().dtype)
+        if x.dtype in (torch.bfloat16, torch.float16):  # as torch does; NumPy has no bfloat16
+            return sqrt(x.float()).to(x.dtype)
+        exact = x.is_floating_point() or x.is_complex()
+        out = torch.empty_like(x, dtype=x.dtype if exact else torch.get_default_dtype())
+        np.sqrt(x.detach().resolve_conj().numpy(), out=out.numpy(), dtype=out.numpy().dtype)
         return out
 
     def sqrt_out(x: torch.Tensor, *, out: torch.Tensor) -> torch.Tensor:
