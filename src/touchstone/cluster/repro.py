@@ -33,7 +33,7 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
     logging.getLogger("dvc").setLevel(logging.INFO)
     with _alone(root / FOLDER) as held, _in_one_line():
         repo = Repo(str(root))
-        if not repo.status(targets or None):
+        if not repo.status(targets or None, with_deps=bool(targets)):
             print("Everything is up to date.")
             return
         first = [stage.addressing for stage in _stages(repo, targets) if any(out.persist for out in stage.outs)]
