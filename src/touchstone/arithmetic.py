@@ -47,6 +47,11 @@ def hold(arithmetic: str, environment: MutableMapping[str, str] = os.environ) ->
             environment.pop(name, None)
 
 
+def held() -> str:
+    """The arithmetic of this process: portable or native."""
+    return os.environ.get(MARK, "native")
+
+
 def exact_roots() -> None:
     """Let torch take square roots by NumPy on the CPU, if the arithmetic is portable.
 
@@ -54,7 +59,7 @@ def exact_roots() -> None:
     one root of float32 in five is not the nearest number. NumPy's instruction, sqrtps, is exact by IEEE 754. Optimizers
     such as RMSprop and the noise schedules of a DDPM depend on it.
     """
-    if os.environ.get(MARK) != "portable" or _overrides:
+    if held() != "portable" or _overrides:
         return
     import numpy as np
     import torch

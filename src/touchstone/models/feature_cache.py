@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from touchstone import arithmetic
 from touchstone.code_hash import digest, library_versions
 from touchstone.config.schema.model import Option
 from touchstone.data.batches import View, to_float
@@ -45,7 +46,12 @@ class Backbone:
     ) -> None:
         self.net, self.head, self.view, self.mean, self.std = net, nets.head_of(name), view, mean, std
         facts = [name, nets.body_options(name, options), view, mean.tolist(), std.tolist(), mean.device.type]
-        facts += [torch.get_num_threads(), *library_versions(), digest(Path(__file__), nets.file_of(name))]
+        facts += [
+            arithmetic.held(),
+            torch.get_num_threads(),
+            *library_versions(),
+            digest(Path(__file__), nets.file_of(name)),
+        ]
         total = hashlib.sha256(repr(facts).encode())
         for key, value in net.state_dict().items():
             if not key.startswith(self.head + "."):
