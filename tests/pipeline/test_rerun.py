@@ -115,7 +115,12 @@ def test_more_images_of_a_class_extend_the_set_and_fit_nothing(tiny_space: Path)
         ("data/training_set.py", "run `dvc repro augment`", "then `dvc repro augment`", set()),
         ("training/loggers.py", "purge_step=start + 1", "purge_step=start + 1, max_queue=5", set()),
         ("report/pages.py", "WORST = 5", "COLUMN = 1\nWORST = 5", {"report"}),
-        ("config/checks.py", "Raise TouchstoneError at the first thing", "Raise an error at the first thing", set()),
+        (
+            "config/checks.py",
+            "Raise TouchstoneError at the first contradiction",
+            "Raise an error at the first contradiction",
+            set(),
+        ),
     ],
 )
 def test_words_run_nothing_that_trains_fits_samples_or_predicts(
@@ -127,3 +132,17 @@ def test_words_run_nothing_that_trains_fits_samples_or_predicts(
     path.write_text(text.replace(old, new))
     assert "settings" in run("dvc", "status", cwd=tiny_space).stdout, "the one stage that reads the code"
     assert would_run(tiny_space) == runs
+
+
+def test_a_transform_that_is_dropped_leaves_nothing_behind(tiny_space: Path) -> None:
+    file = tiny_space / "params.yaml"
+    file.write_text(yaml.changed(file.read_text(), ["transforms={tilt: {rotate_deg: 10}}"]))
+    said = run("dvc", "repro", "augment", cwd=tiny_space).stdout
+    assert "removed: data/augmented/repeat" in said
+    assert not (tiny_space / "data/augmented/repeat").exists()
+    run("dvc", "repro", "audit", cwd=tiny_space)
+    assert set(json.loads((tiny_space / "metrics/audit.json").read_text())["sets"]) == {"tilt", "gan", "ddpm"}
+    run("touchstone", "verify", cwd=tiny_space)  # exits with 1 if it finds a fault
+    run("git", "restore", ".", cwd=tiny_space)
+    run("dvc", "checkout", cwd=tiny_space)
+    assert run("dvc", "status", cwd=tiny_space).stdout == "Data and pipelines are up to date.\n"

@@ -33,6 +33,7 @@ def copied(to: Path) -> Path:
         shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "data/external", to / "data/external")
     shutil.copy(ROOT / "recipes/digits/params.yaml", to / "params.yaml")
+    shutil.copy(ROOT / "dvc.yaml", to / "dvc.yaml")
     return to
 
 

@@ -63,7 +63,7 @@ def only_git(tmp_path: Path) -> Path:
 
 def test_dvc_and_its_python_are_this_interpreters_whatever_path_holds(root: Path, only_git: Path) -> None:
     for command, said in (
-        (["train"], "lenet-real: Running stage 'train@lenet-real'"),
+        (["repro", "train"], "] train@lenet-real: "),
         (["verify"], "1 outputs, 1 files, 0.0 MB: all as in dvc.lock"),
         (["study", "mine"], "kept in recipes/mine"),
     ):
@@ -96,8 +96,8 @@ def test_without_git_there_is_one_line(root: Path, tmp_path: Path, command: str)
     assert done.stderr.count("\n") == 1
 
 
-def test_one_module_alone_starts_processes() -> None:
-    """Whatever else calls DVC or git does so through studies/commands.py."""
+def test_two_modules_alone_start_processes() -> None:
+    """Whatever else calls DVC or git does so through studies/commands.py; the engine starts its own workers."""
     starting = []
     for file in sorted(ROOT.glob("src/**/*.py")) + sorted(ROOT.glob("stages/*.py")):
         nodes = list(ast.walk(ast.parse(file.read_text())))
@@ -106,4 +106,4 @@ def test_one_module_alone_starts_processes() -> None:
         called = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
         if "subprocess" in names or called & {"system", "popen", "execvp", "spawnvp", "create_subprocess_exec"}:
             starting.append(file.relative_to(ROOT).as_posix())
-    assert starting == ["src/touchstone/studies/commands.py"]
+    assert starting == ["src/touchstone/cluster/local.py", "src/touchstone/studies/commands.py"]

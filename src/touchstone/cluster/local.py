@@ -97,7 +97,7 @@ class Worker:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "touchstone.cluster.worker", str(to_parent)],
             cwd=copy,
-            env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"} | variables,
+            env=os.environ | variables,
             stdin=subprocess.PIPE,
             stdout=terminal,
             stderr=terminal,
@@ -122,7 +122,7 @@ class Worker:
             text = os.read(self.screen, 2**16)
         except OSError:  # the worker has closed its end
             return
-        *lines, self._text = (self._text + text.replace(b"\r\n", b"\n")).split(b"\n")
+        *lines, self._text = (self._text + text).replace(b"\r\n", b"\n").split(b"\n")
         shown = [line.rsplit(b"\r", 1)[-1] for line in [*lines, self._text.rstrip(b"\r")]]
         self._append(shown[:-1])
         self.last_line = next((line.decode(errors="replace").strip() for line in reversed(shown) if line.strip()), "")
@@ -166,8 +166,9 @@ class Worker:
 
 def _own_words(log: Path) -> str:
     """The line in which a stage says what is wrong; "" if it said nothing. DVC knows only that it exited with 1."""
+    words = "error: "  # errors.py prints it, after a progress bar on the same line
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((line.removeprefix("error: ") for line in reversed(lines) if line.startswith("error: ")), "")
+    return next((line.partition(words)[2] for line in reversed(lines) if words in line), "")
 
 
 def visible_gpus() -> list[str]:

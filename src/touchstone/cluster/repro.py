@@ -3,6 +3,7 @@
 import fcntl
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from touchstone.cluster.local import LocalEngine, visible_gpus
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
 from touchstone.errors import TouchstoneError
+from touchstone.studies.commands import search_path
 
 FOLDER = Path(".touchstone/repro")  # copies of the project, logs, and the lock
 NOTES = Path("metrics/runtime")
@@ -31,6 +33,7 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
     a stage has failed.
     """
     logging.getLogger("dvc").setLevel(logging.INFO)
+    os.environ["PATH"] = search_path()  # of the stages that DVC starts here and in workers
     with _alone(root / FOLDER) as held, _in_one_line():
         repo = Repo(str(root))
         if not repo.status(targets or None, with_deps=bool(targets)):

@@ -48,9 +48,12 @@ def _output(program: Sequence[str], arguments: Sequence[str], root: Path, variab
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:
-    """This process's environment, with the interpreter's folder first on PATH: dvc.yaml says `python stages/...`."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return os.environ | {"PATH": path} | variables
+    return os.environ | {"PATH": search_path()} | variables
+
+
+def search_path() -> str:
+    """PATH with the interpreter's folder first: dvc.yaml says `python stages/...`."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 def cache_folder(root: Path) -> Path:
