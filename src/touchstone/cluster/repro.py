@@ -17,7 +17,7 @@ from dvc.stage.serialize import to_single_stage_lockfile
 from touchstone.cluster.local import LocalEngine, visible_gpus
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
-from touchstone.errors import TouchstoneError
+from touchstone.errors import TouchstoneError, one_line
 from touchstone.studies.commands import search_path
 
 FOLDER = Path(".touchstone/repro")  # copies of the project, logs, and the lock
@@ -87,8 +87,10 @@ def _alone(folder: Path) -> Iterator[int]:
 def _in_one_line() -> Iterator[None]:
     try:
         yield
-    except DvcException as error:
-        raise TouchstoneError(" ".join(str(error).split())) from error
+    except (DvcException, OSError) as error:  # a full disk, say
+        raise TouchstoneError(one_line(error)) from error
+    except KeyboardInterrupt:
+        raise TouchstoneError("interrupted; the same command goes on from here") from None
 
 
 def _stages(repo: Repo, targets: list[str]) -> list[Stage]:

@@ -15,6 +15,8 @@ import yaml
 from dvc.repo import Repo
 from dvc.stage.serialize import to_single_stage_lockfile
 
+from touchstone.errors import one_line
+
 LOCK, GRAPH = Path("dvc.lock"), "dvc.yaml"
 
 
@@ -31,7 +33,7 @@ def _answer(request: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
     try:
         entry = run_stage(request["stage"], request["inputs"], present)
     except Exception as problem:  # whatever it is, the others go on, and the user reads it in one line
-        error = " ".join(str(problem).split()) or type(problem).__name__
+        error = one_line(problem)
     return {"stage": request["stage"], "entry": entry, "error": error, "seconds": time.monotonic() - began}
 
 
