@@ -2,8 +2,8 @@
 
 The random numbers depend on (seed, epoch, image) alone, so any process can compute any step.
 
-To add an operation, add its settings to `config/schema/augmentation.py`, a function of one image to `data/ops/`, and here
-a function of a batch that calls it, with its line in OPERATIONS.
+To add an operation, add its settings to `config/schema/augmentation.py`, a function of one image to `data/ops/`, and
+here a function of a batch that calls it, with its line in OPERATIONS.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Every score, defined once as a function of how often each image counts: counts of 1 give the score of the images,
 other counts that of a resample. A new score is a Metric in ONE_CLASS or SEVERAL_LABELS: its mean over
-the seeds is then in metrics.json, and its change, with an interval, in `touchstone compare`. A column of the report is a
-line of SCORES in report/tables.py or report/multi_label.py.
+the seeds is then in metrics.json, and its change, with an interval, in `touchstone compare`. A column of the report is
+a line of SCORES in report/tables.py or report/multi_label.py.
 """
 
 from collections.abc import Callable, Container
