@@ -37,10 +37,10 @@ study: setup  ## run recipes/NAME and keep its metrics and report there: make st
 	touchstone study $(NAME)
 
 test: setup  ## run the tests except the slow ones, two files at a time
-	pytest -n $(JOBS) --dist loadfile
+	pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-slow: setup  ## run all tests, the slow ones included
-	pytest -m '' -n $(JOBS) --dist loadfile
+	pytest -m '' -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## check the code with ruff and mypy
 	ruff check .

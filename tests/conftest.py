@@ -12,6 +12,27 @@ import touchstone  # noqa: F401  (before any test imports NumPy: it ties the ari
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# Files that take a minute or more, in an order in which two workers seldom wait for the same thing; the rest follows.
+FIRST = (
+    "pipeline/test_rerun.py",
+    "pipeline/test_multi_label.py",
+    "config/test_bad_input.py",
+    "cluster/test_repro.py",
+    "pipeline/test_resume.py",
+    "pipeline/test_new_stage.py",
+    "pipeline/test_pipeline.py",
+    "pipeline/test_portable.py",
+    "pipeline/test_settings.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest files first, so that no worker is left alone with one of them in the end."""
+    folder = Path(__file__).parent
+    place = {folder / name: position for position, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(FIRST)))
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of real images that TOUCHSTONE_TEST_DATA names; skips where it is unset."""
