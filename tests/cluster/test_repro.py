@@ -31,6 +31,17 @@ def test_it_gives_the_lock_of_dvc_repro(tiny_space: Path) -> None:
     assert run("touchstone", "repro", cwd=tiny_space).stdout == "Everything is up to date.\n"
 
 
+def test_entries_of_the_lock_stand_where_dvc_repro_puts_them(tiny_space: Path) -> None:
+    lock = tiny_space / "dvc.lock"
+    text = lock.read_text()
+    head, *entries = re.split(r"^(?=  \S)", text, flags=re.MULTILINE)
+    lock.write_text(head + "".join(reversed(entries)))
+    change(tiny_space, "report.worst=5")
+    run("touchstone", "repro", cwd=tiny_space)
+    names = re.compile(r"^  (\S+):$", re.MULTILINE)
+    assert names.findall(lock.read_text()) == names.findall(text)
+
+
 def test_a_stage_that_fails_is_named_and_the_others_end(tiny_space: Path) -> None:
     change(tiny_space, "models.simple.lr=1000000.0", "models.lenet.num_steps=21", "train.on_divergence=fail")
     done = run("touchstone", "repro", "--jobs", "2", "train", cwd=tiny_space, check=False)

@@ -4,6 +4,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from dvc.stage import Stage
 from dvc.stage.serialize import to_single_stage_lockfile
 
@@ -18,7 +20,7 @@ from touchstone.cluster.local import LocalEngine, visible_gpus
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
 from touchstone.errors import TouchstoneError, one_line
-from touchstone.studies.commands import search_path
+from touchstone.studies.commands import git, search_path
 
 FOLDER = Path(".touchstone/repro")  # copies of the project, logs, and the lock
 NOTES = Path("metrics/runtime")
@@ -65,6 +67,7 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
         )  # not a line for each stage that DVC takes from its run-cache
         done = [name for name in needs if name in entries]
         Repo(str(root)).reproduce(done if failed else targets or None)
+        _sort_lock(root, targets)
         if failed:
             name = next(iter(failed))
             others = f"; also failed: {', '.join(list(failed)[1:])}" if len(failed) > 1 else ""
@@ -116,6 +119,36 @@ def _unfinished(repo: Repo, targets: list[str]) -> tuple[Graph, dict[str, Any]]:
         changed |= more
     finished = [stage for name, stage in stages.items() if name not in changed]
     return needs, {stage.addressing: json.loads(json.dumps(to_single_stage_lockfile(stage))) for stage in finished}
+
+
+def _sort_lock(root: Path, targets: list[str]) -> None:
+    """Put the entries of dvc.lock in the order in which `dvc repro` alone would have written them.
+
+    DVC replaces entries where they stand and appends new ones as stages end. So those of the committed dvc.lock come
+    first, then the others in the order of the graph.
+    """
+    file = root / "dvc.lock"
+    head, *entries = _entries(file.read_text(encoding="utf-8"))
+    try:
+        committed = _entries(git(root, "show", "HEAD:./dvc.lock"))[1:]
+    except TouchstoneError:  # none is committed
+        committed = []
+    repo = Repo(str(root))
+    steps = plan_repro(get_active_graph(repo.index.graph), collect_stages(repo, targets or ["dvc.yaml"]))
+    names = [*map(_name, committed), *(stage.addressing for stage in steps), *map(_name, entries)]
+    place = {name: position for position, name in reversed(list(enumerate(names)))}
+    new = file.with_name(".dvc.lock.new")
+    new.write_text(head + "".join(sorted(entries, key=lambda entry: place[_name(entry)])), encoding="utf-8")
+    new.replace(file)
+
+
+def _entries(lock: str) -> list[str]:
+    """The text before the first entry, then the text of each."""
+    return re.split(r"^(?=  \S)", lock, flags=re.MULTILINE)
+
+
+def _name(entry: str) -> str:
+    return entry.partition(":")[0].strip()
 
 
 def _seconds(folder: Path) -> dict[str, float]:
