@@ -3,6 +3,8 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import yaml
+
 from kit.project import ROOT
 from touchstone.config.leftovers import leftovers
 
@@ -24,7 +26,10 @@ def put(folder: Path, *names: str) -> None:
 def test_what_no_stage_makes_any_more_is_found(tmp_path: Path) -> None:
     put(tmp_path, "data/augmented/tilt/images.npy", "data/augmented/old/images.npy", "data/augmented/gan/images.npy")
     put(tmp_path, "data/runs/lenet-real/run.json", "data/runs/simple-real/run.json", "data/curves/simple-real.csv")
-    put(tmp_path, "data/starts/longer.json", "data/losses/gan.csv")
+    put(tmp_path, "data/starts/longer.json", "data/losses/gan.csv", "data/augmented/mine/a.png")
+    gone = ("data/augmented/old", "data/runs/simple-real", "data/curves/simple-real.csv", "data/starts/longer.json")
+    outs = [{"path": path} for path in (*gone, "data/augmented/tilt", "data/runs/lenet-real", "data/raw")]
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"any": {"outs": outs}}}))
     found = [path.relative_to(tmp_path).as_posix() for path in leftovers(NAMES, graph=graph(tmp_path))]
     assert found == [
         "data/augmented/old",

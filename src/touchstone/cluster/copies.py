@@ -3,14 +3,11 @@
 import shutil
 from pathlib import Path
 
+from configobj import ConfigObj
+
 from touchstone.studies.commands import git
 
 SHARED = (".touchstone", "metrics/runtime")  # resume states and notes, each stage's own: the copies use the project's
-CONFIG = """[core]
-    no_scm = true
-[cache]
-    dir = {cache}
-"""
 
 
 def project_files(root: Path) -> list[str]:
@@ -34,5 +31,8 @@ def copy_project(root: Path, to: Path, *, names: list[str], cache: Path) -> None
         (to / name).symlink_to((root / name).resolve(), target_is_directory=True)
     (to / ".dvc").mkdir(exist_ok=True)
     local = root / ".dvc/config.local"
-    own = local.read_text(encoding="utf-8") if local.is_file() else ""
-    (to / ".dvc/config.local").write_text(own + CONFIG.format(cache=cache.resolve()), encoding="utf-8")
+    config = ConfigObj(str(local), list_values=False) if local.is_file() else ConfigObj(list_values=False)
+    config.setdefault("core", {})["no_scm"] = "true"
+    config.setdefault("cache", {})["dir"] = str(cache.resolve())
+    config.filename = str(to / ".dvc/config.local")
+    config.write()

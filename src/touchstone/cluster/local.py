@@ -59,7 +59,9 @@ class LocalEngine:
     def wait(self, seconds: float) -> list[Outcome]:
         ended = []
         for key, _ in self._selector.select(seconds):
-            worker = self._workers[key.data]
+            worker = self._workers.get(key.data)
+            if worker is None:  # it died, as an event before this one says
+                continue
             if key.fileobj is worker.screen:
                 worker.read_screen()
             elif worker.job is not None:
@@ -91,6 +93,7 @@ class Worker:
         self.last_line, self.is_dead = "", False
         self._text = b""
         self.screen, terminal = pty.openpty()
+        os.set_blocking(self.screen, False)  # what it had to say may have been read already
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *ROWS_COLUMNS, 0, 0))
         answers, to_parent = os.pipe()
         self.answers: IO[str] = os.fdopen(answers, encoding="utf-8")
@@ -120,7 +123,7 @@ class Worker:
         """Take what the stage has printed: whole lines go to the log, the last of a progress bar is kept."""
         try:
             text = os.read(self.screen, 2**16)
-        except OSError:  # the worker has closed its end
+        except OSError:  # nothing is there, or the worker has closed its end
             return
         *lines, self._text = (self._text + text).replace(b"\r\n", b"\n").split(b"\n")
         shown = [line.rsplit(b"\r", 1)[-1] for line in [*lines, self._text.rstrip(b"\r")]]
@@ -155,10 +158,13 @@ class Worker:
 
     def close(self) -> None:
         """Kill the worker and whatever it runs."""
+        children: list[psutil.Process] = []
         with contextlib.suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(self._process.pid).children(recursive=True):
-                child.kill()
+            children = psutil.Process(self._process.pid).children(recursive=True)
         self._process.kill()
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
         self._process.wait()
         os.close(self.screen)
         self.answers.close()

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,15 +110,36 @@ def _stages(repo: Repo, targets: list[str]) -> list[Stage]:
     return list(found.values())
 
 
-def _unfinished(repo: Repo, targets: list[str]) -> tuple[Graph, dict[str, Any]]:
+def _unfinished(repo: Repo, targets: list[str]) -> tuple[dict[str, set[str]], dict[str, Any]]:
     """Stage -> what it directly depends on; and the entries in dvc.lock of the stages that are up to date."""
-    stages = {stage.addressing: stage for stage in _stages(repo, targets)}
-    needs = {name: {other.addressing for other in repo.index.graph.successors(stage)} for name, stage in stages.items()}
+    stages = {stage.addressing: stage for stage in _stages(repo, targets) if stage.cmd}  # not .dvc files
+    needs = {
+        name: {other.addressing for other in repo.index.graph.successors(stage) if other.cmd}
+        for name, stage in stages.items()
+    }
     changed = set(repo.status(targets or None, with_deps=bool(targets)))
+    for name in _only_here(needs, stages):
+        del needs[name], stages[name]
     while more := {name for name in needs.keys() - changed if needs[name] & changed}:
         changed |= more
     finished = [stage for name, stage in stages.items() if name not in changed]
     return needs, {stage.addressing: json.loads(json.dumps(to_single_stage_lockfile(stage))) for stage in finished}
+
+
+def _only_here(needs: Graph, stages: dict[str, Stage]) -> set[str]:
+    """Stages that only the project itself can run: they have an output that is neither in DVC's cache nor a metric.
+
+    DVC keeps them out of its run-cache, and copies would not see the metrics that they read. The stages that depend on
+    them follow there too.
+    """
+    here = {
+        name
+        for name, stage in stages.items()
+        if any(not out.use_cache and not out.is_metric and not out.is_plot for out in stage.outs)
+    }
+    while more := {name for name in needs.keys() - here if needs[name] & here}:
+        here |= more
+    return here
 
 
 def _sort_lock(root: Path, targets: list[str]) -> None:
@@ -153,5 +174,9 @@ def _name(entry: str) -> str:
 
 def _seconds(folder: Path) -> dict[str, float]:
     """What each stage took when it last ran here."""
-    notes = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
-    return {note["stage"]: note["seconds"] for note in notes}
+    seconds = {}
+    for file in sorted(folder.glob("*.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # a note that a kill left unfinished
+            note = json.loads(file.read_text(encoding="utf-8"))
+            seconds[note["stage"]] = note["seconds"]
+    return seconds

@@ -18,28 +18,33 @@ def remove_leftovers(settings: Any, *, graph: Path = GRAPH) -> None:
     """Remove what `leftovers` finds, and say so."""
     for path in leftovers(settings, graph=graph):
         print(f"removed: {path}, which no stage makes any more (DVC's cache keeps it)")
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def leftovers(settings: Any, *, graph: Path = GRAPH) -> list[Path]:
-    """Return what lies beside the outputs of matrix stages and belongs to no stage, sorted.
+    """Return the outputs in dvc.lock that lie beside those of matrix stages and belong to no stage now, sorted.
+
+    DVC keeps the entries of stages that are gone. Whatever else lies there is not DVC's, and stays.
 
     settings: its attributes are the sections of params.yaml that the matrices name, such as transforms.
     """
     root = graph.parent
     outputs = {root / out for out in _outputs(yaml.safe_load(graph.read_text(encoding="utf-8"))["stages"], settings)}
     folders = {out.parent for out in outputs}
-    present = (path for folder in folders if folder.is_dir() for path in folder.iterdir())
-    return sorted(path for path in present if path not in outputs and not path.name.startswith("."))
+    lock = graph.with_suffix(".lock")
+    locked = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].values() if lock.is_file() else ()
+    known = {root / out["path"] for stage in locked for out in stage.get("outs", ())}
+    return sorted(path for path in known - outputs if path.parent in folders and path.exists())
 
 
 def _outputs(stages: dict[str, Any], settings: Any) -> Iterator[str]:
-    """The outputs of all matrix stages; of a matrix without values, a name that no file has keeps the folder listed."""
+    """The outputs of all stages; of a matrix without values, a name that no file has keeps the folder listed."""
     for entry in stages.values():
         stage = entry.get("do", entry)
         axes = {"key": entry["foreach"]} if "foreach" in entry else stage.get("matrix", {})
-        values = [[*getattr(settings, section.strip("${}")), "${}"] for section in axes.values()]
-        for out in _paths(stage) if axes else ():
+        sections = [getattr(settings, axis.strip("${}")) if isinstance(axis, str) else axis for axis in axes.values()]
+        values = [[*map(str, section), "${}"] for section in sections]
+        for out in _paths(stage):
             for item in product(*values):
                 path = out
                 for axis, value in zip(axes, item, strict=True):
