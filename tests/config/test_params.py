@@ -211,7 +211,7 @@ def test_a_phase_takes_from_the_model_what_it_does_not_say_but_has_its_own_budge
 
 
 def test_resolved_settings_are_the_same_after_a_file(tmp_path: Path) -> None:
-    """What a stage reads is what was resolved, for every recipe."""
+    """A stage reads the resolved settings, for every recipe."""
     for file in [ROOT / "params.yaml", *ROOT.glob("recipes/*/params.yaml")]:
         settings = load_params(file)
         sections = {name: getattr(settings, name) for name in type(settings).model_fields}

@@ -146,7 +146,7 @@ def test_verdicts_on_mean_ap() -> None:
 
 
 def test_intervals_of_mean_ap_hold_the_true_value() -> None:
-    """Of 200 test sets with one seed, about 95 % of the intervals hold the true mean AP."""
+    """About 95 % of the intervals of 200 test sets with one seed hold the true mean AP."""
     rng = np.random.default_rng(1)
     num_images, inside = 100, 0
 

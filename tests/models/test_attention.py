@@ -91,7 +91,7 @@ def test_gradients(attend) -> None:
 
 
 def kept_bytes(kind: str, side: int, batch: int) -> int:
-    """What the block keeps for its gradient, each tensor's memory once."""
+    """Tensors that the block keeps for its gradient, each one's memory counted once."""
     module, seen = block(kind, side_px=side, patch=1, width=32, heads=1).float(), {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:

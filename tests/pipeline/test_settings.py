@@ -24,7 +24,7 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the stage writes of them."""
+    """The files that the stage writes for the unchanged project."""
     return written(copied(tmp_path_factory.mktemp("before")))
 
 

@@ -296,7 +296,7 @@ def test_the_mean_has_the_batch_norms_of_the_net_where_they_are_frozen(tmp_path:
 
 
 def test_the_means_batch_norms_see_the_images_of_the_last_pass(tmp_path: Path) -> None:
-    """Of an arm that begins with additions alone: the real images."""
+    """The real images of an arm that begins with added images alone."""
     from dataclasses import replace
 
     one = new_run(swa_share=0.5, select="last", net="lenet_bn", engine="torch", num_steps=40)
