@@ -1,7 +1,6 @@
 """The command `touchstone`, for use in the project's root: run the pipeline and studies, predict, compare, verify."""
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -36,8 +35,8 @@ def main(argv: list[str] | None = None) -> None:
 
     repro = command("repro", _repro, "run the stages that changed, several at a time, as dvc repro does")
     repro.add_argument("targets", nargs="*", metavar="STAGE", help="with the stages before it; default: all stages")
-    at_a_time = "stages to run at a time; default: the number of cores"
-    repro.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help=at_a_time)
+    at_a_time = "stages to run at a time; default: the number of GPUs, or else of cores, that this process may use"
+    repro.add_argument("-j", "--jobs", type=int, help=at_a_time)
 
     compare = command("compare", _compare, "compare two revisions or experiments by their stored predictions")
     compare.add_argument("before", nargs="?", default="HEAD", metavar="REV_A", help="default: HEAD")
@@ -91,11 +90,13 @@ def _sweep(arguments: argparse.Namespace) -> None:
 
 
 def _repro(arguments: argparse.Namespace) -> None:
+    from touchstone.cluster.local import default_slots
     from touchstone.cluster.repro import repro
 
-    if arguments.jobs < 1:
-        raise TouchstoneError(f"--jobs {arguments.jobs}: expected at least 1")
-    repro(Path.cwd(), arguments.targets, jobs=arguments.jobs)
+    jobs = default_slots() if arguments.jobs is None else arguments.jobs
+    if jobs < 1:
+        raise TouchstoneError(f"--jobs {jobs}: expected at least 1")
+    repro(Path.cwd(), arguments.targets, jobs=jobs)
 
 
 def _compare(arguments: argparse.Namespace) -> None:

@@ -8,11 +8,20 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from kit.pipeline import TINY, start
 from kit.project import project, run
 from touchstone.config import yaml
+
+DEADLY = """
+    import psutil, time
+
+    print("last words", flush=True)
+    next(p for p in psutil.Process().parents() if "touchstone.cluster.worker" in p.cmdline()).kill()
+    time.sleep(60)
+"""
 
 
 def change(folder: Path, *changes: str) -> None:
@@ -58,6 +67,31 @@ def test_uncommitted_changes_are_what_runs(tiny_space: Path) -> None:
     run("rm", "-rf", ".dvc/cache/runs", cwd=tiny_space)
     run("touchstone", "repro", "filters", cwd=tiny_space)
     assert "my change" in (tiny_space / ".touchstone/repro/logs/filters.log").read_text()
+
+
+def test_without_a_run_cache_only_what_changed_runs(tiny_space: Path) -> None:
+    file = tiny_space / "stages/filters.py"
+    file.write_text(file.read_text() + '    import sys\n\n    sys.stdout.write("my change\\n")\n')
+    for name in (".dvc/cache/runs", "data/sampled", ".touchstone/repro/logs"):
+        run("rm", "-rf", name, cwd=tiny_space)
+    lock = (tiny_space / "dvc.lock").read_text()
+    run("touchstone", "repro", "--jobs", "2", cwd=tiny_space)
+    logs = {file.stem: file.read_text() for file in (tiny_space / ".touchstone/repro/logs").iterdir()}
+    assert "train@simple-real" in logs
+    assert {name for name, log in logs.items() if "Running stage" in log} == {"filters"}
+    assert (tiny_space / "dvc.lock").read_text() == lock
+
+
+def test_a_worker_that_dies_is_named_and_nothing_is_left_running(tiny_space: Path) -> None:
+    file = tiny_space / "stages/filters.py"
+    file.write_text(file.read_text() + DEADLY)
+    done = run("touchstone", "repro", "filters", cwd=tiny_space, check=False)
+    assert done.returncode == 1
+    assert "error: filters: its worker ended with -9; its log: .touchstone/repro/logs/filters.log" in done.stderr
+    assert "last words" in (tiny_space / ".touchstone/repro/logs/filters.log").read_text()
+    copies = tiny_space / ".touchstone/repro/copies"
+    assert not [p for p in psutil.process_iter(["cwd"]) if (p.info["cwd"] or "").startswith(str(copies))]
+    assert not copies.exists()
 
 
 @pytest.mark.parametrize(("jobs", "said"), [("0", "--jobs 0: expected at least 1"), ("x", "invalid int value: 'x'")])

@@ -14,6 +14,8 @@ from touchstone.cluster.schedule import run_graph
 #      e
 DIAMOND: dict[str, set[str]] = {"a": set(), "b": {"a"}, "c": {"a"}, "d": {"b"}, "e": {"c", "d"}}
 
+BEFORE = {"c": {"cmd": "the last c"}}
+
 
 class Recorder:
     """An engine in which each job ends at the next look, except that those in `failing` fail."""
@@ -42,7 +44,7 @@ class Recorder:
 
 def run(engine: Recorder, entries: dict[str, object], seconds: dict[str, float] | None = None) -> list[Outcome]:
     nothing = {"ended": lambda outcome: None, "show": lambda progress: None}
-    return run_graph(DIAMOND, entries, engine, logs=Path("logs"), seconds=seconds or {}, **nothing)
+    return run_graph(DIAMOND, entries, engine, before=BEFORE, logs=Path("logs"), seconds=seconds or {}, **nothing)
 
 
 def test_a_stage_starts_once_all_that_it_needs_has_ended() -> None:
@@ -75,6 +77,7 @@ def test_finished_stages_do_not_run_and_serve_as_inputs() -> None:
     given = {job.stage: job.inputs for job in engine.jobs}
     assert given["c"] == {"a": {"cmd": "old a"}}
     assert given["e"] == {**{n: {"cmd": f"old {n}"} for n in "ab"}, **{n: {"cmd": n} for n in "cd"}}
+    assert {job.stage: job.before for job in engine.jobs} == {"c": BEFORE["c"], "d": {}, "e": {}}
     assert entries["e"] == {"cmd": "e"}
 
 

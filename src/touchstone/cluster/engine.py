@@ -1,4 +1,4 @@
-"""What an engine runs and what it answers. `local` runs jobs on this machine."""
+"""The interface of engines, which run stages as jobs. `local` runs them on this machine."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,14 @@ class Job:
 
     stage: its name in DVC, such as train@lenet-real.
     inputs: all stages that it depends on, also through others -> their entries in dvc.lock.
+    before: the stage's own entry in dvc.lock from an earlier run, or {}. A stage whose inputs are what it says is not
+        run again.
     log: the file that takes what the stage prints.
     """
 
     stage: str
     inputs: dict[str, Any]
+    before: dict[str, Any]
     log: Path
 
 

@@ -26,18 +26,20 @@ ROWS_COLUMNS = 24, 80  # of the terminal that stages see: their progress bars ar
 class LocalEngine:
     """Runs jobs in workers of this machine.
 
-    root: the project. folder: where the copies of it lie. slots: the number of workers. gpus: the CUDA devices, shared
-    out among the workers. held: a file descriptor that workers inherit, so that its lock lasts as long as any of them.
+    root: the project; one copy of it for each worker is made at once, so all jobs run the same files. folder: where
+    the copies lie. slots: the number of workers. gpus: the CUDA devices, shared out among the workers. held: a file
+    descriptor that workers inherit, so that its lock lasts as long as any of them.
     """
 
     def __init__(self, root: Path, folder: Path, *, cache: Path, slots: int, gpus: list[str], held: int) -> None:
         self.slots, self._free = slots, list(range(slots))
         self._selector = selectors.DefaultSelector()
         self._workers: dict[int, Worker] = {}
-        self._root, self._folder, self._cache = root, folder, cache
-        self._names = project_files(root)
-        self._gpus, self._held = gpus, held
+        self._folder, self._gpus, self._held = folder, gpus, held
         shutil.rmtree(folder, ignore_errors=True)
+        names = project_files(root)
+        for number in range(slots):
+            copy_project(root, folder / str(number), names=names, cache=cache)
 
     def submit(self, job: Job) -> None:
         number = self._free.pop(0)
@@ -46,12 +48,10 @@ class LocalEngine:
         self._workers[number].begin(job)
 
     def _start(self, number: int) -> "Worker":
-        copy = self._folder / str(number)
-        copy_project(self._root, copy, names=self._names, cache=self._cache)
         variables = {KEEP: "1"}  # a job that was killed after its training, before DVC had its outputs
         if self._gpus:
             variables["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)]
-        worker = Worker(copy, variables, held=self._held)
+        worker = Worker(self._folder / str(number), variables, held=self._held)
         self._selector.register(worker.screen, selectors.EVENT_READ, number)
         self._selector.register(worker.answers, selectors.EVENT_READ, number)
         return worker
@@ -64,11 +64,14 @@ class LocalEngine:
                 continue
             if key.fileobj is worker.screen:
                 worker.read_screen()
-            elif worker.job is not None:
+                continue
+            if worker.job is not None:
                 ended.append(worker.end())
                 self._free.append(key.data)
-                if worker.is_dead:
-                    self._forget(key.data)
+            else:  # it had nothing to say, so its end of the pipe is closed
+                worker.is_dead = True
+            if worker.is_dead:
+                self._forget(key.data)
         return ended
 
     def _forget(self, number: int) -> None:
@@ -83,12 +86,14 @@ class LocalEngine:
     def close(self) -> None:
         for number in list(self._workers):
             self._forget(number)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class Worker:
     """A worker process, the terminal that its stages print to, and the job it is running."""
 
     def __init__(self, copy: Path, variables: dict[str, str], *, held: int) -> None:
+        self._copy = copy.resolve()
         self.job: Job | None = None
         self.last_line, self.is_dead = "", False
         self._text = b""
@@ -116,19 +121,25 @@ class Worker:
         job.log.write_bytes(b"")
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # the worker has died: `end` says so
-            self._process.stdin.write(json.dumps({"stage": job.stage, "inputs": job.inputs}).encode() + b"\n")
+            request = {"stage": job.stage, "inputs": job.inputs, "before": job.before}
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
 
-    def read_screen(self) -> None:
-        """Take what the stage has printed: whole lines go to the log, the last of a progress bar is kept."""
+    def read_screen(self) -> bool:
+        """Take what the stage has printed: whole lines go to the log, the last of a progress bar is kept.
+
+        Return whether there was anything.
+        """
         try:
             text = os.read(self.screen, 2**16)
         except OSError:  # nothing is there, or the worker has closed its end
-            return
-        *lines, self._text = (self._text + text).replace(b"\r\n", b"\n").split(b"\n")
+            return False
+        *lines, last = (self._text + text).replace(b"\r\n", b"\n").split(b"\n")
+        self._text = last[last.rfind(b"\r", 0, -1) + 1 :]  # but for a \r at the end, to which a \n may belong
         shown = [line.rsplit(b"\r", 1)[-1] for line in [*lines, self._text.rstrip(b"\r")]]
         self._append(shown[:-1])
         self.last_line = next((line.decode(errors="replace").strip() for line in reversed(shown) if line.strip()), "")
+        return bool(text)
 
     def _append(self, lines: list[bytes]) -> None:
         if self.job is not None:
@@ -139,8 +150,8 @@ class Worker:
         """Read the worker's answer, or find that it died."""
         assert self.job is not None
         answer = self.answers.readline()
-        while self._has_more():
-            self.read_screen()
+        while self.read_screen():
+            pass
         self._append([self._text] if self._text else [])
         job, self.job = self.job, None
         if not answer:
@@ -151,21 +162,14 @@ class Worker:
             values["error"] = _own_words(job.log) or values["error"]
         return Outcome(**values)
 
-    def _has_more(self) -> bool:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.screen, selectors.EVENT_READ)
-            return bool(selector.select(0)) and self._process.poll() is None
-
     def close(self) -> None:
-        """Kill the worker and whatever it runs."""
-        children: list[psutil.Process] = []
-        with contextlib.suppress(psutil.NoSuchProcess):
-            children = psutil.Process(self._process.pid).children(recursive=True)
+        """Kill the worker and all that runs in its copy, also a stage whose worker has died."""
         self._process.kill()
-        for child in children:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
         self._process.wait()
+        for process in psutil.process_iter(["cwd"]):
+            if process.info["cwd"] == str(self._copy):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
         os.close(self.screen)
         self.answers.close()
 
@@ -175,6 +179,12 @@ def _own_words(log: Path) -> str:
     words = "error: "  # errors.py prints it, after a progress bar on the same line
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return next((line.partition(words)[2] for line in reversed(lines) if words in line), "")
+
+
+def default_slots() -> int:
+    """The number of GPUs, or without any that of the CPU cores that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS
+    return len(visible_gpus()) or cores
 
 
 def visible_gpus() -> list[str]:

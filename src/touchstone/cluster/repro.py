@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
@@ -41,37 +42,50 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
         if not repo.status(targets or None, with_deps=bool(targets)):
             print("Everything is up to date.")
             return
-        first = [stage.addressing for stage in _stages(repo, targets) if any(out.persist for out in stage.outs)]
-        if first:
+        if first := [stage.addressing for stage in _stages(repo, targets) if any(out.persist for out in stage.outs)]:
             repo.reproduce(first)
             repo = Repo(str(root))  # what the graph depends on may have changed
         needs, entries = _unfinished(repo, targets)
-        failed = {}
-        if needs.keys() - entries.keys():
-            cache = Path(repo.cache.legacy.path)
-            engine = LocalEngine(
-                root, root / FOLDER / "copies", cache=cache, slots=jobs, gpus=visible_gpus(), held=held
-            )
-            total = len(needs.keys() - entries.keys())
-            try:
-                with Screen(total, slots=jobs) as screen:
-                    logs, seconds = root / FOLDER / "logs", _seconds(root / NOTES)
-                    outcomes = run_graph(
-                        needs, entries, engine, logs=logs, seconds=seconds, ended=screen.ended, show=screen.show
-                    )
-            finally:
-                engine.close()
-            failed = {outcome.stage: outcome.error for outcome in outcomes if outcome.error}
-        logging.getLogger("dvc").setLevel(
-            logging.WARNING
-        )  # not a line for each stage that DVC takes from its run-cache
-        done = [name for name in needs if name in entries]
-        Repo(str(root)).reproduce(done if failed else targets or None)
-        _sort_lock(root, targets)
+        failed = _run_others(repo, needs, entries, jobs=jobs, held=held)
+        logging.getLogger("dvc").setLevel(logging.WARNING)  # no line for each stage that comes from the run-cache
+        if entries or not failed:
+            Repo(str(root)).reproduce(list(entries) if failed else targets or None)
+            _sort_lock(root, targets)
         if failed:
-            name = next(iter(failed))
-            others = f"; also failed: {', '.join(list(failed)[1:])}" if len(failed) > 1 else ""
-            raise TouchstoneError(f"{name}: {failed[name]}; its log: {FOLDER / 'logs' / name}.log{others}")
+            name, *others = failed
+            also = f"; also failed: {', '.join(others)}" if others else ""
+            raise TouchstoneError(f"{name}: {failed[name]}; its log: {FOLDER / 'logs' / name}.log{also}")
+
+
+def _run_others(repo: Repo, needs: Graph, entries: dict[str, Any], *, jobs: int, held: int) -> dict[str, str]:
+    """Run the stages of `needs` that have no entry, add those that end well, and return why others failed."""
+    total = len(needs.keys() - entries.keys())
+    if not total:
+        return {}
+    root = Path(repo.root_dir)
+    engine = LocalEngine(
+        root,
+        root / FOLDER / "copies",
+        cache=Path(repo.cache.legacy.path),
+        slots=min(jobs, total),
+        gpus=visible_gpus(),
+        held=held,
+    )
+    try:
+        with Screen(total, slots=engine.slots) as screen:
+            outcomes = run_graph(
+                needs,
+                entries,
+                engine,
+                before=_locked(root),
+                logs=root / FOLDER / "logs",
+                seconds=_seconds(root / NOTES),
+                ended=screen.ended,
+                show=screen.show,
+            )
+    finally:
+        engine.close()
+    return {outcome.stage: outcome.error for outcome in outcomes if outcome.error}
 
 
 @contextmanager
@@ -172,8 +186,14 @@ def _name(entry: str) -> str:
     return entry.partition(":")[0].strip()
 
 
+def _locked(root: Path) -> dict[str, Any]:
+    """The entries of dvc.lock by stage; none before the first run."""
+    lock = root / "dvc.lock"
+    return yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.is_file() else {}
+
+
 def _seconds(folder: Path) -> dict[str, float]:
-    """What each stage took when it last ran here."""
+    """How long each stage ran when it last ran here."""
     seconds = {}
     for file in sorted(folder.glob("*.json")):
         with suppress(OSError, ValueError, KeyError, TypeError):  # a note that a kill left unfinished

@@ -17,6 +17,7 @@ def run_graph(
     entries: dict[str, Any],
     engine: Engine,
     *,
+    before: Mapping[str, Any],
     logs: Path,
     seconds: Mapping[str, float],
     ended: Callable[[Outcome], None],
@@ -24,8 +25,9 @@ def run_graph(
 ) -> list[Outcome]:
     """Run the stages of `needs` that have no entry, and return how each ended; those after a failed one do not run.
 
-    entries: finished stages -> their entries in dvc.lock; those that end well are added. seconds: what a stage took
-    before, if it is known: of several that could start, the one with the longest chain of stages after it does.
+    entries: finished stages -> their entries in dvc.lock; those that end well are added. before: stages -> their
+    entries from an earlier run. seconds: how long a stage took then, if it is known: of several that could start, the
+    one with the longest chain of stages after it does.
     """
     order = TopologicalSorter({name: needs[name] - entries.keys() for name in needs.keys() - entries.keys()})
     order.prepare()
@@ -38,7 +40,7 @@ def run_graph(
         while ready and running < engine.slots:
             stage = ready.pop(0)
             inputs = {name: entries[name] for name in sorted(_before(needs, stage))}
-            engine.submit(Job(stage, inputs, logs / f"{stage}.log"))
+            engine.submit(Job(stage, inputs, before.get(stage, {}), logs / f"{stage}.log"))
             running += 1
         if not running:
             return outcomes

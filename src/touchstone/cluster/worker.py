@@ -22,8 +22,10 @@ LOCK, GRAPH = Path("dvc.lock"), "dvc.yaml"
 
 def main() -> None:
     answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a stage that reads standard input finds it empty
     present: dict[str, Any] = {}
-    for line in sys.stdin:
+    for line in requests:
         answers.write(json.dumps(_answer(json.loads(line), present)) + "\n")
         answers.flush()
 
@@ -31,25 +33,29 @@ def main() -> None:
 def _answer(request: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
     began, entry, error = time.monotonic(), {}, ""
     try:
-        entry = run_stage(request["stage"], request["inputs"], present)
+        entry = run_stage(request["stage"], request["inputs"], request["before"], present)
     except Exception as problem:  # whatever it is, the others go on, and the user reads it in one line
         error = one_line(problem)
     return {"stage": request["stage"], "entry": entry, "error": error, "seconds": time.monotonic() - began}
 
 
-def run_stage(name: str, inputs: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
+def run_stage(name: str, inputs: dict[str, Any], before: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
     """Take the inputs' outputs from the cache, run the stage as `dvc repro` would, and return its entry for dvc.lock.
 
-    DVC takes the outputs from the run-cache where it has them.
+    DVC takes the outputs from the run-cache where it has them, and leaves a stage alone that is up to date.
 
-    inputs: stages -> their entries in dvc.lock. present: those whose outputs lie in this copy already; it is updated.
+    inputs: stages -> their entries in dvc.lock. before: the stage's own from an earlier run, or {}.
+    present: stages whose outputs lie in this copy already -> their entries; it is updated.
     """
-    LOCK.write_text(yaml.safe_dump({"schema": "2.0", "stages": inputs}), encoding="utf-8")
+    stages = inputs | ({name: before} if before else {})
+    LOCK.write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}), encoding="utf-8")
     with Repo() as repo, repo.lock:  # a new one, which reads dvc.lock
         for needed in (needed for needed in inputs if inputs[needed] != present.get(needed)):
             repo.stage.load_one(GRAPH, needed).checkout()
             present[needed] = inputs[needed]
         stage = repo.stage.load_one(GRAPH, name)
+        if before and before != present.get(name) and not stage.changed_stage() and not stage.changed_deps():
+            stage.checkout(allow_missing=True)
         stage.reproduce()
         present[name] = json.loads(json.dumps(to_single_stage_lockfile(stage)))
         return present[name]
