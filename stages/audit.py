@@ -7,7 +7,8 @@ from touchstone.audit.features import FeatureExtractor, nearest
 from touchstone.audit.sets import audit, real_images, rounded
 from touchstone.config.machine import load_machine
 from touchstone.config.settings import load_settings
-from touchstone.data.imageset import load, replaced
+from touchstone.data.folders import replaced
+from touchstone.data.imageset import load
 from touchstone.models.device import device
 from touchstone.models.runs import load_nets, load_run_metadata
 from touchstone.stage import run

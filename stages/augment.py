@@ -6,7 +6,8 @@ from pathlib import Path
 from touchstone.config.resolved import load as load_settings
 from touchstone.config.resolved import read
 from touchstone.config.schema.data import Arm
-from touchstone.data.imageset import load, replaced
+from touchstone.data.folders import replaced
+from touchstone.data.imageset import load
 from touchstone.data.training_set import assemble, manifest
 from touchstone.stage import run
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from touchstone.config.resolved import load, read
 from touchstone.config.schema.data import Source
-from touchstone.data.imageset import replaced
+from touchstone.data.folders import replaced
 from touchstone.data.sources import load_source
 from touchstone.stage import run
 

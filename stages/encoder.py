@@ -8,7 +8,8 @@ from touchstone.config.resolved import ENCODER
 from touchstone.config.resolved import load as load_settings
 from touchstone.config.schema.data import Arm
 from touchstone.config.schema.model import Model
-from touchstone.data.imageset import load, replaced
+from touchstone.data.folders import replaced
+from touchstone.data.imageset import load
 from touchstone.data.training_set import combine
 from touchstone.models.initial_weights import load_initial_weights
 from touchstone.stage import run

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.config.settings import load_settings
-from touchstone.data.imageset import read_files, read_table, replaced
+from touchstone.data.folders import replaced
+from touchstone.data.imageset import read_files, read_table
 from touchstone.data.labels import encode
 from touchstone.evaluation.ensembles import combine, member_weights, tie_breaker, without_diverged
 from touchstone.evaluation.measures import measure

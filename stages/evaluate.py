@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from touchstone.config.settings import load_settings
-from touchstone.data.imageset import read_table, replaced
+from touchstone.data.folders import replaced
+from touchstone.data.imageset import read_table
 from touchstone.data.labels import encode
 from touchstone.evaluation.evaluate import evaluate, plots
 from touchstone.evaluation.measures import measure

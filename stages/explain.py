@@ -6,7 +6,8 @@ from typing import Any
 
 from touchstone.config.machine import load_machine
 from touchstone.config.settings import Settings, load_settings
-from touchstone.data.imageset import load, read_files, replaced
+from touchstone.data.folders import replaced
+from touchstone.data.imageset import load, read_files
 from touchstone.data.labels import encode
 from touchstone.data.sheets import spread
 from touchstone.evaluation.probs import load_probs

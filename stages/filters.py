@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from touchstone.config.resolved import read
-from touchstone.data.imageset import replaced
+from touchstone.data.folders import replaced
 from touchstone.stage import run
 
 SETTINGS = ("audit.seed", "generators")

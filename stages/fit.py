@@ -9,7 +9,8 @@ from touchstone.config.machine import load_machine
 from touchstone.config.resolved import read
 from touchstone.config.schema.data import Arm
 from touchstone.config.schema.generator import part_of
-from touchstone.data.imageset import load, replaced
+from touchstone.data.folders import replaced
+from touchstone.data.imageset import load
 from touchstone.data.training_set import combine
 from touchstone.generators import build
 from touchstone.generators.files import GeneratorMetadata, save_generator

@@ -8,7 +8,8 @@ from typing import Any
 from touchstone.config.machine import load_machine
 from touchstone.config.resolved import load as load_settings
 from touchstone.config.schema.model import Model
-from touchstone.data.imageset import load, replaced
+from touchstone.data.folders import replaced
+from touchstone.data.imageset import load
 from touchstone.models.device import device
 from touchstone.models.predict import probabilities
 from touchstone.models.runs import load_nets, load_run_metadata

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from touchstone.config.resolved import ENCODER, load, read
 from touchstone.config.schema.model import Model
-from touchstone.data.imageset import replaced
+from touchstone.data.folders import replaced
 from touchstone.errors import TouchstoneError
 from touchstone.models.initial_weights import EVERY_SEED, InitialWeights
 from touchstone.stage import run

@@ -14,7 +14,7 @@ from touchstone.config.load import load
 from touchstone.config.resolved import ENCODER, FOLDER, write
 from touchstone.config.schema import generator
 from touchstone.data import sources
-from touchstone.data.imageset import replaced
+from touchstone.data.folders import replaced
 from touchstone.errors import TouchstoneError
 from touchstone.models import nets
 from touchstone.models.checks import check_models

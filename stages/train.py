@@ -11,7 +11,8 @@ from typing import Any
 from touchstone.config.machine import load_machine
 from touchstone.config.resolved import load as load_settings
 from touchstone.config.schema.model import Model
-from touchstone.data.imageset import load, replaced
+from touchstone.data.folders import replaced
+from touchstone.data.imageset import load
 from touchstone.data.labels import is_multi_label
 from touchstone.data.training_set import assemble
 from touchstone.models.initial_weights import load_initial_weights

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from kit.project import ROOT
-from touchstone import models  # noqa: F401  (it makes square roots exact)
 from touchstone.arithmetic import PINS, hold, is_portable
+from touchstone.models import device  # noqa: F401  (it makes square roots exact)
 
 portable_here = pytest.mark.skipif(not is_portable(), reason="this processor has no AVX2")
 SCRIPT = """
@@ -67,6 +67,11 @@ def test_native_takes_back_what_a_parent_set_and_leaves_the_users_own() -> None:
     assert environment.items() >= PINS.items()
     hold("native", environment)
     assert environment == {"HOME": "/"}
+    environment = {"OMP_NUM_THREADS": "3"}
+    hold("portable", environment)
+    hold("portable", environment)  # as in a child of a child
+    hold("native", environment)
+    assert environment == {"OMP_NUM_THREADS": "3"}
     own = {"MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "1"}
     hold("native", own)
     assert own == {"MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "1"}
@@ -83,6 +88,14 @@ def test_square_roots_are_exact(kind: torch.dtype) -> None:
     assert np.array_equal(torch._foreach_sqrt([x])[0], exact)
     assert np.array_equal(torch.sqrt(x, out=torch.empty(0, dtype=kind)), exact)
     assert np.array_equal(x.clone().sqrt_(), exact)
+
+
+@portable_here
+@pytest.mark.filterwarnings("error")
+def test_roots_that_are_no_real_numbers_are_torchs() -> None:
+    assert torch.tensor([-1.0, 4.0]).sqrt().isnan().tolist() == [True, False]
+    with pytest.raises(RuntimeError, match="int64"):
+        torch.arange(5).sqrt_()
 
 
 @portable_here

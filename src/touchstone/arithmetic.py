@@ -30,7 +30,7 @@ PINS = {
 }
 WITH_AVX512 = {"OPENCV_CPU_DISABLE": "AVX512-SKX"}  # OpenCV warns where there is nothing to disable
 MARK = "TOUCHSTONE_ARITHMETIC"  # tells child processes that their environment was set here
-
+REPLACED = "TOUCHSTONE_REPLACED"  # the user's own values of these variables, as JSON
 
 _overrides: list[Any] = []
 
@@ -41,10 +41,14 @@ def hold(arithmetic: str, environment: MutableMapping[str, str] = os.environ) ->
     native leaves the choice to the libraries. So does portable where `is_portable` is False.
     """
     if arithmetic == "portable" and is_portable():
-        environment.update({MARK: arithmetic} | PINS | (WITH_AVX512 if "avx512f" in _processor_flags() else {}))
+        pins = PINS | (WITH_AVX512 if "avx512f" in _processor_flags() else {})
+        if MARK not in environment:
+            environment[REPLACED] = json.dumps({name: environment[name] for name in pins if name in environment})
+        environment.update({MARK: arithmetic} | pins)
     elif environment.pop(MARK, ""):  # a parent process is portable
         for name in (*PINS, *WITH_AVX512):
             environment.pop(name, None)
+        environment.update(json.loads(environment.pop(REPLACED, "{}")))
 
 
 def held() -> str:
@@ -69,8 +73,14 @@ def exact_roots() -> None:
             return sqrt(x.float()).to(x.dtype)
         exact = x.is_floating_point() or x.is_complex()
         out = torch.empty_like(x, dtype=x.dtype if exact else torch.get_default_dtype())
-        np.sqrt(x.detach().resolve_conj().numpy(), out=out.numpy(), dtype=out.numpy().dtype)
+        with np.errstate(invalid="ignore"):  # of a negative number it is NaN, without a warning, as torch's own
+            np.sqrt(x.detach().resolve_conj().numpy(), out=out.numpy(), dtype=out.numpy().dtype)
         return out
+
+    def sqrt_in_place(x: torch.Tensor) -> torch.Tensor:
+        if not (x.is_floating_point() or x.is_complex()):
+            raise RuntimeError(f"the square root of a tensor of {x.dtype} cannot replace it")
+        return x.copy_(sqrt(x))
 
     def sqrt_out(x: torch.Tensor, *, out: torch.Tensor) -> torch.Tensor:
         return out.resize_(x.shape).copy_(sqrt(x))
@@ -84,7 +94,7 @@ def exact_roots() -> None:
     library = torch.library.Library("aten", "IMPL")
     for name, function in {
         "sqrt": sqrt,
-        "sqrt_": lambda x: x.copy_(sqrt(x)),
+        "sqrt_": sqrt_in_place,
         "sqrt.out": sqrt_out,
         "pow.Tensor_Scalar": power,
     }.items():

@@ -40,7 +40,9 @@ def _measured(main: Callable[[], dict[str, object] | None]) -> None:
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
     }
     RUNTIME.mkdir(parents=True, exist_ok=True)
-    (RUNTIME / f"{name}.json").write_text(json.dumps(note, indent=2) + "\n")
+    new = RUNTIME / f".{name}.new"
+    new.write_text(json.dumps(note, indent=2) + "\n")
+    new.replace(RUNTIME / f"{name}.json")  # at once: other stages may be reading it
 
 
 def _hardware() -> dict[str, object]:

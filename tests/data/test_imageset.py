@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kit.images import image_set
-from touchstone.data.imageset import ImageSet, class_indices, content_hash, load, replaced
+from touchstone.data.imageset import ImageSet, class_indices, content_hash, load
 from touchstone.data.sheets import save_with_sheet
 from touchstone.errors import TouchstoneError
 
@@ -59,23 +59,6 @@ def test_inconsistent_sets_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x/images.npy").write_bytes((tmp_path / "x/images.npy").read_bytes()[:-1])
     with pytest.raises(TouchstoneError, match="no readable image set"):
         load(tmp_path / "x")
-
-
-def test_a_failure_leaves_the_old_folder(tmp_path: Path) -> None:
-    (tmp_path / "x").mkdir()
-    (tmp_path / "x/old").touch()
-
-    def fail() -> None:
-        with replaced(tmp_path / "x") as new:
-            (new / "half").touch()
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert [path.name for path in tmp_path.rglob("*")] == ["x", "old"]
-    with replaced(tmp_path / "x") as new:
-        (new / "whole").touch()
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["whole", "x"]
 
 
 def test_class_indices_name_the_unknown_label() -> None:

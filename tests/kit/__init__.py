@@ -1,1 +1,1 @@
-"""What tests of several rooms need: small real things to test with, and commands run as a user would run them."""
+"""Helpers that tests of several rooms share: small real inputs, and commands run as a user would run them."""

@@ -1,4 +1,4 @@
-"""What the stages leave on disk for the report, made by the functions that they call; and facts read from there."""
+"""Files as the stages leave them on disk, written by the functions that the stages call, and facts read from there."""
 
 import json
 import shutil
@@ -89,7 +89,7 @@ def workspace(
     lr: str = "0.01",
     finetunes: str = "{}",
 ) -> Path:
-    """What the stages leave on disk, made by the functions that they call, with predictions that are made up.
+    """Write the files that the stages leave on disk, by the functions that the stages call, with invented predictions.
 
     diverged: the run whose first seed did. Of finetunes the runs on `real` have attention.
     """
@@ -213,7 +213,7 @@ def _evaluate(root: Path, settings: Settings) -> None:
 
 
 def facts_of(root: Path) -> Facts:
-    """The facts that the stage gathers, which reads the settings in its SETTINGS and no others."""
+    """Gather the facts as the stage does, from the settings named in its SETTINGS alone."""
     settings = sections(ROOT / "stages/report.py", load_params(root / "params.yaml"))
     write_settings(root / "data/settings/report.json", settings)
     return gather(root, load_settings("report", folder=root / "data/settings"))

@@ -1,4 +1,4 @@
-"""Starting from another run: whose weights are taken, what is refused, what is told."""
+"""Finetunes start from the weights of the right run, and bad combinations are refused in one line."""
 
 import json
 from dataclasses import replace

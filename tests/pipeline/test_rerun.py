@@ -1,4 +1,4 @@
-"""What runs again after a change, in a real DVC repository: what depends on it, and nothing else."""
+"""After a change, DVC runs the stages that depend on it again and no others, in a real repository."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from touchstone.config import yaml
 
 
 def test_one_number_changed_reruns_what_depends_on_it(tiny_space: Path) -> None:
-    """Here to one at which training diverges: the rest of the pipeline goes on, to a report that says so."""
+    """At the new rate training diverges: the rest of the pipeline runs on, and the report says so."""
     done = run("dvc", "exp", "run", "-S", "models.simple.lr=10", "--name", "high-lr", cwd=tiny_space)
     ran = stages_run(done.stdout)
     expected = {f"{stage}@simple-{arm}" for stage in ("train", "predict") for arm in ("real", "fixed")}

@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
@@ -20,6 +19,7 @@ from dvc.stage.serialize import to_single_stage_lockfile
 from touchstone.cluster.local import LocalEngine, visible_gpus
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
+from touchstone.config.graph import read_stages
 from touchstone.errors import TouchstoneError, one_line
 from touchstone.studies.commands import git, search_path
 
@@ -189,7 +189,7 @@ def _name(entry: str) -> str:
 def _locked(root: Path) -> dict[str, Any]:
     """The entries of dvc.lock by stage; none before the first run."""
     lock = root / "dvc.lock"
-    return yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.is_file() else {}
+    return read_stages(lock) if lock.is_file() else {}
 
 
 def _seconds(folder: Path) -> dict[str, float]:

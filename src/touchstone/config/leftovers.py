@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import yaml
+from touchstone.config.graph import read_stages
 
 GRAPH = Path("dvc.yaml")
 
@@ -29,10 +29,10 @@ def leftovers(settings: Any, *, graph: Path = GRAPH) -> list[Path]:
     settings: its attributes are the sections of params.yaml that the matrices name, such as transforms.
     """
     root = graph.parent
-    outputs = {root / out for out in _outputs(yaml.safe_load(graph.read_text(encoding="utf-8"))["stages"], settings)}
+    outputs = {root / out for out in _outputs(read_stages(graph), settings)}
     folders = {out.parent for out in outputs}
     lock = graph.with_suffix(".lock")
-    locked = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].values() if lock.is_file() else ()
+    locked = read_stages(lock).values() if lock.is_file() else ()
     known = {root / out["path"] for stage in locked for out in stage.get("outs", ())}
     return sorted(path for path in known - outputs if path.parent in folders and path.exists())
 

@@ -73,7 +73,9 @@ def _crop_and_mirror(images: np.ndarray, drawn: np.ndarray, settings: Augmentati
     return out
 
 
-def _jitter_brightness(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int) -> np.ndarray:
+def _jitter_brightness_contrast(
+    images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int
+) -> np.ndarray:
     factors = 1 + (2 * drawn - 1) * [settings.jitter_brightness, settings.jitter_contrast]
     out = np.empty_like(images)
     for i, (brightness, contrast) in enumerate(factors.tolist()):
@@ -113,7 +115,7 @@ OPERATIONS = (
     Operation(
         _crop_and_mirror, ("crop_padding", "hflip"), "augment", 3, lambda padding: (2 * padding + 1, 2 * padding + 1, 2)
     ),
-    Operation(_jitter_brightness, ("jitter_brightness", "jitter_contrast"), "jitter", 2),
+    Operation(_jitter_brightness_contrast, ("jitter_brightness", "jitter_contrast"), "jitter", 2),
     Operation(_jitter_colour, ("jitter_saturation", "jitter_hue"), "colour", 2),
 )
 

@@ -7,9 +7,7 @@ Its folder holds
 """
 
 import hashlib
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,25 +112,6 @@ def write(folder: Path, images: ImageSet, *, rows: np.ndarray | None = None) -> 
         np.save(folder / "images.npy", np.zeros((0, *images.images.shape[1:]), np.uint8))
     table = images.table.iloc[rows].reset_index(drop=True)
     table.to_csv(folder / "table.csv", index=False, lineterminator="\n")
-
-
-@contextmanager
-def replaced(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that replaces `folder` if the block succeeds and is removed if it fails."""
-    new = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    try:
-        yield new
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def content_hash(folder: Path) -> str:

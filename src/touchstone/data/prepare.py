@@ -19,7 +19,8 @@ from tqdm import tqdm
 from touchstone.config.schema.data import Data, MultiLabel
 from touchstone.data import split_table
 from touchstone.data.copies import drop_copies, rows_of
-from touchstone.data.imageset import ImageSet, replaced
+from touchstone.data.folders import replaced
+from touchstone.data.imageset import ImageSet
 from touchstone.data.ops.resize import edges, resize
 from touchstone.data.sheets import save_with_sheet
 from touchstone.data.sources import RawSet

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from touchstone.data.imageset import ImageSet, load, replaced, write
+from touchstone.data.folders import replaced
+from touchstone.data.imageset import ImageSet, load, write
 from touchstone.data.labels import names
 
 TILE = 64  # px, the side of a tile

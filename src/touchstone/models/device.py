@@ -5,7 +5,10 @@ import os
 import torch
 from torch.utils import deterministic
 
+from touchstone.arithmetic import exact_roots
 from touchstone.errors import TouchstoneError
+
+exact_roots()  # here: whatever computes with torch picks its device with this module
 
 
 def device(accelerator: str, *, count: int = 1) -> str:

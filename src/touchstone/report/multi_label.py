@@ -18,7 +18,7 @@ KINDS = {  # scores of each class
 SCORES = {
     "mean AP %": "map",
     "sd": "map_sd",
-    "its interval": "map",
+    "its interval": "map_interval",
     "constant %": "map_constant",
     "VOC's AP %": "map_voc",
     "val %": "val_map",

@@ -81,8 +81,9 @@ def scores(facts: Facts) -> Table:
 def _score(result: ReportedResult, heading: str, key: str, facts: Facts) -> str:
     if heading == "sd":
         return percent(result.value(key)) if facts.num_seeds > 1 else "–"
-    if heading == "its interval":
-        return f"{percent(result.value(f'{key}_low'))} to {percent(result.value(f'{key}_high'))}"
+    if key.endswith("_interval"):
+        low, high = (result.value(key.replace("_interval", end)) for end in ("_low", "_high"))
+        return f"{percent(low)} to {percent(high)}"
     return percent(result.value(key)) if heading.endswith("%") else number(result.value(key))
 
 

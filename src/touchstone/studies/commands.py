@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
+from yaml import YAMLError
 
+from touchstone.config.graph import read_stages
 from touchstone.errors import TouchstoneError
 
 DVC = (sys.executable, "-P", "-m", "dvc")  # -P: a file of the working folder, such as yaml.py, is not imported
@@ -89,7 +90,7 @@ def locked_outputs(root: Path) -> list[tuple[str, str, str]]:
 def _stages(file: Path) -> Iterator[dict[str, Any]]:
     """The stages in a file of DVC; whatever is wrong with them becomes one line."""
     try:
-        yield yaml.safe_load(file.read_text(encoding="utf-8"))["stages"]
-    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+        yield read_stages(file)
+    except (OSError, YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason, remedy = " ".join(str(error).split()), ", or run `dvc repro`" if file.suffix == ".lock" else ""
         raise TouchstoneError(f"{file}: not readable ({reason}); `git checkout` it{remedy}") from error

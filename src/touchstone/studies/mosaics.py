@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from touchstone.data.imageset import replaced
+from touchstone.data.folders import replaced
 from touchstone.data.sources import RawSet
 from touchstone.data.splits import LABELLED, UNLABELLED
 from touchstone.errors import TouchstoneError

@@ -79,7 +79,7 @@ class DivergenceMonitor:
 
 def advice(phase: Phase) -> str:
     """Say what to change in a phase that diverged."""
-    parts = [f"lower lr from {phase.rate:.3g} to {phase.rate / 10:.2g}, say, or set it to auto"]
+    parts = [f"lower lr from {phase.rate:.3g} to {phase.rate / 10:.2g}"]
     if not (phase.clip_norm or phase.clip_value):
         parts.append("clip gradients (clip_norm)")
     if not phase.warmup_epochs and phase.schedule != "one_cycle":

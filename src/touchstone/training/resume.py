@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from touchstone.code_hash import library_versions
+from touchstone.config.graph import read_stages
 
 GRAPH = Path("dvc.yaml")
 COMPLETE = "complete.json"
@@ -22,7 +21,7 @@ Apart = Mapping[str, Sequence[str] | None]  # path of an input -> keys to ignore
 
 def inputs(stage: str, *, graph: Path = GRAPH, **item: str) -> list[str]:
     """The paths that a stage declares as its dependencies. item: the values of its matrix, such as model="lenet"."""
-    deps = yaml.safe_load(graph.read_text(encoding="utf-8"))["stages"][stage]["deps"]
+    deps = read_stages(graph)[stage]["deps"]
     for name, value in item.items():
         deps = [dep.replace(f"${{item.{name}}}", value) for dep in deps]
     return deps
