@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 from dvc.repo import Repo
+from dvc.stage import PipelineStage
 from dvc.stage.serialize import to_single_stage_lockfile
 
 from touchstone.errors import one_line
@@ -55,10 +56,16 @@ def run_stage(name: str, inputs: dict[str, Any], before: dict[str, Any], present
             present[needed] = inputs[needed]
         stage = repo.stage.load_one(GRAPH, name)
         if before and before != present.get(name) and not stage.changed_stage() and not stage.changed_deps():
-            stage.checkout(allow_missing=True)
+            _take_outputs(stage)
         stage.reproduce()
         present[name] = json.loads(json.dumps(to_single_stage_lockfile(stage)))
         return present[name]
+
+
+def _take_outputs(stage: PipelineStage) -> None:
+    """Take the outputs of a stage that is up to date from the cache, if all of them are there."""
+    if not any(out.use_cache and out.changed_cache() for out in stage.outs):
+        stage.checkout()
 
 
 if __name__ == "__main__":
