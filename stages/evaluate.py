@@ -29,7 +29,7 @@ def main() -> None:
     with replaced(DATA / "plots") as folder:
         for kind in ("confusion", "classes", "precision_recall", "reliability"):
             (folder / kind).mkdir()
-        for kind, name, table in plots(every, labels["test"], meta["classes"], settings.compare, seed=settings.seed):
+        for kind, name, table in plots(every, labels["test"], meta["classes"], settings.compare):
             table.to_csv(folder / kind / f"{name}.csv", index=False)
     Path("metrics").mkdir(exist_ok=True)
     Path("metrics/metrics.json").write_text(json.dumps(evaluate(every, judge), indent=2, sort_keys=True) + "\n")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from touchstone.config.load import load
+from touchstone.data.imageset import read_table
 from touchstone.errors import TouchstoneError, run
 
 
@@ -37,6 +38,14 @@ def main(argv: list[str] | None = None) -> None:
     repro.add_argument("targets", nargs="*", metavar="STAGE", help="with the stages before it; default: all stages")
     at_a_time = "stages to run at a time; default: the number of GPUs, or else of cores, that this process may use"
     repro.add_argument("-j", "--jobs", type=int, help=at_a_time)
+
+    plan = command("plan", _plan, "say which gains a study of these settings could find, before anything is trained")
+    metrics = "metrics.json of a pilot study, whose spread is taken; default: metrics/metrics.json"
+    plan.add_argument("--metrics", type=Path, default=Path("metrics/metrics.json"), metavar="FILE", help=metrics)
+    plan.add_argument("--images", type=int, metavar="N", help="test images; default: those in data/prepared")
+    for what in ("seed", "image"):
+        given = f"instead of a pilot: the standard deviation of a gain from {what} to {what}, in points"
+        plan.add_argument(f"--{what}-sd", type=float, metavar="POINTS", help=given)
 
     compare = command("compare", _compare, "compare two revisions or experiments by their stored predictions")
     compare.add_argument("before", nargs="?", default="HEAD", metavar="REV_A", help="default: HEAD")
@@ -97,6 +106,26 @@ def _repro(arguments: argparse.Namespace) -> None:
     if jobs < 1:
         raise TouchstoneError(f"--jobs {jobs}: expected at least 1")
     repro(Path.cwd(), arguments.targets, jobs=jobs)
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from touchstone.studies.plan import Spread, plan, spread_of
+
+    settings = load()
+    points = arguments.seed_sd, arguments.image_sd
+    if (points[0] is None) != (points[1] is None):
+        raise TouchstoneError("give both --seed-sd and --image-sd, or neither")
+    if points[0] is not None and not (points[0] >= 0 and points[1] > 0):
+        raise TouchstoneError(f"--seed-sd {points[0]:g} --image-sd {points[1]:g}: expected 0 or more, and more than 0")
+    spread = spread_of(arguments.metrics, settings) if points[0] is None else Spread(points[0] / 100, points[1] / 100)
+    num_images, meta = arguments.images, Path("data/prepared/meta.json")
+    if num_images is None:
+        if not meta.is_file():
+            raise TouchstoneError(f"{meta} is not there yet; give the number of test images with --images")
+        num_images = len(read_table(meta.parent / "test"))
+    if num_images < 2:
+        raise TouchstoneError(f"--images {num_images}: expected at least 2")
+    print(plan(settings, spread, num_images=num_images))
 
 
 def _compare(arguments: argparse.Namespace) -> None:

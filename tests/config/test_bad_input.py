@@ -182,7 +182,10 @@ def another(folder: Path) -> None:
     ("make", "more", "parts"),
     [
         (cut, "", ["data/weights/w.safetensors: no readable weights", "put the whole file there"]),
-        (another, f", weights_sha256: {'f' * 64}", ["got sha256 ", f"expected weights_sha256 {'f' * 64}"]),
+        pytest.param(
+            *(another, f", weights_sha256: {'f' * 64}", ["got sha256 ", f"expected weights_sha256 {'f' * 64}"]),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_bad_weights(space: Path, make: Callable[[Path], None], more: str, parts: list[str]) -> None:

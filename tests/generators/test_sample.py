@@ -127,6 +127,7 @@ def test_a_filter_that_keeps_too_few_is_named(tmp_path: Path) -> None:
         run(Dots(), tmp_path, judge, filter=Filter(min_confidence=0.999999, max_tries=3))
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first round has one block, sampled in this process with a progress bar; the others are distributed, with the
     noise of their steps."""

@@ -206,7 +206,7 @@ def _evaluate(root: Path, settings: Settings) -> None:
     val, test = (load_all(data, settings, split) for split in ("val", "test"))
     judge = measure(labels["test"], settings.compare, seed=settings.seed)
     every = results(settings, test, val, labels["val"], load_diverged(data / "probs", settings.runs), measure=judge)
-    for kind, name, table in plots(every, labels["test"], CLASSES, settings.compare, seed=settings.seed):
+    for kind, name, table in plots(every, labels["test"], CLASSES, settings.compare):
         (data / "plots" / kind).mkdir(parents=True, exist_ok=True)
         table.to_csv(data / f"plots/{kind}/{name}.csv", index=False)
     write(root / "metrics/metrics.json", json.dumps(evaluate(every, judge)))

@@ -53,8 +53,6 @@ def test_a_new_model_file_runs_only_its_own(tiny_space: Path) -> None:
     ran = would_run(tiny_space)
     own = {f"{stage}@mine-{arm}" for stage in ("train", "predict") for arm in ("real", "fixed")} | {"find_lr@mine"}
     assert ran == own | {"pretrained", "evaluate", "explain", "report"}
-    run("dvc", "repro", "train@mine-real", cwd=tiny_space)
-    assert not {"train@lenet-real", "train@simple-real", "fit@ddpm"} & would_run(tiny_space)
 
 
 @pytest.mark.slow
@@ -109,29 +107,19 @@ def test_more_images_of_a_class_extend_the_set_and_fit_nothing(tiny_space: Path)
     assert np.array_equal(after[: len(before)], before)
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new", "runs"),
-    [
-        ("data/training_set.py", "run `dvc repro augment`", "then `dvc repro augment`", set()),
-        ("training/loggers.py", "purge_step=start + 1", "purge_step=start + 1, max_queue=5", set()),
-        ("report/pages.py", "WORST = 5", "COLUMN = 1\nWORST = 5", {"report"}),
-        (
-            "config/checks.py",
-            "Raise TouchstoneError at the first contradiction",
-            "Raise an error at the first contradiction",
-            set(),
-        ),
-    ],
-)
-def test_words_run_nothing_that_trains_fits_samples_or_predicts(
-    tiny_space: Path, file: str, old: str, new: str, runs: set[str]
-) -> None:
-    path = tiny_space / "src/touchstone" / file
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
+def test_words_run_nothing_that_trains_fits_samples_or_predicts(tiny_space: Path) -> None:
+    for file, old, new in (
+        ("data/training_set.py", "run `dvc repro augment`", "then `dvc repro augment`"),
+        ("training/loggers.py", "purge_step=start + 1", "purge_step=start + 1, max_queue=5"),
+        ("config/checks.py", "Raise TouchstoneError at the first contradiction", "Raise an error at a contradiction"),
+        ("report/pages.py", "WORST = 5", "COLUMN = 1\nWORST = 5"),
+    ):
+        path = tiny_space / "src/touchstone" / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
     assert "settings" in run("dvc", "status", cwd=tiny_space).stdout, "the one stage that reads the code"
-    assert would_run(tiny_space) == runs
+    assert would_run(tiny_space) == {"report"}, "for the last change"
 
 
 def test_a_transform_that_is_dropped_leaves_nothing_behind(tiny_space: Path) -> None:

@@ -59,9 +59,8 @@ def replace(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new"),
-    [
+def test_messages_checks_loggers_and_the_command_line_change_no_stage(copy: Path, before: dict[str, str]) -> None:
+    for file, old, new in (
         ("data/training_set.py", "there are", "we have"),
         ("training/loggers.py", "is not installed", "is missing"),
         ("config/checks.py", "grey images have no colours", "there is no colour in grey images"),
@@ -69,12 +68,8 @@ def replace(file: Path, old: str, new: str) -> None:
         ("cli.py", "help=", "help=" + repr("In short: ") + " + "),
         ("stage.py", "peak_memory_mib", "peak_mib"),
         ("errors.py", "did you mean", "or rather"),
-    ],
-)
-def test_messages_checks_loggers_and_the_command_line_change_no_stage(
-    copy: Path, before: dict[str, str], file: str, old: str, new: str
-) -> None:
-    replace(copy / "src/touchstone" / file, old, new)
+    ):
+        replace(copy / "src/touchstone" / file, old, new)
     assert changed(copy, before) == set()
 
 

@@ -74,7 +74,7 @@ def test_the_headline_says_what_is_compared_where_arms_do_more_than_add(facts: F
             (0.02, 0.0623),
             "No verdict: only gains above 2.0 to 6.2 points, depending on the run, could have been detected.",
         ),
-        ((np.nan, np.nan), "No verdict: every comparison is inconclusive."),
+        ((np.nan, np.nan), "No verdict: no gain, however large, could have been detected."),
     ],
 )
 def test_without_a_verdict_the_headline_says_what_could_have_been_detected(facts: Facts, gains, text: str) -> None:
@@ -159,8 +159,7 @@ def test_a_run_that_is_compared_with_another_is_named_and_its_attention_drawn(tm
     page, twin = pages.html(found), pages.markdown(found)
     [sentence] = sentences.run_sentences(found)
     text = spoken(sentence)
-    start = r"on-real (helps|is inconclusive) compared with lenet-real \(\+50.00 points, 95 % interval "
-    assert re.match(start, text)
+    assert text.startswith("on-real has too few seeds compared with lenet-real (+50.00 points, 95 % interval ")
     assert text[8:] in re.sub(r"<[^>]+>", "", page)
     assert "compared with lenet-real" in twin
     assert "Runs on the baseline arm are compared with the run that is named." in page

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from touchstone.config.schema.evaluation import Compare
-from touchstone.evaluation.compare import INCONCLUSIVE, Paired, compare_paired, holm, paired_bootstrap
+from touchstone.evaluation.compare import Paired, compare_paired, judge, paired_accuracy
 from touchstone.evaluation.results import Result
 from touchstone.evaluation.scores import correct
 
@@ -13,7 +13,7 @@ DIGITS = 5
 
 
 def class_gains(
-    results: list[Result], labels: np.ndarray, classes: list[str], compare: Compare, *, seed: int
+    results: list[Result], labels: np.ndarray, classes: list[str], compare: Compare
 ) -> dict[str, pd.DataFrame]:
     """Run -> gain, gain_low, gain_high, p_holm, verdict: a row for each class. The baseline has none.
 
@@ -28,10 +28,7 @@ def class_gains(
         for result in results:
             if result.pooled_with == model and not result.diverged and not by_name[result.baseline].diverged:
                 right, before = (correct(one.probs, labels) for one in (result, by_name[result.baseline]))
-                paired[result.name] = {
-                    k: paired_bootstrap(right[:, here], before[:, here], num_resamples=compare.num_resamples, seed=seed)
-                    for k, here in images.items()
-                }
+                paired[result.name] = {k: paired_accuracy(right[:, at], before[:, at]) for k, at in images.items()}
         out |= _tables(paired, len(classes), compare)
     return out
 
@@ -43,13 +40,11 @@ def _tables(paired: dict[str, dict[int, Paired]], num_classes: int, compare: Com
         for name, by_class in paired.items()
         for k, one in by_class.items()
     }
-    adjusted = dict(zip(gains, holm([gain.p_value for gain in gains.values()]), strict=True))
     undefined = {"gain": np.nan, "gain_low": np.nan, "gain_high": np.nan, "p_holm": np.nan, "verdict": ""}
     rows: dict[tuple[str, int], dict[str, float | str]] = {}
-    for key, gain in gains.items():
-        verdict = gain.verdict if adjusted[key] <= 1 - compare.confidence else INCONCLUSIVE
-        row = {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high, "p_holm": adjusted[key]}
-        rows[key] = row | {"verdict": verdict}
+    for (key, gain), verdict in zip(gains.items(), judge(list(gains.values())), strict=True):
+        row = {"gain": gain.value, "gain_low": verdict.low, "gain_high": verdict.high, "p_holm": verdict.p_value}
+        rows[key] = row | {"verdict": verdict.word}
     return {
         name: pd.DataFrame([rows.get((name, k), undefined) for k in range(num_classes)]).round(DIGITS)
         for name in paired

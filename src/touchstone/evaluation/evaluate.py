@@ -1,5 +1,6 @@
 """All runs and ensembles, scored and compared with their baselines."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 from touchstone.config.schema.evaluation import Compare
 from touchstone.evaluation.calibration import reliability, scaled
 from touchstone.evaluation.class_gains import class_gains
-from touchstone.evaluation.compare import INCONCLUSIVE, Comparison, Paired, compare_paired, holm
+from touchstone.evaluation.compare import TOO_FEW, Comparison, Paired, compare_paired, detectable, judge
 from touchstone.evaluation.ensembles import rotated_means, tied
 from touchstone.evaluation.measures import Measure
 from touchstone.evaluation.results import Result
@@ -31,7 +32,8 @@ def evaluate(results: list[Result], measure: Measure) -> dict[str, Row]:
             row["temperature"] = float(result.temperature.mean())
             at_temperature = scaled(result.probs, result.temperature, multi_label=result.thresholds is not None)
             row |= {f"{key}_scaled": value for key, value in measure.calibration(at_temperature).items()}
-        row |= _combined(result, by_name, measure)
+        if result.rule == "majority" and len(result.members) > 1:
+            row["tie_rate"] = _tie_rate([by_name[name] for name in result.members])
         row |= {"diverged": result.diverged} if result.diverged else {}
         row |= {"left_out": ", ".join(result.left_out)} if result.left_out else {}
         if result.baseline:
@@ -40,23 +42,6 @@ def evaluate(results: list[Result], measure: Measure) -> dict[str, Row]:
             key: round(value, DIGITS) if isinstance(value, float) else value for key, value in sorted(row.items())
         }
     return metrics
-
-
-def _combined(result: Result, by_name: dict[str, Result], measure: Measure) -> Row:
-    """For an ensemble: the tie_rate of a majority vote, and equal_gain, the gain over as many nets of its best member.
-
-    The latter needs as many seeds as members. Each of the nets is then in several means, so that these vary too little:
-    the interval is over test images alone.
-    """
-    row: Row = {}
-    members = [by_name[name] for name in result.members]
-    if result.rule == "majority" and len(members) > 1:
-        row["tie_rate"] = _tie_rate(members)
-    if 1 < len(members) <= len(result.probs) and not result.diverged and not by_name[result.baseline].diverged:
-        rival = rotated_means(by_name[result.baseline].probs, len(members))
-        paired = measure.compared(result.probs, rival).seeds_averaged()
-        row |= _with_interval("equal_gain", compare_paired(paired, confidence=measure.confidence))
-    return row
 
 
 def _tie_rate(members: list[Result]) -> float:
@@ -68,57 +53,83 @@ def _tie_rate(members: list[Result]) -> float:
 
 
 def _verdicts(results: list[Result], by_name: dict[str, Result], measure: Measure) -> dict[str, Row]:
-    """For each result with a baseline: the gain with its interval and p-values, the probability of improvement, the
-    smallest detectable gain, the verdict (by the interval and the adjusted p-value), and the gain over the control.
+    """The comparisons of each result that has a baseline, as rows of metrics.json.
 
-    Where training of either diverged, the verdict is `diverged` and there is no gain: the seeds that survived are not
-    the baseline's. The runs of a model are taken to vary alike from seed to seed. The runs on arms other than the
-    baseline are adjusted together by Holm, over all models, and so are all other results.
+    gain is over the baseline, control_gain over the run on plain copies, equal_gain that of an ensemble over as many
+    nets of its best member. Each has <key>_low and <key>_high, its simultaneous interval, and its p-value before and
+    after Holm. gain_sd_seeds and gain_sd_images are the standard deviations behind its standard error: from seed to
+    seed, as pooled, and of the mean over the seeds from image to image. gain_detectable is missing where not even a
+    perfect run could be told apart. Where training of either side diverged, the verdict is `diverged` and there is no
+    gain: the seeds that survived are not the baseline's. Two families are adjusted: all comparisons of runs on arms,
+    over all models, and all others. The runs of a model are taken to vary alike from seed to seed.
     """
     compared = [result for result in results if result.baseline]
     valid = [result for result in compared if not result.diverged and not by_name[result.baseline].diverged]
-    gains = {result.name: measure.compared(result.probs, by_name[result.baseline].probs) for result in valid}
-    over_control = {
-        result.name: measure.compared(result.probs, by_name[result.control].probs)
-        for result in valid
-        if result.control and not by_name[result.control].diverged
-    }
-
-    def comparison(result: Result, paired: dict[str, Paired]) -> Comparison:
-        alike = [one for one in valid if result.pooled_with and one.pooled_with == result.pooled_with]
-        pool = [paired[one.name] for one in alike if one.name in paired]
-        return compare_paired(paired[result.name], confidence=measure.confidence, pooled_with=pool)
-
     rows: dict[str, Row] = {result.name: {"verdict": "diverged"} for result in compared}
     for family in ([r for r in valid if r.pooled_with], [r for r in valid if not r.pooled_with]):
-        comparisons = [comparison(result, gains) for result in family]
-        adjusted = holm([one.p_value for one in comparisons])
-        for result, one, p_holm in zip(family, comparisons, adjusted, strict=True):
-            row: Row = {"gain": one.value, "gain_low": max(-1.0, one.low), "gain_high": min(1.0, one.high)}
-            row |= {"gain_p": one.p_value, "gain_p_holm": p_holm, "gain_chance": one.chance}
-            row["gain_detectable"] = one.detectable(len(family))
-            row["verdict"] = one.verdict if p_holm <= 1 - one.confidence else INCONCLUSIVE
-            exact = measure.exact_p(result.probs, by_name[result.baseline].probs)
-            row |= {} if exact is None else {"exact_p": exact}
-            if result.name in over_control:
-                row["control"] = result.control
-                row |= _with_interval("control_gain", comparison(result, over_control))
-            rows[result.name] = row
+        comparisons = _comparisons(family, by_name, measure)
+        of_gains = [one for (_, key), one in comparisons.items() if key == "gain" and not one.too_few]
+        smallest = detectable(of_gains, tests=len([one for one in comparisons.values() if not one.too_few]))
+        for ((name, key), one), verdict in zip(comparisons.items(), judge(list(comparisons.values())), strict=True):
+            row = {key: one.value, f"{key}_low": max(-1.0, verdict.low), f"{key}_high": min(1.0, verdict.high)}
+            rows[name] |= row | {f"{key}_p": one.p_value, f"{key}_p_holm": verdict.p_value}
+            if key == "gain":
+                rows[name] |= {"verdict": verdict.word, "gain_confidence": one.one_sided_confidence}
+                num_seeds, num_images = by_name[name].probs.shape[:2]
+                rows[name]["gain_sd_seeds"] = math.sqrt(one.terms[1] * num_seeds)
+                rows[name]["gain_sd_images"] = math.sqrt(one.terms[0] * num_images)
+        for result in family:
+            baseline = by_name[result.baseline].probs
+            if rows[result.name]["verdict"] != TOO_FEW and smallest < 1 - measure.value(baseline, measure.labels):
+                rows[result.name]["gain_detectable"] = smallest
+            exact = measure.exact_p(result.probs, baseline)
+            rows[result.name] |= {} if exact is None else {"exact_p": exact}
+            rows[result.name] |= {"control": result.control} if (result.name, "control_gain") in comparisons else {}
     return rows
 
 
-def _with_interval(key: str, one: Comparison) -> Row:
-    return {key: one.value, f"{key}_low": one.low, f"{key}_high": one.high}
+def _comparisons(
+    family: list[Result], by_name: dict[str, Result], measure: Measure
+) -> dict[tuple[str, str], Comparison]:
+    """(name of a result, key in metrics.json) -> comparison, for all that are adjusted together."""
+    paired: dict[tuple[str, str], Paired] = {}
+    for result in family:
+        baseline = by_name[result.baseline].probs
+        paired[result.name, "gain"] = measure.compared(result.probs, baseline)
+        if result.control and not by_name[result.control].diverged:
+            paired[result.name, "control_gain"] = measure.compared(result.probs, by_name[result.control].probs)
+        if 1 < len(result.members) <= len(result.probs):
+            paired[result.name, "equal_gain"] = _against_equal_compute(result, baseline, measure)
+    models = {result.name: result.pooled_with for result in family}
+
+    def alike(name: str, key: str) -> list[Paired]:
+        return [
+            one for (other, k), one in paired.items() if models[name] and models[other] == models[name] and k == key
+        ]
+
+    return {
+        (name, key): compare_paired(one, confidence=measure.confidence, pooled_with=alike(name, key))
+        for (name, key), one in paired.items()
+    }
+
+
+def _against_equal_compute(result: Result, member: np.ndarray, measure: Measure) -> Paired:
+    """An ensemble against as many nets of its best member; member: that one's predictions, (seeds, N, K).
+
+    It needs as many seeds as members. Each of the nets is then in several means, so that these vary too little: seeds
+    are averaged, and the interval is over test images alone.
+    """
+    return measure.compared(result.probs, rotated_means(member, len(result.members))).averaged()
 
 
 def plots(
-    results: list[Result], labels: np.ndarray, classes: list[str], compare: Compare, *, seed: int
+    results: list[Result], labels: np.ndarray, classes: list[str], compare: Compare
 ) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """(kind, name of a result, table), as `dvc plots` and the report draw them.
 
     The kinds are reliability, classes and confusion or, with several labels an image, precision_recall.
     """
-    gains = class_gains(results, labels, classes, compare, seed=seed) if labels.ndim == 1 else {}
+    gains = class_gains(results, labels, classes, compare) if labels.ndim == 1 else {}
     for result in results:
         yield "reliability", result.name, _reliability(result, labels)
         if result.thresholds is None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from touchstone.config.schema.evaluation import Compare
-from touchstone.evaluation.compare import Paired, compare_paired, mcnemar, paired_bootstrap
+from touchstone.evaluation.compare import Paired, compare_paired, mcnemar, paired_accuracy, paired_resampled
 from touchstone.evaluation.metrics import metrics_of
 from touchstone.evaluation.resampling import resample
 from touchstone.evaluation.scores import correct, score
@@ -44,13 +44,13 @@ class Measure:
         return float(self.metric.values(probs, labels).mean())
 
     def alone(self, probs: np.ndarray) -> Paired:
-        """A run's own score on the test images, and its resamples."""
-        return Paired(self.metric.values(probs, self.labels), self._resampled(probs))
+        """A run's own score on the test images."""
+        return paired_resampled(self.metric.values(probs, self.labels), self._resampled(probs), len(probs[0]))
 
     def compared(self, run: np.ndarray, baseline: np.ndarray) -> Paired:
-        """The gain of a run over its baseline, paired by seeds and test images, and its resamples."""
+        """The gain of a run over its baseline, paired by seeds and test images."""
         gains = self.metric.values(run, self.labels) - self.metric.values(baseline, self.labels)
-        return Paired(gains, self._resampled(run) - self._resampled(baseline))
+        return paired_resampled(gains, self._resampled(run) - self._resampled(baseline), len(run[0]))
 
     def exact_p(self, run: np.ndarray, baseline: np.ndarray) -> float | None:
         """The p-value of an exact test, where there is one."""
@@ -65,7 +65,7 @@ class Measure:
 
 
 class Accuracy(Measure):
-    """With one class an image, images of the same pattern of differences are resampled together."""
+    """With one class an image, the score is a mean over images, whose variance needs no resamples."""
 
     def value(self, probs: np.ndarray, labels: np.ndarray) -> float:
         """Counted over all seeds at once: equally many right ones give the same number, and rounding decides no tie."""
@@ -73,10 +73,10 @@ class Accuracy(Measure):
 
     def alone(self, probs: np.ndarray) -> Paired:
         right = correct(probs, self.labels)
-        return paired_bootstrap(right, np.zeros_like(right), **self._resamples)
+        return paired_accuracy(right, np.zeros_like(right))
 
     def compared(self, run: np.ndarray, baseline: np.ndarray) -> Paired:
-        return paired_bootstrap(correct(run, self.labels), correct(baseline, self.labels), **self._resamples)
+        return paired_accuracy(correct(run, self.labels), correct(baseline, self.labels))
 
     def exact_p(self, run: np.ndarray, baseline: np.ndarray) -> float | None:
         """McNemar's test, with one seed."""

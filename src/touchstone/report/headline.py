@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from touchstone.config.schema.data import Arm
+from touchstone.evaluation.compare import TOO_FEW
 from touchstone.report.facts import Facts, ReportedResult
 from touchstone.report.words import DIVERGED, Fragment, Sentence, joined, listing, percent
 
@@ -27,6 +28,8 @@ def headline(facts: Facts) -> Sentence:
         if inconclusive:
             be = " is " if len(inconclusive) == 1 else " are "
             clauses.append([*_names(inconclusive, "and"), Fragment(be), Fragment("inconclusive", "inconclusive")])
+    elif any(result.verdict == TOO_FEW for result in compared):
+        clauses = [[Fragment("no verdict: a single comparison needs at least three seeds")]]
     elif any(result.verdict == "inconclusive" for result in compared):
         clauses = [[Fragment(f"no verdict: {_detectable(compared)}")]]
     sentence = [*joined([*clauses, *_failures(arms)], "; "), Fragment(".")]
@@ -58,10 +61,9 @@ def _effects(compared: list[ReportedResult], verdict: str, facts: Facts) -> Iter
 
 def _detectable(results: list[ReportedResult]) -> str:
     """The gains that comparisons without a verdict could have detected."""
-    gains = [gain for result in results if not math.isnan(gain := result.value("gain_detectable"))]
-    possible = [gain for gain in gains if gain < 1]
+    possible = [gain for result in results if not math.isnan(gain := result.value("gain_detectable"))]
     if not possible:
-        return "no gain, however large, could have been detected" if gains else "every comparison is inconclusive"
+        return "no gain, however large, could have been detected"
     low, high = percent(min(possible), 1), percent(max(possible), 1)
     which = f"{low} points" if low == high else f"{low} to {high} points, depending on the run,"
     return f"only gains above {which} could have been detected"

@@ -3,9 +3,13 @@
 import math
 
 from touchstone.config.settings import Settings
+from touchstone.evaluation.compare import HELPS, HURTS, INCONCLUSIVE, TOO_FEW
 from touchstone.evaluation.results import copy_arm
 from touchstone.report.facts import Attention, Facts, ReportedResult
 from touchstone.report.words import DIVERGED, Fragment, Sentence, confidence, count, joined, listing, percent, points
+
+WORDINGS = ((HELPS, "", ""), (HURTS, "", ""), (INCONCLUSIVE, "is ", "for "), (TOO_FEW, "has ", "for "))
+"""Each verdict, and the words before and after it."""
 
 
 def verdicts(facts: Facts) -> list[Sentence]:
@@ -26,7 +30,7 @@ def arm_sentences(facts: Facts) -> list[Sentence]:
 def _clauses(results: list[ReportedResult], settings: Settings) -> Sentence:
     """` helps a (+2 points, 95 % interval +1 to +3) and b (...); hurts c (...)`; the unit stands at the first."""
     clauses: list[Sentence] = []
-    for verdict, before, after in (("helps", "", ""), ("hurts", "", ""), ("inconclusive", "is ", "for ")):
+    for verdict, before, after in WORDINGS:
         effects = [
             f"{result.model} ({_effect(result, settings, first=not clauses and i == 0)})"
             for i, result in enumerate(result for result in results if result.verdict == verdict)
@@ -52,8 +56,9 @@ def _effect(result: ReportedResult, settings: Settings, *, first: bool) -> str:
 def _detectable(result: ReportedResult) -> str:
     """The smallest gain that could have been detected, where a comparison is inconclusive."""
     gain = result.value("gain_detectable")
-    shown = result.verdict == "inconclusive" and not math.isnan(gain)
-    return f", detectable gain {percent(gain, 1)}" if shown else ""
+    if result.verdict != INCONCLUSIVE:
+        return ""
+    return ", no gain detectable" if math.isnan(gain) else f", detectable gain {percent(gain, 1)}"
 
 
 def run_sentences(facts: Facts) -> list[Sentence]:
@@ -66,7 +71,7 @@ def run_sentences(facts: Facts) -> list[Sentence]:
                 which = result.name if result.has_diverged else other
                 before, after = f" and {other} are not compared: {which} ", "."
             else:
-                before = " is " if result.verdict == "inconclusive" else " "
+                before = next(f" {before}" for verdict, before, _ in WORDINGS if verdict == result.verdict)
                 after = f" compared with {other} ({_effect(result, facts.settings, first=True)})."
             verdict = Fragment(result.verdict, result.verdict)
             sentences.append([Fragment(result.name, "name"), Fragment(before), verdict, Fragment(after)])
@@ -135,11 +140,9 @@ def basis(facts: Facts) -> str:
     subject, a_subject = ("arm", "An arm") if others else ("run", "A run")
     text = (
         f"{compared}Points are percentage points of {facts.measure_name}; a gain above 0 favours the {subject}. "
-        f"{a_subject} helps or hurts where the whole {confidence(settings)} interval lies on one side of 0"
+        f"{a_subject} helps or hurts where the whole {confidence(settings)} interval lies on one side of 0. Intervals "
+        "and p-values are those of min F', over seeds and test images, and adjusted by Holm for all comparisons"
     )
-    if any("gain_p_holm" in result.scores for result in facts.results):
-        level = f"{100 * (1 - settings.compare.confidence):g} %"
-        text += f" and the p-value, adjusted by Holm for all arms and models, is at most {level}"
     if any(_detectable(result) for result in facts.results):
         text += (
             ". Inconclusive does not mean no effect: in 80 % of cases, this study would detect a true gain of the size "

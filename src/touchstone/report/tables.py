@@ -93,13 +93,13 @@ def comparisons(facts: Facts) -> Table:
     exact = any("exact_p" in result.scores for result in compared)
     over = next((str(result.scores["control"]) for result in compared if "control" in result.scores), "")
     header = ["run or ensemble", "gain, points", "p", "p by Holm"] + (["McNemar's p"] if exact else [])
-    header += ["chance of a gain %", "detectable gain"]
+    header += ["one-sided confidence %", "detectable gain"]
     header += [f"over {over.rsplit('-', 1)[1]}", f"{confidence(facts.settings)} interval"] if over else []
     keys = ("gain_p", "gain_p_holm", "exact_p") if exact else ("gain_p", "gain_p_holm")
     rows = []
     for result in compared:
         row = [result.name, points(result.value("gain")), *(number(result.value(key), 4) for key in keys)]
-        row += [percent(result.value("gain_chance"), 1), percent(result.value("gain_detectable"))]
+        row += [percent(result.value("gain_confidence"), 1), percent(result.value("gain_detectable"))]
         row += [points(result.value("control_gain")), result.interval("control_gain")] if over else []
         rows.append([*row, _verdict(result)])
     verdicts = {(i, len(header)): result.status for i, result in enumerate(compared) if result.status}

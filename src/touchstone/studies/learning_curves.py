@@ -6,11 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy import stats
+from sklearn.isotonic import isotonic_regression
 
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.metrics import primary_key
+from touchstone.seeds import generator
 
 SIZE = "data.train_size"
+DRAWS = 2000
 COLOURS = ("#5a636d", "#1f6fa8", "#b0620a", "#6d4fa3", "#14807a", "#a33c6e")
 DASHES = ("-", "--", ":", "-.")
 
@@ -42,22 +46,43 @@ def curves_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def equivalent_images(table: pd.DataFrame) -> pd.DataFrame:
     """How many real images the baseline alone needs to be as good as each arm at each number of real images.
 
-    Columns: line (the curve's name), images, gain, equal (that number), low and high (the same for the ends of the
-    gain's interval). The number is read from the baseline's curve, made monotone and interpolated on a logarithmic
-    axis; it is infinite above the curve's last point and 0 below its first.
+    Columns: line (the curve's name), images, gain, equal (that number), low and high (its 95 % interval). The number
+    is read from the baseline's curve, interpolated on a logarithmic axis; it is infinite above the curve's last point
+    and 0 below its first. Both curves are made monotone by isotonic regression (pool adjacent violators). The interval
+    is over DRAWS of both: the baseline's scores and the gains, normal with the widths of their own intervals.
     """
     curves, key = curves_of(table), primary_key(table)
-    out = []
+    out: list[tuple[object, ...]] = []
     for name, curve in curves.items():
         baseline = curves.get(_baseline(table, str(curve["run"].iloc[0])))
-        if baseline is None:
+        rows = curve[_compared(curve)]
+        if baseline is None or rows.empty:
             continue
-        sizes, scores = baseline[SIZE].to_numpy(float), np.maximum.accumulate(baseline[key].to_numpy(float))
-        for row in curve[_compared(curve)].to_dict("records"):
-            score = float(baseline.loc[baseline[SIZE] == row[SIZE], key].iloc[0])
-            gains = [float(row[column]) for column in ("gain", "gain_low", "gain_high")]
-            out.append([name, int(row[SIZE]), gains[0], *(_size_at(score + gain, sizes, scores) for gain in gains)])
+        sizes, at = baseline[SIZE].to_numpy(float), np.searchsorted(baseline[SIZE], rows[SIZE])
+        rng = generator(0, "learning curve", name)
+        scores, gains = (_draws(part, column, rng) for part, column in ((baseline, key), (rows, "gain")))
+        arms = _monotone(scores[:, at] + gains)
+        equal = np.array(
+            [
+                [_size_at(value, sizes, curve) for value in arm]
+                for arm, curve in zip(arms, _monotone(scores), strict=True)
+            ]
+        )
+        low, high = np.quantile(equal[1:], [0.025, 0.975], axis=0, method="inverted_cdf")
+        out += zip([name] * len(rows), rows[SIZE], gains[0], equal[0], low, high, strict=True)
     return pd.DataFrame(out, columns=["line", "images", "gain", "equal", "low", "high"])
+
+
+def _draws(rows: pd.DataFrame, key: str, rng: np.random.Generator) -> np.ndarray:
+    """The values of a column, then DRAWS of them within their intervals, float64 (1 + DRAWS, rows)."""
+    values, low, high = (rows[column].to_numpy(float) for column in (key, f"{key}_low", f"{key}_high"))
+    noise = rng.normal(size=(DRAWS, len(rows))) * (high - low) / (2 * stats.norm.ppf(0.975))
+    return values + np.concatenate([np.zeros((1, len(rows))), noise])
+
+
+def _monotone(curves: np.ndarray) -> np.ndarray:
+    """Each of the curves (..., M) as the nearest one that never falls."""
+    return np.array([isotonic_regression(curve) for curve in curves]).reshape(curves.shape)
 
 
 def figure_of(table: pd.DataFrame) -> Figure:

@@ -124,7 +124,7 @@ def equivalents(source: Path) -> str:
     for row in table.to_dict("records"):
         interval = f"{count(row['low'])} to {count(row['high'])}"
         rows.append([row["line"], f"{row['images']:,}", f"{100 * row['gain']:+.2f}", count(row["equal"]), interval])
-    header = ["arm", "real images", "gain, points", "as good as, real images alone", "by the gain's interval"]
+    header = ["arm", "real images", "gain, points", "as good as, real images alone", "95 % interval"]
     return _text("lrrrr", header, rows)
 
 

@@ -15,9 +15,10 @@ from touchstone.config import yaml
 from touchstone.config.schema.evaluation import Compare
 from touchstone.data.labels import encode, is_multi_label
 from touchstone.errors import TouchstoneError
-from touchstone.evaluation.compare import HELPS, INCONCLUSIVE, Paired, compare_paired, holm
+from touchstone.evaluation.compare import HELPS, HURTS, Paired, compare_paired, judge, paired_accuracy, paired_resampled
 from touchstone.evaluation.metrics import Metric, metrics_of
 from touchstone.evaluation.resampling import resample_all
+from touchstone.evaluation.scores import correct
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ class Change:
     p_value: float
     """For the hypothesis that nothing changed, adjusted by Holm over all runs."""
     verdict: str
-    """better, worse or inconclusive."""
+    """better, worse, inconclusive or, with two seeds and nothing to pool, too few seeds."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def compare_revisions(before: Revision, after: Revision, settings: Compare, *, s
 def _changes(
     pairs: dict[str, list[np.ndarray]], metrics: Sequence[Metric], labels: np.ndarray, settings: Compare, seed: int
 ) -> list[Change]:
-    """Judge each metric of each run better, worse or inconclusive, by its interval and by its p-value after Holm.
+    """Judge each metric of each run better, worse or inconclusive.
 
     pairs: run -> its predictions before and after. The runs of one metric are a family: Holm adjusts over them, and
     they share a pooled variance of seeds.
@@ -181,15 +182,17 @@ def _changes(
         for pair in pairs.values():
             values = [metric.values(probs, labels) for probs in pair]  # (seeds,) each
             first, second = next(resamples), next(resamples)
-            paired.append(Paired(values[1] - values[0], second - first))
+            if metric.key == "accuracy" and labels.ndim == 1:
+                paired.append(paired_accuracy(correct(pair[1], labels), correct(pair[0], labels)))
+            else:
+                paired.append(paired_resampled(values[1] - values[0], second - first, len(labels)))
             means.append([float(value.mean()) for value in values])
         compared = [compare_paired(one, confidence=settings.confidence, pooled_with=paired) for one in paired]
-        adjusted = holm([one.p_value for one in compared])
-        for run, (before, after), one, p in zip(pairs, means, compared, adjusted, strict=True):
-            word = INCONCLUSIVE
-            if one.verdict != INCONCLUSIVE and p <= 1 - settings.confidence:
-                word = "better" if (one.verdict == HELPS) != metric.lower_is_better else "worse"
-            changes[run, metric.key] = Change(run, metric.key, before, after, one.low, one.high, p, word)
+        words = {HELPS: "better", HURTS: "worse"} if not metric.lower_is_better else {HELPS: "worse", HURTS: "better"}
+        for run, (before, after), verdict in zip(pairs, means, judge(compared), strict=True):
+            word = words.get(verdict.word, verdict.word)
+            interval = verdict.low, verdict.high
+            changes[run, metric.key] = Change(run, metric.key, before, after, *interval, verdict.p_value, word)
     return [changes[run, metric.key] for run in pairs for metric in metrics]
 
 
