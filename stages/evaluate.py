@@ -5,7 +5,7 @@ from pathlib import Path
 
 from touchstone.config.settings import load_settings
 from touchstone.data.folders import replaced
-from touchstone.data.imageset import read_table
+from touchstone.data.imageset import group_indices, read_table
 from touchstone.data.labels import encode
 from touchstone.evaluation.evaluate import evaluate, plots
 from touchstone.evaluation.measures import measure
@@ -20,16 +20,17 @@ DATA, PREPARED = Path("data"), Path("data/prepared")
 def main() -> None:
     settings = load_settings("evaluate")
     meta = json.loads((PREPARED / "meta.json").read_text())
-    labels = {split: encode(read_table(PREPARED / split), meta) for split in ("val", "test")}
+    tables = {split: read_table(PREPARED / split) for split in ("val", "test")}
+    labels, groups = {split: encode(table, meta) for split, table in tables.items()}, group_indices(tables["test"])
     val, test = (load_all(DATA, settings, split) for split in ("val", "test"))
     diverged = load_diverged(DATA / "probs", settings.runs)
-    judge = measure(labels["test"], settings.compare, seed=settings.seed)
+    judge = measure(labels["test"], settings.compare, seed=settings.seed, groups=groups)
     weights = load_every_weights(DATA / "ensembles", settings)
     every = results(settings, test, val, labels["val"], diverged, measure=judge, weights=weights)
     with replaced(DATA / "plots") as folder:
         for kind in ("confusion", "classes", "precision_recall", "reliability"):
             (folder / kind).mkdir()
-        for kind, name, table in plots(every, labels["test"], meta["classes"], settings.compare):
+        for kind, name, table in plots(every, labels["test"], meta["classes"], settings.compare, groups):
             table.to_csv(folder / kind / f"{name}.csv", index=False)
     Path("metrics").mkdir(exist_ok=True)
     Path("metrics/metrics.json").write_text(json.dumps(evaluate(every, judge), indent=2, sort_keys=True) + "\n")

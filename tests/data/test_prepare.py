@@ -1,5 +1,6 @@
 import json
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from kit.project import ROOT
 from touchstone.config import yaml
 from touchstone.config.schema.data import Data
-from touchstone.data.imageset import load, valid_sizes
+from touchstone.data.imageset import group_indices, load, valid_sizes
 from touchstone.data.prepare import prepare
 from touchstone.data.sources import RawImage
 from touchstone.errors import BadImage, TouchstoneError
@@ -66,13 +67,56 @@ def ids(tmp_path: Path, split: str) -> set[str]:
     return set(load(tmp_path / "p" / split).table["id"])
 
 
-def test_adding_images_moves_no_old_one(tmp_path: Path) -> None:
-    prepared(tmp_path, Raw(many(40)))
+def test_adding_images_moves_few_old_ones(tmp_path: Path) -> None:
+    prepared(tmp_path, Raw(many(72)))
     before = {split: ids(tmp_path, split) for split in ("train", "val", "test")}
     assert all(before.values())
     prepared(tmp_path, Raw(many(80)))
-    for split, old in before.items():
-        assert old < ids(tmp_path, split)
+    moved = sum(len(old - ids(tmp_path, split)) for split, old in before.items())
+    assert moved <= 4
+
+
+def test_classes_with_few_held_out_images_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepared(tmp_path, Raw(many(120)), test_fraction=0.1, val_fraction=0.25)
+    assert capsys.readouterr().out == "test: fewer than 10 images of a (6), b (6), which say little\n"
+
+
+def grouped(count: int = 60) -> Raw:
+    """Five images a patient, whose number is in the file's name and in a column."""
+    raw = Raw(many(count))
+    images = [
+        replace(image, file=f"{image.label}/p{i // 5}_{i}.png", columns={"patient": f"p{i // 5}"})
+        for i, image in enumerate(raw.images)
+    ]
+    return type("Grouped", (), {"images": images, "classes": raw.classes, "multi_label": False, "pixels": raw.pixels})()
+
+
+@pytest.mark.parametrize("group", ["patient", "/(p[0-9]+)_"])
+def test_the_images_of_a_group_come_into_one_split(tmp_path: Path, group: str) -> None:
+    prepared(tmp_path, grouped(), group=group)
+    tables = {split: load(tmp_path / "p" / split).table for split in ("train", "val", "test")}
+    members = {split: set(table["group"]) for split, table in tables.items()}
+    assert sum(map(len, members.values())) == len(set().union(*members.values())) == 12
+    assert all(members.values())
+    assert group_indices(tables["train"]).max() + 1 == len(members["train"])
+
+
+def test_a_group_that_cannot_be_found_is_one_line(tmp_path: Path) -> None:
+    for group, said in (
+        ("patiemt", "data.group: got 'patiemt', expected a column of labels.csv (patient) or a pattern"),
+        ("(q[0-9]+)", "data.group: '(q[0-9]+)' finds no group in a/p0_0.png; change the pattern"),
+    ):
+        with pytest.raises(TouchstoneError, match=re.escape(said)):
+            prepared(tmp_path, grouped(), group=group)
+    for pattern, said in (("(p", "no regular expression"), ("(p)(q)", "one group in brackets, found 2")):
+        with pytest.raises(ValueError, match=said):
+            data(group=pattern)
+    torn = grouped()
+    torn.images = [replace(image, split="train" if i % 2 else "test") for i, image in enumerate(torn.images)]
+    with pytest.raises(
+        TouchstoneError, match=r"data\.group: p0 has images in test and train by the source's own splits"
+    ):
+        prepared(tmp_path, torn, group="patient")
 
 
 def test_files_follow_the_rows_and_counts_add_up(tmp_path: Path) -> None:
@@ -179,5 +223,6 @@ def test_impossible_splits_say_what_to_change(tmp_path: Path) -> None:
         prepared(tmp_path, Raw([*many(20, "train")[::2], ("test", "b", picture(99))]))
     with pytest.raises(TouchstoneError, match="the test split is empty"):
         prepared(tmp_path, Raw(many(20)), test_fraction=0.0)
+    one_each = [("train", "a", picture(50)), ("train", "b", picture(51))]
     with pytest.raises(TouchstoneError, match="the validation split is empty"):
-        prepared(tmp_path, Raw(many(20)), val_fraction=0.0001)
+        prepared(tmp_path, Raw([*many(4, "test"), *one_each]), val_fraction=0.1)

@@ -394,6 +394,16 @@ def test_a_table_of_single_labels_equals_class_folders(tmp_path: Path) -> None:
     assert [image.label for image in raw.images] == ["a", "a", "b", ""]
 
 
+def test_a_table_may_have_columns_of_its_own(tmp_path: Path) -> None:
+    path = table(tmp_path, "file,label,patient,split\n1.png,a,p1,train\ndeep/2.png,b,p2,\n3.png,a,,test\n")
+    raw = folder.read(raw=download(tmp_path, path))
+    cells = {image.file: (image.split, image.columns) for image in raw.images}
+    assert cells["1.png"] == ("train", {"patient": "p1"})
+    assert cells["deep/2.png"] == ("", {"patient": "p2"})
+    assert cells["3.png"] == ("test", {"patient": ""})
+    assert cells["unlabelled/4.png"] == ("unlabelled", {"patient": ""})
+
+
 def test_an_archive_and_a_wrapped_folder_of_a_table_give_the_same_bytes(tmp_path: Path) -> None:
     path = table(tmp_path, "file,label\n1.png,a|b\ndeep/2.png,b\n3.png,\n")
     shutil.copytree(path, tmp_path / "outer/top")
@@ -408,6 +418,8 @@ def test_an_archive_and_a_wrapped_folder_of_a_table_give_the_same_bytes(tmp_path
     [
         ("name,label\n", "got the header 'name,label', expected file,label or file,label,split"),
         ("", "got the header ''"),
+        ("file,label,,\n1.png,a,,\n", "got the header 'file,label,,'"),
+        ("file,label,bytes\n1.png,a,1\n", "a column is called bytes, which is taken; give it another name"),
         ("file,label\n1.png\n", "line 2: got 1 cells, expected 2: file,label"),
         ("file,label\n1.pgn,a\n", "line 2: no image '1.pgn' beside labels.csv; did you mean 1.png?"),
         ("file,label\n1.png,a\n1.png,b\n", "line 3: 1.png is listed twice; join its classes by |"),

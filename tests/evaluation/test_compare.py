@@ -264,3 +264,36 @@ def test_holm_and_mcnemar_are_those_of_statsmodels() -> None:
         assert mcnemar(run, baseline) == pytest.approx(float(theirs(counts, exact=True).pvalue))
     assert mcnemar(run, run) == 1
     assert holm([]) == []
+
+
+def patients(rng: np.random.Generator, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Answers of a run and its baseline (3 seeds, 1,000 images) to 50 patients of 20 images, and the patients.
+
+    Patients differ in how much the run gains on them, by 20 points; `shift` is the mean gain.
+    """
+    groups = np.repeat(np.arange(50), 20)
+    gain = shift + 0.2 * rng.normal(size=50)[groups]
+    return rng.random((3, 1000)) < 0.5 + gain, rng.random((3, 1000)) < 0.5, groups
+
+
+def test_images_of_a_group_are_no_independent_evidence() -> None:
+    """Patients respond differently and nothing is true on average: by images verdicts are wrong, by patients not."""
+    rng = np.random.default_rng(5)
+    false = {"images": 0, "patients": 0}
+    for _ in range(400):
+        run, baseline, groups = patients(rng)
+        for unit, given in (("images", None), ("patients", groups)):
+            compared = compare_paired(paired_accuracy(run, baseline, given), confidence=0.95)
+            false[unit] += judge([compared])[0].word != "inconclusive"
+    assert false["images"] / 400 > 0.1
+    assert false["patients"] / 400 <= 0.06 + 2 * 0.012
+
+
+def test_groups_of_one_image_change_nothing_and_the_variance_is_that_of_group_sums() -> None:
+    run, baseline, groups = patients(np.random.default_rng(1), shift=0.1)
+    alone = paired_accuracy(run, baseline)
+    assert paired_accuracy(run, baseline, np.arange(1000)).image_variance == pytest.approx(alone.image_variance)
+    by_patient = (run.astype(float) - baseline).mean(0).reshape(50, 20).mean(1)
+    expected = by_patient.var(ddof=1) / 50  # patients of equal size: the variance of a mean of means
+    assert paired_accuracy(run, baseline, groups).image_variance == pytest.approx(expected)
+    assert paired_accuracy(run, baseline, groups).num_images == 50

@@ -197,3 +197,31 @@ def test_predictions_name_all_labels() -> None:
         "p(cat)": pytest.approx([0.1, 0.8]),
         "p(dog)": pytest.approx([0.1, 0.6]),
     }
+
+
+def test_five_frames_of_an_object_count_for_fewer_images() -> None:
+    """Frames of an object are right together or not, with a correlation of one half: the design effect is 1 + 4 / 2."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(2000), 5)
+    shared, own = rng.random(2000)[groups] < 0.8, rng.random(10_000) < 0.8
+    right = np.where(rng.random(10_000) < np.sqrt(0.5), shared, own)
+    probs = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])[None].astype(np.float32)
+    judge = measure(np.zeros(10_000, np.int64), COMPARE, seed=0, groups=groups)
+    found = judge.dependence(probs)
+    assert found["group_correlation"] == pytest.approx(0.5, abs=0.05)
+    assert found["effective_images"] == pytest.approx(10_000 / 3, rel=0.06)
+    assert measure(np.zeros(10_000, np.int64), COMPARE, seed=0).dependence(probs) == {}
+
+
+def test_resamples_draw_whole_groups() -> None:
+    scores, labels = made(num_images=80)
+    groups = np.repeat(np.arange(8), 10)
+    given = {"num_resamples": 400, "seed": 0}
+    metric = primary(multi_label=True)
+    by_image, by_group = (resample(metric, scores, labels, **given, groups=g) for g in (None, groups))
+    alone = resample(metric, scores, labels, **given, groups=np.arange(80))
+    assert np.array_equal(by_image, alone, equal_nan=True)
+    assert not np.array_equal(by_image, by_group, equal_nan=True)
+    copies = np.repeat(scores[:, ::10], 10, 1), np.repeat(labels[::10], 10, 0)
+    spread = [np.nanstd(resample(metric, *copies, **given, groups=g)) for g in (None, groups)]
+    assert spread[1] > 1.5 * spread[0], "ten copies of an image tell no more than one"

@@ -49,6 +49,19 @@ def valid_sizes(table: pd.DataFrame) -> np.ndarray | None:
     return table[["height", "width"]].to_numpy(np.int64) if "height" in table else None
 
 
+def group_indices(table: pd.DataFrame) -> np.ndarray | None:
+    """Return the index of each image's group, int64 (N,); an image without one is alone. None without groups."""
+    if "group" not in table:
+        return None
+    alone = "image " + table["id"]
+    return compact(table["group"].where(table["group"] != "", alone).to_numpy())
+
+
+def compact(groups: np.ndarray) -> np.ndarray:
+    """Return 0, 1, ... for the distinct values, int64 (N,)."""
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+
+
 def class_indices(labels: pd.Series, classes: list[str]) -> np.ndarray:
     """Return the index of each label in `classes`, int64 (N,). Raises TouchstoneError on a label that is not there."""
     unknown = sorted(set(labels) - set(classes))

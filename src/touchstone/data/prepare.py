@@ -48,6 +48,7 @@ def prepare(
         near, repeated = drop_copies(table, images, sizes, drop_near=data.near_duplicates == "drop")
         split_table.cap_training(table, data.train_size, multi_label=raw.multi_label)
         split_table.check_splits(table, raw.classes, data, marked=any(i.difficult for i in raw.images))
+        print(*split_table.few(table, raw.classes), sep="\n")
         summary = split_table.summary(table, near, repeated, multi_label=raw.multi_label)
         padded_sizes = sizes if data.resize == "shortest_edge" else None
         whole = ImageSet(images, split_table.image_table(table, padded_sizes))

@@ -1,5 +1,8 @@
 """The table that preparation works on: each raw image with its split, its label and why it is left out, if so."""
 
+import re
+from itertools import zip_longest
+
 import numpy as np
 import pandas as pd
 
@@ -9,8 +12,9 @@ from touchstone.data.copies import rows_of
 from touchstone.data.labels import join, names
 from touchstone.data.sources import RawSet
 from touchstone.data.splits import LABELLED, SPLITS, UNLABELLED
-from touchstone.errors import TouchstoneError
+from touchstone.errors import TouchstoneError, nearest
 
+FEW = 10  # images of a class in a held-out split
 # Reasons for leaving images out, as they stand in the column `left_out`.
 BAD_IMAGE = "bad image"
 NO_LABEL = "no label"
@@ -27,27 +31,77 @@ def split_table(raw: RawSet, bad: dict[int, str], data: Data, multi_label: Multi
     has_val = "val" in official
     if has_val and data.fold:
         raise TouchstoneError(f"data.fold: got {data.fold!r}, but the source has a validation split of its own; set ''")
-    rows = []
-    for i, image in enumerate(raw.images):
-        split = splits.assign(
-            image.id,
-            image.split,
-            has_test="test" in official,
-            test_fraction=data.test_fraction,
-            val_fraction=0.0 if has_val else data.val_fraction,
-            fold=data.fold,
-            seed=data.split_seed,
-        )
-        as_any_other = multi_label.difficult == "count" and image.difficult
-        label = join(sorted(image.labels)) if as_any_other else image.label
-        rows.append((image.id, label, image.file, split, f"{BAD_IMAGE}: {bad[i]}" if i in bad else ""))
-    table = pd.DataFrame(rows, columns=["id", "label", "file", "split", "left_out"])
+    all_labels = multi_label.difficult == "count"
+    labels = [join(sorted(i.labels)) if all_labels and i.difficult else i.label for i in raw.images]
+    groups = _groups(raw, data.group) if data.group else []
+    assigned = splits.assign(
+        [f"group {group}" if group else image.id for image, group in zip_longest(raw.images, groups)],
+        labels,
+        [image.split for image in raw.images],
+        has_test="test" in official,
+        test_fraction=data.test_fraction,
+        val_fraction=0.0 if has_val else data.val_fraction,
+        fold=data.fold,
+        seed=data.split_seed,
+    )
+    columns = {
+        "id": [image.id for image in raw.images],
+        "label": labels,
+        "file": [image.file for image in raw.images],
+        "split": assigned,
+        "left_out": [f"{BAD_IMAGE}: {bad[i]}" if i in bad else "" for i in range(len(raw.images))],
+    }
+    table = pd.DataFrame(columns | ({"group": groups} if groups else {}), dtype=object)
+    if groups:
+        _check_groups(table)
     if multi_label.difficult == "mark" and any(image.difficult for image in raw.images):
         table["difficult"] = [image.difficult for image in raw.images]
     if raw.multi_label and multi_label.without_label == "drop":
         without = (table["label"] == "") & (table["split"] != UNLABELLED) & (table["left_out"] == "")
         table.loc[without, "left_out"] = NO_LABEL
     return table
+
+
+def _groups(raw: RawSet, group: str) -> list[str]:
+    """Return the group of each image; "" for one that is alone: unlabelled, or with an empty cell.
+
+    Raises TouchstoneError where `data.group` names no column, or its pattern is not found in the path of an image.
+    """
+    if "(" not in group:
+        known = sorted({name for image in raw.images for name in image.columns})
+        if group not in known:
+            raise TouchstoneError(
+                f"data.group: got {group!r}, expected a column of labels.csv ({', '.join(known) or 'there is none'}) "
+                f"or a pattern such as '(patient[0-9]+)_'{nearest(group, known)}"
+            )
+        return [image.columns.get(group, "") for image in raw.images]
+    found = [re.search(group, image.file) for image in raw.images]
+    for image, match in zip(raw.images, found, strict=True):
+        if not (match and match[1]) and image.split != UNLABELLED:
+            raise TouchstoneError(f"data.group: {group!r} finds no group in {image.file}; change the pattern")
+    return [match[1] if match and match[1] else "" for match in found]
+
+
+def _check_groups(table: pd.DataFrame) -> None:
+    """Raise TouchstoneError where the source's own splits tear a group apart."""
+    labelled = table[(table["group"] != "") & table["split"].isin(LABELLED)]
+    per_group = labelled.groupby("group")["split"].unique()
+    torn = per_group[per_group.map(len) > 1]
+    if len(torn):
+        name, both = torn.index[0], " and ".join(sorted(torn.iloc[0]))
+        raise TouchstoneError(f"data.group: {name} has images in {both} by the source's own splits; move them to one")
+
+
+def few(table: pd.DataFrame, classes: list[str]) -> list[str]:
+    """Return a line for each held-out split in which classes have fewer than FEW images."""
+    numbers, lines = counts(table, classes), []
+    for split in ("val", "test"):
+        scarce = numbers[numbers[split] < FEW]
+        listed = [f"{name} ({number})" for name, number in zip(scarce["class"], scarce[split], strict=True)]
+        if listed and numbers[split].any():
+            more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
+            lines.append(f"{split}: fewer than {FEW} images of {', '.join(listed[:5])}{more}, which say little")
+    return lines
 
 
 def cap_training(table: pd.DataFrame, size: int, *, multi_label: bool) -> None:
@@ -105,8 +159,9 @@ def summary(table: pd.DataFrame, near: pd.DataFrame, repeated: int, *, multi_lab
 def image_table(table: pd.DataFrame, sizes: np.ndarray | None) -> pd.DataFrame:
     """Return the table of an ImageSet. sizes: valid (height, width), int64 (N, 2), of padded images."""
     out = pd.DataFrame({"id": table["id"], "label": table["label"], "source_id": table["id"], "origin": "real"})
-    if "difficult" in table:
-        out["difficult"] = table["difficult"]
+    for name in ("difficult", "group"):
+        if name in table:
+            out[name] = table[name]
     if sizes is not None:
         out["height"], out["width"] = sizes[:, 0], sizes[:, 1]
     return out

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from touchstone.config.schema.evaluation import Compare
+from touchstone.data.imageset import compact
 from touchstone.evaluation.compare import Paired, compare_paired, judge, paired_accuracy
 from touchstone.evaluation.results import Result
 from touchstone.evaluation.scores import correct
@@ -13,7 +14,11 @@ DIGITS = 5
 
 
 def class_gains(
-    results: list[Result], labels: np.ndarray, classes: list[str], compare: Compare
+    results: list[Result],
+    labels: np.ndarray,
+    classes: list[str],
+    compare: Compare,
+    groups: np.ndarray | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Run -> gain, gain_low, gain_high, p_holm, verdict: a row for each class. The baseline has none.
 
@@ -28,7 +33,10 @@ def class_gains(
         for result in results:
             if result.pooled_with == model and not result.diverged and not by_name[result.baseline].diverged:
                 right, before = (correct(one.probs, labels) for one in (result, by_name[result.baseline]))
-                paired[result.name] = {k: paired_accuracy(right[:, at], before[:, at]) for k, at in images.items()}
+                paired[result.name] = {
+                    k: paired_accuracy(right[:, at], before[:, at], None if groups is None else compact(groups[at]))
+                    for k, at in images.items()
+                }
         out |= _tables(paired, len(classes), compare)
     return out
 

@@ -36,6 +36,7 @@ class Paired:
     image_variance: float
     """The variance, over draws of the test images, of the mean over the replicates."""
     num_images: int
+    """Or groups of them, where images come in groups."""
     least_p: float = 0.0
     """The p-value of an exact test, or the lowest that such a test could give."""
 
@@ -49,21 +50,29 @@ class Paired:
         return Paired(self.values.mean(keepdims=True), self.image_variance, self.num_images, self.least_p)
 
 
-def paired_accuracy(run: np.ndarray, baseline: np.ndarray) -> Paired:
+def paired_accuracy(run: np.ndarray, baseline: np.ndarray, groups: np.ndarray | None = None) -> Paired:
     """The gain in accuracy. run, baseline: bool (S, N), whether each replicate is right on each image.
+
+    groups: int (N,), the group of each image, such as a patient. Images of a group may be right or wrong together, so
+    the variance is that of the groups' sums, whatever the dependence within them.
 
     Where few images differ, they vary too little: their spread is taken to be at least that of one image among all,
     and no p-value falls below McNemar's with one replicate, or with several below 2^(1 - d), the lowest of a test of
-    the signs of the d images that differ. Raises ValueError where the shapes differ.
+    the signs of the d images (or groups) that differ. Raises ValueError where the shapes differ.
     """
     if run.shape != baseline.shape:
         raise ValueError(f"run: got {run.shape}, expected the baseline's {baseline.shape}")
     difference = run.astype(np.int8) - baseline  # (S, N) of -1, 0, 1
     by_image = difference.mean(0)
     num_images = len(by_image)
-    variance = float(by_image.var(ddof=1)) / num_images if num_images > 1 else math.inf
-    least_p = mcnemar(run[0], baseline[0]) if len(run) == 1 else min(1.0, 2.0 ** (1 - np.count_nonzero(by_image)))
-    return Paired(difference.mean(1), max(variance, 1 / num_images**2), num_images, float(least_p))
+    units = np.arange(num_images) if groups is None else groups
+    sums = np.bincount(units, weights=by_image)
+    deviations = sums - by_image.mean() * np.bincount(units)
+    num_units = len(sums)
+    variance = num_units / (num_units - 1) * float((deviations**2).sum()) / num_images**2 if num_units > 1 else math.inf
+    alone = len(run) == 1 and groups is None
+    least_p = mcnemar(run[0], baseline[0]) if alone else min(1.0, 2.0 ** (1 - np.count_nonzero(sums)))
+    return Paired(difference.mean(1), max(variance, 1 / num_images**2), num_units, float(least_p))
 
 
 def paired_resampled(values: np.ndarray, resamples: np.ndarray, num_images: int) -> Paired:

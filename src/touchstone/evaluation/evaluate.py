@@ -25,7 +25,7 @@ def evaluate(results: list[Result], measure: Measure) -> dict[str, Row]:
     verdicts = _verdicts(results, by_name, measure)
     metrics: dict[str, Row] = {}
     for result in results:
-        row: Row = {**measure.scores(result.probs, result.thresholds)}
+        row: Row = {**measure.scores(result.probs, result.thresholds), **measure.dependence(result.probs)}
         if result.val is not None:
             row[f"val_{measure.key}"] = result.val
         if result.temperature is not None:
@@ -123,13 +123,19 @@ def _against_equal_compute(result: Result, member: np.ndarray, measure: Measure)
 
 
 def plots(
-    results: list[Result], labels: np.ndarray, classes: list[str], compare: Compare
+    results: list[Result],
+    labels: np.ndarray,
+    classes: list[str],
+    compare: Compare,
+    groups: np.ndarray | None = None,
 ) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """(kind, name of a result, table), as `dvc plots` and the report draw them.
 
+    groups: int (N,), where images come in groups.
+
     The kinds are reliability, classes and confusion or, with several labels an image, precision_recall.
     """
-    gains = class_gains(results, labels, classes, compare) if labels.ndim == 1 else {}
+    gains = class_gains(results, labels, classes, compare, groups) if labels.ndim == 1 else {}
     for result in results:
         yield "reliability", result.name, _reliability(result, labels)
         if result.thresholds is None:

@@ -1,7 +1,8 @@
 """Any metric in resamples of the test images: (seeds, N, K) probabilities -> (resamples, seeds) values.
 
 Metrics are functions of how often each image was drawn, (R, N) counts that sum to N: one matrix product scores many
-resamples. The same seed gives every run the same resamples, which pairs the runs.
+resamples. Where images come in groups, such as patients, groups are drawn. The same seed gives every run the same
+resamples, which pairs the runs.
 """
 
 import os
@@ -16,23 +17,42 @@ from touchstone.seeds import generator
 AT_ONCE, COUNTS, WORKERS = 250, 2**22, 4  # at most: resamples in a block, counts in a block, threads
 
 
-def resample(metric: Metric, probs: np.ndarray, labels: np.ndarray, *, num_resamples: int, seed: int) -> np.ndarray:
+def resample(
+    metric: Metric,
+    probs: np.ndarray,
+    labels: np.ndarray,
+    *,
+    num_resamples: int,
+    seed: int,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
     """The metric in each resample, float64 (num_resamples, seeds); rows are NaN where it is not defined.
 
     probs: (seeds, N, K). labels: int64 (N,), or (N, K) where an image may have several labels (data/labels.py).
+    groups: int (N,), the groups of images that are drawn together.
     """
-    return resample_all([(metric, probs)], labels, num_resamples=num_resamples, seed=seed)[0]
+    return resample_all([(metric, probs)], labels, num_resamples=num_resamples, seed=seed, groups=groups)[0]
 
 
 def resample_all(
-    pairs: Sequence[tuple[Metric, np.ndarray]], labels: np.ndarray, *, num_resamples: int, seed: int
+    pairs: Sequence[tuple[Metric, np.ndarray]],
+    labels: np.ndarray,
+    *,
+    num_resamples: int,
+    seed: int,
+    groups: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """`resample` for each (metric, probs). The resamples are drawn once, since drawing takes most of the time."""
     scorers = [metric.scorer(probs, labels) for metric, probs in pairs]
     size = max(1, min(AT_ONCE, COUNTS // len(labels)))
 
     def scored(start: int) -> list[np.ndarray]:
-        counts = draw_counts(len(labels), start, min(size, num_resamples - start), seed=seed)
+        number = min(size, num_resamples - start)
+        if groups is None:
+            counts = draw_counts(len(labels), start, number, seed=seed)
+        else:
+            counts = draw_counts(groups.max() + 1, start, number, seed=seed)[:, groups]
+            counts *= len(labels) / counts.sum(1, keepdims=True)  # groups differ in size
         return [score(counts) for score in scorers]
 
     with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:

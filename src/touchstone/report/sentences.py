@@ -6,7 +6,18 @@ from touchstone.config.settings import Settings
 from touchstone.evaluation.compare import HELPS, HURTS, INCONCLUSIVE, TOO_FEW
 from touchstone.evaluation.results import copy_arm
 from touchstone.report.facts import Attention, Facts, ReportedResult
-from touchstone.report.words import DIVERGED, Fragment, Sentence, confidence, count, joined, listing, percent, points
+from touchstone.report.words import (
+    DIVERGED,
+    Fragment,
+    Sentence,
+    confidence,
+    count,
+    joined,
+    listing,
+    number,
+    percent,
+    points,
+)
 
 WORDINGS = ((HELPS, "", ""), (HURTS, "", ""), (INCONCLUSIVE, "is ", "for "), (TOO_FEW, "has ", "for "))
 """Each verdict, and the words before and after it."""
@@ -143,6 +154,13 @@ def basis(facts: Facts) -> str:
         f"{a_subject} helps or hurts where the whole {confidence(settings)} interval lies on one side of 0. Intervals "
         "and p-values are those of min F', over seeds and test images, and adjusted by Holm for all comparisons"
     )
+    if grouped := next((result for result in facts.results if "effective_images" in result.scores), None):
+        alike, images = (number(grouped.value(key), 2) for key in ("group_correlation", "effective_images"))
+        text += (
+            f". Test images come in groups, which intervals are over: right answers of {grouped.name} have "
+            f"an intraclass correlation of {alike}, and {facts.findings['num_test']:,} images tell as much as "
+            f"{images.partition('.')[0]} independent ones"
+        )
     if any(_detectable(result) for result in facts.results):
         text += (
             ". Inconclusive does not mean no effect: in 80 % of cases, this study would detect a true gain of the size "

@@ -13,6 +13,7 @@ import pandas as pd
 
 from touchstone.config import yaml
 from touchstone.config.schema.evaluation import Compare
+from touchstone.data.imageset import group_indices
 from touchstone.data.labels import encode, is_multi_label
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.compare import HELPS, HURTS, Paired, compare_paired, judge, paired_accuracy, paired_resampled
@@ -153,7 +154,8 @@ def compare_revisions(before: Revision, after: Revision, settings: Compare, *, s
         if not common:
             raise TouchstoneError(f"{before.name} and {after.name} have no {what} in common; {' '.join(notes)}")
     places = [[r.seeds.index(s) for s in seeds] for r in (before, after)]
-    labels = encode(after.table.iloc[rows[1]].reset_index(drop=True), after.meta)
+    table = after.table.iloc[rows[1]].reset_index(drop=True)
+    labels, groups = encode(table, after.meta), group_indices(table)
     metrics = [metric for metric in metrics_of(multi_label=is_multi_label(after.meta)) if metric.compared]
     pairs, unchanged = dict[str, list[np.ndarray]](), list[str]()
     for name in names:
@@ -162,12 +164,17 @@ def compare_revisions(before: Revision, after: Revision, settings: Compare, *, s
             unchanged.append(name)
         else:
             pairs[name] = pair
-    changes = _changes(pairs, metrics, labels, settings, seed)
+    changes = _changes(pairs, metrics, labels, settings, seed, groups)
     return RevisionComparison(before.name, after.name, changes, unchanged, notes)
 
 
 def _changes(
-    pairs: dict[str, list[np.ndarray]], metrics: Sequence[Metric], labels: np.ndarray, settings: Compare, seed: int
+    pairs: dict[str, list[np.ndarray]],
+    metrics: Sequence[Metric],
+    labels: np.ndarray,
+    settings: Compare,
+    seed: int,
+    groups: np.ndarray | None,
 ) -> list[Change]:
     """Judge each metric of each run better, worse or inconclusive.
 
@@ -175,7 +182,9 @@ def _changes(
     they share a pooled variance of seeds.
     """
     scores = [(metric, probs) for metric in metrics for pair in pairs.values() for probs in pair]
-    resamples = iter(resample_all(scores, labels, num_resamples=settings.num_resamples, seed=seed) if scores else ())
+    resamples = iter(
+        resample_all(scores, labels, num_resamples=settings.num_resamples, seed=seed, groups=groups) if scores else ()
+    )
     changes: dict[tuple[str, str], Change] = {}
     for metric in metrics:
         paired, means = list[Paired](), list[list[float]]()
@@ -183,9 +192,10 @@ def _changes(
             values = [metric.values(probs, labels) for probs in pair]  # (seeds,) each
             first, second = next(resamples), next(resamples)
             if metric.key == "accuracy" and labels.ndim == 1:
-                paired.append(paired_accuracy(correct(pair[1], labels), correct(pair[0], labels)))
+                paired.append(paired_accuracy(correct(pair[1], labels), correct(pair[0], labels), groups))
             else:
-                paired.append(paired_resampled(values[1] - values[0], second - first, len(labels)))
+                num_units = len(labels) if groups is None else int(groups.max()) + 1
+                paired.append(paired_resampled(values[1] - values[0], second - first, num_units))
             means.append([float(value.mean()) for value in values])
         compared = [compare_paired(one, confidence=settings.confidence, pooled_with=paired) for one in paired]
         words = {HELPS: "better", HURTS: "worse"} if not metric.lower_is_better else {HELPS: "worse", HURTS: "better"}

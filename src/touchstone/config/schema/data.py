@@ -24,6 +24,17 @@ def _fold(text: str) -> str:
     return text
 
 
+def _pattern(text: str) -> str:
+    if "(" in text:
+        try:
+            groups = re.compile(text).groups
+        except re.error as error:
+            raise ValueError(f"no regular expression ({error})") from None
+        if groups != 1:
+            raise ValueError(f"expected a pattern with one group in brackets, found {groups}")
+    return text
+
+
 class Data(Section):
     """Which images, and how they are resized and split."""
 
@@ -49,6 +60,9 @@ class Data(Section):
     fold: Annotated[str, AfterValidator(_fold)]
     """'k of n' for cross-validation instead of `val_fraction`; '' for none."""
     split_seed: Annotated[int, Field(ge=0)]
+    group: Annotated[str, AfterValidator(_pattern)] = ""
+    """What stays together in every split, such as a patient: a column of labels.csv, or a pattern with a group in
+    brackets that is searched in the file's path; '' for nothing."""
 
 
 class MultiLabel(Section):

@@ -11,7 +11,7 @@ Each module has two functions, which raise TouchstoneError on bad input:
 """
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
@@ -39,6 +39,8 @@ class RawImage:
     """A readable posix name, unique within the raw set."""
     difficult: str = ""
     """Classes, joined by `|`, of which all objects in the image are marked as difficult to see."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """What else the source's own table says of the image, such as its patient: column -> cell."""
 
     @property
     def labels(self) -> list[str]:

@@ -114,13 +114,21 @@ def pack(files: Files, to: Path, *, labels: Mapping[str, tuple[str, ...]], colum
 
 
 class PackedSet:
-    """The `RawSet` of what `pack` wrote with the columns label, split and perhaps difficult. Ids are files' sha256."""
+    """The `RawSet` of what `pack` wrote with the columns label, split, perhaps difficult, and others of a user's table.
+
+    Ids are files' sha256.
+    """
 
     def __init__(self, raw: Path) -> None:
         # Cells are text, and none is a missing value: a class may be called 01 or NA.
         table = pd.read_csv(raw / "manifest.csv", dtype=str, keep_default_na=False)
         columns = [name for name in ("sha256", "label", "split", "file", "difficult") if name in table]
-        self.images = [RawImage(*row) for row in table[columns].itertuples(index=False, name=None)]
+        others = [name for name in table if name not in (*columns, "bytes")]
+        rows, cells = table[columns].to_dict("records"), table[others].to_dict("records")
+        self.images = [
+            RawImage(row.pop("sha256"), **row, columns=more)  # type: ignore[arg-type]
+            for row, more in zip(rows, cells, strict=True)
+        ]
         self.classes = sorted({name for image in self.images for name in image.labels})
         one_each = all(len(image.labels) == 1 for image in self.images if image.split != UNLABELLED)
         self.multi_label = "difficult" in table or not one_each

@@ -3,8 +3,9 @@
     <class>/*                         no official split; a class may have deeper folders
     train|val|test/<class>/*          the split is given
     unlabelled/**                     beside either: images without a class
-    labels.csv                        instead of class folders: file,label or file,label,split, where | joins an
-                                      image's classes; images lie beside it or deeper, in unlabelled/ without a row
+    labels.csv                        instead of class folders: file,label and perhaps split, where | joins an image's
+                                      classes, then columns such as patient, which `data.group` may name; images lie
+                                      beside it or deeper, in unlabelled/ without a row
 
 All this may lie in a single top folder. Class names are the folders' names in NFC, sorted. Files whose suffix Pillow
 does not read are reported and left out; hidden files are left out silently.
@@ -24,11 +25,11 @@ from touchstone.data.splits import LABELLED, SPLITS, UNLABELLED
 from touchstone.errors import TouchstoneError, nearest
 
 NAME = "labels.csv"
-HEADERS = (["file", "label"], ["file", "label", "split"])
+RESERVED = ("sha256", "bytes", "difficult")  # names of columns that the manifest has for itself
 
 
 def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None:
-    """Pack the images under `path` into `files.zip`, with `manifest.csv` (file, label, split, sha256, bytes).
+    """Pack the images under `path` into `files.zip`, with `manifest.csv` (file, label, split, ..., sha256, bytes).
 
     A folder and an archive of it give the same bytes. `mirror` and `old` are not used. Raises TouchstoneError on a
     layout other than this module's, and on what `find` refuses.
@@ -42,10 +43,12 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> N
         images = {name.removeprefix(root): read_content for name, read_content in images.items()}
         folders = {name.removeprefix(root) for name in folders if name + "/" != root}
         if root + NAME in files:
-            labels = _table_labels(files[root + NAME](), images, path)
+            labels, cells = _table_labels(files[root + NAME](), images, path)
         else:
-            labels = _folder_labels(images, folders, path)
-        pack({name: images[name] for name in labels}, to, labels=labels, columns=("label", "split"))
+            labels, cells = _folder_labels(images, folders, path), {}
+        blank = dict.fromkeys(next(iter(cells.values()), {}), "")
+        rows = {name: (*labels[name], *cells.get(name, blank).values()) for name in labels}
+        pack({name: images[name] for name in labels}, to, labels=rows, columns=("label", "split", *blank))
 
 
 read = PackedSet
@@ -64,12 +67,15 @@ def _wrapper(images: Iterable[str], folders: set[str], files: Files) -> str:
 # --- labels of a table ---
 
 
-def _table_labels(content: bytes, images: Files, path: Path) -> dict[str, tuple[str, str]]:
-    """Return the (label, split) of each image that the table lists or that is unlabelled; print a line on the others.
+def _table_labels(
+    content: bytes, images: Files, path: Path
+) -> tuple[dict[str, tuple[str, str]], dict[str, dict[str, str]]]:
+    """Return the (label, split) of each image that the table lists or that is unlabelled, and its other columns.
 
-    An image in a folder with a split's name belongs to that split unless the table gives another.
+    Prints a line on images that it does not list. An image in a folder with a split's name belongs to that split
+    unless the table gives another.
     """
-    labels = _parse(content, images, file=f"source.path: {path}: {NAME}")
+    labels, others = _parse(content, images, file=f"source.path: {path}: {NAME}")
     for name, (label, split) in labels.items():
         top = name.partition("/")[0] if "/" in name else ""
         if not split and top in SPLITS:
@@ -82,29 +88,36 @@ def _table_labels(content: bytes, images: Files, path: Path) -> dict[str, tuple[
     classes = {name for label, _ in labels.values() for name in names(label)}
     if len(classes) < 2 and all(label in classes for label, split in labels.values() if split != UNLABELLED):
         raise refusal(path, f"{NAME}: every image is {classes.pop()}, so there is nothing to learn; add other images")
-    return labels
+    return labels, others
 
 
-def _parse(content: bytes, images: Files, *, file: str) -> dict[str, tuple[str, str]]:
-    """Return image -> (label, split). An empty label means that the image shows none of the classes."""
+def _parse(content: bytes, images: Files, *, file: str) -> tuple[dict[str, tuple[str, str]], dict[str, dict[str, str]]]:
+    """Return image -> (label, split), and image -> column -> cell for all other columns.
+
+    An empty label means that the image shows none of the classes.
+    """
     try:
         rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise TouchstoneError(f"{file}: not a CSV file in UTF-8 ({error}); save it as one") from error
     header = rows[0] if rows else []
-    if header not in HEADERS:
+    if header[:2] != ["file", "label"] or "" in header or len(set(header)) < len(header):
         raise TouchstoneError(
-            f"{file}: got the header {','.join(header)!r}, expected file,label or file,label,split; correct it, or "
-            "remove the file to take labels from class folders"
+            f"{file}: got the header {','.join(header)!r}, expected file,label or file,label,split, then columns of "
+            "your own, each with a name; correct it, or remove the file to take labels from class folders"
         )
+    if taken := [name for name in header if name in RESERVED]:
+        raise TouchstoneError(f"{file}: a column is called {taken[0]}, which is taken; give it another name")
     labels: dict[str, tuple[str, str]] = {}
+    others: dict[str, dict[str, str]] = {}
     for number, row in enumerate(rows[1:], 2):
         if not row:
             continue
         where = f"{file}, line {number}"
         if len(row) != len(header):
             raise TouchstoneError(f"{where}: got {len(row)} cells, expected {len(header)}: {','.join(header)}")
-        name, label, split = [*row, ""][:3]
+        cells = dict(zip(header, row, strict=True))
+        name, label, split = cells.pop("file"), cells.pop("label"), cells.pop("split", "")
         name = unicodedata.normalize("NFC", name)  # as the images' names are
         if name not in images:
             raise TouchstoneError(f"{where}: no image {name!r} beside {NAME}{nearest(name, images)}; correct the name")
@@ -120,9 +133,10 @@ def _parse(content: bytes, images: Files, *, file: str) -> dict[str, tuple[str, 
                 f"{where}: an unlabelled image has the label {label!r}; remove the label or the split"
             )
         labels[name] = join(sorted(classes)), split  # sorted: equal sets of classes are equal labels
+        others[name] = cells
     if not any(label for label, _ in labels.values()):
         raise TouchstoneError(f"{file}: no image has a label, so nothing can be learned; label some")
-    return labels
+    return labels, others
 
 
 # --- labels of folders ---
