@@ -137,13 +137,14 @@ def _imported_files(file: Path) -> tuple[Path, ...]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
-            todo += node.orelse
-        else:
-            todo += ast.iter_child_nodes(node)
+        typing_only = isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):  # imports are statements
+            if not (typing_only and block == "body") and isinstance(inner := getattr(node, block, ()), list):
+                todo += inner
     return tuple(path for name in names for path in _module_files(name))
 
 
+@cache
 def _module_files(name: str) -> Iterable[Path]:
     """The files that importing `name` runs: the packages above it and the module itself."""
     first, *rest = name.split(".")

@@ -202,6 +202,7 @@ def test_a_missing_path_is_named(space: Path) -> None:
     assert "source.path: imagse: no such file or folder" in fails(space, "source.path=imagse", intact=("data",))
 
 
+@pytest.mark.slow
 def test_no_network_and_a_wrong_checksum(space: Path, tmp_path: Path) -> None:
     cifar = ("data.source=cifar10", "data.image_size=32", f"source.mirror={tmp_path}")
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"not the archive")
@@ -213,6 +214,7 @@ def test_no_network_and_a_wrong_checksum(space: Path, tmp_path: Path) -> None:
     assert "127.0.0.1:9" in line
 
 
+@pytest.mark.slow
 def test_two_files_of_one_name_and_names_beyond_ascii_are_fine(space: Path) -> None:
     folder = images(space / "ok", ("Käse", "草"))
     (folder / "Käse/0.png").rename(folder / "Käse/ünï cödé.png")

@@ -93,6 +93,7 @@ def test_one_more_seed_trains_only_itself(tiny_space: Path) -> None:
     assert (tiny_space / "data/runs/lenet-real/seed-2.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_more_images_of_a_class_extend_the_set_and_fit_nothing(tiny_space: Path) -> None:
     before = np.load(tiny_space / "data/augmented/ddpm/images.npy")
     text = (tiny_space / "params.yaml").read_text()

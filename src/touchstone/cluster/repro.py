@@ -14,6 +14,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from dvc.stage import Stage
+from dvc.stage.exceptions import StageCmdFailedError
 from dvc.stage.serialize import to_single_stage_lockfile
 
 from touchstone.cluster.local import LocalEngine, visible_gpus
@@ -104,8 +105,14 @@ def _alone(folder: Path) -> Iterator[int]:
 def _in_one_line() -> Iterator[None]:
     try:
         yield
-    except (DvcException, OSError) as error:  # a full disk, say
-        raise TouchstoneError(one_line(error)) from error
+    except (DvcException, OSError) as error:  # a full disk, say; of a stage that fails, its own line says why
+        cause = error.__cause__
+        why = (
+            f": {one_line(cause)}"
+            if isinstance(cause, Exception) and not isinstance(cause, StageCmdFailedError)
+            else ""
+        )
+        raise TouchstoneError(one_line(error) + why) from error
     except KeyboardInterrupt:
         raise TouchstoneError("interrupted; the same command goes on from here") from None
 
