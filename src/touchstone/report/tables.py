@@ -224,8 +224,8 @@ def run_facts(facts: Facts) -> list[tuple[str, str]]:
     unused = f"; {count(over, 'more training image')} unused (train_size {data.train_size:,})" if over else ""
     copies = "left out" if data.near_duplicates == "drop" else "reported but kept"
     times = "once" if facts.num_seeds == 1 else f"{facts.num_seeds} times"
-    spread = "" if facts.num_seeds == 1 else ", widened by the variation among seeds"
-    resamples = f"{settings.compare.num_resamples:,} resamples"
+    over_what = "test images" if facts.num_seeds == 1 else "test images and seeds (min F')"
+    resamples = f", {settings.compare.num_resamples:,} resamples of the images" if facts.multi_label else ""
     return [
         ("Data source", data.source + (f", fold {data.fold}" if data.fold else "")),
         ("Images", f"{data.image_size} px, {colour}, resized by {data.resize}"),
@@ -235,5 +235,6 @@ def run_facts(facts: Facts) -> list[tuple[str, str]]:
         ("Exact copies", f"{findings['num_exact_copies_dropped']:,} left out of training and validation"),
         ("Near copies", f"{findings['num_near_copies']:,} found, {copies}"),
         ("Seeds", f"{', '.join(map(str, settings.train.seeds))}: each run was trained {times}"),
-        ("Intervals", f"{confidence(settings)}, paired bootstrap over test images{spread}, {resamples}"),
+        ("Groups", data.group or "none: each image is its own"),
+        ("Intervals", f"{confidence(settings)}, over {over_what}{resamples}; of gains simultaneous, by Holm"),
     ]
