@@ -83,8 +83,8 @@ def test_without_a_run_cache_only_what_changed_runs(tiny_space: Path) -> None:
 
 def test_in_a_fresh_clone_with_a_lock_and_no_cache_everything_runs(tiny_space: Path, tmp_path: Path) -> None:
     run("git", "clone", "-q", tiny_space, tmp_path / "clone", cwd=tmp_path)
-    run("touchstone", "repro", "--jobs", "2", "find_lr", "transform", cwd=tmp_path / "clone")
-    status = run("dvc", "status", "find_lr", "transform", cwd=tmp_path / "clone").stdout
+    run("touchstone", "repro", "--jobs", "2", "transform", cwd=tmp_path / "clone")
+    status = run("dvc", "status", "transform", cwd=tmp_path / "clone").stdout
     assert status == "Data and pipelines are up to date.\n"
 
 

@@ -227,7 +227,7 @@ def test_two_files_of_one_name_and_names_beyond_ascii_are_fine(space: Path) -> N
 
 
 def test_one_more_image_is_enough_to_run_download_again(space: Path) -> None:
-    assert "Running stage 'download'" not in run("dvc", "repro", "prepare", cwd=space).stdout
+    run("dvc", "repro", "prepare", cwd=space)  # whatever an earlier test has left
     png(space / "images/cat/new.png", 999)
     ran = run("dvc", "repro", "prepare", cwd=space).stdout
     assert "Running stage 'download'" in ran
