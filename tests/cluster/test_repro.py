@@ -100,6 +100,21 @@ def test_a_worker_that_dies_is_named_and_nothing_is_left_running(tiny_space: Pat
     assert not copies.exists()
 
 
+def test_a_lock_that_a_kill_cut_off_is_taken_back(tiny_space: Path) -> None:
+    lock, kept = tiny_space / "dvc.lock", tiny_space / ".touchstone/repro/dvc.lock"
+    whole = lock.read_bytes()
+    for left in (b"", whole[: len(whole) // 2], whole[:20]):
+        lock.write_bytes(left)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(whole)
+        done = run("touchstone", "repro", "transform", cwd=tiny_space)
+        assert done.stdout.startswith("dvc.lock was cut off by a kill")
+        assert lock.read_bytes() == whole
+        assert not kept.exists()
+    lock.write_bytes(b"<<<<<<< HEAD\n")
+    assert "dvc.lock" in run("touchstone", "repro", cwd=tiny_space, check=False).stderr, "no kill: the user's to mend"
+
+
 @pytest.mark.parametrize(("jobs", "said"), [("0", "--jobs 0: expected at least 1"), ("x", "invalid int value: 'x'")])
 def test_bad_numbers_of_jobs_are_one_line(tmp_path: Path, jobs: str, said: str) -> None:
     done = run("touchstone", "repro", "--jobs", jobs, cwd=tmp_path, check=False)

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from dvc.dvcfile import Lockfile
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
@@ -38,7 +39,7 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
     """
     logging.getLogger("dvc").setLevel(logging.INFO)
     os.environ["PATH"] = search_path()  # of the stages that DVC starts here and in workers
-    with _alone(root / FOLDER) as held, _in_one_line():
+    with _alone(root / FOLDER) as held, _in_one_line(), _repaired(root):
         repo = Repo(str(root))
         if not repo.status(targets or None, with_deps=bool(targets)):
             print("Everything is up to date.")
@@ -99,6 +100,33 @@ def _alone(folder: Path) -> Iterator[int]:
         except BlockingIOError:
             raise TouchstoneError("another `touchstone repro` is running in this folder; wait until it ends") from None
         yield file.fileno()
+
+
+@contextmanager
+def _repaired(root: Path) -> Iterator[None]:
+    """Keep a copy of dvc.lock while this runs, and go on from it where a kill cut off DVC while it wrote the file.
+
+    Nothing is lost but the entries since: DVC finds their outputs in its run-cache.
+    """
+    lock, kept = root / "dvc.lock", root / FOLDER / "dvc.lock"
+    if kept.is_file() and lock.is_file():  # the run before this one was killed
+        before = read_stages(kept) if kept.stat().st_size else {}  # DVC removes no entries
+        try:
+            whole = before.keys() <= Lockfile(Repo(str(root)), str(lock)).load().get("stages", {}).keys()
+        except DvcException:
+            whole = False
+        if not whole:
+            print("dvc.lock was cut off by a kill: going on from what it was before")
+            kept.replace(lock)
+            if not lock.stat().st_size:  # there was none
+                lock.unlink()
+    new = kept.with_suffix(".new")
+    new.write_bytes(lock.read_bytes() if lock.is_file() else b"")
+    new.replace(kept)
+    try:
+        yield
+    finally:
+        kept.unlink()
 
 
 @contextmanager
