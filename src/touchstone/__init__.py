@@ -7,7 +7,7 @@ import sys
 from touchstone import arithmetic
 
 # Before torch, NumPy or OpenCV are imported, hence here.
-arithmetic.hold(arithmetic.declared())
+arithmetic.hold(arithmetic.declared(sys.argv[0]))
 
 # Idle OpenMP threads spin for a fraction of a millisecond and then sleep. Spinning for ever, the default, is several
 # times slower on a busy machine; sleeping at once is twice as slow for small nets on a quiet one (docs/speed.md).

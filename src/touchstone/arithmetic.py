@@ -102,10 +102,10 @@ def exact_roots() -> None:
     _overrides.append(library)  # they last as long as it does
 
 
-def declared() -> str:
-    """The arithmetic in the settings of the stage that is running; portable in any other process."""
-    file = SETTINGS / f"{Path(sys.argv[0]).stem}.json"
-    if Path(sys.argv[0]).parent.name != "stages" or not file.is_file():
+def declared(script: str) -> str:
+    """The arithmetic in the settings of a stage, given its script; portable for any other script."""
+    file = SETTINGS / f"{Path(script).stem}.json"
+    if Path(script).parent.name != "stages" or not file.is_file():
         return "portable"
     return json.loads(file.read_text(encoding="utf-8")).get("arithmetic", "portable")
 
