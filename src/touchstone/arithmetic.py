@@ -11,7 +11,6 @@ Sources: the environment variables are documented by PyTorch (ATEN_CPU_CAPABILIT
 import json
 import os
 import platform
-import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any

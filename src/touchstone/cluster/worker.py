@@ -73,7 +73,7 @@ def run_stage(name: str, inputs: dict[str, Any], before: dict[str, Any], present
         return present[name]
 
 
-def run_command(shell: str, command: str, **options: Any) -> None:
+def run_command(executable: str, command: str, **options: Any) -> None:
     """Run a stage's command: in a fork of a process that has imported what it needs, where it is one of our scripts.
 
     It takes the place of DVC's own function, which starts a shell, and starts one for all other commands.
@@ -86,7 +86,7 @@ def run_command(shell: str, command: str, **options: Any) -> None:
             _warm[kind] = WarmProcess(Path(options["cwd"]), kind)
         status = _warm[kind].run(script[1], script[2].split(), options["env"])
     if status is None:
-        _by_shell(shell, command, **options)
+        _by_shell(executable, command, **options)
     elif status:
         raise StageCmdFailedError(command, status)
 
