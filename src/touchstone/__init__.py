@@ -1,6 +1,7 @@
 """Touchstone, a reproducible image-classification pipeline that measures whether an augmentation helps."""
 
 import ctypes
+import gc
 import os
 import sys
 
@@ -8,6 +9,11 @@ from touchstone import arithmetic
 
 # Before torch, NumPy or OpenCV are imported, hence here.
 arithmetic.hold(arithmetic.declared(sys.argv[0]))
+
+# Searching hundreds of thousands of new objects for garbage takes a quarter of a stage's time to import, and finds
+# none. stage.py turns it on again.
+if arithmetic.is_stage(sys.argv[0]):
+    gc.disable()
 
 # Idle OpenMP threads spin for a fraction of a millisecond and then sleep. Spinning for ever, the default, is several
 # times slower on a busy machine; sleeping at once is twice as slow for small nets on a quiet one (docs/speed.md).

@@ -101,10 +101,14 @@ def exact_roots() -> None:
     _overrides.append(library)  # they last as long as it does
 
 
+def is_stage(script: str) -> bool:
+    return Path(script).parent.name == "stages"
+
+
 def declared(script: str) -> str:
     """The arithmetic in the settings of a stage, given its script; portable for any other script."""
     file = SETTINGS / f"{Path(script).stem}.json"
-    if Path(script).parent.name != "stages" or not file.is_file():
+    if not is_stage(script) or not file.is_file():
         return "portable"
     return json.loads(file.read_text(encoding="utf-8")).get("arithmetic", "portable")
 

@@ -1,5 +1,6 @@
 """Run a stage: errors in one line, and a note of its seconds, versions and hardware, on which no result depends."""
 
+import gc
 import json
 import os
 import platform
@@ -22,7 +23,12 @@ PACKAGES = (
 
 def run(main: Callable[[], dict[str, object] | None]) -> None:
     """Run a stage's main function and note its cost in metrics/runtime/<stage>.json, with any figures it returns."""
-    run_or_explain(lambda: _measured(main))
+    gc.freeze()  # what is imported by now stays, so no search for garbage needs to look at it
+    gc.enable()
+    try:
+        run_or_explain(lambda: _measured(main))
+    finally:
+        gc.freeze()  # nor does the last search, when Python ends: it takes longer than many a stage
 
 
 def _measured(main: Callable[[], dict[str, object] | None]) -> None:

@@ -9,6 +9,7 @@ Requests come as lines of JSON on standard input, answers go as lines of JSON to
 """
 
 import ast
+import gc
 import importlib
 import json
 import os
@@ -61,6 +62,7 @@ class WarmProcess:
 def main() -> None:
     answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
     arithmetic.hold(sys.argv[2])
+    gc.disable()  # as in every stage while it imports
     requests = os.fdopen(os.dup(0), encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a stage that reads standard input finds it empty
     interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the stage that Ctrl-C ends
@@ -69,6 +71,7 @@ def main() -> None:
         _import(_imports(Path(request["script"])))
         status = None
         if len(list(THREADS.iterdir())) == 1:  # a fork takes no thread along, and their locks stay closed
+            gc.freeze()  # a search for garbage in the fork would copy all pages of memory
             seen = set(sys.modules)
             report = os.memfd_create("modules")
             child = os.fork()
