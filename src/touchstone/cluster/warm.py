@@ -9,9 +9,11 @@ Requests come as lines of JSON on standard input, answers go as lines of JSON to
 """
 
 import ast
+import atexit
 import gc
 import importlib
 import json
+import multiprocessing
 import os
 import runpy
 import signal
@@ -65,7 +67,7 @@ def main() -> None:
     gc.disable()  # as in every stage while it imports
     requests = os.fdopen(os.dup(0), encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a stage that reads standard input finds it empty
-    interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the stage that Ctrl-C ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the stage that Ctrl-C ends
     for line in requests:
         request = json.loads(line)
         _import(_imports(Path(request["script"])))
@@ -74,12 +76,10 @@ def main() -> None:
             gc.freeze()  # a search for garbage in the fork would copy all pages of memory
             seen = set(sys.modules)
             report = os.memfd_create("modules")
-            child = os.fork()
-            if not child:
-                signal.signal(signal.SIGINT, interrupted)
-                _run(request, seen, report)
-                return
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            stage = multiprocessing.get_context("fork").Process(target=_run, args=(request, seen, report))
+            stage.start()
+            stage.join()
+            status = stage.exitcode
             _import(os.pread(report, os.fstat(report).st_size, 0).decode().split())
             os.close(report)
         answers.write(json.dumps(status) + "\n")
@@ -88,6 +88,7 @@ def main() -> None:
 
 def _run(request: dict[str, Any], seen: set[str], report: int) -> None:
     """Run a script in this fork, and note in the file `report` which modules it has imported."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     kind = arithmetic.held()
     os.environ.clear()
     os.environ.update(request["environment"] | {"PYTHONPATH": SOURCE})
@@ -99,6 +100,7 @@ def _run(request: dict[str, Any], seen: set[str], report: int) -> None:
         runpy.run_path(script, run_name="__main__")
     finally:
         os.write(report, "\n".join(name for name in sys.modules if name not in seen).encode())
+        atexit._run_exitfuncs()  # for the rest `Process` ends a fork as Python does, and frees no object one by one
 
 
 def _imports(script: Path) -> list[str]:
