@@ -18,7 +18,8 @@ from touchstone.config import yaml
 DEADLY = """
     import psutil, time
 
-    print("last words", flush=True)
+    parents = [" ".join(p.cmdline()) for p in psutil.Process().parents()]
+    print("last words", "forked" if any("touchstone.cluster.warm" in line for line in parents) else "", flush=True)
     next(p for p in psutil.Process().parents() if "touchstone.cluster.worker" in p.cmdline()).kill()
     time.sleep(60)
 """
@@ -60,6 +61,15 @@ def test_a_stage_that_fails_is_named_and_the_others_end(tiny_space: Path) -> Non
     assert run("dvc", "status", "transform", cwd=tiny_space).stdout.count("changed") == 0
 
 
+def test_a_mistake_in_params_is_one_line(tiny_space: Path) -> None:
+    file = tiny_space / "params.yaml"
+    file.write_text(file.read_text().replace("split_seed:", "split_sed:"))
+    done = run("touchstone", "repro", cwd=tiny_space, check=False)
+    assert done.returncode == 1
+    [line] = [line for line in (done.stdout + done.stderr).splitlines() if "error" in line.lower()]
+    assert re.search(r"data\.split_sed: unknown key .*did you mean split_seed\?", line)
+
+
 def test_uncommitted_changes_are_what_runs(tiny_space: Path) -> None:
     file = tiny_space / "stages/filters.py"
     file.write_text(file.read_text() + '    import sys\n\n    sys.stdout.write("my change\\n")\n')
@@ -94,7 +104,7 @@ def test_a_worker_that_dies_is_named_and_nothing_is_left_running(tiny_space: Pat
     done = run("touchstone", "repro", "filters", cwd=tiny_space, check=False)
     assert done.returncode == 1
     assert "error: filters: its worker ended with -9; its log: .touchstone/repro/logs/filters.log" in done.stderr
-    assert "last words" in (tiny_space / ".touchstone/repro/logs/filters.log").read_text()
+    assert "last words forked" in (tiny_space / ".touchstone/repro/logs/filters.log").read_text()
     copies = tiny_space / ".touchstone/repro/copies"
     assert not [p for p in psutil.process_iter(["cwd"]) if (p.info["cwd"] or "").startswith(str(copies))]
     assert not copies.exists()

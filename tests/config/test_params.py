@@ -152,6 +152,9 @@ def test_several_mistakes_are_counted(tmp_path: Path) -> None:
 def test_a_missing_key_and_a_key_twice(tmp_path: Path) -> None:
     with pytest.raises(TouchstoneError, match=r"data\.source: this key is missing"):
         load(tmp_path, text=DEFAULT.replace("  source: digits\n", ""))
+    misspelt = r"data\.sorce: unknown key .*did you mean source\? \(and 1 more\)"
+    with pytest.raises(TouchstoneError, match=misspelt):
+        load(tmp_path, text=DEFAULT.replace("  source: digits\n", "  sorce: digits\n"))
     with pytest.raises(TouchstoneError, match="'seed' stands twice"):
         load(tmp_path, text=DEFAULT + "seed: 1\n")
     with pytest.raises(TouchstoneError, match="not YAML"):

@@ -5,13 +5,14 @@ import json
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from dvc.dvcfile import Lockfile
-from dvc.exceptions import DvcException
+from dvc.exceptions import DvcException, ReproductionError
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from dvc.stage import Stage
@@ -45,7 +46,8 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
             print("Everything is up to date.")
             return
         if first := [stage.addressing for stage in _stages(repo, targets) if any(out.persist for out in stage.outs)]:
-            repo.reproduce(first)
+            with _in_its_own_words():
+                repo.reproduce(first)
             repo = Repo(str(root))  # what the graph depends on may have changed
         needs, entries = _unfinished(repo, targets)
         failed = _run_others(repo, needs, entries, jobs=jobs, held=held)
@@ -143,6 +145,17 @@ def _in_one_line() -> Iterator[None]:
         raise TouchstoneError(one_line(error) + why) from error
     except KeyboardInterrupt:
         raise TouchstoneError("interrupted; the same command goes on from here") from None
+
+
+@contextmanager
+def _in_its_own_words() -> Iterator[None]:
+    """Exit with 1 where a stage has, as it has said why in a line of its own (see errors.run)."""
+    try:
+        yield
+    except ReproductionError as error:
+        if isinstance(error.__cause__, StageCmdFailedError) and str(error.__cause__).endswith(", exited with 1"):
+            sys.exit(1)
+        raise
 
 
 def _stages(repo: Repo, targets: list[str]) -> list[Stage]:

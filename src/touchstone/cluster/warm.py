@@ -60,6 +60,11 @@ class WarmProcess:
         status: int | None = json.loads(answer)
         return status
 
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._answers.close()
+
 
 def main() -> None:
     answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
@@ -104,9 +109,13 @@ def _run(request: dict[str, Any], seen: set[str], report: int) -> None:
 
 
 def _imports(script: Path) -> list[str]:
-    """The modules that a script imports at its top."""
+    """The modules that a script imports at its top; none of one that Python cannot read."""
+    try:
+        lines = ast.parse(script.read_text(encoding="utf-8")).body
+    except SyntaxError:
+        return []
     names = []
-    for line in ast.parse(script.read_text(encoding="utf-8")).body:
+    for line in lines:
         names += [alias.name for alias in line.names] if isinstance(line, ast.Import) else []
         names += [line.module] if isinstance(line, ast.ImportFrom) and line.module and not line.level else []
     return names

@@ -82,9 +82,9 @@ def run_command(executable: str, command: str, **options: Any) -> None:
     status = None
     if script:
         kind = arithmetic.declared(script[1])
-        if kind not in _warm:
-            _warm[kind] = WarmProcess(Path(options["cwd"]), kind)
-        status = _warm[kind].run(script[1], script[2].split(), options["env"])
+        process = _warm.pop(kind, None) or WarmProcess(Path(options["cwd"]), kind)
+        status = process.run(script[1], script[2].split(), options["env"])
+        _warm[kind] = process  # but for one that has died
     if status is None:
         _by_shell(executable, command, **options)
     elif status:

@@ -145,7 +145,8 @@ def _generator(name: str, entry: dict[str, Any]) -> GeneratorConfig:
 
 def _explain(error: ValidationError, section: type[Section], prefix: str) -> str:
     """Return the first mistake: its key, its value, what is allowed, and the nearest known key."""
-    first = error.errors()[0]
+    # A key that is misspelt is missing too: its own name says more.
+    first = min(error.errors(), key=lambda one: one["type"] == "missing")
     path = [str(part) for part in first["loc"] if not NO_KEY.match(str(part))]
     key = prefix + ".".join(path)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
