@@ -96,8 +96,11 @@ def test_without_git_there_is_one_line(root: Path, tmp_path: Path, command: str)
     assert done.stderr.count("\n") == 1
 
 
-def test_two_modules_alone_start_processes() -> None:
-    """Whatever else calls DVC or git does so through studies/commands.py; the engine starts its own workers."""
+def test_few_modules_start_processes() -> None:
+    """Whatever else calls DVC or git does so through studies/commands.py; the engine starts its own workers.
+
+    Each worker starts a process that stages are forked from.
+    """
     starting = []
     for file in sorted(ROOT.glob("src/**/*.py")) + sorted(ROOT.glob("stages/*.py")):
         nodes = list(ast.walk(ast.parse(file.read_text())))
@@ -106,4 +109,5 @@ def test_two_modules_alone_start_processes() -> None:
         called = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
         if "subprocess" in names or called & {"system", "popen", "execvp", "spawnvp", "create_subprocess_exec"}:
             starting.append(file.relative_to(ROOT).as_posix())
-    assert starting == ["src/touchstone/cluster/local.py", "src/touchstone/studies/commands.py"]
+    engine = ["src/touchstone/cluster/local.py", "src/touchstone/cluster/warm.py"]
+    assert starting == [*engine, "src/touchstone/studies/commands.py"]
