@@ -1,6 +1,6 @@
 """How often verdicts are right on real nets: studies without any effect, drawn from many seeds of one run.
 
-    dvc exp run -S 'train.seeds=[0,...,59]' train@lenet-real predict@lenet-real
+    dvc exp run -S train.replicates=60 train@lenet-real predict@lenet-real
     python benchmarks/real_seeds.py lenet-real --draws 2000
 
 Every study is a baseline and some arms of a few seeds each, all drawn from the seeds of one run without replacement, on

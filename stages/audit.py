@@ -9,6 +9,7 @@ from touchstone.config.machine import load_machine
 from touchstone.config.settings import load_settings
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import load
+from touchstone.data.replicates import of_replicate
 from touchstone.models.device import device
 from touchstone.models.runs import load_nets, load_run_metadata
 from touchstone.stage import run
@@ -27,14 +28,15 @@ def main() -> None:
     encoder = load_nets(DATA / "encoder", metadata, device=device(load_machine().accelerator))[0]
     meta = {"classes": metadata.classes, "multi_label": metadata.multi_label}
     extractor = FeatureExtractor(encoder, view=metadata.view, meta=meta)
-    train = extractor.calibrate(load(DATA / "prepared/train"))
+    train = extractor.calibrate(of_replicate(load(DATA / "prepared/train"), 0))
     test = extractor.extract(load(DATA / "prepared/test"))
     real = real_images(train, test, settings=settings.audit)
     figures = {}
     with replaced(DATA / "audit") as folder:
         nearest(test, train).to_csv(folder / "test-nearest.csv", index=False)
         for name in tqdm(settings.added_sets, desc="audit", unit="set", disable=None):
-            result = audit(extractor.extract(load(DATA / "augmented" / name)), real, settings=settings.audit)
+            added = of_replicate(load(DATA / "augmented" / name), 0)
+            result = audit(extractor.extract(added), real, settings=settings.audit)
             figures[name] = result.figures
             result.gallery.save(folder / f"{name}.png")
             result.pairs.to_csv(folder / f"{name}.csv", index=False)

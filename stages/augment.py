@@ -22,8 +22,9 @@ def main() -> None:
             arm = load_settings(Arm, "augment", "arms", name)
             file = folder / f"{name}.json"
             file.write_text(json.dumps(manifest(arm, augmented=AUGMENTED), indent=2) + "\n")
-            images = assemble(file, train=train, augmented=AUGMENTED)  # an arm that cannot be put together fails here
-            print(f"{name}: {len(images)} training images")
+            # An arm that cannot be put together fails here.
+            images = assemble(file, train=train, augmented=AUGMENTED, replicates=range(read("replicates")["fits"]))
+            print(f"{name}: {len(images[0])} training images")
 
 
 if __name__ == "__main__":

@@ -24,13 +24,14 @@ def main() -> None:
     labels, groups = {split: encode(table, meta) for split, table in tables.items()}, group_indices(tables["test"])
     val, test = (load_all(DATA, settings, split) for split in ("val", "test"))
     diverged = load_diverged(DATA / "probs", settings.runs)
-    judge = measure(labels["test"], settings.compare, seed=settings.seed, groups=groups)
+    overlap = json.loads((PREPARED / "findings/summary.json").read_text()).get("overlap", 0.0)
+    judge = measure(labels["test"], settings.compare, seed=settings.seed, groups=groups, overlap=overlap)
     weights = load_every_weights(DATA / "ensembles", settings)
     every = results(settings, test, val, labels["val"], diverged, measure=judge, weights=weights)
     with replaced(DATA / "plots") as folder:
         for kind in ("confusion", "classes", "precision_recall", "reliability"):
             (folder / kind).mkdir()
-        for kind, name, table in plots(every, labels["test"], meta["classes"], settings.compare, groups):
+        for kind, name, table in plots(every, labels["test"], meta["classes"], settings.compare, groups, overlap):
             table.to_csv(folder / kind / f"{name}.csv", index=False)
     Path("metrics").mkdir(exist_ok=True)
     Path("metrics/metrics.json").write_text(json.dumps(evaluate(every, judge), indent=2, sort_keys=True) + "\n")

@@ -9,6 +9,7 @@ from touchstone.config.settings import Settings, load_settings
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import load, read_files
 from touchstone.data.labels import encode
+from touchstone.data.replicates import of_replicate
 from touchstone.data.sheets import spread
 from touchstone.evaluation.probs import load_probs
 from touchstone.explain.attention_maps import picture
@@ -48,7 +49,7 @@ def attention(name: str, folder: Path, settings: Settings) -> dict[str, float]:
 def attributions(name: str, folder: Path, settings: Settings) -> None:
     """Attribute the predictions of a run to pixels, on the images that are chosen."""
     torch.set_num_threads(settings.trained[name.rsplit("-", 1)[0]].num_threads)
-    test, train = (load(PREPARED / split) for split in ("test", "train"))
+    test, train = load(PREPARED / "test"), of_replicate(load(PREPARED / "train"), 0)
     labels = encode(test.table, json.loads((PREPARED / "meta.json").read_text()))
     probs = load_probs(DATA / "probs", [name], "test")[name]
     given: Any = {"files": read_files(PREPARED, "test"), "settings": settings.explain, "seed": settings.seed}

@@ -1,4 +1,4 @@
-"""generators + data/encoder -> data/filters/<generator>.json: the hash of the classifier that filters its samples.
+"""generators + data/encoder -> data/filters/<generator>.json: the hashes of the classifiers that filter its samples.
 
 A new encoder thus runs the sampling of the generators that it filters again, and nothing else.
 """
@@ -10,18 +10,20 @@ from touchstone.config.resolved import read
 from touchstone.data.folders import replaced
 from touchstone.stage import run
 
-SETTINGS = ("audit.seed", "generators")
+SETTINGS = ("generators",)
 
 
 def main() -> None:
     settings = read("filters")
     weights = json.loads(Path("data/encoder/model.json").read_text())["weights"]
-    second = weights[str(settings["audit"]["seed"] + 1)]  # the audit judges by the first one's features
+    _, *others = weights.values()  # the audit judges by the first one's features
+    fits = read("replicates")["fits"]
+    classifiers = [others[number % len(others)] for number in range(fits)]  # one for each set of training images
     with replaced(Path("data/filters")) as folder:
         (folder / "README").write_text("The classifier that filters each generator's samples, by hash.\n")
         for name, generator in settings["generators"].items():
-            wanted = generator["sample"]["filter"]["min_confidence"] > 0
-            (folder / f"{name}.json").write_text(json.dumps({"classifier": second if wanted else None}) + "\n")
+            wanted = classifiers if generator["sample"]["filter"]["min_confidence"] > 0 else [None] * fits
+            (folder / f"{name}.json").write_text(json.dumps({"classifiers": wanted}) + "\n")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from touchstone.config.resolved import load as load_settings
 from touchstone.config.schema.data import Arm
 from touchstone.config.schema.model import Model
 from touchstone.data.imageset import load
+from touchstone.data.replicates import of_replicate
 from touchstone.data.training_set import combine
 from touchstone.models.initial_weights import load_initial_weights
 from touchstone.stage import run
@@ -38,7 +39,7 @@ def search(model: str, settings: Model) -> tuple[float, pd.DataFrame]:
     from touchstone.training.finder import find_lr, search_settings  # here: a given learning rate needs no torch
     from touchstone.training.setup import set_up
 
-    train = load(DATA / "prepared/train")
+    train = of_replicate(load(DATA / "prepared/train"), 0)
     training_run = set_up(
         model,
         settings=search_settings(settings),

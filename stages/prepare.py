@@ -17,7 +17,8 @@ TO = Path("data/prepared")
 def main() -> dict[str, object]:
     data, multi_label = load(Data, "prepare", "data"), load(MultiLabel, "prepare", "multi_label")
     raw = load_source(data.source).read(Path("data/raw"))
-    summary = prepare(raw, data=data, multi_label=multi_label, to=TO, sheet_size=read("sheet"))
+    draws, sheet_size = read("replicates")["draws"], read("sheet")
+    summary = prepare(raw, data=data, multi_label=multi_label, draws=draws, to=TO, sheet_size=sheet_size)
     print(pd.read_csv(TO / "findings/counts.csv", dtype=str, keep_default_na=False).to_string(index=False))
     print(*(f"{key}: {value}" for key, value in summary.items()), sep="\n")
     return summary

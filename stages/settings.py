@@ -41,6 +41,7 @@ def main() -> None:
         for name, model in {**settings.trained, ENCODER: settings.audit.encoder}.items():
             write(folder / f"models/{name}.json", model, code=hashes(nets.file_of(model.net)))
         write(folder / "sheet.json", settings.report.sheet)
+        write(folder / "replicates.json", {"draws": settings.train.num_draws, "fits": settings.train.num_fits})
         for name, transform in settings.transforms.items():
             write(folder / f"transforms/{name}.json", transform)
         for name, config in settings.generators.items():

@@ -17,11 +17,12 @@ from touchstone.data.labels import is_multi_label
 from touchstone.data.training_set import assemble
 from touchstone.models.initial_weights import load_initial_weights
 from touchstone.stage import run
-from touchstone.training.resume import fingerprint, inputs, mark_complete
+from touchstone.training.resume import Apart, fingerprint, inputs, mark_complete
 from touchstone.training.run import curve, deliver, history_table, request_of, train
 from touchstone.training.setup import set_up
 
 DATA, STATE = Path("data"), Path(".touchstone")
+OF_REPLICATES = "data/prepared/train/images.npy", "data/prepared/train/table.csv"
 
 
 def main() -> dict[str, object]:
@@ -36,12 +37,16 @@ def main() -> dict[str, object]:
         initial = load_initial_weights(DATA / f"pretrained/{model}.json")
     meta = json.loads((DATA / "prepared/meta.json").read_text())
     parts: Any = {"augmented": DATA / "augmented", "multi_label": is_multi_label(meta)}
-    images = assemble(DATA / f"arms/{arm}.json", train=load(DATA / "prepared/train"), **parts)
+    train_images = load(DATA / "prepared/train")
+    images = assemble(DATA / f"arms/{arm}.json", train=train_images, replicates=settings.seeds, **parts)
     more: Any = {"meta": meta, "machine": machine, "features": STATE / "features", "initial": initial}
-    training_run = set_up(name, settings=settings, data=images, val=load(DATA / "prepared/val"), **more)
+    more |= {"replicates": images} if len({id(one) for one in images.values()}) > 1 else {}
+    first, val = images[settings.seeds[0]], load(DATA / "prepared/val")
+    training_run = set_up(name, settings=settings, data=first, val=val, **more)
     # Each seed has a folder of its own: what differs between seeds invalidates no other seed.
-    apart = {f"data/settings/models/{model}.json": ["seeds"]}
-    apart |= {f"data/starts/{model}.json": ["sha256", "diverged"]} if settings.init_from else {}
+    apart: Apart = {f"data/settings/models/{model}.json": ["seeds"]}
+    apart |= {f"data/starts/{model}.json": ["sha256", "diverged", "normalisations"]} if settings.init_from else {}
+    apart |= {f"data/arms/{arm}.json": ["sha256"]} | dict.fromkeys(OF_REPLICATES) if training_run.replicates else {}
     stage = "finetune" if settings.init_from else "train"
     mark = fingerprint(inputs(stage, model=model, arm=arm), accelerator=machine.accelerator, apart=apart)
     store = STATE / "train" / name

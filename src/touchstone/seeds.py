@@ -11,6 +11,11 @@ def derive(seed: int, *purpose: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
+def replicate_seed(seed: int, number: int) -> int:
+    """Return the seed of a replicate of what `seed` stands for; the first one has `seed` itself."""
+    return derive(seed, "replicate", number) % 2**31 if number else seed
+
+
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     """Return a random generator for one purpose, such as generator(0, "order", 3)."""
     return np.random.Generator(np.random.Philox(derive(seed, *purpose)))

@@ -241,7 +241,7 @@ def test_sections_are_frozen(tmp_path: Path) -> None:
 
 
 def test_the_encoder_is_a_model_like_any_other_but_for_its_seeds_and_its_end(tmp_path: Path) -> None:
-    settings = load(tmp_path, "train.label_smoothing=0.1", "audit.encoder.lr=0.5", "train.seeds=[7]")
+    settings = load(tmp_path, "train.label_smoothing=0.1", "audit.encoder.lr=0.5", "train.replicates=4")
     encoder, lenet = settings.audit.encoder, settings.models["lenet"]
     assert encoder.phases[0].label_smoothing == 0.1
     assert encoder.phases[0].lr == 0.5

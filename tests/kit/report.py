@@ -51,7 +51,7 @@ models: {lenet: {options: {width: 2}, lr: RATE}}
 finetunes: FINETUNES
 generators: {gan: {kind: dcgan, fit: {num_steps: 3}, sample: {per_class: 2, filter: {min_confidence: 0.5}}}}
 audit: {seed: 5, encoder: {net: lenet}}
-train: {num_steps: 20, batch_size: 4, eval_steps: 10, seeds: SEEDS}
+train: {num_steps: 20, batch_size: 4, eval_steps: 10, replicates: SEEDS}
 ensembles: {both: {rule: mean, members: [lenet-real, lenet-more]}}
 compare: {num_resamples: 200}
 explain: {images: 2, runs: [lenet-real]}
@@ -84,7 +84,7 @@ def workspace(
     *,
     val: bool = True,
     unlabelled: bool = True,
-    seeds: str = "[0, 1]",
+    seeds: int = 2,
     diverged: str = "",
     lr: str = "0.01",
     finetunes: str = "{}",
@@ -95,7 +95,7 @@ def workspace(
     """
     data = root / "data"
     (root / "params.yaml").write_text(
-        PARAMS.replace("SEEDS", seeds).replace("RATE", lr).replace("FINETUNES", finetunes)
+        PARAMS.replace("SEEDS", str(seeds)).replace("RATE", lr).replace("FINETUNES", finetunes)
     )
     settings = load_params(root / "params.yaml")
     prepare(raw(val=val, unlabelled=unlabelled), data=settings.data, to=data / "prepared", sheet_size=4)
@@ -108,7 +108,7 @@ def workspace(
         (data / f"arms/{name}.json").write_text(json.dumps(manifest(arm, augmented=data / "augmented")))
     for name in settings.runs:
         ones = REAL if name.endswith("-real") and name not in settings.runs_of("on") else MORE
-        _predict(data, name, ones, num_seeds=len(settings.train.seeds))
+        _predict(data, name, ones, num_seeds=settings.train.replicates)
         history = {"step": [10, 20], "epoch": [5, 10], "train_loss": [1.5, 0.01]}
         history |= {"val_loss": [1.0, 0.5], "val_accuracy": [0.5, 1.0]} if val else {"val_loss": "", "val_accuracy": ""}
         history["lr"] = [0.01, 0.001]

@@ -238,7 +238,7 @@ def test_the_graph_follows_init_from(tmp_path: Path) -> None:
         "again: {net: lenet, input_size: 32, init_from: more-real}}",
         "train.num_steps=4",
         "train.eval_steps=2",
-        "train.seeds=[0]",
+        "train.replicates=1",
         "audit.encoder={net: lenet, input_size: 32, num_steps: 4}",
         "compare.num_resamples=100",
     )

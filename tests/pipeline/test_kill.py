@@ -43,7 +43,7 @@ def settings(technique: str) -> tuple[str, ...]:
         "explain.runs=[]",
         "ensembles={}",
         "train.schedule=constant",
-        "train.seeds=[0]",
+        "train.replicates=1",
         "machine.save_seconds=0",
     )
 

@@ -30,7 +30,7 @@ TINY = (
     "ensembles={vote: {rule: majority, members: [lenet-real, lenet-fixed], prefer: lenet-real},"
     " mean: {rule: mean, members: [lenet-real, lenet-fixed]}}",
     "train={num_steps: 90, batch_size: 8, lr: 0.004, schedule: one_cycle, eval_steps: 30, select: val_map,"
-    " num_threads: 1, seeds: [0, 1]}",
+    " num_threads: 1, replicates: 2}",
     "audit.encoder={net: lenet, input_size: 16}",
     "compare.num_resamples=200",
     "audit.num_draws=2",

@@ -31,7 +31,7 @@ def test_killed_in_training_and_run_again_gives_the_same_lock(tiny_space: Path) 
 @pytest.mark.parametrize(
     ("stage", "pattern", "said"),
     [
-        ("fit@ddpm", "*/state.pt", r"ddpm: resumed at step [1-9]\d* of 30"),
+        ("fit@ddpm", "*/*/state.pt", r"ddpm: resumed at step [1-9]\d* of 30"),
         pytest.param("synthesize@ddpm", "*/*.npy", "sampled", marks=pytest.mark.slow),
     ],
 )

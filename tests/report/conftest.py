@@ -22,7 +22,7 @@ def facts(root: Path) -> Facts:
 @pytest.fixture(scope="session")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Facts:
     """One seed, no validation split, no unlabelled images."""
-    return facts_of(workspace(tmp_path_factory.mktemp("bare"), val=False, unlabelled=False, seeds="[7]"))
+    return facts_of(workspace(tmp_path_factory.mktemp("bare"), val=False, unlabelled=False, seeds=1))
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,12 @@ def check(settings: "Settings") -> None:
     for name, finetune in settings.finetunes.items():
         _check_finetune(name, finetune, settings)
     _check_circles(settings)
+    if settings.train.vary == "all" and not settings.data.train_size:
+        raise mistake(
+            "train.vary",
+            "all draws data.train_size images anew for each replicate, which is 0, all there are; set it, or vary: "
+            "generator or seed",
+        )
     _check_encoder(settings.audit.encoder, settings.data)
     for name, generator in settings.generators.items():
         if name in settings.transforms:

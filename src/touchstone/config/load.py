@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from touchstone.config.checks import check, mistake, one_of
 from touchstone.config.schema.audit import Audit
 from touchstone.config.schema.generator import GeneratorConfig, config_of, kinds
-from touchstone.config.schema.model import FinetuneEntry, Model, ModelEntry, Net, Phase, Run
+from touchstone.config.schema.model import FinetuneEntry, Model, ModelEntry, Net, Phase, Run, Seeded
 from touchstone.config.schema.params import Params
 from touchstone.config.schema.section import Section
 from touchstone.config.settings import Settings
@@ -19,7 +19,11 @@ from touchstone.errors import TouchstoneError, nearest
 FILE = Path("params.yaml")
 # The audit's encoder sees no validation image, so its last weights are used; if it diverges, the stage fails.
 ENCODER = {"select": "last", "patience": 0, "eval_steps": 0, "on_divergence": "fail"}
-MOVED = {"data.path": "source.path", "data.mirror": "source.mirror"}
+MOVED = {
+    "data.path": "source.path",
+    "data.mirror": "source.mirror",
+    "train.seeds": "train.replicates, a number: replicate k has seed k",
+}
 NO_KEY = re.compile(r"(int|float|str|dict\[.*|\[key\])$")  # parts of pydantic's location that are no key of params.yaml
 S = TypeVar("S", bound=Section)
 
@@ -68,7 +72,7 @@ def resolve_model(entry: dict[str, Any], *, key: str = "model") -> Model:
     Raises TouchstoneError at the first mistake, below `key`.
     """
     merged = _valid(FinetuneEntry if "init_from" in entry else ModelEntry, f"{key}.", entry)
-    own = _fields(merged, Run, Net) | {"init_from": getattr(merged, "init_from", "")}
+    own = _fields(merged, Run, Net, Seeded) | {"init_from": getattr(merged, "init_from", "")}
     return Model(phases=_phases(key, merged), **own)
 
 
@@ -90,12 +94,13 @@ def _finetune(params: Params, name: str, entry: dict[str, Any]) -> Model:
 
 def _merged(params: Params, key: str, entry: dict[str, Any], *, net: str, **fixed: Any) -> Model:
     """Resolve an entry. Settings that it leaves out are those of `train`; `net` is the net that it has by default."""
-    settings = params.train.model_dump() | {"net": net, "input_size": params.data.image_size}
+    settings = params.train.model_dump(exclude={"replicates", "vary"})
+    settings |= {"net": net, "input_size": params.data.image_size, "seeds": tuple(range(params.train.replicates))}
     if "epochs" in entry or "num_steps" in entry:  # an entry's own budget replaces the default one
         settings |= {"epochs": 0, "num_steps": 0}
     model = resolve_model(settings | entry | fixed, key=key)
     if "seeds" in entry:
-        raise mistake(f"{key}.seeds", "seeds are the same for all models; set train.seeds")
+        raise mistake(f"{key}.seeds", "seeds are the same for all models; set train.replicates")
     if entry.get("phases") and ("num_steps" in entry or "epochs" in entry):
         raise mistake(key, "phases have budgets of their own; take out num_steps and epochs")
     return model
@@ -116,7 +121,11 @@ def _fields(section: Section, *kinds: type[Section]) -> dict[str, Any]:
 
 
 def _audit(params: Params) -> Audit:
-    """Resolve the encoder. Its first seed computes the features, its second filters, so none judges its choice."""
+    """Resolve the encoder.
+
+    Its first seed computes the features. The others filter generated images, so none judges its own choice; there is
+    one for each set of training images, from which no image of another set may be chosen.
+    """
     entry, seed = params.audit.encoder, params.audit.seed
     if "net" not in entry:
         raise mistake("audit.encoder", f"got {entry!r}, expected a net, such as net: lenet")
@@ -127,7 +136,8 @@ def _audit(params: Params) -> Audit:
                 "is not for the encoder, which is trained with audit.seed, without validation images, to the end; "
                 "take it out",
             )
-    encoder = _model(params, "audit.encoder", entry, net="encoder", seeds=(seed, seed + 1), **ENCODER)
+    seeds = tuple(range(seed, seed + 1 + params.train.num_draws))
+    encoder = _model(params, "audit.encoder", entry, net="encoder", seeds=seeds, **ENCODER)
     return Audit(**_fields(params.audit, Audit) | {"encoder": encoder})
 
 

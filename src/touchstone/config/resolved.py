@@ -6,6 +6,7 @@
     generators/<name>.fit.json       how a generator is fitted, and the hashes of its kind's code
     generators/<name>.sample.json    how it is sampled, and the same hashes
     sheet.json                       the number of images on a contact sheet
+    replicates.json                  how many sets of training images are drawn, and how often generators are fitted
 
 The stage `settings` writes them. Each other stage depends on its own files alone, so a change in params.yaml re-runs
 only what it concerns.

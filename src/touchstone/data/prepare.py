@@ -22,6 +22,7 @@ from touchstone.data.copies import drop_copies, rows_of
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import ImageSet
 from touchstone.data.ops.resize import edges, resize
+from touchstone.data.replicates import COLUMN
 from touchstone.data.sheets import save_with_sheet
 from touchstone.data.sources import RawSet
 from touchstone.data.splits import SPLITS
@@ -32,12 +33,13 @@ DEFAULT = MultiLabel()
 
 
 def prepare(
-    raw: RawSet, *, data: Data, multi_label: MultiLabel = DEFAULT, to: Path, sheet_size: int
+    raw: RawSet, *, data: Data, multi_label: MultiLabel = DEFAULT, draws: int = 1, to: Path, sheet_size: int
 ) -> dict[str, object]:
     """Decode, resize, split, search for copies and write to the folder `to`. Return the content of summary.json.
 
-    sheet_size: images of a contact sheet. Raises TouchstoneError on images that cannot be decoded (with
-    `data.bad_images: fail`), on a class without training images, and on an empty split that is needed.
+    draws: the number of sets of training images. sheet_size: images of a contact sheet. Raises TouchstoneError on
+    images that cannot be decoded (with `data.bad_images: fail`), on a class without training images, and on an empty
+    split that is needed.
     """
     to.mkdir(parents=True, exist_ok=True)
     scratch = to / ".pixels.npy"
@@ -46,7 +48,7 @@ def prepare(
         _check_bad(raw, bad, data.bad_images)
         table = split_table.split_table(raw, bad, data, multi_label)
         near, repeated = drop_copies(table, images, sizes, drop_near=data.near_duplicates == "drop")
-        split_table.cap_training(table, data.train_size, multi_label=raw.multi_label)
+        split_table.draw_training(table, data.train_size, draws=draws, multi_label=raw.multi_label)
         split_table.check_splits(table, raw.classes, data, marked=any(i.difficult for i in raw.images))
         print(*split_table.few(table, raw.classes), sep="\n")
         summary = split_table.summary(table, near, repeated, multi_label=raw.multi_label)
@@ -125,7 +127,8 @@ def _write_splits(to: Path, images: ImageSet, table: pd.DataFrame, *, sheet_size
     files = []
     for split in SPLITS:
         rows = rows_of(table, split)
-        save_with_sheet(to / split, images, rows=rows, sheet_size=sheet_size)
+        of_split = images.table if split == "train" else images.table.drop(columns=COLUMN, errors="ignore")
+        save_with_sheet(to / split, ImageSet(images.images, of_split), rows=rows, sheet_size=sheet_size)
         files.append(table.loc[rows, ["split", "file", "label"]].assign(row=range(len(rows))))
     columns = ["split", "row", "file", "label"]
     _write_text(to / "files.csv", pd.concat(files)[columns].to_csv(index=False, lineterminator="\n"))

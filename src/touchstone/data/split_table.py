@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from touchstone.config.schema.data import Data, MultiLabel
-from touchstone.data import splits
+from touchstone.data import replicates, splits
 from touchstone.data.copies import rows_of
 from touchstone.data.labels import join, names
 from touchstone.data.sources import RawSet
@@ -104,12 +104,27 @@ def few(table: pd.DataFrame, classes: list[str]) -> list[str]:
     return lines
 
 
-def cap_training(table: pd.DataFrame, size: int, *, multi_label: bool) -> None:
-    """Leave out training images beyond `size`; classes take turns, or with several labels ids alone decide."""
+def draw_training(table: pd.DataFrame, size: int, *, draws: int, multi_label: bool) -> None:
+    """Draw `size` training images, all where it is 0, for each of `draws` replicates, and leave out the others.
+
+    The lowest ids of a class, or those of the same group, come first; with several labels all images are one class.
+    With more than one draw a column says which replicates have an image. Raises TouchstoneError where each would have
+    all training images.
+    """
     rows = rows_of(table, "train")
+    if draws > 1 and len(rows) <= size:
+        raise TouchstoneError(
+            f"train.vary: all draws data.train_size {size} training images for each replicate, and there are "
+            f"{len(rows)} in all; lower data.train_size, or set vary: generator or seed"
+        )
     labels = [""] * len(rows) if multi_label else table["label"][rows].tolist()
-    kept = splits.cap(table["id"][rows].tolist(), labels, size)
-    table.loc[np.delete(rows, kept), "left_out"] = OVER_TRAIN_SIZE
+    ids, groups = table["id"][rows].tolist(), table["group"][rows].tolist() if draws > 1 and "group" in table else []
+    order = sorted(range(len(rows)), key=lambda place: (groups[place] if groups else "", ids[place]))
+    drawn = replicates.draw(order, labels, size=size or len(rows), number=draws)
+    table.loc[np.delete(rows, sorted(drawn)), "left_out"] = OVER_TRAIN_SIZE
+    if draws > 1:
+        table[replicates.COLUMN] = ""
+        table.loc[rows[list(drawn)], replicates.COLUMN] = list(drawn.values())
 
 
 def check_splits(table: pd.DataFrame, classes: list[str], data: Data, *, marked: bool) -> None:
@@ -149,6 +164,10 @@ def summary(table: pd.DataFrame, near: pd.DataFrame, repeated: int, *, multi_lab
         "num_near_copies": len(near),
         "num_over_train_size": int((reasons == OVER_TRAIN_SIZE).sum()),
     }
+    if replicates.COLUMN in table:
+        train = kept[kept["split"] == "train"]
+        first = replicates.rows_of_replicate(train, 0)
+        numbers |= {"num_train_of_a_replicate": len(first), "overlap": round(replicates.overlap(train), 4)}
     if multi_label:
         without = kept[kept["label"] == ""]
         numbers |= {f"num_without_label_{split}": int((without["split"] == split).sum()) for split in LABELLED}
@@ -159,7 +178,7 @@ def summary(table: pd.DataFrame, near: pd.DataFrame, repeated: int, *, multi_lab
 def image_table(table: pd.DataFrame, sizes: np.ndarray | None) -> pd.DataFrame:
     """Return the table of an ImageSet. sizes: valid (height, width), int64 (N, 2), of padded images."""
     out = pd.DataFrame({"id": table["id"], "label": table["label"], "source_id": table["id"], "origin": "real"})
-    for name in ("difficult", "group"):
+    for name in ("difficult", "group", replicates.COLUMN):
         if name in table:
             out[name] = table[name]
     if sizes is not None:

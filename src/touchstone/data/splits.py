@@ -96,13 +96,3 @@ def _fold(ordered: list[tuple[str, int]], k: int, n: int) -> list[str]:
             out.append(key)
         before += size
     return out
-
-
-def cap(ids: Sequence[str], labels: Sequence[str], size: int) -> list[int]:
-    """Return the rows of at most `size` images: the lowest ids of each class, the classes in turn; 0 keeps all."""
-    rank: dict[str, int] = {}
-    order = []
-    for row in sorted(range(len(ids)), key=lambda row: ids[row]):
-        rank[labels[row]] = rank.get(labels[row], -1) + 1
-        order.append((rank[labels[row]], labels[row], row))
-    return sorted(row for _, _, row in sorted(order)[: size or None])

@@ -1,5 +1,6 @@
 """Training sets: the images of an arm, assembled from a manifest without copying pixels."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import pandas as pd
 
 from touchstone.config.schema.data import Arm
 from touchstone.data.imageset import ImageSet, content_hash, load, valid_sizes
+from touchstone.data.replicates import COLUMN, of_replicate
 from touchstone.errors import TouchstoneError
 
 
@@ -40,6 +42,14 @@ class TrainingSet:
     def __len__(self) -> int:
         return len(self.part)
 
+    def content_hash(self) -> str:
+        """Return the sha256 of the pixels, the table and the order."""
+        digest = hashlib.sha256(f"{self.num_real} {self.pretrain_share}".encode())
+        digest.update(self.table.to_csv(index=False).encode())
+        for number, pixels in enumerate(self.parts):
+            digest.update(np.ascontiguousarray(pixels[self.row[self.part == number]]).tobytes())
+        return digest.hexdigest()
+
     def gather(self, index: np.ndarray) -> np.ndarray:
         """Return the images `index` (B,), uint8 (B, H, W, C), smaller ones at the top left, or features (B, [5,] D)."""
         if len(self.parts) == 1:
@@ -54,8 +64,10 @@ class TrainingSet:
         return out
 
 
-def assemble(path: Path, *, train: ImageSet, augmented: Path, multi_label: bool = False) -> TrainingSet:
-    """Return the training set that the manifest at `path` describes.
+def assemble(
+    path: Path, *, train: ImageSet, augmented: Path, replicates: Sequence[int] = (0,), multi_label: bool = False
+) -> dict[int, TrainingSet]:
+    """Return the training set that the manifest at `path` describes for each replicate, the same one if they share it.
 
     Raises TouchstoneError where an added set below `augmented` is not the one that the manifest was made from, and on
     what `combine` refuses.
@@ -70,7 +82,19 @@ def assemble(path: Path, *, train: ImageSet, augmented: Path, multi_label: bool 
         if content_hash(augmented / name) != sha256:
             raise TouchstoneError(f"{augmented / name}: not the added set that {path} names; run `dvc repro augment`")
     added_sets = [load(augmented / name) for name in arm.add]
-    return combine(arm, train=train, added_sets=added_sets, name=path.stem, multi_label=multi_label)
+    if not any(COLUMN in images.table for images in (train, *added_sets)):
+        whole = combine(arm, train=train, added_sets=added_sets, name=path.stem, multi_label=multi_label)
+        return dict.fromkeys(replicates, whole)
+    return {
+        number: combine(
+            arm,
+            train=of_replicate(train, number),
+            added_sets=[of_replicate(images, number) for images in added_sets],
+            name=path.stem,
+            multi_label=multi_label,
+        )
+        for number in replicates
+    }
 
 
 def combine(

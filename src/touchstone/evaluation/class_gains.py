@@ -19,6 +19,7 @@ def class_gains(
     classes: list[str],
     compare: Compare,
     groups: np.ndarray | None = None,
+    overlap: float = 0.0,
 ) -> dict[str, pd.DataFrame]:
     """Run -> gain, gain_low, gain_high, p_holm, verdict: a row for each class. The baseline has none.
 
@@ -37,14 +38,21 @@ def class_gains(
                     k: paired_accuracy(right[:, at], before[:, at], None if groups is None else compact(groups[at]))
                     for k, at in images.items()
                 }
-        out |= _tables(paired, len(classes), compare)
+        out |= _tables(paired, len(classes), compare, overlap)
     return out
 
 
-def _tables(paired: dict[str, dict[int, Paired]], num_classes: int, compare: Compare) -> dict[str, pd.DataFrame]:
+def _tables(
+    paired: dict[str, dict[int, Paired]], num_classes: int, compare: Compare, overlap: float
+) -> dict[str, pd.DataFrame]:
     """The tables of one model's runs. paired: run -> class -> gain."""
     gains = {
-        (name, k): compare_paired(one, confidence=compare.confidence, pooled_with=[run[k] for run in paired.values()])
+        (name, k): compare_paired(
+            one,
+            confidence=compare.confidence,
+            pooled_with=[run[k] for run in paired.values()],
+            overlap=overlap,
+        )
         for name, by_class in paired.items()
         for k, one in by_class.items()
     }

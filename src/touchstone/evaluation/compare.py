@@ -147,7 +147,20 @@ class Comparison:
         return float(stats.t.sf(abs(self.value) / self.error, self.freedom)) if self.error else 0.5 * (self.value == 0)
 
 
-def compare_paired(paired: Paired, *, confidence: float, pooled_with: Sequence[Paired] = ()) -> Comparison:
+def replicate_share(num_replicates: int, overlap: float = 0.0) -> float:
+    """The variance of the mean over replicates, as a share of that between them: 1 / S + f / (1 - f).
+
+    overlap: f, the share of its training images that a replicate has in common with another. Without it, replicates are
+    independent. With it they vary together, and s^2 tells too little of the variance of their mean. The second term is
+    that of Nadeau & Bengio, Inference for the generalization error, Machine Learning 52 (2003), for random subsets of
+    one data set. It is a heuristic: no unbiased estimate exists.
+    """
+    return 1 / num_replicates + overlap / (1 - overlap)
+
+
+def compare_paired(
+    paired: Paired, *, confidence: float, pooled_with: Sequence[Paired] = (), overlap: float = 0.0
+) -> Comparison:
     """Compare by min F', with the variance between replicates pooled over comparisons with the same baseline.
 
     Few replicates estimate a variance poorly. So s^2 is averaged over k comparisons (this one and pooled_with, which
@@ -155,7 +168,7 @@ def compare_paired(paired: Paired, *, confidence: float, pooled_with: Sequence[P
     k (S - 1) / (1 + (k - 1) / 4) degrees of freedom. Where an F test at the level UNLIKE says that the replicates of
     this comparison vary more than the others', its own s^2 with S - 1 is used: pooling would give too many false
     verdicts. With one replicate the verdict concerns that one alone. Two replicates with nothing to pool allow no
-    verdict: their variance has one degree of freedom.
+    verdict: their variance has one degree of freedom. overlap: see `replicate_share`.
     """
     num_replicates = len(paired.values)
     others = [other for other in pooled_with if other is not paired]
@@ -165,7 +178,7 @@ def compare_paired(paired: Paired, *, confidence: float, pooled_with: Sequence[P
         freedom *= (len(others) + 1) / (1 + len(others) / 4)
     return Comparison(
         float(paired.values.mean()),
-        (paired.image_variance, variance / num_replicates),
+        (paired.image_variance, variance * replicate_share(num_replicates, overlap)),
         (max(paired.num_images - 1.0, 1.0), max(freedom, 1.0)),
         confidence,
         paired.least_p,

@@ -9,7 +9,15 @@ import pandas as pd
 from touchstone.config.schema.evaluation import Compare
 from touchstone.evaluation.calibration import reliability, scaled
 from touchstone.evaluation.class_gains import class_gains
-from touchstone.evaluation.compare import TOO_FEW, Comparison, Paired, compare_paired, detectable, judge
+from touchstone.evaluation.compare import (
+    TOO_FEW,
+    Comparison,
+    Paired,
+    compare_paired,
+    detectable,
+    judge,
+    replicate_share,
+)
 from touchstone.evaluation.ensembles import rotated_means, tied
 from touchstone.evaluation.measures import Measure
 from touchstone.evaluation.results import Result
@@ -76,7 +84,8 @@ def _verdicts(results: list[Result], by_name: dict[str, Result], measure: Measur
             if key == "gain":
                 rows[name] |= {"verdict": verdict.word, "gain_confidence": one.one_sided_confidence}
                 num_seeds, num_images = by_name[name].probs.shape[:2]
-                rows[name]["gain_sd_seeds"] = math.sqrt(one.terms[1] * num_seeds)
+                share = replicate_share(num_seeds, measure.overlap)
+                rows[name]["gain_sd_seeds"] = math.sqrt(one.terms[1] / share)
                 rows[name]["gain_sd_images"] = math.sqrt(one.terms[0] * num_images)
         for result in family:
             baseline = by_name[result.baseline].probs
@@ -108,7 +117,9 @@ def _comparisons(
         ]
 
     return {
-        (name, key): compare_paired(one, confidence=measure.confidence, pooled_with=alike(name, key))
+        (name, key): compare_paired(
+            one, confidence=measure.confidence, pooled_with=alike(name, key), overlap=measure.overlap
+        )
         for (name, key), one in paired.items()
     }
 
@@ -128,14 +139,15 @@ def plots(
     classes: list[str],
     compare: Compare,
     groups: np.ndarray | None = None,
+    overlap: float = 0.0,
 ) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """(kind, name of a result, table), as `dvc plots` and the report draw them.
 
-    groups: int (N,), where images come in groups.
+    groups: int (N,), where images come in groups. overlap: of the replicates' training images.
 
     The kinds are reliability, classes and confusion or, with several labels an image, precision_recall.
     """
-    gains = class_gains(results, labels, classes, compare, groups) if labels.ndim == 1 else {}
+    gains = class_gains(results, labels, classes, compare, groups, overlap) if labels.ndim == 1 else {}
     for result in results:
         yield "reliability", result.name, _reliability(result, labels)
         if result.thresholds is None:

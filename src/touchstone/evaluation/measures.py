@@ -16,15 +16,23 @@ class Measure:
     """The primary score on these test images, and comparisons by it in resamples of the images.
 
     labels: of the test images, int64 (N,), or float32 (N, K) where an image may have several. seed: of the resamples.
-    groups: int (N,), where images come in groups that are drawn together.
+    groups: int (N,), where images come in groups that are drawn together. overlap: of the replicates' training images.
     """
 
-    def __init__(self, labels: np.ndarray, compare: Compare, *, seed: int, groups: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        labels: np.ndarray,
+        compare: Compare,
+        *,
+        seed: int,
+        groups: np.ndarray | None = None,
+        overlap: float = 0.0,
+    ) -> None:
         self.labels, self.compare, self.confidence = labels, compare, compare.confidence
         self.metrics = metrics_of(multi_label=labels.ndim == 2)
         self.metric = self.metrics[0]
         self.key = self.metric.key  # in metrics.json
-        self.groups = groups
+        self.groups, self.overlap = groups, overlap
         self._resamples: dict[str, Any] = {"num_resamples": compare.num_resamples, "seed": seed, "groups": groups}
         self._kept: dict[bytes, np.ndarray] = {}
 
@@ -34,7 +42,7 @@ class Measure:
         thresholds: (K,), where an image may have several labels.
         """
         row = score(probs, self.labels, thresholds=thresholds, compare=self.compare)
-        interval = compare_paired(self.alone(probs), confidence=self.confidence)
+        interval = compare_paired(self.alone(probs), confidence=self.confidence, overlap=self.overlap)
         return row | {f"{self.key}_low": max(0.0, interval.low), f"{self.key}_high": min(1.0, interval.high)}
 
     def calibration(self, probs: np.ndarray) -> dict[str, float]:
@@ -111,6 +119,8 @@ class Accuracy(Measure):
         return mcnemar(one[0], other[0]) if len(one) == len(other) == 1 else None
 
 
-def measure(labels: np.ndarray, compare: Compare, *, seed: int, groups: np.ndarray | None = None) -> Measure:
-    """The measure for these test labels, int64 (N,) or float32 (N, K), and the groups of the images, int (N,)."""
-    return (Accuracy if labels.ndim == 1 else Measure)(labels, compare, seed=seed, groups=groups)
+def measure(
+    labels: np.ndarray, compare: Compare, *, seed: int, groups: np.ndarray | None = None, overlap: float = 0.0
+) -> Measure:
+    """The measure for these test labels, int64 (N,) or float32 (N, K); groups and overlap: see `Measure`."""
+    return (Accuracy if labels.ndim == 1 else Measure)(labels, compare, seed=seed, groups=groups, overlap=overlap)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from touchstone.config.schema.generator import Sample
 from touchstone.config.schema.machine import Machine
 from touchstone.data.imageset import ImageSet
+from touchstone.data.replicates import together
 from touchstone.errors import TouchstoneError
 from touchstone.generators.base import Generative
 from touchstone.models.predict import probabilities
@@ -84,9 +85,25 @@ def synthesize(
             "origin": name,
         }
     )
-    images = cast(np.ndarray, _Stored(scratch, rows, settings.block))
+    places = [(block_file(scratch, (c, k // settings.block)), k % settings.block) for c, k in rows]
+    images = cast(np.ndarray, _Stored(places))
     counts = pd.DataFrame({"class": classes, "sampled": sampled, "kept": [len(k) for k in kept]})
     return Synthesized(ImageSet(images, table), counts)
+
+
+def merged(parts: list[Synthesized]) -> Synthesized:
+    """Return the images of several replicates as one added set, and their counts as sums."""
+    if len(parts) == 1:
+        return parts[0]
+    numbers = np.sum([part.counts[["sampled", "kept"]].to_numpy() for part in parts], 0)
+    tables = [
+        part.images.table.assign(id=[f"{number}-{one}" for one in part.images.table["id"]])
+        for number, part in enumerate(parts)
+    ]
+    sets = [ImageSet(part.images.images, table) for part, table in zip(parts, tables, strict=True)]
+    stored = [cast(_Stored, part.images.images) for part in parts]
+    images = together(sets, cast(np.ndarray, _Stored([place for one in stored for place in one.places])))
+    return Synthesized(images, parts[0].counts.assign(sampled=numbers[:, 0], kept=numbers[:, 1]))
 
 
 def _blocks(kept: list[list[int]], sampled: list[int], settings: Sample, classes: list[str], name: str) -> list[Block]:
@@ -175,23 +192,23 @@ def _accepted(scratch: Path, block: Block, settings: Sample, judge: Predictor | 
 
 
 class _Stored:
-    """Behaves like an array uint8 (N, H, W, C) whose rows are read from the blocks' files when they are used."""
+    """Behaves like an array uint8 (N, H, W, C) whose rows are read from the blocks' files when they are used.
+
+    places: for each row, its block's file and the row there.
+    """
 
     dtype, ndim = np.dtype(np.uint8), 4
 
-    def __init__(self, scratch: Path, rows: list[tuple[int, int]], size: int) -> None:
-        self.scratch, self.rows, self.size = scratch, rows, size
-        self.shape = (len(rows), *self._block(0).shape[1:])
+    def __init__(self, places: list[tuple[Path, int]]) -> None:
+        self.places = places
+        self.shape = (len(places), *np.load(places[0][0], mmap_mode="r").shape[1:])
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.places)
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         out = np.empty((len(rows), *self.shape[1:]), np.uint8)
         for i, row in enumerate(rows):
-            out[i] = self._block(int(row))[self.rows[row][1] % self.size]
+            file, place = self.places[int(row)]
+            out[i] = np.load(file, mmap_mode="r")[place]
         return out
-
-    def _block(self, row: int) -> np.ndarray:
-        c, k = self.rows[row]
-        return np.load(block_file(self.scratch, (c, k // self.size)), mmap_mode="r")

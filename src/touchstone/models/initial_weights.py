@@ -38,6 +38,8 @@ class InitialWeights:
     """Per channel, in grey levels, for the normalisation; None takes the training images' own."""
     std: list[float] | None = None
     """The same for the standard deviation."""
+    normalisations: dict[str, list[list[float]]] = field(default_factory=dict)
+    """Seed -> mean and std, where the replicates of a run have training images of their own."""
     sha256: dict[str, str] = field(default_factory=dict)
     """Seed -> the hash of its file of tensors, or EVERY_SEED -> the hash of the one file."""
     diverged: dict[str, str] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class InitialWeights:
         try:
             metadata = json.loads(file.read_text(encoding="utf-8"))
             facts = {name: metadata[name] for name in ("mean", "std", "diverged")}
+            facts["normalisations"] = metadata.get("normalisations", {})
             return cls(run, sha256=metadata["weights"], **facts)
         except (OSError, ValueError, KeyError) as error:
             raise TouchstoneError(f"{file}: no readable run ({error}); run `dvc repro`") from error
@@ -78,6 +81,11 @@ class InitialWeights:
     def is_run(self) -> bool:
         """Whether each seed starts from the same seed of another run."""
         return bool(self.sha256) and EVERY_SEED not in self.sha256
+
+    def of_seed(self, seed: int) -> "InitialWeights":
+        """The weights with the normalisation of a seed."""
+        mean, std = self.normalisations.get(str(seed), (self.mean, self.std))
+        return replace(self, mean=mean, std=std, normalisations={})
 
     def write(self, file: Path) -> None:
         """Write the note."""

@@ -5,7 +5,7 @@ Weights carry no metadata, so equal weights are equal bytes.
 
 import hashlib
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class RunMetadata:
     resize: str
     max_pixels: int
     mean: list[float]
-    """Per channel, in grey levels (0 to 255)."""
+    """Per channel, in grey levels (0 to 255), of the first replicate's training images."""
     std: list[float]
     """Per channel, in grey levels."""
     test_flips: bool
@@ -57,12 +57,14 @@ class RunMetadata:
     """Whether an image may have several classes."""
     crop_size: int = 0
     """Side in px of five crops of the prepared image; 0 shows its centre."""
+    normalisations: dict[str, list[list[float]]] = field(default_factory=dict)
+    """Seed -> mean and std, where replicates have training images of their own."""
 
     @classmethod
     def of(cls, model: Model, *, meta: dict[str, Any], **facts: Any) -> "RunMetadata":
         """Return the metadata of a run without the hashes of its weights.
 
-        meta: the content of meta.json. facts: mean, std, selected_step and diverged.
+        meta: the content of meta.json. facts: mean, std, normalisations, selected_step and diverged.
         """
         return cls(
             net=model.net,
@@ -97,12 +99,13 @@ class Predictor(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, net: nn.Module, metadata: RunMetadata) -> None:
+    def __init__(self, net: nn.Module, metadata: RunMetadata, *, seed: str = "") -> None:
         super().__init__()
         self.net, self.view = net.to(memory_format=torch.channels_last), metadata.view
         self.test_flips, self.multi_label = metadata.test_flips, metadata.multi_label
-        self.register_buffer("mean", torch.tensor(metadata.mean)[:, None, None])
-        self.register_buffer("std", torch.tensor(metadata.std)[:, None, None])
+        mean, std = metadata.normalisations.get(seed, [metadata.mean, metadata.std])
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         x, num_crops = self.normalised(pixels), crops.count(pixels)
@@ -120,7 +123,7 @@ def save_run(folder: Path, metadata: RunMetadata, weights: dict[int, dict[str, t
         file = folder / f"seed-{seed}.safetensors"
         safetensors.torch.save_file(tensors, file)
         hashes[str(seed)] = hashlib.sha256(file.read_bytes()).hexdigest()
-    defaults = {field.name: field.default for field in fields(metadata)}
+    defaults = {one.name: one.default for one in fields(metadata)} | {"normalisations": {}}
     written = {name: value for name, value in vars(metadata).items() if value != defaults[name]}
     text = json.dumps(written | {"weights": hashes}, indent=2, ensure_ascii=False)
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")
@@ -136,10 +139,7 @@ def load_run_metadata(folder: Path) -> RunMetadata:
 
 def load_nets(folder: Path, metadata: RunMetadata, *, device: str = "cpu") -> list[Predictor]:
     """Load the nets of all seeds, in the metadata's order. Raises TouchstoneError on damaged or missing weights."""
-    return [
-        _load_net(folder / f"seed-{seed}.safetensors", sha256, metadata).to(device)
-        for seed, sha256 in metadata.weights.items()
-    ]
+    return [_load_net(folder, seed, sha256, metadata).to(device) for seed, sha256 in metadata.weights.items()]
 
 
 def load_first(folder: Path, *, device: str = "cpu") -> Predictor:
@@ -149,7 +149,8 @@ def load_first(folder: Path, *, device: str = "cpu") -> Predictor:
     return load_nets(folder, first, device=device)[0]
 
 
-def _load_net(file: Path, sha256: str, metadata: RunMetadata) -> Predictor:
+def _load_net(folder: Path, seed: str, sha256: str, metadata: RunMetadata) -> Predictor:
+    file = folder / f"seed-{seed}.safetensors"
     try:
         content = file.read_bytes()
         if hashlib.sha256(content).hexdigest() != sha256:
@@ -165,4 +166,4 @@ def _load_net(file: Path, sha256: str, metadata: RunMetadata) -> Predictor:
             f"{file}: its weights do not fit src/touchstone/models/nets/{metadata.net}.py, which has changed; "
             "run `dvc repro`"
         ) from error
-    return Predictor(net, metadata)
+    return Predictor(net, metadata, seed=seed)

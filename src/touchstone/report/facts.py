@@ -236,4 +236,4 @@ class Facts:
 
     @property
     def num_seeds(self) -> int:
-        return len(self.settings.train.seeds)
+        return self.settings.train.replicates

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from touchstone.config.schema.data import Arm
 from touchstone.evaluation.compare import TOO_FEW
 from touchstone.report.facts import Facts, ReportedResult
+from touchstone.report.sentences import scope
 from touchstone.report.words import DIVERGED, Fragment, Sentence, joined, listing, percent
 
 
@@ -32,7 +33,8 @@ def headline(facts: Facts) -> Sentence:
         clauses = [[Fragment("no verdict: a single comparison needs at least three seeds")]]
     elif any(result.verdict == "inconclusive" for result in compared):
         clauses = [[Fragment(f"no verdict: {_detectable(compared)}")]]
-    sentence = [*joined([*clauses, *_failures(arms)], "; "), Fragment(".")]
+    holds = f" This holds {scope(facts.settings)}." if any(r.verdict in ("helps", "hurts") for r in compared) else ""
+    sentence = [*joined([*clauses, *_failures(arms)], "; "), Fragment(f".{holds}")]
     first = sentence[0]
     return sentence if first.style else [Fragment(first.text[0].upper() + first.text[1:]), *sentence[1:]]
 

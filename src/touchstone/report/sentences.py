@@ -152,7 +152,7 @@ def basis(facts: Facts) -> str:
     text = (
         f"{compared}Points are percentage points of {facts.measure_name}; a gain above 0 favours the {subject}. "
         f"{a_subject} helps or hurts where the whole {confidence(settings)} interval lies on one side of 0. Intervals "
-        "and p-values are those of min F', over seeds and test images, and adjusted by Holm for all comparisons"
+        "and p-values are those of min F', over replicates and test images, and adjusted by Holm for all comparisons"
     )
     if grouped := next((result for result in facts.results if "effective_images" in result.scores), None):
         alike, images = (number(grouped.value(key), 2) for key in ("group_correlation", "effective_images"))
@@ -171,13 +171,30 @@ def basis(facts: Facts) -> str:
 
 def caveat(settings: Settings) -> str:
     """The variation that an interval covers, and that which it does not."""
-    seeds = len(settings.train.seeds)
-    one, several = "; with one seed it says nothing about other seeds", f" and the variation among the {seeds} seeds"
+    train = settings.train
+    covered = f" and the variation among the {train.replicates} replicates"
+    if train.replicates == 1:
+        covered = "; with one replicate it says nothing about other seeds"
     fitted = ", and for these generators, which were fitted once" if settings.generators else ""
-    return (
-        f"The {confidence(settings)} interval covers the choice of test images{one if seeds == 1 else several}. A "
-        f"verdict holds for this training split, which was drawn once{fitted}; others could give another gain."
-    )
+    holds = {
+        "seed": f"this training split, which was drawn once{fitted}; others could give another gain",
+        "generator": "this training split, which was drawn once, and for generators fitted to it; another split could "
+        "give another gain",
+        "all": f"training sets like these, {settings.data.train_size:,} images from the same source, each with "
+        "generators and seeds of its own",
+    }
+    held = holds[train.vary if train.replicates > 1 else "seed"]
+    return f"The {confidence(settings)} interval covers the choice of test images{covered}. A verdict holds for {held}."
+
+
+def scope(settings: Settings) -> str:
+    """The training sets for which the verdicts hold, in a few words."""
+    train = settings.train
+    if train.vary == "all" and train.replicates > 1:
+        return f"for training sets like this one ({train.replicates} draws)"
+    if train.vary == "generator" and train.replicates > 1 and settings.generators:
+        return f"for this training set and generators like these ({train.replicates} fits)"
+    return "for this training set"
 
 
 def audit_basis(facts: Facts) -> str:

@@ -224,7 +224,14 @@ def run_facts(facts: Facts) -> list[tuple[str, str]]:
     unused = f"; {count(over, 'more training image')} unused (train_size {data.train_size:,})" if over else ""
     copies = "left out" if data.near_duplicates == "drop" else "reported but kept"
     times = "once" if facts.num_seeds == 1 else f"{facts.num_seeds} times"
-    over_what = "test images" if facts.num_seeds == 1 else "test images and seeds (min F')"
+    over_what = "test images" if facts.num_seeds == 1 else "test images and replicates (min F')"
+    vary = {
+        "seed": "new seeds",
+        "generator": "new seeds and generators",
+        "all": f"new training images ({findings.get('num_train_of_a_replicate', 0):,}, of which another has "
+        f"{findings.get('overlap', 0.0):.0%}), generators and seeds",
+    }[settings.train.vary]
+    repeated = f", each time with {vary}" if facts.num_seeds > 1 else ""
     resamples = f", {settings.compare.num_resamples:,} resamples of the images" if facts.multi_label else ""
     return [
         ("Data source", data.source + (f", fold {data.fold}" if data.fold else "")),
@@ -234,7 +241,7 @@ def run_facts(facts: Facts) -> list[tuple[str, str]]:
         ("Bad images", f"{findings['num_bad_images']:,} left out"),
         ("Exact copies", f"{findings['num_exact_copies_dropped']:,} left out of training and validation"),
         ("Near copies", f"{findings['num_near_copies']:,} found, {copies}"),
-        ("Seeds", f"{', '.join(map(str, settings.train.seeds))}: each run was trained {times}"),
+        ("Replicates", f"each run was trained {times}{repeated}"),
         ("Groups", data.group or "none: each image is its own"),
         ("Intervals", f"{confidence(settings)}, over {over_what}{resamples}; of gains simultaneous, by Holm"),
     ]

@@ -53,7 +53,7 @@ def smallest_gain(settings: Settings, spread: Spread, *, num_seeds: int, num_ima
 
 def plan(settings: Settings, spread: Spread, *, num_images: int) -> str:
     """The smallest gains by numbers of seeds and of test images, as a table in Markdown with its premises."""
-    arms, models, here = len(settings.arms) - 1, len(settings.trained), len(settings.train.seeds)
+    arms, models, here = len(settings.arms) - 1, len(settings.trained), settings.train.replicates
     if arms < 1:
         raise TouchstoneError("arms: only the baseline is there; nothing will be compared")
     sizes = [num_images * times for times in TIMES]

@@ -39,6 +39,8 @@ class Revision:
     """Runs and ensembles whose predictions are in neither DVC's cache nor its remote."""
     diverged: list[str] = field(default_factory=list)
     """Runs whose training diverged."""
+    overlap: float = 0.0
+    """Of the replicates' training images, see compare.replicate_share."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +105,17 @@ def read_revision(root: Path, revision: str) -> Revision:
         if json.loads(read(f"{folder}/diverged.json") or "{}"):
             diverged.append(name)
     images = pd.read_csv(io.BytesIO(table), dtype=str, keep_default_na=False)
-    seeds = list(values["train"].get("seeds", [0]))
+    train = values["train"]
+    seeds = list(range(train["replicates"])) if "replicates" in train else list(train.get("seeds", [0]))  # older ones
+    summary = json.loads(read("data/prepared/findings/summary.json") or "{}")
     for name, predicted in probs.items():
         if predicted.shape[:2] != (len(seeds), len(images)):
             raise TouchstoneError(
                 f"{revision}: the predictions of {name} have {predicted.shape[0]} seeds and {predicted.shape[1]:,} "
                 f"images, params.yaml and the test set have {len(seeds)} and {len(images):,}; run `dvc repro`"
             )
-    return Revision(revision, json.loads(meta), images, seeds, probs, missing, diverged)
+    overlap = summary.get("overlap", 0.0)
+    return Revision(revision, json.loads(meta), images, seeds, probs, missing, diverged, overlap)
 
 
 def _reader(root: Path, revision: str) -> Callable[[str], bytes | None]:
@@ -164,7 +169,8 @@ def compare_revisions(before: Revision, after: Revision, settings: Compare, *, s
             unchanged.append(name)
         else:
             pairs[name] = pair
-    changes = _changes(pairs, metrics, labels, settings, seed, groups)
+    overlap = max(before.overlap, after.overlap)
+    changes = _changes(pairs, metrics, labels, settings, seed, groups, overlap)
     return RevisionComparison(before.name, after.name, changes, unchanged, notes)
 
 
@@ -175,6 +181,7 @@ def _changes(
     settings: Compare,
     seed: int,
     groups: np.ndarray | None,
+    overlap: float,
 ) -> list[Change]:
     """Judge each metric of each run better, worse or inconclusive.
 
@@ -197,7 +204,8 @@ def _changes(
                 num_units = len(labels) if groups is None else int(groups.max()) + 1
                 paired.append(paired_resampled(values[1] - values[0], second - first, num_units))
             means.append([float(value.mean()) for value in values])
-        compared = [compare_paired(one, confidence=settings.confidence, pooled_with=paired) for one in paired]
+        options: Any = {"confidence": settings.confidence, "pooled_with": paired, "overlap": overlap}
+        compared = [compare_paired(one, **options) for one in paired]
         words = {HELPS: "better", HURTS: "worse"} if not metric.lower_is_better else {HELPS: "worse", HURTS: "better"}
         for run, (before, after), verdict in zip(pairs, means, judge(compared), strict=True):
             word = words.get(verdict.word, verdict.word)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ COMPLETE = "complete.json"
 DIGITS = 32  # of a fingerprint, in the name of its folder
 KEEP = "TOUCHSTONE_KEEP_TRAINED"  # when set, finished work is reused although DVC runs the stage again
 
-Apart = Mapping[str, Sequence[str] | None]  # path of an input -> keys to ignore in that JSON file; None: the whole file
+Apart = dict[str, Sequence[str] | None]  # path of an input -> keys to ignore in that JSON file; None: the whole file
 
 
 def inputs(stage: str, *, graph: Path = GRAPH, **item: str) -> list[str]:

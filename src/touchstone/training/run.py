@@ -17,6 +17,8 @@ from touchstone.training.loop import Trained, train_seed
 from touchstone.training.resume import open_checkpoint
 from touchstone.training.setup import TrainingRun
 
+DIGITS = 16  # of hashes in the names of folders
+
 
 def train(run: TrainingRun, *, store: Path, fingerprint: str) -> list[Trained]:
     """Train every seed that `store` does not hold yet under the same `fingerprint`.
@@ -36,9 +38,11 @@ def request_of(run: TrainingRun) -> str:
 
 
 def _train_or_load(run: TrainingRun, seed: int, store: Path) -> Trained:
-    # Where a seed starts from another run, the hash of those weights is in its folder's name: it invalidates no other.
-    start = f"-{run.initial.sha256[str(seed)][:16]}" if run.initial.is_run else ""
-    folder = store / f"seed-{seed}{start}"
+    # Where a seed starts from another run, or has training images of its own, their hash is in its folder's name: they
+    # invalidate no other seed.
+    start = f"-{run.initial.sha256[str(seed)][:DIGITS]}" if run.initial.is_run else ""
+    images = f"-{run.of_seed(seed).data.content_hash()[:DIGITS]}" if run.replicates else ""
+    folder = store / f"seed-{seed}{start}{images}"
     folder.mkdir(parents=True, exist_ok=True)
     done, weights = folder / "done.json", folder / "weights.safetensors"
     if done.exists():
@@ -46,7 +50,7 @@ def _train_or_load(run: TrainingRun, seed: int, store: Path) -> Trained:
         print(f"{run.title} seed {seed}: trained before")
         diverged = None if fields is None else Divergence(**fields)
         return Trained(seed, safetensors.torch.load_file(weights), step, history, 0.0, diverged)
-    trained = train_seed(run, seed=seed, state_file=folder / "state.pt")
+    trained = train_seed(run.of_seed(seed), seed=seed, state_file=folder / "state.pt")
     safetensors.torch.save_file(trained.weights, weights)
     fields = None if trained.diverged is None else asdict(trained.diverged)
     done.with_suffix(".new").write_text(json.dumps([trained.selected_step, trained.history, fields]))
@@ -61,6 +65,7 @@ def deliver(folder: Path, run: TrainingRun, trained: list[Trained], *, meta: dic
         run.settings,
         mean=run.mean,
         std=run.std,
+        normalisations={str(seed): [one.mean, one.std] for seed, one in run.replicates.items()},
         selected_step={str(t.seed): t.selected_step for t in trained},
         diverged=run.failed_starts | {str(t.seed): str(t.diverged) for t in trained if t.diverged is not None},
         meta=meta,

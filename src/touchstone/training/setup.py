@@ -1,6 +1,7 @@
 """A run's images, labels, phases, normalisation and initial weights, which all its seeds share."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,11 @@ class TrainingRun:
     initial: InitialWeights
     machine: Machine
     features: Path | None  # the folder that caches the features of a frozen backbone; None computes them in each step
+    replicates: Mapping[int, "TrainingRun"]  # seed -> the run on its own training images; empty where all share them
+
+    def of_seed(self, seed: int) -> "TrainingRun":
+        """The run on the training images of a seed."""
+        return self.replicates.get(seed, self)
 
     @property
     def num_steps(self) -> int:
@@ -102,12 +108,19 @@ def set_up(
     machine: Machine,
     features: Path | None = None,
     initial: InitialWeights = RANDOM,
+    replicates: Mapping[int, TrainingSet] | None = None,
 ) -> TrainingRun:
     """Encode a run's labels, schedule its phases, and choose its normalisation.
 
-    meta: the content of meta.json. Raises TouchstoneError where the settings do not suit the images, their labels, the
+    meta: the content of meta.json. replicates: seed -> its own training images, for seeds that do not have `data`; one
+    of them has it, too. Raises TouchstoneError where the settings do not suit the images, their labels, the
     machine or the initial weights.
     """
+    shared: Any = {"settings": settings, "val": val, "meta": meta, "machine": machine, "features": features}
+    own = {
+        seed: set_up(title, data=images, initial=initial.of_seed(seed), **shared)
+        for seed, images in (replicates or dict.fromkeys(map(int, initial.normalisations), data)).items()
+    }
     classes = meta["classes"]
     objective = objective_for(encode(data.table, meta), len(classes))
     check_run(title, settings, objective, machine, initial, num_val=len(val))
@@ -133,4 +146,5 @@ def set_up(
         initial=initial,
         machine=machine,
         features=features,
+        replicates=own,
     )

@@ -156,7 +156,6 @@ class Run(Section):
     """Average the predictions of each image and its mirror image."""
     num_threads: Count = 1
     """Threads of a training process; another number gives other last bits."""
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(each_once)] = (0,)
 
     @model_validator(mode="after")
     def _one_choice_of_weights(self) -> "Run":
@@ -167,6 +166,11 @@ class Run(Section):
         if self.swa_share and self.select != "last":
             raise ValueError("swa_share: the mean of the last epochs' weights is what counts; set select to last")
         return self
+
+
+class Seeded(Section):
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(each_once)] = (0,)
+    """The seed of each replicate."""
 
 
 class Net(Section):
@@ -212,8 +216,24 @@ class Net(Section):
 class Train(Phase, Run):
     """The section `train`: the defaults of all models. With `num_steps`, all arms have the same budget."""
 
+    replicates: Count = 1
+    """How often each model is trained on each arm. Replicate k has seed k."""
+    vary: Literal["seed", "generator", "all"] = "seed"
+    """What is new in a replicate: initial weights and batches (seed); also generators, and so generated images
+    (generator); also training images, `data.train_size` of those that are not held out (all)."""
 
-class ModelEntry(Train, Net):
+    @property
+    def num_draws(self) -> int:
+        """How many sets of training images are drawn."""
+        return self.replicates if self.vary == "all" else 1
+
+    @property
+    def num_fits(self) -> int:
+        """How often each generator is fitted."""
+        return 1 if self.vary == "seed" else self.replicates
+
+
+class ModelEntry(Phase, Run, Net, Seeded):
     """An entry of `models`, merged with `train`."""
 
     phases: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)] | None = None
@@ -226,7 +246,7 @@ class FinetuneEntry(ModelEntry):
     init_from: str
 
 
-class Model(Run, Net):
+class Model(Run, Net, Seeded):
     """A model with all settings resolved, as all stages after `settings` read it."""
 
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
