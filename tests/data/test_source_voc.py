@@ -242,7 +242,7 @@ def test_training_images_are_capped_by_their_ids_alone(tmp_path: Path) -> None:
     """Taking label sets in turn would favour those that come first in the alphabet."""
     table = pd.DataFrame({"id": [f"{i:02}" for i in range(8)], "label": ["z", "a|b", "a|c", "z", "z", "a", "b", "c"]})
     table = table.assign(split="train", left_out="", file=table["id"])
-    split_table.cap_training(table, 4, multi_label=True)
+    split_table.draw_training(table, 4, draws=1, multi_label=True)
     assert table["left_out"].tolist() == [""] * 4 + ["over data.train_size"] * 4
 
 

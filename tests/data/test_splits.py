@@ -4,7 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from touchstone.data.splits import assign, cap
+from touchstone.data.splits import assign
 
 IDS = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(400)]
 LABELS = ["a"] * 100 + ["b"] * 60 + ["c"] * 240
@@ -81,13 +81,6 @@ def test_with_several_labels_rare_classes_are_shared_out() -> None:
     found = split(labels=labels)
     assert sum(name == "test" for name in found[380:]) == 4
     assert sum(name == "test" for name in found[300:380]) == 16
-
-
-def test_cap_takes_the_lowest_ids_of_each_class_in_turn() -> None:
-    ids, labels = ["5", "1", "3", "2", "4"], ["a", "a", "a", "b", "b"]
-    assert cap(ids, labels, 0) == [0, 1, 2, 3, 4]
-    assert cap(ids, labels, 3) == [1, 2, 3]
-    assert cap(ids, labels, 99) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(("fraction", "expected"), [(0.0, {"train"}), (0.999, {"train", "test"})])

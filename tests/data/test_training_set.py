@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,22 @@ def test_a_changed_added_set_is_refused(tmp_path: Path) -> None:
     save_with_sheet(tmp_path / "first", FIRST, sheet_size=1)
     file = tmp_path / "arm.json"
     file.write_text(json.dumps(manifest(Arm(add=("first",)), augmented=tmp_path)))
-    assert len(assemble(file, train=TRAIN, augmented=tmp_path)) == 6
+    assert len(assemble(file, train=TRAIN, augmented=tmp_path)[0]) == 6
     save_with_sheet(tmp_path / "first", SECOND, sheet_size=1)
     with pytest.raises(TouchstoneError, match="not the added set that"):
         assemble(file, train=TRAIN, augmented=tmp_path)
+
+
+def test_replicates_have_their_own_images_or_one_set_together(tmp_path: Path) -> None:
+    save_with_sheet(tmp_path / "first", FIRST, sheet_size=1)
+    file = tmp_path / "arm.json"
+    file.write_text(json.dumps(manifest(Arm(add=("first",)), augmented=tmp_path)))
+    shared = assemble(file, train=TRAIN, augmented=tmp_path, replicates=(0, 1))
+    assert shared[0] is shared[1]
+    own = replace(TRAIN, table=TRAIN.table.assign(replicates=["0", "0 1", "1"]))
+    first, second = assemble(file, train=own, augmented=tmp_path, replicates=(0, 1)).values()
+    assert [one.table["id"][:2].tolist() for one in (first, second)] == [["id00", "id01"], ["id01", "id02"]]
+    assert len(first) == len(second) == 5
+    assert first.content_hash() != second.content_hash()
+    again = assemble(file, train=own, augmented=tmp_path, replicates=(0,))[0]
+    assert again.content_hash() == first.content_hash()

@@ -110,8 +110,20 @@ def test_history_and_sheets(tmp_path: Path, kind: str) -> None:
 
 def test_sheets_drawn_change_no_weight(tmp_path: Path) -> None:
     for kind in FITS:
-        often, never = (run_fit(kind, tmp_path, grid_steps=steps) for steps in (2, 0))
+        for folder in (tmp_path / kind, tmp_path / f"{kind}-never"):
+            folder.mkdir()
+        often = run_fit(kind, tmp_path / kind, grid_steps=2)
+        never = run_fit(kind, tmp_path / f"{kind}-never", grid_steps=0)
         assert all(torch.equal(value, never.weights[name]) for name, value in often.weights.items())
+
+
+def test_a_fit_that_has_ended_is_taken_up_where_it_ended(tmp_path: Path) -> None:
+    for kind in FITS:
+        (tmp_path / kind).mkdir()
+        done, again = (run_fit(kind, tmp_path / kind) for _ in range(2))
+        assert again.images_per_second == 0
+        assert all(torch.equal(value, again.weights[name]) for name, value in done.weights.items())
+        assert again.history.equals(done.history)
 
 
 def test_epochs_are_passes(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from touchstone.config.load import resolve_model
 from touchstone.config.schema.data import Arm
 from touchstone.config.schema.machine import Machine
 from touchstone.data.imageset import ImageSet
-from touchstone.data.training_set import combine
+from touchstone.data.training_set import TrainingSet, combine
 from touchstone.training.callback import TrainingCallback
 from touchstone.training.setup import TrainingRun, set_up
 
@@ -23,7 +23,14 @@ def labelled(count: int, seed: int) -> ImageSet:
     return images
 
 
-def new_run(*, val: int = 20, num_workers: int = 0, save_seconds: float = 20.0, **changes) -> TrainingRun:
+def new_run(
+    *,
+    val: int = 20,
+    num_workers: int = 0,
+    save_seconds: float = 20.0,
+    replicates: dict[int, TrainingSet] | None = None,
+    **changes,
+) -> TrainingRun:
     settings = {
         "num_steps": 30,
         "batch_size": 7,
@@ -42,6 +49,7 @@ def new_run(*, val: int = 20, num_workers: int = 0, save_seconds: float = 20.0, 
         val=labelled(val, 1),
         meta=META,
         machine=Machine(accelerator="cpu", num_workers=num_workers, save_seconds=save_seconds),
+        replicates=replicates,
     )
 
 

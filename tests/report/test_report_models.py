@@ -20,10 +20,9 @@ COMPUTATION = ("engine", "deterministic", "num_threads", "feature_cache")
 # what is checked on the way,
 CHECKS = ("weights_sha256", "eval_steps", "collapse_epochs", "on_divergence")
 # what other facts of the run say,
-ELSEWHERE = ("seeds",)
 # and details of settings that are shown, which stand under Parameters.
 DETAILS = ("normalisation", "swa_lr", "swa_anneal_epochs")
-NOT_SHOWN = (*COMPUTATION, *CHECKS, *ELSEWHERE, *DETAILS)
+NOT_SHOWN = (*COMPUTATION, *CHECKS, *DETAILS)
 
 BASE = {"net": "lenet", "input_size": 8, "num_steps": 3, "crops": "five"}
 

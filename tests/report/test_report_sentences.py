@@ -42,7 +42,8 @@ def judged(facts: Facts, arms: dict[str, Arm] | None = None, **scores: str | dic
 def test_the_headline_groups_arms_that_do_the_same(facts: Facts) -> None:
     found = judged(facts, a__x="helps", b__x="helps", a__y="helps", b__y="helps", a__z="inconclusive", b__z="helps")
     assert spoken(headline(found)) == (
-        "Adding x or y images improves both models over real images alone; adding z images improves b."
+        "Adding x or y images improves both models over real images alone; adding z images improves b. "
+        "This holds for this training set."
     )
     found = judged(facts, a__x="hurts", a__y={"verdict": "diverged", "diverged": "1 of 2 seeds"}, a__z="inconclusive")
     text = "Adding x images worsens a compared with real images alone; z is inconclusive; y diverged."
@@ -59,7 +60,8 @@ def test_the_headline_says_what_is_compared_where_arms_do_more_than_add(facts: F
     only = {"only": Arm(add=("tilt",), real=False)}
     found = judged(facts, only, a__x="helps", a__only="helps")
     assert spoken(headline(found)) == (
-        "Adding x images improves a over real images alone; training on only improves a."
+        "Adding x images improves a over real images alone; training on only improves a. "
+        "This holds for this training set."
     )
     base = {"real": Arm(add=("tilt",))}
     found = judged(facts, base, a__x="hurts")
@@ -132,8 +134,22 @@ def test_plain_copies_that_seem_to_help_are_reported_as_a_failed_control(facts: 
 
 def test_several_seeds_are_covered(page: str, twin: str) -> None:
     for text in (page, twin):
-        assert "and the variation among the 2 seeds" in text
+        assert "and the variation among the 2 replicates" in text
         assert "A verdict holds for this training split" in text
+
+
+def test_replicates_that_draw_anew_say_more(facts: Facts) -> None:
+    def varying(vary: str, replicates: int = 5) -> Facts:
+        settings = facts.settings.model_copy(
+            update={"train": facts.settings.train.model_copy(update={"vary": vary, "replicates": replicates})}
+        )
+        return replace(facts, settings=settings)
+
+    assert sentences.scope(varying("all").settings) == "for training sets like this one (5 draws)"
+    assert sentences.scope(varying("generator").settings) == "for this training set and generators like these (5 fits)"
+    assert sentences.scope(varying("all", 1).settings) == "for this training set"
+    assert "training sets like these" in sentences.caveat(varying("all").settings)
+    assert "generators fitted to it" in sentences.caveat(varying("generator").settings)
 
 
 def test_without_validation_split_and_with_one_seed(bare: Facts) -> None:

@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from kit.training import Killed, interrupt, new_run, same
+from kit.training import META, Killed, interrupt, labelled, new_run, same
+from touchstone.config.schema.data import Arm
+from touchstone.data.batches import statistics
+from touchstone.data.training_set import combine
 from touchstone.models.nets import build
 from touchstone.models.predict import batches, logits
+from touchstone.models.runs import load_nets, load_run_metadata
 from touchstone.training.classifier import Classifier
 from touchstone.training.loop import train_seed
 from touchstone.training.resume import KEEP, mark_complete
-from touchstone.training.run import curve, request_of, train
+from touchstone.training.run import curve, deliver, request_of, train
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -89,6 +93,27 @@ def test_a_new_seed_trains_only_itself_and_another_fingerprint_starts_over(tmp_p
     train(new_run(seeds=(0,)), store=tmp_path, fingerprint="y")
     assert "trained before" not in capsys.readouterr().out
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_replicate_has_its_own_images_and_normalisation_and_another_trains_only_itself(
+    tmp_path: Path, capsys
+) -> None:
+    sets = {seed: combine(Arm(), train=labelled(24, seed), name="real") for seed in range(4)}
+    run = new_run(seeds=(0, 1), replicates={0: sets[0], 1: sets[1]})
+    trained = train(run, store=tmp_path / "store", fingerprint="x")
+    (tmp_path / "run").mkdir()
+    deliver(tmp_path / "run", run, trained, meta=META)
+    metadata = load_run_metadata(tmp_path / "run")
+    means = [float(net.mean.squeeze()) for net in load_nets(tmp_path / "run", metadata)]
+    assert means == pytest.approx([statistics(sets[seed])[0][0] for seed in (0, 1)])
+    assert means[0] != means[1]
+    capsys.readouterr()
+    third = new_run(seeds=(0, 1, 2), replicates={0: sets[0], 1: sets[3], 2: sets[2]})
+    again = train(third, store=tmp_path / "store", fingerprint="x")
+    assert capsys.readouterr().out.splitlines() == ["t seed 0: trained before"], "1 has other images now"
+    assert same(trained[0].weights, again[0].weights)
+    assert not same(trained[1].weights, again[1].weights)
+    assert same(trained[0].weights, train_seed(new_run(), seed=0, state_file=tmp_path / "0.pt").weights)
 
 
 def test_the_same_seeds_again_are_trained_again_once_delivered(tmp_path: Path, capsys, monkeypatch) -> None:

@@ -133,6 +133,10 @@ class FitCallback(ResumableCallback[FitState]):
         super().begin()
         self.state.sums = {name: value.to(self.device) for name, value in self.state.sums.items()}
 
+    def end(self) -> None:
+        super().end()
+        self.save()  # with more replicates, this one is not fitted again
+
     def record(self, outputs: dict[str, torch.Tensor]) -> None:
         """Average the weights, sum the losses and, after each hundredth of the fit, write a row of the history."""
         state, num_steps = self.state, self.num_steps
