@@ -135,6 +135,11 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
         ("audit.encoder.weights=elsewhere/net.pth", ["audit.encoder.weights", "a file in data/weights"]),
         ("models.simple.init_from=lenet-real", ["models.simple.init_from", "is for finetunes"]),
         ("data.path=images", ["data.path: this key has moved; write source.path"]),
+        ("train.seeds=[0, 1]", ["train.seeds: this key has moved; write train.replicates, a number"]),
+        ("train.replicates=0", ["train.replicates", "greater than or equal to 1"]),
+        ("train.vary=al", ["train.vary", "'seed', 'generator' or 'all'", "did you mean all?"]),
+        ("models.simple.replicates=2", ["models.simple.replicates", "unknown key"]),
+        ("models.simple.seeds=[1]", ["models.simple.seeds", "set train.replicates"]),
         ("data.mirror=images", ["data.mirror: this key has moved; write source.mirror"]),
         ("arms.empty={real: false}", ["arms.empty", "nothing to train on"]),
         ("arms.a-b={}", ["arms.a-b", "pattern"]),
@@ -143,6 +148,19 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
 def test_a_mistake_is_one_line_that_names_key_value_and_remedy(tmp_path: Path, change: str, parts: list[str]) -> None:
     text = message(tmp_path, change)
     assert [part for part in parts if part not in text] == [], text
+
+
+def test_new_training_images_want_a_number_of_them(tmp_path: Path) -> None:
+    text = message(tmp_path, "train.vary=all", "train.replicates=3", "data.train_size=0")
+    assert text.startswith("params.yaml: train.vary: all draws data.train_size images anew"), text
+
+
+def test_the_filters_are_as_many_as_the_sets_of_training_images(tmp_path: Path) -> None:
+    for vary, number in (("seed", 1), ("generator", 1), ("all", 3)):
+        settings = load(tmp_path, f"train.vary={vary}", "train.replicates=3", "data.train_size=100")
+        first = settings.audit.seed
+        assert settings.audit.encoder.seeds == (first, *range(first + 1, first + 1 + number))
+        assert settings.trained["lenet"].seeds == (0, 1, 2)
 
 
 def test_several_mistakes_are_counted(tmp_path: Path) -> None:
@@ -241,7 +259,8 @@ def test_sections_are_frozen(tmp_path: Path) -> None:
 
 
 def test_the_encoder_is_a_model_like_any_other_but_for_its_seeds_and_its_end(tmp_path: Path) -> None:
-    settings = load(tmp_path, "train.label_smoothing=0.1", "audit.encoder.lr=0.5", "train.replicates=4")
+    changes = "train.label_smoothing=0.1", "audit.encoder.lr=0.5", "train.replicates=4", "train.vary=seed"
+    settings = load(tmp_path, *changes)
     encoder, lenet = settings.audit.encoder, settings.models["lenet"]
     assert encoder.phases[0].label_smoothing == 0.1
     assert encoder.phases[0].lr == 0.5

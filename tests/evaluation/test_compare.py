@@ -15,6 +15,7 @@ from touchstone.evaluation.compare import (
     mcnemar,
     paired_accuracy,
     paired_resampled,
+    replicate_share,
 )
 
 
@@ -297,3 +298,30 @@ def test_groups_of_one_image_change_nothing_and_the_variance_is_that_of_group_su
     expected = by_patient.var(ddof=1) / 50  # patients of equal size: the variance of a mean of means
     assert paired_accuracy(run, baseline, groups).image_variance == pytest.approx(expected)
     assert paired_accuracy(run, baseline, groups).num_images == 50
+
+
+def test_training_sets_that_overlap_widen_the_interval() -> None:
+    """Nadeau and Bengio's correction, against means of replicates whose training sets are drawn from one pool.
+
+    A replicate's value is a mean of what its images contribute, so two that share a part f of them have the correlation
+    f, and the mean over five varies by s^2 (1 + 4 f) / 5 where s^2 (1 - f) is seen between them.
+    """
+    assert replicate_share(5) == pytest.approx(0.2)
+    assert replicate_share(5, 0.2) == pytest.approx(0.2 + 0.25)
+    rng, size, number = np.random.default_rng(0), 40, 5
+    for overlap in (0.0, 0.3, 0.6):
+        shared = round(overlap * size)
+        means, between = [], []
+        for _ in range(4000):
+            common = rng.normal(size=shared).sum()
+            values = (common + rng.normal(size=(number, size - shared)).sum(1)) / size
+            means.append(values.mean())
+            between.append(values.var(ddof=1))
+        true = float(np.var(means)) / float(np.mean(between))
+        assert replicate_share(number, overlap) == pytest.approx(true, rel=0.1)
+    values = np.array([0.01, 0.03, 0.02])
+    independent, overlapping = (
+        compare_paired(Paired(values, 0.001**2, 1000), confidence=0.95, overlap=share) for share in (0.0, 0.5)
+    )
+    assert overlapping.terms[1] == pytest.approx(independent.terms[1] * 4)
+    assert overlapping.high - overlapping.low > independent.high - independent.low

@@ -47,10 +47,11 @@ def test_the_headline_groups_arms_that_do_the_same(facts: Facts) -> None:
     )
     found = judged(facts, a__x="hurts", a__y={"verdict": "diverged", "diverged": "1 of 2 seeds"}, a__z="inconclusive")
     text = "Adding x images worsens a compared with real images alone; z is inconclusive; y diverged."
-    assert spoken(headline(found)) == text
+    assert spoken(headline(found)) == f"{text} This holds for this training set."
     found = judged(facts, a__x="hurts", b__x="helps", a__y="inconclusive", b__y="inconclusive")
     assert spoken(headline(found)) == (
-        "Adding x images improves b over real images alone; adding x images worsens a; y is inconclusive."
+        "Adding x images improves b over real images alone; adding x images worsens a; y is inconclusive. "
+        "This holds for this training set."
     )
     styles = [fragment.style for fragment in headline(found) if fragment.style]
     assert styles == ["name", "helps", "name", "hurts", "name", "inconclusive"]
@@ -65,7 +66,9 @@ def test_the_headline_says_what_is_compared_where_arms_do_more_than_add(facts: F
     )
     base = {"real": Arm(add=("tilt",))}
     found = judged(facts, base, a__x="hurts")
-    assert spoken(headline(found)) == "Training on x worsens a compared with the baseline, real."
+    assert spoken(headline(found)) == (
+        "Training on x worsens a compared with the baseline, real. This holds for this training set."
+    )
 
 
 @pytest.mark.parametrize(
