@@ -157,7 +157,7 @@ def test_an_arm_that_varies_more_than_the_others_is_judged_by_its_own_seeds() ->
 
 def test_two_seeds_of_a_single_comparison_get_no_verdict() -> None:
     lone = compare_paired(pair([0.2, 0.21], 0.01), confidence=0.95)
-    assert judge([lone])[0].word == "too few seeds"
+    assert judge([lone])[0].word == "too few replicates"
     assert lone.freedoms[1] == 1
     sure = Comparison(0.1, (0.01**2, 0.0), (999.0, 999.0), 0.95)
     two = judge([lone, sure])

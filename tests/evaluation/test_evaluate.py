@@ -112,7 +112,9 @@ def test_a_run_that_diverged_has_no_gain_and_its_ensemble_leaves_it_out() -> Non
     assert metrics["one-repeat"]["diverged"] == "1 of 3 seeds"
     assert metrics["one-repeat"]["verdict"] == "diverged"
     assert not {"gain", "gain_low", "gain_high"} & metrics["one-repeat"].keys()
-    assert metrics["one-repeat"]["accuracy"] == without["one-repeat"]["accuracy"], "over all seeds, not the survivors"
+    assert metrics["one-repeat"]["accuracy"] == without["one-repeat"]["accuracy"], (
+        "over all replicates, not the survivors"
+    )
     for key in ("gain", "gain_p", "baseline"):
         assert metrics["two-repeat"][key] == without["two-repeat"][key], "seeds of other models are not pooled"
     assert metrics["vote"] == without["vote"], "it has no such member"

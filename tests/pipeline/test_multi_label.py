@@ -82,7 +82,7 @@ def test_it_ends_in_scores_of_each_label_and_verdicts_on_mean_ap(space: Path) ->
     wanted = {"accuracy", "micro_f1", "macro_f1", "tail_accuracy", "nll", "ece", "val_map", "map_sd", "n_test"}
     assert wanted <= set(real)
     assert fixed["gain"] == pytest.approx(fixed["map"] - real["map"], abs=2e-5)
-    assert fixed["verdict"] == "too few seeds", "two, and a single arm"
+    assert fixed["verdict"] == "too few replicates", "two, and a single arm"
     assert metrics["vote"]["baseline"] in ("lenet-real", "lenet-fixed")
     assert [row["n_test"] for row in metrics.values()] == [24] * 4
 

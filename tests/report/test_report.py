@@ -22,9 +22,9 @@ def test_the_verdict_is_that_of_the_metrics(root: Path, facts: Facts, page: str,
     assert metrics["gain"] == 0.5  # 2 of 6 right, then 5 of 6
     [sentence] = sentences.arm_sentences(facts)
     low, high = (words.points(metrics[key]) for key in ("gain_low", "gain_high"))
-    assert metrics["verdict"] == "too few seeds", "two, and nothing to pool"
+    assert metrics["verdict"] == "too few replicates", "two, and nothing to pool"
     text = spoken(sentence)
-    assert text == f"more has too few seeds for lenet (+50.00 points, 95 % interval {low} to {high})."
+    assert text == f"more has too few replicates for lenet (+50.00 points, 95 % interval {low} to {high})."
     assert re.sub(r"\s+", " ", _text(page)).count(text) == 1
     assert text in twin.replace("**", "")
 
@@ -34,7 +34,7 @@ def _text(page: str) -> str:
 
 
 def test_the_page_and_its_twin_open_with_the_verdict_in_one_sentence(facts: Facts, page: str, twin: str) -> None:
-    text = "No verdict: a single comparison needs at least three seeds."
+    text = "No verdict: a single comparison needs at least three replicates."
     assert spoken(headline(facts)) == text
     assert twin.splitlines()[2] == text
     first = re.search(r'<p class="verdict">(.*?)</p>', page)

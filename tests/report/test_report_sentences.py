@@ -164,7 +164,7 @@ def test_without_validation_split_and_with_one_seed(bare: Facts) -> None:
     for text in (page, twin):
         assert "says nothing about other seeds" in text
         assert "no validation" in text
-        assert "over the seeds" not in text.split("Learning curves")[0].split("Audit of")[0]
+        assert "over the replicates" not in text.split("Learning curves")[0].split("Audit of")[0]
     assert [sheet.name for sheet in bare.sheets] == ["train", "test", "tilt", "gan"]
 
 
@@ -178,7 +178,7 @@ def test_a_run_that_is_compared_with_another_is_named_and_its_attention_drawn(tm
     page, twin = pages.html(found), pages.markdown(found)
     [sentence] = sentences.run_sentences(found)
     text = spoken(sentence)
-    assert text.startswith("on-real has too few seeds compared with lenet-real (+50.00 points, 95 % interval ")
+    assert text.startswith("on-real has too few replicates compared with lenet-real (+50.00 points, 95 % interval ")
     assert text[8:] in re.sub(r"<[^>]+>", "", page)
     assert "compared with lenet-real" in twin
     assert "Runs on the baseline arm are compared with the run that is named." in page

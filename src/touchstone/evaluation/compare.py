@@ -24,7 +24,7 @@ from scipy import optimize, stats
 
 UNLIKE = 0.25  # the level of the F test that a run's replicates vary more than those of the other runs
 POWER, QUANTILES = 0.8, 40  # of the smallest detectable gain; of the distribution of a variance
-HELPS, HURTS, INCONCLUSIVE, TOO_FEW = "helps", "hurts", "inconclusive", "too few seeds"
+HELPS, HURTS, INCONCLUSIVE, TOO_FEW = "helps", "hurts", "inconclusive", "too few replicates"
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,7 +65,7 @@ def load_every_weights(folder: Path, settings: Settings) -> dict[str, dict[str, 
 def predictions(
     probs: np.ndarray, files: list[str], classes: list[str], thresholds: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """A table of file, label and probability, sorted by file, from the mean over the seeds of (seeds, N, K).
+    """A table of file, label and probability, sorted by file, from the mean over the replicates of (seeds, N, K).
 
     With thresholds (K,) an image may have several labels, joined by `|`, or none, and a column `p(<class>)` for each
     class takes the place of probability.

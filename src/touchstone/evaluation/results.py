@@ -23,7 +23,7 @@ class Result:
     baseline: str
     """The result it is compared with; "" for none."""
     val: float | None = None
-    """The primary score on validation, the mean over the seeds; None without a validation split."""
+    """The primary score on validation, the mean over the replicates; None without a validation split."""
     diverged: str = ""
     """How many seeds diverged in training; for an ensemble, which members did where fewer than two are left."""
     left_out: tuple[str, ...] = ()

@@ -31,7 +31,7 @@ def member_thresholds(
 
 
 def choose(probs: np.ndarray, labels: np.ndarray, *, rule: str) -> np.ndarray:
-    """The thresholds, float64 (K,): 0.5 each (half), or those of the highest F1, averaged over the seeds (f1).
+    """The thresholds, float64 (K,): 0.5 each (half), or those of the highest F1, averaged over the replicates (f1).
 
     Of equally good thresholds, the nearest to 0.5 is chosen; a class without positive images has 0.5. probs:
     (seeds, N, K). labels: (N, K), NaN where an image does not count. Raises TouchstoneError where the predictions are
@@ -54,7 +54,7 @@ def choose(probs: np.ndarray, labels: np.ndarray, *, rule: str) -> np.ndarray:
 
 
 def _f1_at(threshold: float, scores: np.ndarray, positive: np.ndarray) -> float:
-    """The mean over the seeds. scores: (seeds, N). positive: bool (N,)."""
+    """The mean over the replicates. scores: (seeds, N). positive: bool (N,)."""
     predicted = scores >= threshold
     return float(f1((predicted & positive).sum(1), predicted.sum(1) + positive.sum()).mean())
 

@@ -36,7 +36,7 @@ class Choice:
     target: int
     """Index of the class."""
     score: float
-    """Probability of the class, the mean over the seeds."""
+    """Probability of the class, the mean over the replicates."""
 
 
 @dataclass(frozen=True, eq=False)

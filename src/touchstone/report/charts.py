@@ -192,7 +192,7 @@ def forest(facts: Facts) -> Forest | None:
 
 
 def wrong_text(result: ReportedResult, num_test: int) -> str:
-    """The numbers of images that the mean over the seeds gets wrong, and of those shown."""
+    """The numbers of images that the mean over the replicates gets wrong, and of those shown."""
     if not result.num_wrong:
         return "none wrong"
     shown = len(result.mistakes)

@@ -31,7 +31,7 @@ class Neighbour(GalleryImage):
 
 @dataclass(frozen=True, eq=False)
 class Mistake(GalleryImage):
-    """A test image that the mean over the seeds gets wrong."""
+    """A test image that the mean over the replicates gets wrong."""
 
     true: str
     predicted: str
@@ -83,7 +83,7 @@ class ReportedResult:
     reliability: pd.DataFrame
     """confidence, accuracy, images, scaled (0 or 1)."""
     confusion: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
-    """int64 (classes, classes), rows true, columns predicted, summed over the seeds; empty with several labels."""
+    """int64 (classes, classes), rows true, columns predicted, summed over the replicates; empty with several labels."""
     mistakes: tuple[Mistake, ...] = ()
     """The worst of its `num_wrong` mistakes, most confident first."""
     num_wrong: int = 0

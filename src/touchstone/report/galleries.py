@@ -30,7 +30,7 @@ class LabelledImages:
 def worst(probs: np.ndarray, test: LabelledImages, *, count: int) -> tuple[tuple[Mistake, ...], int]:
     """Return at most `count` wrong predictions, most confident first, and the number of all.
 
-    probs: float32 (seeds, N, K). The mean over the seeds decides; equal probabilities keep the order of the rows.
+    probs: float32 (seeds, N, K). The mean over the replicates decides; equal probabilities keep the order of the rows.
     """
     mean = probs.mean(0, dtype=np.float64)  # (N, K)
     predicted, confidence = mean.argmax(1), mean.max(1)
@@ -49,7 +49,7 @@ def worst(probs: np.ndarray, test: LabelledImages, *, count: int) -> tuple[tuple
 
 
 def ranked(probs: np.ndarray, test: LabelledImages) -> tuple[RankedClass, ...]:
-    """Rank the test images of each class by score, the mean over the seeds of probs, float32 (seeds, N, K).
+    """Rank the test images of each class by score, the mean over the replicates of probs, float32 (seeds, N, K).
 
     Equal scores keep the order of the rows. NaN labels are left out.
     """

@@ -30,7 +30,7 @@ def headline(facts: Facts) -> Sentence:
             be = " is " if len(inconclusive) == 1 else " are "
             clauses.append([*_names(inconclusive, "and"), Fragment(be), Fragment("inconclusive", "inconclusive")])
     elif any(result.verdict == TOO_FEW for result in compared):
-        clauses = [[Fragment("no verdict: a single comparison needs at least three seeds")]]
+        clauses = [[Fragment("no verdict: a single comparison needs at least three replicates")]]
     elif any(result.verdict == "inconclusive" for result in compared):
         clauses = [[Fragment(f"no verdict: {_detectable(compared)}")]]
     holds = f" This holds {scope(facts.settings)}." if any(r.verdict in ("helps", "hurts") for r in compared) else ""

@@ -131,8 +131,8 @@ def failures(facts: Facts) -> list[str]:
         if result.verdict in ("helps", "hurts") and facts.settings.trained[result.model].phases[0].num_steps:
             sentences.append(
                 f"{result.name} {result.verdict}, although plain copies make the same training set at the same number "
-                "of steps. This is chance, or so few seeds estimate the variance poorly: trust no verdict on "
-                f"{result.model} until more seeds agree."
+                "of steps. This is chance, or so few replicates estimate the variance poorly: trust no verdict on "
+                f"{result.model} until more replicates agree."
             )
     return sentences
 

@@ -47,7 +47,7 @@ def arms(facts: Facts) -> Table:
 
 
 def accuracies(facts: Facts) -> Table:
-    """Model x arm: test accuracy, or mean average precision, in per cent, mean ± sd over the seeds."""
+    """Model x arm: test accuracy, or mean average precision, in per cent, mean ± sd over the replicates."""
     names = list(facts.settings.arms)
     rows: list[list[str]] = []
     verdicts: dict[tuple[int, int], str] = {}
@@ -172,7 +172,7 @@ def _with_sd(audit: AuditedSet, key: str) -> str:
 
 
 def class_accuracies(facts: Facts) -> Table:
-    """Class x run: accuracy in per cent over all seeds, the diagonal of the confusion matrix."""
+    """Class x run: accuracy in per cent over all replicates, the diagonal of the confusion matrix."""
     columns = [[percent(share) for share in result.class_accuracy()] for result in facts.results]
     tested = [f"{n:,}" for n in facts.counts["test"]]
     rows = [list(row) for row in zip(facts.classes, tested, *columns, strict=True)]

@@ -24,7 +24,7 @@ class Spread:
     seeds: float
     """The standard deviation of a gain from seed to seed."""
     images: float
-    """That of a gain, averaged over the seeds, from test image to test image."""
+    """That of a gain, averaged over the replicates, from test image to test image."""
 
 
 def spread_of(metrics: Path, settings: Settings) -> Spread:

@@ -45,7 +45,7 @@ class Revision:
 
 @dataclass(frozen=True)
 class Change:
-    """A metric of a run or ensemble in two revisions, as means over the seeds."""
+    """A metric of a run or ensemble in two revisions, as means over the replicates."""
 
     run: str
     metric: str
@@ -57,7 +57,7 @@ class Change:
     p_value: float
     """For the hypothesis that nothing changed, adjusted by Holm over all runs."""
     verdict: str
-    """better, worse, inconclusive or, with two seeds and nothing to pool, too few seeds."""
+    """better, worse, inconclusive or, with two seeds and nothing to pool, too few replicates."""
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def history_table(trained: list[Trained]) -> pd.DataFrame:
 
 
 def curve(trained: list[Trained], *, left_out: Collection[str] = ()) -> pd.DataFrame:
-    """Return the mean history over the seeds, a row for each validation, for `dvc plots`.
+    """Return the mean history over the replicates, a row for each validation, for `dvc plots`.
 
     Where a seed stopped early the mean continues over the others. Seeds that diverged, and those `left_out`, do not
     count, unless none would.
