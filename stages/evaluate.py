@@ -1,4 +1,4 @@
-"""Probs x labels -> metrics/metrics.json, data/plots/<kind>/<name>.csv."""
+"""Probs x labels, histories -> metrics/metrics.json, data/plots/<kind>/<name>.csv."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ from touchstone.config.settings import load_settings
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import group_indices, read_table
 from touchstone.data.labels import encode
+from touchstone.evaluation.convergence import convergence, load_histories
 from touchstone.evaluation.evaluate import evaluate, plots
 from touchstone.evaluation.measures import measure
 from touchstone.evaluation.probs import load_all, load_diverged, load_every_weights
@@ -33,8 +34,11 @@ def main() -> None:
             (folder / kind).mkdir()
         for kind, name, table in plots(every, labels["test"], meta["classes"], settings.compare, groups, overlap):
             table.to_csv(folder / kind / f"{name}.csv", index=False)
+    metrics = evaluate(every, judge)
+    for name, row in convergence(load_histories(DATA / "runs", settings.runs), settings, diverged).items():
+        metrics[name] |= row
     Path("metrics").mkdir(exist_ok=True)
-    Path("metrics/metrics.json").write_text(json.dumps(evaluate(every, judge), indent=2, sort_keys=True) + "\n")
+    Path("metrics/metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""The verdict in one sentence."""
+"""The verdict in one sentence, and what in the courses of training could explain it."""
 
 import math
 from collections.abc import Iterator, Sequence
 
 from touchstone.config.schema.data import Arm
 from touchstone.evaluation.compare import TOO_FEW
+from touchstone.report import doubts
 from touchstone.report.facts import Facts, ReportedResult
 from touchstone.report.sentences import scope
 from touchstone.report.words import DIVERGED, Fragment, Sentence, joined, listing, percent
@@ -34,7 +35,7 @@ def headline(facts: Facts) -> Sentence:
     elif any(result.verdict == "inconclusive" for result in compared):
         clauses = [[Fragment(f"no verdict: {_detectable(compared)}")]]
     holds = f" This holds {scope(facts.settings)}." if any(r.verdict in ("helps", "hurts") for r in compared) else ""
-    sentence = [*joined([*clauses, *_failures(arms)], "; "), Fragment(f".{holds}")]
+    sentence = [*joined([*clauses, *_failures(arms)], "; "), Fragment(f".{holds}"), *doubts.in_short(facts)]
     first = sentence[0]
     return sentence if first.style else [Fragment(first.text[0].upper() + first.text[1:]), *sentence[1:]]
 

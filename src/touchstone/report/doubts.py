@@ -1,0 +1,109 @@
+"""Courses of training that could explain a verdict: a baseline or an arm that overfitted or had not converged."""
+
+from touchstone.evaluation.convergence import LEAST_FALL, LEAST_RISE, OVERFITTED, STILL_FALLING
+from touchstone.report.facts import Facts, ReportedResult
+from touchstone.report.table import Table
+from touchstone.report.words import Fragment, Sentence, listing, points
+
+FREE = ("constant", "plateau")  # schedules whose first steps are the same in a training of fewer steps
+BASIS = (
+    "Overfitted: the validation loss is lowest in the first 80 % of the training and ends higher by at least "
+    f"{100 * LEAST_RISE:g} %. Still falling: it falls by at least {100 * LEAST_FALL:g} % from the last but one tenth "
+    "of the validations to the last. Either change must be larger than its noise from seed to seed; else the run "
+    "settled. A schedule that ends at a low learning rate settles every run, so more steps could still gain something."
+)
+
+
+def table(facts: Facts) -> Table:
+    """The course of the validation loss of each run that has one."""
+    header = [
+        "run",
+        "validation loss",
+        "lowest at step",
+        "rise to the end, %",
+        "change in the last tenth, %",
+        "weights",
+    ]
+    rows = [
+        [
+            result.name,
+            _course(result),
+            f"{result.value('val_lowest_step'):,.0f}",
+            points(result.value("val_rise")),
+            points(result.value("val_change")),
+            _select(result, facts),
+        ]
+        for result in facts.results
+        if _course(result)
+    ]
+    return Table("llrrrl", header, rows)
+
+
+def sentences(facts: Facts) -> list[str]:
+    """A sentence for each run whose course could explain a verdict, and what holds of the weights it kept."""
+    out = []
+    for run, names in _helped(facts):
+        way = "shorter" if _course(run) == OVERFITTED else "longer"
+        verb = "helps" if len(names) == 1 else "help"
+        out.append(f"{_told(run, facts)} A {way} baseline could explain why {listing(names)} {verb}.")
+    for run in _unfinished(facts):
+        verdict = "hurts" if run.verdict == "hurts" else "is inconclusive"
+        out.append(f"{_told(run, facts)} More steps could change that it {verdict}.")
+    return out
+
+
+def in_short(facts: Facts) -> Sentence:
+    """The sentences that the headline adds; empty where no course could explain a verdict."""
+    baselines, text = [run for run, _ in _helped(facts)], ""
+    for course, what, steps in ((OVERFITTED, "overfitted", "fewer"), (STILL_FALLING, "had not converged", "more")):
+        if names := [run.name for run in baselines if _course(run) == course]:
+            text += f" {listing(names)} {what}: a baseline of {steps} steps could explain the gain."
+    if names := [run.name for run in _unfinished(facts)]:
+        text += f" {listing(names)} had not converged: more steps could change the verdict."
+    return [Fragment(text)] if text else []
+
+
+def _helped(facts: Facts) -> list[tuple[ReportedResult, list[str]]]:
+    """Each baseline whose course could explain that runs help, and the names of these runs."""
+    out: dict[str, list[str]] = {}
+    for result in facts.results:
+        if result.arm and result.verdict == "helps" and "baseline" in result.scores:
+            out.setdefault(str(result.scores["baseline"]), []).append(result.name)
+    runs = [(facts.result(name), names) for name, names in out.items()]
+    return [(run, names) for run, names in runs if _course(run) == STILL_FALLING or _could_be_shorter(run, facts)]
+
+
+def _could_be_shorter(run: ReportedResult, facts: Facts) -> bool:
+    """Whether a run overfitted and fewer steps could give weights that it did not have to choose from."""
+    model = facts.settings.trained[run.model]
+    free = all(phase.schedule in FREE for phase in model.phases) and model.select != "last"
+    return _course(run) == OVERFITTED and not free
+
+
+def _unfinished(facts: Facts) -> list[ReportedResult]:
+    """The runs that do not help and whose loss is still falling."""
+    verdicts = ("hurts", "inconclusive")
+    return [r for r in facts.results if r.arm and r.verdict in verdicts and _course(r) == STILL_FALLING]
+
+
+def _told(run: ReportedResult, facts: Facts) -> str:
+    """`a-real overfitted: ...`, or `a-real had not converged: ...`."""
+    if _course(run) == STILL_FALLING:
+        fall = f"{-100 * run.value('val_change'):.1f} %"
+        return f"{run.name} had not converged: its validation loss still fell by {fall} in the last tenth."
+    rise, model = f"{100 * run.value('val_rise'):.0f} %", facts.settings.trained[run.model]
+    kept = "and its last weights were kept"
+    if model.select != "last":
+        kept = f"and the best weights by {model.select} were kept, but its schedule was made for all steps"
+    step = f"{run.value('val_lowest_step'):,.0f}"
+    return f"{run.name} overfitted: its validation loss was lowest at step {step}, rose by {rise} to the end, {kept}."
+
+
+def _course(result: ReportedResult) -> str:
+    """overfitted, still falling, settled, or "" where no validation loss tells."""
+    return str(result.scores.get("convergence", ""))
+
+
+def _select(result: ReportedResult, facts: Facts) -> str:
+    select = facts.settings.trained[result.model].select
+    return "last" if select == "last" else f"best {select}"
