@@ -14,33 +14,30 @@ from touchstone.data.replicates import of_replicate
 from touchstone.data.training_set import combine
 from touchstone.models.initial_weights import load_initial_weights
 from touchstone.stage import run
-from touchstone.training.resume import Apart, fingerprint, inputs, mark_complete
+from touchstone.training.resume import OF_REPLICATES, Apart, fingerprint, inputs, mark_complete
 from touchstone.training.run import deliver, request_of, train
 from touchstone.training.setup import set_up
 
 DATA = Path("data")
 STORE = Path(".touchstone/encoder")
-OF_REPLICATES = "data/prepared/train/images.npy", "data/prepared/train/table.csv"
 
 
 def main() -> None:
     machine = load_machine()
     meta = json.loads((DATA / "prepared/meta.json").read_text())
     train_images, settings = load(DATA / "prepared/train"), load_settings(Model, f"models/{ENCODER}")
-    first, *filters = settings.seeds
-    images = {
-        seed: combine(Arm(), train=of_replicate(train_images, number), name="encoder")
-        for seed, number in ((first, 0), *zip(filters, range(len(filters)), strict=True))
-    }
+    # The first seed and the filter of the first replicate have the same images, each other filter its replicate's own.
+    numbers = [0, *range(len(settings.seeds) - 1)]
+    sets = [combine(Arm(), train=of_replicate(train_images, number), name="encoder") for number in sorted({*numbers})]
+    images = {seed: sets[number] for seed, number in zip(settings.seeds, numbers, strict=True)}
     training_run = set_up(
         "encoder",
         settings=settings,
-        data=images[first],
+        data=images,
         val=train_images.take([]),  # nothing is selected: the last weights count
         meta=meta,
         machine=machine,
         initial=load_initial_weights(DATA / f"pretrained/{ENCODER}.json"),
-        replicates=images if len(filters) > 1 else None,
     )
     apart: Apart = dict.fromkeys(OF_REPLICATES) if training_run.replicates else {}
     apart[f"data/settings/models/{ENCODER}.json"] = ["seeds"]

@@ -17,12 +17,11 @@ from touchstone.data.labels import is_multi_label
 from touchstone.data.training_set import assemble
 from touchstone.models.initial_weights import load_initial_weights
 from touchstone.stage import run
-from touchstone.training.resume import Apart, fingerprint, inputs, mark_complete
+from touchstone.training.resume import OF_REPLICATES, Apart, fingerprint, inputs, mark_complete
 from touchstone.training.run import curve, deliver, history_table, request_of, train
 from touchstone.training.setup import set_up
 
 DATA, STATE = Path("data"), Path(".touchstone")
-OF_REPLICATES = "data/prepared/train/images.npy", "data/prepared/train/table.csv"
 
 
 def main() -> dict[str, object]:
@@ -37,20 +36,17 @@ def main() -> dict[str, object]:
         initial = load_initial_weights(DATA / f"pretrained/{model}.json")
     meta = json.loads((DATA / "prepared/meta.json").read_text())
     parts: Any = {"augmented": DATA / "augmented", "multi_label": is_multi_label(meta)}
-    train_images = load(DATA / "prepared/train")
-    images = assemble(DATA / f"arms/{arm}.json", train=train_images, replicates=settings.seeds, **parts)
+    parts |= {"train": load(DATA / "prepared/train"), "replicates": settings.seeds}
     more: Any = {"meta": meta, "machine": machine, "features": STATE / "features", "initial": initial}
-    more |= {"replicates": images} if len({id(one) for one in images.values()}) > 1 else {}
-    first, val = images[settings.seeds[0]], load(DATA / "prepared/val")
-    training_run = set_up(name, settings=settings, data=first, val=val, **more)
+    images, val = assemble(DATA / f"arms/{arm}.json", **parts), load(DATA / "prepared/val")
+    training_run = set_up(name, settings=settings, data=images, val=val, **more)
     # Each seed has a folder of its own: what differs between seeds invalidates no other seed.
     apart: Apart = {f"data/settings/models/{model}.json": ["seeds"]}
     apart |= {f"data/starts/{model}.json": ["sha256", "diverged", "normalisations"]} if settings.init_from else {}
     apart |= {f"data/arms/{arm}.json": ["sha256"]} | dict.fromkeys(OF_REPLICATES) if training_run.replicates else {}
     stage = "finetune" if settings.init_from else "train"
     mark = fingerprint(inputs(stage, model=model, arm=arm), accelerator=machine.accelerator, apart=apart)
-    store = STATE / "train" / name
-    trained = train(training_run, store=store, fingerprint=mark)
+    trained = train(training_run, store=(store := STATE / "train" / name), fingerprint=mark)
     with replaced(DATA / "runs" / name) as folder:
         deliver(folder, training_run, trained, meta=meta)
         history_table(trained).to_csv(folder / "history.csv", index=False)

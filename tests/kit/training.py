@@ -28,7 +28,7 @@ def new_run(
     val: int = 20,
     num_workers: int = 0,
     save_seconds: float = 20.0,
-    replicates: dict[int, TrainingSet] | None = None,
+    data: dict[int, TrainingSet] | None = None,
     **changes,
 ) -> TrainingRun:
     settings = {
@@ -41,15 +41,13 @@ def new_run(
     }
     settings |= {"net": "lenet", "input_size": 16, "seeds": (0,), "crop_padding": 1, "hflip": True}
     model = resolve_model(settings | changes)
-    data = combine(Arm(), train=labelled(24, 0), name="real")
     return set_up(
         "t",
         settings=model,
-        data=data,
+        data=data or combine(Arm(), train=labelled(24, 0), name="real"),
         val=labelled(val, 1),
         meta=META,
         machine=Machine(accelerator="cpu", num_workers=num_workers, save_seconds=save_seconds),
-        replicates=replicates,
     )
 
 

@@ -74,10 +74,16 @@ def test_every_script_is_a_stage_and_every_stage_runs_a_script() -> None:
         assert GRAPH[stage]["cmd"].startswith(f"PYTHONPATH=src python stages/{own}.py"), "the code of this very copy"
 
 
+SHARED = {"data/settings/sheet.json", "data/settings/replicates.json"}
+
+
 @pytest.mark.parametrize("stage", sorted(set(GRAPH) - {"settings"}))
 def test_a_stage_depends_on_its_own_settings_and_tracks_no_parameter_itself(stage: str) -> None:
     deps = paths(stage, "deps")
-    own = {dep for dep in deps if re.fullmatch(r"data/settings/[a-z_]+\.json", dep)} - {"data/settings/sheet.json"}
+    own = {dep for dep in deps if re.fullmatch(r"data/settings/[a-z_]+\.json", dep)} - {
+        "data/settings/sheet.json",
+        "data/settings/replicates.json",
+    }
     assert own == {f"data/settings/{script(stage).stem}.json"}
     assert "params" not in GRAPH[stage]
     folders = {dep for dep in deps if dep.startswith(("src/", "stages"))}
@@ -90,7 +96,8 @@ def test_a_script_reads_the_settings_that_its_stage_depends_on(stage: str) -> No
     for kind in ("models", "transforms", "generators"):
         if f'"{kind}/' in text:
             assert [dep for dep in deps if dep.startswith(f"data/settings/{kind}/")], kind
-    assert ('read("sheet")' in text) == ("data/settings/sheet.json" in deps)
+    for shared in ("sheet", "replicates"):
+        assert (f'read("{shared}")' in text) == (f"data/settings/{shared}.json" in deps)
     reads_its_own = re.search(rf'(read|load|load_settings)\(([A-Z]\w+, )?"{script(stage).stem}"', text) is not None
     assert reads_its_own == (constant(script(stage), "SETTINGS") is not None)
 

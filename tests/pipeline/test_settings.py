@@ -147,7 +147,7 @@ def test_a_source_counts_where_it_is_the_one(copy: Path, before: dict[str, str])
         ("data.image_size=32", {"prepare", "report"}),
         ("source.mirror=elsewhere", {"download", "pretrained"}),
         ("machine.num_workers=3", set()),
-        ("audit.seed=5", {"models/audit-encoder", "filters", "audit", "pretrained", "report"}),
+        ("audit.seed=5", {"models/audit-encoder", "audit", "pretrained", "report"}),
         ("multi_label={difficult: count}", {"prepare", "report"}),
     ],
 )

@@ -99,7 +99,7 @@ def test_a_replicate_has_its_own_images_and_normalisation_and_another_trains_onl
     tmp_path: Path, capsys
 ) -> None:
     sets = {seed: combine(Arm(), train=labelled(24, seed), name="real") for seed in range(4)}
-    run = new_run(seeds=(0, 1), replicates={0: sets[0], 1: sets[1]})
+    run = new_run(seeds=(0, 1), data={0: sets[0], 1: sets[1]})
     trained = train(run, store=tmp_path / "store", fingerprint="x")
     (tmp_path / "run").mkdir()
     deliver(tmp_path / "run", run, trained, meta=META)
@@ -108,7 +108,7 @@ def test_a_replicate_has_its_own_images_and_normalisation_and_another_trains_onl
     assert means == pytest.approx([statistics(sets[seed])[0][0] for seed in (0, 1)])
     assert means[0] != means[1]
     capsys.readouterr()
-    third = new_run(seeds=(0, 1, 2), replicates={0: sets[0], 1: sets[3], 2: sets[2]})
+    third = new_run(seeds=(0, 1, 2), data={0: sets[0], 1: sets[3], 2: sets[2]})
     again = train(third, store=tmp_path / "store", fingerprint="x")
     assert capsys.readouterr().out.splitlines() == ["t seed 0: trained before"], "1 has other images now"
     assert same(trained[0].weights, again[0].weights)

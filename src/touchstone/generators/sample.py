@@ -20,7 +20,6 @@ from tqdm import tqdm
 from touchstone.config.schema.generator import Sample
 from touchstone.config.schema.machine import Machine
 from touchstone.data.imageset import ImageSet
-from touchstone.data.replicates import together
 from touchstone.errors import TouchstoneError
 from touchstone.generators.base import Generative
 from touchstone.models.predict import probabilities
@@ -86,24 +85,9 @@ def synthesize(
         }
     )
     places = [(block_file(scratch, (c, k // settings.block)), k % settings.block) for c, k in rows]
-    images = cast(np.ndarray, _Stored(places))
+    images = cast(np.ndarray, Stored(places))
     counts = pd.DataFrame({"class": classes, "sampled": sampled, "kept": [len(k) for k in kept]})
     return Synthesized(ImageSet(images, table), counts)
-
-
-def merged(parts: list[Synthesized]) -> Synthesized:
-    """Return the images of several replicates as one added set, and their counts as sums."""
-    if len(parts) == 1:
-        return parts[0]
-    numbers = np.sum([part.counts[["sampled", "kept"]].to_numpy() for part in parts], 0)
-    tables = [
-        part.images.table.assign(id=[f"{number}-{one}" for one in part.images.table["id"]])
-        for number, part in enumerate(parts)
-    ]
-    sets = [ImageSet(part.images.images, table) for part, table in zip(parts, tables, strict=True)]
-    stored = [cast(_Stored, part.images.images) for part in parts]
-    images = together(sets, cast(np.ndarray, _Stored([place for one in stored for place in one.places])))
-    return Synthesized(images, parts[0].counts.assign(sampled=numbers[:, 0], kept=numbers[:, 1]))
 
 
 def _blocks(kept: list[list[int]], sampled: list[int], settings: Sample, classes: list[str], name: str) -> list[Block]:
@@ -191,7 +175,7 @@ def _accepted(scratch: Path, block: Block, settings: Sample, judge: Predictor | 
     return numbers[confidence >= settings.filter.min_confidence].tolist()
 
 
-class _Stored:
+class Stored:
     """Behaves like an array uint8 (N, H, W, C) whose rows are read from the blocks' files when they are used.
 
     places: for each row, its block's file and the row there.

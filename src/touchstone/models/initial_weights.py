@@ -83,7 +83,7 @@ class InitialWeights:
         return bool(self.sha256) and EVERY_SEED not in self.sha256
 
     def of_seed(self, seed: int) -> "InitialWeights":
-        """The weights with the normalisation of a seed."""
+        """The weights, with the normalisation of a seed for all."""
         mean, std = self.normalisations.get(str(seed), (self.mean, self.std))
         return replace(self, mean=mean, std=std, normalisations={})
 

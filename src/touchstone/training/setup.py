@@ -102,25 +102,30 @@ def set_up(
     title: str,
     *,
     settings: Model,
-    data: TrainingSet,
+    data: TrainingSet | Mapping[int, TrainingSet],
     val: ImageSet,
     meta: dict[str, Any],
     machine: Machine,
     features: Path | None = None,
     initial: InitialWeights = RANDOM,
-    replicates: Mapping[int, TrainingSet] | None = None,
 ) -> TrainingRun:
     """Encode a run's labels, schedule its phases, and choose its normalisation.
 
-    meta: the content of meta.json. replicates: seed -> its own training images, for seeds that do not have `data`; one
-    of them has it, too. Raises TouchstoneError where the settings do not suit the images, their labels, the
-    machine or the initial weights.
+    data: the training images, or those of each seed; equal ones are one object. meta: the content of meta.json. Raises
+    TouchstoneError where the settings do not suit the images, their labels, the machine or the initial weights.
     """
     shared: Any = {"settings": settings, "val": val, "meta": meta, "machine": machine, "features": features}
-    own = {
-        seed: set_up(title, data=images, initial=initial.of_seed(seed), **shared)
-        for seed, images in (replicates or dict.fromkeys(map(int, initial.normalisations), data)).items()
-    }
+    of_seed = data if isinstance(data, Mapping) else dict.fromkeys(settings.seeds, data)
+    data = of_seed[settings.seeds[0]]
+    is_shared = all(images is data for images in of_seed.values()) and not initial.normalisations
+    own = (
+        {}
+        if is_shared
+        else {
+            seed: set_up(title, data=images, initial=initial.of_seed(seed), **shared)
+            for seed, images in of_seed.items()
+        }
+    )
     classes = meta["classes"]
     objective = objective_for(encode(data.table, meta), len(classes))
     check_run(title, settings, objective, machine, initial, num_val=len(val))

@@ -1,0 +1,121 @@
+"""The generators of all replicates: each is fitted to the images of its replicate, and sampled for it alone."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from touchstone.config.schema.data import Arm
+from touchstone.config.schema.generator import Fit, Sample, part_of
+from touchstone.config.schema.machine import Machine
+from touchstone.data.imageset import ImageSet
+from touchstone.data.replicates import of_replicate, together
+from touchstone.data.training_set import combine
+from touchstone.generators import build
+from touchstone.generators.files import GeneratorMetadata, load_generator, save_generator
+from touchstone.generators.fit import Fitted, fit
+from touchstone.generators.sample import Stored, Synthesized, load_judge, synthesize
+from touchstone.models.device import device
+from touchstone.seeds import derive, replicate_seed
+
+DIGITS = 16  # of hashes in the names of folders
+
+
+def fit_replicates(
+    name: str,
+    number: int,
+    *,
+    values: dict[str, Any],
+    train: ImageSet,
+    meta: dict[str, Any],
+    machine: Machine,
+    store: Path,
+) -> list[tuple[GeneratorMetadata, Fitted]]:
+    """Fit the generator `name` to the training images of each of `number` replicates.
+
+    values: its kind and its settings, as in data/settings. meta: the content of meta.json. store: the folder of resume
+    states. A fit that has ended is taken from there, unless its replicate has other images. Raises TouchstoneError like
+    `fit`.
+    """
+    out = []
+    for replicate in range(number):
+        settings: Fit = part_of(values["kind"], "fit", values["fit"])
+        settings = settings.model_copy(update={"seed": replicate_seed(settings.seed, replicate)})
+        shape: Any = {"channels": meta["channels"], "image_size": meta["image_size"]}
+        data = combine(Arm(), train=of_replicate(train, replicate), name=name)
+        folder = store / f"{replicate}-{data.content_hash()[:DIGITS]}"
+        folder.mkdir(exist_ok=True)
+        torch.set_num_threads(settings.num_threads)
+        torch.manual_seed(derive(settings.seed, "init"))
+        fitted = fit(
+            build(values["kind"], settings, num_classes=len(meta["classes"]), **shape),
+            settings=settings,
+            data=data,
+            meta=meta,
+            machine=machine,
+            state_file=folder / "state.pt",
+            title=name if number == 1 else f"{name}, replicate {replicate}",
+        )
+        metadata = GeneratorMetadata(values["kind"], settings.model_dump(mode="json"), meta["classes"], **shape)
+        out.append((metadata, fitted))
+    return out
+
+
+def save_replicates(folder: Path, fits: list[tuple[GeneratorMetadata, Fitted]]) -> None:
+    """Write the generator of each replicate into a folder of its own, named by its number, below `folder`."""
+    for replicate, (metadata, fitted) in enumerate(fits):
+        (folder / str(replicate)).mkdir()
+        save_generator(folder / str(replicate), metadata, fitted.weights, grids=fitted.grids)
+
+
+def sample_replicates(
+    name: str,
+    classifiers: list[str | None],
+    *,
+    values: dict[str, Any],
+    generators: Path,
+    encoder: Path,
+    machine: Machine,
+    scratch: Path,
+) -> Synthesized:
+    """Sample the added images of each replicate from its own generator, and put them together.
+
+    classifiers: for each replicate, the hash of the classifier that filters its samples, or None. values: as in
+    `fit_replicates`. generators: the folder of `save_replicates`. encoder: the run of the classifiers. Raises
+    TouchstoneError like `load_generator`, `load_judge` and `synthesize`.
+    """
+    where = device(machine.accelerator, count=machine.devices)
+    parts = []
+    for replicate, classifier in enumerate(classifiers):
+        settings: Sample = part_of(values["kind"], "sample", values["sample"])
+        settings = settings.model_copy(update={"seed": replicate_seed(settings.seed, replicate)})
+        metadata, of_fit, module = load_generator(generators / str(replicate))
+        torch.set_num_threads(of_fit.num_threads)
+        made = synthesize(
+            module,
+            settings=settings,
+            classes=metadata.classes,
+            name=name,
+            num_threads=of_fit.num_threads,
+            machine=machine,
+            scratch=scratch / f"{replicate}-{metadata.sha256[:DIGITS]}",
+            judge=load_judge(encoder, classifier, device=where) if classifier else None,
+        )
+        parts.append(made)
+    return merged(parts)
+
+
+def merged(parts: list[Synthesized]) -> Synthesized:
+    """Return the images of several replicates as one added set, and their counts as sums."""
+    if len(parts) == 1:
+        return parts[0]
+    numbers = np.sum([part.counts[["sampled", "kept"]].to_numpy() for part in parts], 0)
+    tables = [
+        part.images.table.assign(id=[f"{number}-{one}" for one in part.images.table["id"]])
+        for number, part in enumerate(parts)
+    ]
+    sets = [ImageSet(part.images.images, table) for part, table in zip(parts, tables, strict=True)]
+    stored = [cast(Stored, part.images.images) for part in parts]
+    images = together(sets, cast(np.ndarray, Stored([place for one in stored for place in one.places])))
+    return Synthesized(images, parts[0].counts.assign(sampled=numbers[:, 0], kept=numbers[:, 1]))
