@@ -110,7 +110,7 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
         ("models.simple.crops=ten", ["models.simple.crops", "'ten'", "'centre' or 'five'"]),
         ("models.simple.crop_size=8", ["models.simple.crop_size: belongs to five crops; set crops to five"]),
         (
-            "models.simple.crops=five",
+            "models.simple={input_size: 32, crops: five}",
             ["models.simple.input_size: got five crops of 32 px, data.image_size is 16", "larger than the images"],
         ),
         (

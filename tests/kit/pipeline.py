@@ -15,6 +15,8 @@ from kit.project import ENVIRONMENT, project, run
 
 TINY = (
     "data.train_size=40",
+    "data.test_fraction=0.5",
+    "data.val_fraction=0.25",
     "train.num_steps=20",
     "train.eval_steps=10",
     "train.replicates=2",

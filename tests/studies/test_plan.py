@@ -64,7 +64,7 @@ def test_the_table_names_the_present_design_and_a_lone_baseline_is_refused() -> 
     text = plan(settings(*ONE_ARM), SPREAD, num_images=500)
     assert "1 arm against the baseline, 1 model" in text
     assert "| 2 | no verdict | no verdict | no verdict |" in text
-    assert re.search(r"\| 3, as in params.yaml \| [\d.]+ \| [\d.]+ \| [\d.]+ \|", text)
+    assert re.search(r"\| 5, as in params.yaml \| [\d.]+ \| [\d.]+ \| [\d.]+ \|", text)
     with pytest.raises(TouchstoneError, match="only the baseline is there"):
         plan(settings("arms={real: {add: []}}", *ONE_ARM[1:]), SPREAD, num_images=500)
 

@@ -52,7 +52,7 @@ def smallest_gain(settings: Settings, spread: Spread, *, num_seeds: int, num_ima
 
 
 def plan(settings: Settings, spread: Spread, *, num_images: int) -> str:
-    """The smallest gains by numbers of seeds and of test images, as a table in Markdown with its premises."""
+    """The smallest gains by numbers of replicates and of test images, as a table in Markdown with its premises."""
     arms, models, here = len(settings.arms) - 1, len(settings.trained), settings.train.replicates
     if arms < 1:
         raise TouchstoneError("arms: only the baseline is there; nothing will be compared")
@@ -62,10 +62,10 @@ def plan(settings: Settings, spread: Spread, *, num_images: int) -> str:
         gains = [smallest_gain(settings, spread, num_seeds=number, num_images=size) for size in sizes]
         cells = ["no verdict" if math.isnan(gain) else percent(gain) for gain in gains]
         rows.append([f"{number}, as in params.yaml" if number == here else str(number), *cells])
-    table = Table("l" + "r" * len(sizes), ["seeds", *(f"{size:,} test images" for size in sizes)], rows)
+    table = Table("l" + "r" * len(sizes), ["replicates", *(f"{size:,} test images" for size in sizes)], rows)
     compared = f"{count(arms, 'arm')} against the baseline, {count(models, 'model')}"
     return (
-        f"{compared}; gains vary by {percent(spread.seeds)} points between seeds and by {percent(spread.images, 0)} "
+        f"{compared}; gains vary by {percent(spread.seeds)} points between replicates and by {percent(spread.images, 0)} "
         f"points between test images.\nThe smallest true gain, in points, found with 80 % power:\n\n{grid(table)}\n\n"
-        "Where a row does not fall, seeds are what is missing: few of them tell their own spread poorly."
+        "Where a row does not fall, replicates are what is missing: few of them tell their own spread poorly."
     )
