@@ -65,7 +65,7 @@ def plan(settings: Settings, spread: Spread, *, num_images: int) -> str:
     table = Table("l" + "r" * len(sizes), ["replicates", *(f"{size:,} test images" for size in sizes)], rows)
     compared = f"{count(arms, 'arm')} against the baseline, {count(models, 'model')}"
     return (
-        f"{compared}; gains vary by {percent(spread.seeds)} points between replicates and by {percent(spread.images, 0)} "
-        f"points between test images.\nThe smallest true gain, in points, found with 80 % power:\n\n{grid(table)}\n\n"
+        f"{compared}; gains vary by {percent(spread.seeds)} points between replicates and by "
+        f"{percent(spread.images, 0)} points between test images.\nThe smallest true gain, in points, found with 80 % power:\n\n{grid(table)}\n\n"
         "Where a row does not fall, replicates are what is missing: few of them tell their own spread poorly."
     )
