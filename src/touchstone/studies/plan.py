@@ -64,8 +64,9 @@ def plan(settings: Settings, spread: Spread, *, num_images: int) -> str:
         rows.append([f"{number}, as in params.yaml" if number == here else str(number), *cells])
     table = Table("l" + "r" * len(sizes), ["replicates", *(f"{size:,} test images" for size in sizes)], rows)
     compared = f"{count(arms, 'arm')} against the baseline, {count(models, 'model')}"
+    between, among = percent(spread.seeds), percent(spread.images, 0)
     return (
-        f"{compared}; gains vary by {percent(spread.seeds)} points between replicates and by "
-        f"{percent(spread.images, 0)} points between test images.\nThe smallest true gain, in points, found with 80 % power:\n\n{grid(table)}\n\n"
+        f"{compared}; gains vary by {between} points between replicates and by {among} points between test images.\n"
+        f"The smallest true gain, in points, found with 80 % power:\n\n{grid(table)}\n\n"
         "Where a row does not fall, replicates are what is missing: few of them tell their own spread poorly."
     )
