@@ -35,8 +35,9 @@ def main() -> dict[str, object]:
         settings = settings.with_lr(json.loads((DATA / f"lr/{model}.json").read_text())["lr"])
         initial = load_initial_weights(DATA / f"pretrained/{model}.json")
     meta = json.loads((DATA / "prepared/meta.json").read_text())
-    parts: Any = {"augmented": DATA / "augmented", "multi_label": is_multi_label(meta)}
-    images = assemble(DATA / f"arms/{arm}.json", train=load(DATA / "prepared/train"), **parts)
+    real, several = load(DATA / "prepared/train"), is_multi_label(meta)
+    images = assemble(DATA / f"arms/{arm}.json", train=real, augmented=DATA / "augmented", multi_label=several)
+    settings = settings.on_images(len(images), num_real=len(real))
     more: Any = {"meta": meta, "machine": machine, "features": STATE / "features", "initial": initial}
     training_run = set_up(name, settings=settings, data=images, val=load(DATA / "prepared/val"), **more)
     # Each seed has a folder of its own: what differs between seeds invalidates no other seed.

@@ -128,7 +128,9 @@ def failures(facts: Facts) -> list[str]:
             sentences.append(f"{result.name} leaves out {result.scores['left_out']}, whose training diverged.")
     controls = [result for result in facts.results if result.arm and result.arm == copy_arm(facts.settings)]
     for result in controls:
-        if result.verdict in ("helps", "hurts") and facts.settings.trained[result.model].phases[0].num_steps:
+        model = facts.settings.trained[result.model]
+        same_steps = model.phases[0].num_steps and model.budget == "equal_steps"
+        if result.verdict in ("helps", "hurts") and same_steps:
             sentences.append(
                 f"{result.name} {result.verdict}, although plain copies make the same training set at the same number "
                 "of steps. This is chance, or so few seeds estimate the variance poorly: trust no verdict on "
@@ -177,6 +179,19 @@ def caveat(settings: Settings) -> str:
     return (
         f"The {confidence(settings)} interval covers the choice of test images{one if seeds == 1 else several}. A "
         f"verdict holds for this training split, which was drawn once{fitted}; others could give another gain."
+    )
+
+
+def untuned(settings: Settings) -> str:
+    """A warning that no search chose the baseline's settings; empty where no arms are compared."""
+    if len(settings.arms) < 2:
+        return ""
+    found = [name for name, model in settings.models.items() if model.phases[0].lr == "auto"]
+    besides = f", apart from the learning rate of {listing(found)}, which was found on the real images" if found else ""
+    return (
+        f"The baseline, {settings.compare.baseline}, is untuned: its learning rate, weight decay, number of steps and "
+        f"online augmentation are those that params.yaml gives to every arm{besides}. Tuning them for it could gain as "
+        "much as an arm does (Brigato et al. 2021, 2022)."
     )
 
 
