@@ -14,6 +14,7 @@ from touchstone.config.schema.model import Model
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import load
 from touchstone.data.labels import is_multi_label
+from touchstone.data.replicates import of_replicate
 from touchstone.data.training_set import assemble
 from touchstone.models.initial_weights import load_initial_weights
 from touchstone.stage import run
@@ -36,9 +37,11 @@ def main() -> dict[str, object]:
         initial = load_initial_weights(DATA / f"pretrained/{model}.json")
     meta = json.loads((DATA / "prepared/meta.json").read_text())
     parts: Any = {"augmented": DATA / "augmented", "multi_label": is_multi_label(meta)}
-    parts |= {"train": load(DATA / "prepared/train"), "replicates": settings.seeds}
+    train_images, val = (load(DATA / "prepared" / split) for split in ("train", "val"))
+    images = assemble(DATA / f"arms/{arm}.json", train=train_images, replicates=settings.seeds, **parts)
+    num_real, num_images = len(of_replicate(train_images, 0)), len(images[settings.seeds[0]])
+    settings = settings.on_images(num_images, num_real=num_real)
     more: Any = {"meta": meta, "machine": machine, "features": STATE / "features", "initial": initial}
-    images, val = assemble(DATA / f"arms/{arm}.json", **parts), load(DATA / "prepared/val")
     training_run = set_up(name, settings=settings, data=images, val=val, **more)
     # Each seed has a folder of its own: what differs between seeds invalidates no other seed.
     apart: Apart = {f"data/settings/models/{model}.json": ["seeds"]}

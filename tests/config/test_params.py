@@ -45,6 +45,8 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
         ("train.schedule=plateau", ["audit.encoder.schedule: got plateau"]),
         ("audit.encoder.jitter_hue=0.1", ["audit.encoder.jitter_hue", "grey images have no colours"]),
         ("train.accumulate=many", ["train.accumulate: got 'many'"]),
+        ("train.budget=equal_epoch", ["train.budget: got 'equal_epoch'", "did you mean equal_epochs?"]),
+        ("audit.encoder.budget=equal_epochs", ["audit.encoder.budget", "is not for the encoder"]),
         ("train.warmup_epochs=.inf", ["train.warmup_epochs: got inf", "finite"]),
         (
             "models.simple.phases=[{num_steps: 5, lr: auto}, {num_steps: 5}]",
@@ -229,6 +231,26 @@ def test_a_phase_takes_from_the_model_what_it_does_not_say_but_has_its_own_budge
     assert (first.lr, first.num_steps, first.epochs, first.hflip, first.trainable) == (0.1, 5, 0, True, ("all",))
     assert (second.lr, second.num_steps, second.epochs, second.hflip, second.trainable) == (0.5, 0, 2, True, ("head",))
     assert second.schedule == settings.train.schedule
+
+
+def test_with_equal_epochs_an_arm_makes_as_many_passes_as_the_real_images(tmp_path: Path) -> None:
+    phases = "[{num_steps: 5}, {epochs: 2}]"
+    settings = load(tmp_path, f"models.simple={{eval_steps: 4, budget: equal_epochs, phases: {phases}}}")
+    simple, lenet = settings.models["simple"], settings.models["lenet"]
+    larger = simple.on_images(500, num_real=200)
+    assert [phase.num_steps for phase in larger.phases] == [12, 0], "epochs are passes over the arm's own images anyway"
+    assert (larger.phases[1].epochs, larger.eval_steps) == (2, 10), "validated as often"
+    assert simple.on_images(200, num_real=200) == simple
+    assert simple.on_images(1, num_real=200).phases[0].num_steps == 1
+    assert lenet.on_images(500, num_real=200) == lenet, "equal steps are the default"
+
+
+def test_equal_epochs_want_a_baseline_of_real_images_alone(tmp_path: Path) -> None:
+    load(tmp_path, "train.budget=equal_epochs")
+    with pytest.raises(
+        TouchstoneError, match=r"models\.lenet\.budget: equal_epochs .* the baseline fixed is not these"
+    ):
+        load(tmp_path, "models.lenet.budget=equal_epochs", "compare.baseline=fixed")
 
 
 def test_resolved_settings_are_the_same_after_a_file(tmp_path: Path) -> None:

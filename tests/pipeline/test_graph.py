@@ -104,7 +104,7 @@ def test_a_script_reads_the_settings_that_its_stage_depends_on(stage: str) -> No
 
 @pytest.mark.parametrize("stage", GRAPH)
 def test_stages_are_thin(stage: str) -> None:
-    assert len(script(stage).read_text().splitlines()) <= 62
+    assert len(script(stage).read_text().splitlines()) <= 66
 
 
 def test_the_test_split_reaches_nothing_before_predict() -> None:

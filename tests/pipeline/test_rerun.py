@@ -135,3 +135,16 @@ def test_a_transform_that_is_dropped_leaves_nothing_behind(tiny_space: Path) -> 
     run("git", "restore", ".", cwd=tiny_space)
     run("dvc", "checkout", cwd=tiny_space)
     assert run("dvc", "status", cwd=tiny_space).stdout == "Data and pipelines are up to date.\n"
+
+
+def test_with_equal_epochs_an_arm_takes_as_many_more_steps_as_it_has_more_images(tiny_space: Path) -> None:
+    text = (tiny_space / "params.yaml").read_text()
+    (tiny_space / "params.yaml").write_text(yaml.changed(text, ["models.simple.budget=equal_epochs"]))
+    run("dvc", "repro", "settings", cwd=tiny_space)
+    num_images = 2 * 40 + len(np.load(tiny_space / "data/augmented/ddpm/images.npy"))
+    for arm, num_steps in (("real", 20), ("fixed", round(20 * num_images / 40))):
+        run("dvc", "repro", "--single-item", f"train@simple-{arm}", cwd=tiny_space)
+        history = pd.read_csv(tiny_space / f"data/runs/simple-{arm}/history.csv")
+        assert history["step"].max() == num_steps
+        assert len(history) == 2 * 2, "validated as often, with two seeds"
+    assert "equal_epochs" not in (tiny_space / "data/settings/models/lenet.json").read_text()

@@ -131,8 +131,8 @@ def test_plain_copies_that_seem_to_help_are_reported_as_a_failed_control(facts: 
     assert text.startswith(
         "a-twice hurts, although plain copies make the same training set at the same number of steps"
     )
-    epochs = with_settings(found, models={"a": model(num_steps=0, epochs=3)})
-    assert sentences.failures(epochs) == []
+    for more_steps in (model(num_steps=0, epochs=3), model(budget="equal_epochs")):
+        assert sentences.failures(with_settings(found, models={"a": more_steps})) == []
 
 
 def test_several_seeds_are_covered(page: str, twin: str) -> None:
@@ -218,3 +218,16 @@ def test_where_the_baseline_diverged_there_is_nothing_to_draw(tmp_path: Path) ->
     [sentence] = sentences.arm_sentences(facts)
     assert spoken(sentence) == "more cannot be compared for lenet, because the baseline diverged."
     assert "diverged: its baseline" in pages.html(facts)
+
+
+def test_an_untuned_baseline_is_warned_of(facts: Facts, page: str, twin: str) -> None:
+    text = sentences.untuned(facts.settings)
+    assert text.startswith(
+        "The baseline, real, is untuned: its learning rate, weight decay, number of steps and online"
+    )
+    assert "apart from" not in text
+    assert text in page
+    assert text in twin
+    found = with_settings(facts, models={"a": model(lr="auto"), "b": model()})
+    assert "apart from the learning rate of a, which was found on the real images." in sentences.untuned(found.settings)
+    assert sentences.untuned(with_settings(facts, arms={"real": Arm()}).settings) == ""

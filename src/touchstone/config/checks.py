@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from touchstone.config.schema.data import Data
+from touchstone.config.schema.data import Arm, Data
 from touchstone.config.schema.model import Model, Phase
 from touchstone.config.schema.section import Section
 from touchstone.errors import TouchstoneError, nearest
@@ -178,6 +178,13 @@ def _check_compared(settings: "Settings") -> None:
         one_of(f"compare.against.{name}", run, settings.runs)
         if run == f"{name}-{compare.baseline}":
             raise mistake(f"compare.against.{name}", f"got {run!r}, itself; name another run")
+    for name, model in settings.trained.items():
+        if model.budget == "equal_epochs" and settings.arms[compare.baseline] != Arm():
+            raise mistake(
+                f"models.{name}.budget" if name in settings.models else f"finetunes.{name}.budget",
+                f"equal_epochs counts passes over the real images, and the baseline {compare.baseline} is not these "
+                "alone; set it to equal_steps, or compare.baseline to an arm that adds nothing",
+            )
     for run in settings.explain.runs:
         one_of("explain.runs", run, settings.runs)
 

@@ -10,7 +10,7 @@ BASIS = (
     "Overfitted: the validation loss is lowest in the first 80 % of the training and ends higher by at least "
     f"{100 * LEAST_RISE:g} %. Still falling: it falls by at least {100 * LEAST_FALL:g} % from the last but one tenth "
     "of the validations to the last. Either change must be larger than its noise from seed to seed; else the run "
-    "settled. A schedule that ends at a low learning rate settles every run, so more steps could still gain something."
+    "counts as settled. So does every run whose schedule ends at a low learning rate, and more steps could still gain."
 )
 
 

@@ -128,7 +128,9 @@ def failures(facts: Facts) -> list[str]:
             sentences.append(f"{result.name} leaves out {result.scores['left_out']}, whose training diverged.")
     controls = [result for result in facts.results if result.arm and result.arm == copy_arm(facts.settings)]
     for result in controls:
-        if result.verdict in ("helps", "hurts") and facts.settings.trained[result.model].phases[0].num_steps:
+        model = facts.settings.trained[result.model]
+        same_steps = model.phases[0].num_steps and model.budget == "equal_steps"
+        if result.verdict in ("helps", "hurts") and same_steps:
             sentences.append(
                 f"{result.name} {result.verdict}, although plain copies make the same training set at the same number "
                 "of steps. This is chance, or so few replicates estimate the variance poorly: trust no verdict on "
@@ -195,6 +197,19 @@ def scope(settings: Settings) -> str:
     if train.vary == "generator" and train.replicates > 1 and settings.generators:
         return f"for this training set and generators like these ({train.replicates} fits)"
     return "for this training set"
+
+
+def untuned(settings: Settings) -> str:
+    """A warning that no search chose the baseline's settings; empty where no arms are compared."""
+    if len(settings.arms) < 2:
+        return ""
+    found = [name for name, model in settings.models.items() if model.phases[0].lr == "auto"]
+    besides = f", apart from the learning rate of {listing(found)}, which was found on the real images" if found else ""
+    return (
+        f"The baseline, {settings.compare.baseline}, is untuned: its learning rate, weight decay, number of steps and "
+        f"online augmentation are those that params.yaml gives to every arm{besides}. Tuning them for it could gain as "
+        "much as an arm does (Brigato et al. 2021, 2022)."
+    )
 
 
 def audit_basis(facts: Facts) -> str:

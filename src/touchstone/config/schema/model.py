@@ -129,6 +129,10 @@ class Run(Section):
 
     engine: Literal["lightning", "torch"] = "lightning"
     """Which library runs the loop; the results are the same."""
+    budget: Annotated[
+        Literal["equal_steps", "equal_epochs"], Shown("budget", "for the real images; as many passes on every arm")
+    ] = "equal_steps"
+    """equal_epochs: num_steps are for the real images, and every arm makes as many passes over its own images."""
     batch_size: Count = 64
     precision: Annotated[Literal["fp32", "bf16"], Shown("optimizer", "{}")] = "fp32"
     """bf16 is mixed precision, where the hardware has it."""
@@ -259,6 +263,21 @@ class Model(Run, Net, Seeded):
             return self
         first = self.phases[0].model_copy(update={"lr": found})
         return self.model_copy(update={"phases": (first, *self.phases[1:])})
+
+    def on_images(self, num_images: int, *, num_real: int) -> "Model":
+        """The model as it is trained on a set of `num_images` images; `num_real` are in the training split.
+
+        With equal_epochs, it takes as many passes as `num_steps` are over the real images, and validates as often.
+        """
+        if self.budget == "equal_steps":
+            return self
+        ratio = num_images / num_real
+
+        def longer(steps: int) -> int:
+            return max(1, round(steps * ratio)) if steps else 0
+
+        phases = tuple(p.model_copy(update={"num_steps": longer(p.num_steps)}) for p in self.phases)
+        return self.model_copy(update={"phases": phases, "eval_steps": longer(self.eval_steps)})
 
     @property
     def is_frozen_in_part(self) -> bool:
