@@ -16,7 +16,7 @@ SETTINGS = ("audit.seed", "generators")
 def main() -> None:
     settings = read("filters")
     weights = json.loads(Path("data/encoder/model.json").read_text())["weights"]
-    second = weights[str(settings["audit"]["seed"] + 1)]  # the audit judges by the first one's features
+    second = weights.get(str(settings["audit"]["seed"] + 1))  # the audit judges by the first one's features
     with replaced(Path("data/filters")) as folder:
         (folder / "README").write_text("The classifier that filters each generator's samples, by hash.\n")
         for name, generator in settings["generators"].items():
