@@ -104,7 +104,7 @@ def recall(originals: np.ndarray, calibration: Calibration, *, seed: int) -> dic
     rng = generator(seed, "recall")
     rows = np.sort(rng.permutation(len(originals))[:PLANTED])
     chosen = originals[rows].astype(np.float64)
-    others = originals[rng.permutation(rows)].astype(np.float64)
+    others = originals[rng.permutation(rows)]
     padded = np.pad(originals[rows], ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     height, width = originals.shape[1:3]
     planted = {
@@ -113,11 +113,13 @@ def recall(originals: np.ndarray, calibration: Calibration, *, seed: int) -> dic
         "noisy": chosen + rng.normal(0, NOISE, chosen.shape),
         "blended": BLEND * chosen + (1 - BLEND) * others,
     }
+    if not len(rows):
+        return dict.fromkeys(planted, np.nan)
     found = {}
     for kind, images in planted.items():
         copies = find_copies(np.clip(np.rint(images), 0, 255).astype(np.uint8), originals, calibration)
         hit = (copies.near | copies.matches.exact) & (copies.matches.row == rows)
-        found[kind] = float(hit.mean()) if len(rows) else float("nan")
+        found[kind] = float(hit.mean())
     return found
 
 
