@@ -1,48 +1,60 @@
 """data/augmented x real images -> metrics/audit.json, data/audit/<set>.{png,csv}: the audit of each added set."""
 
 import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from touchstone.audit.features import FeatureExtractor, nearest
-from touchstone.audit.sets import audit, real_images, rounded
+from touchstone.audit.features import FeatureExtractor, by_thumbnails, nearest
+from touchstone.audit.sets import RealImages, audit_derived, audit_generated, judged, rounded
 from touchstone.config.machine import load_machine
 from touchstone.config.settings import load_settings
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import load
 from touchstone.data.replicates import of_replicate
 from touchstone.models.device import device
-from touchstone.models.runs import load_nets, load_run_metadata
+from touchstone.models.runs import load_first, load_run_metadata
 from touchstone.stage import run
 
 import torch
 from tqdm import tqdm
 
-SETTINGS = ("audit", "generators", "transforms")
+SETTINGS = ("audit", "data.image_size", "generators", "transforms")
 DATA = Path("data")
 
 
 def main() -> None:
     settings = load_settings("audit")
     torch.set_num_threads(settings.audit.encoder.num_threads)
-    metadata = load_run_metadata(DATA / "encoder")
-    encoder = load_nets(DATA / "encoder", metadata, device=device(load_machine().accelerator))[0]
-    meta = {"classes": metadata.classes, "multi_label": metadata.multi_label}
-    extractor = FeatureExtractor(encoder, view=metadata.view, meta=meta)
-    train = extractor.calibrate(of_replicate(load(DATA / "prepared/train"), 0))
-    test = extractor.extract(load(DATA / "prepared/test"))
-    real = real_images(train, test, settings=settings.audit)
-    figures = {}
+    train, test = of_replicate(load(DATA / "prepared/train"), 0), load(DATA / "prepared/test")
+    plain = partial(by_thumbnails, size_px=settings.data.image_size)
+    shown = partial(tqdm, desc="audit", unit="set", disable=None)
+    found: dict[str, Any] = {"encoder": None, "search": {}}
+    if settings.generators:
+        metadata = load_run_metadata(DATA / "encoder")
+        encoder = load_first(DATA / "encoder", device=device(load_machine().accelerator))
+        meta = {"classes": metadata.classes, "multi_label": metadata.multi_label}
+        extractor = FeatureExtractor(encoder, view=metadata.view, meta=meta)
+        real = RealImages(extractor.calibrate(train), extractor.extract(test), settings.audit)
+        sha256 = metadata.weights[str(settings.audit.seed)]
+        found["encoder"] = {"sha256": sha256, "test_accuracy": rounded(real.test.agreement)}
+        found["search"] = real.recall()
+    else:  # no classifier was trained, and copies of test images are found by pixels
+        real = RealImages(plain(train), plain(test), settings.audit)
+    derived, generated = {}, {}
+    for name in shown(settings.added_sets):
+        images = load(DATA / "augmented" / name)
+        if name in settings.transforms:
+            derived[name] = audit_derived(plain(images), real)
+        else:
+            generated[name] = audit_generated(extractor.extract(of_replicate(images, 0)), real)
+    found["sets"] = judged(derived) | judged(generated)
     with replaced(DATA / "audit") as folder:
-        nearest(test, train).to_csv(folder / "test-nearest.csv", index=False)
-        for name in tqdm(settings.added_sets, desc="audit", unit="set", disable=None):
-            added = of_replicate(load(DATA / "augmented" / name), 0)
-            result = audit(extractor.extract(added), real, settings=settings.audit)
-            figures[name] = result.figures
-            result.gallery.save(folder / f"{name}.png")
-            result.pairs.to_csv(folder / f"{name}.csv", index=False)
-            print(f"{name}: {result.figures['verdict']}. {result.figures['reasons']}")
-    sha256 = metadata.weights[str(settings.audit.seed)]
-    found = {"sets": figures, "encoder": {"sha256": sha256, "test_accuracy": rounded(test.agreement)}}
+        nearest(real.test, real.train).to_csv(folder / "test-nearest.csv", index=False)
+        for name, each in (derived | generated).items():
+            each.gallery.save(folder / f"{name}.png")
+            each.pairs.to_csv(folder / f"{name}.csv", index=False)
+            print(f"{name}: {found['sets'][name]['verdict']}. {found['sets'][name]['reasons']}")
     Path("metrics").mkdir(exist_ok=True)
     Path("metrics/audit.json").write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
 

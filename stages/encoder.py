@@ -1,10 +1,13 @@
-"""data/prepared/train -> data/encoder: classifiers of the real training images, for the audit and for filters."""
+"""data/prepared/train -> data/encoder: classifiers of the real training images, for the audit and for filters.
+
+They judge generated images. Where there is no generator, its settings are null: nothing is trained.
+"""
 
 import json
 from pathlib import Path
 
 from touchstone.config.machine import load_machine
-from touchstone.config.resolved import ENCODER
+from touchstone.config.resolved import ENCODER, read
 from touchstone.config.resolved import load as load_settings
 from touchstone.config.schema.data import Arm
 from touchstone.config.schema.model import Model
@@ -23,6 +26,10 @@ STORE = Path(".touchstone/encoder")
 
 
 def main() -> None:
+    if read(f"models/{ENCODER}") is None:
+        with replaced(DATA / "encoder") as folder:
+            (folder / "model.json").write_text(json.dumps({"weights": {}}) + "\n")
+        return
     machine = load_machine()
     meta = json.loads((DATA / "prepared/meta.json").read_text())
     train_images, settings = load(DATA / "prepared/train"), load_settings(Model, f"models/{ENCODER}")

@@ -16,9 +16,10 @@ SETTINGS = ("generators",)
 def main() -> None:
     settings = read("filters")
     weights = json.loads(Path("data/encoder/model.json").read_text())["weights"]
-    _, *others = weights.values()  # the audit judges by the first one's features
+    others = [*weights.values()][1:]  # the audit judges by the first one's features
     fits = read("replicates")["fits"]
-    classifiers = [others[number % len(others)] for number in range(fits)]  # one for each set of training images
+    # One for each set of training images. There is none without generators.
+    classifiers = [others[number % len(others)] for number in range(fits)] if others else []
     with replaced(Path("data/filters")) as folder:
         (folder / "README").write_text("The classifier that filters each generator's samples, by hash.\n")
         for name, generator in settings["generators"].items():

@@ -38,8 +38,9 @@ def main() -> None:
             code = hashes(script, source) if script.stem in ("download", "prepare") else hashes(script)
             computes = {} if script.stem == "download" else {"arithmetic": settings.arithmetic}
             write(folder / f"{script.stem}.json", sections(script, settings), **computes, code=code)
-        for name, model in {**settings.trained, ENCODER: settings.audit.encoder}.items():
-            write(folder / f"models/{name}.json", model, code=hashes(nets.file_of(model.net)))
+        encoder = settings.audit.encoder if settings.generators else None  # only generated images need it
+        for name, model in {**settings.trained, ENCODER: encoder}.items():
+            write(folder / f"models/{name}.json", model, code=hashes(nets.file_of(model.net)) if model else {})
         write(folder / "sheet.json", settings.report.sheet)
         write(folder / "replicates.json", {"draws": settings.train.num_draws, "fits": settings.train.num_fits})
         for name, transform in settings.transforms.items():

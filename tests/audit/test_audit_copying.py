@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from touchstone.audit.copying import Copying, copying, data_copying, distance_ratio
+from touchstone.audit.copying import Copying, authenticity, copying, data_copying, distance_ratio, memorisation
 from touchstone.audit.quality import LabelledFeatures
 
 
@@ -104,6 +104,27 @@ def test_distance_ratio_by_hand() -> None:
     images, train, held_out = np.array([[0.0], [1], [4], [9]]), np.array([[0.0], [3]]), np.array([[2.0], [9]])
     assert distance_ratio(images, train, held_out) == pytest.approx(0.75)  # of 0/2, 1/1, 1/2 and 6/0: between 0.5 and 1
     assert np.isnan(distance_ratio(train, train, train)), "images on both sets have no ratio"
+
+
+def test_authenticity_and_memorisation_by_hand() -> None:
+    """On a line: training images at 0, 3 and 10, whose nearest others are 3, 3 and 7 away."""
+    train = np.array([[0.0], [3], [10]])
+    images = np.array([[0.5], [-4], [1.5], [12], [18]])
+    assert authenticity(images, train) == pytest.approx(2 / 5), "4 > 3 and 8 > 7"
+    assert memorisation(images, train) == pytest.approx(2 / 5), "0.5 of 2.5 and 2 of 9"
+    assert authenticity(train, train) == 0
+    assert memorisation(train, train) == 1
+    for measure_of in (authenticity, memorisation):
+        assert np.isnan(measure_of(images[:0], train))
+        assert np.isnan(measure_of(images, train[:1]))
+
+
+def test_copies_are_less_authentic_and_more_memorised_than_honest_images() -> None:
+    copied, honest = measure(near(TRAIN, 0.05)), measure(real(400, 2))
+    assert copied.authentic < 0.05 < copied.authentic_floor
+    assert copied.memorised > 0.8 > copied.memorised_floor
+    assert honest.authentic == pytest.approx(honest.authentic_floor, abs=0.1)
+    assert honest.memorised == pytest.approx(honest.memorised_floor, abs=0.05)
 
 
 @pytest.mark.parametrize("count", [0, 1, 10])

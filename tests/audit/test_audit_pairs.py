@@ -9,14 +9,12 @@ from sklearn.datasets import load_digits
 from touchstone.audit.pairs import (
     LIMITS,
     Calibration,
-    Copies,
-    Matches,
     calibrate,
     closest,
     find_copies,
     match,
+    recall,
 )
-from touchstone.audit.sets import verdict
 from touchstone.data.copies import near_copies, thumbnails
 from touchstone.data.ops.resize import scale
 
@@ -191,46 +189,16 @@ def test_the_same_call_gives_the_same_numbers(digits: np.ndarray) -> None:
     assert calibrate(digits[900:1100], digits[:200], seed=3) == calibrate(digits[900:1100], digits[:200], seed=3)
 
 
-def copies(count: int, exact: int = 0, near: int = 0, *, real: tuple[int, int] = (4, 897)) -> Copies:
-    flags = np.arange(count)
-    none = np.zeros(count)
-    matches = Matches(flags, none.astype(bool), none, none, exact=flags < exact)
-    return Copies(matches, (flags >= exact) & (flags < exact + near), Calibration(0.3, *real))
+def test_the_recall_is_that_of_planted_copies(digits: np.ndarray) -> None:
+    found = recall(digits[:200], calibrate(digits[900:1348], digits[:200], seed=0), seed=0)
+    assert found["mirrored"] == found["moved"] == 1
+    assert found["noisy"] > 0.9
+    assert 0 < found["blended"] < 0.5 * found["noisy"], "a blend with another digit is harder to find"
+    assert found == recall(digits[:200], calibrate(digits[900:1348], digits[:200], seed=0), seed=0)
+    blind = recall(digits[:200], Calibration(limit=0, num_near=0, num_real=448), seed=0)
+    assert blind["mirrored"] == 1, "exact"
+    assert blind["noisy"] == blind["blended"] == 0
 
 
-def test_verdict_clean_tells_what_was_looked_for() -> None:
-    word, reasons = verdict({"training": copies(600, near=3), "test": copies(600)}, c_t=-0.4, c_t_excess=0.3)
-    assert word == "clean"
-    assert reasons[:2] == [
-        "No exact copies of training images among 600.",
-        "Near copies of training images: 3 of 600 against 4 of 897 real images (p = 0.58).",
-    ]
-    assert reasons[-1] == "C_T is -0.4, 0.3 of it due to the training images; copying shows below -3."
-
-
-@pytest.mark.parametrize(
-    ("training", "test", "c_t", "reason"),
-    [
-        (copies(600, exact=1), copies(600), 0, "1 exact copy of training images among 600."),
-        (copies(600), copies(600, exact=2), 0, "2 exact copies of test images among 600."),
-        (copies(600, near=30), copies(600), 0, "Near copies of training images: 30 of 600 against 4 of 897"),
-        (copies(600), copies(600), -3.5, "C_T is -3.5"),
-    ],
-)
-def test_verdict_copies_gives_the_reason_alone(training: Copies, test: Copies, c_t: float, reason: str) -> None:
-    word, reasons = verdict({"training": training, "test": test}, c_t=c_t, c_t_excess=c_t)
-    assert word == "copies"
-    assert len(reasons) == 1
-    assert reasons[0].startswith(reason)
-
-
-def test_images_that_are_merely_more_alike_are_no_copies() -> None:
-    assert verdict({"training": copies(600)}, c_t=-9.0, c_t_excess=-1.0)[0] == "clean"
-    assert verdict({"training": copies(600)}, c_t=-9.0, c_t_excess=-8.0)[0] == "copies"
-
-
-def test_verdict_without_c_t_or_images() -> None:
-    word, reasons = verdict({"training": copies(0)}, c_t=np.nan, c_t_excess=np.nan)
-    assert word == "clean"
-    assert "too few" in reasons[-1]
-    assert verdict({"training": copies(600, near=10, real=(12, 897))}, c_t=np.nan, c_t_excess=np.nan)[0] == "clean"
+def test_the_recall_without_originals_is_unknown() -> None:
+    assert all(np.isnan(share) for share in recall(colours(0, 0), NEVER, seed=0).values())

@@ -94,6 +94,14 @@ def test_honest_images_reach_the_floor_and_others_do_not() -> None:
     assert 0 < honest.generated_std.frechet < 0.1
 
 
+def test_the_gap_is_below_zero_for_images_that_resemble_the_training_images_more() -> None:
+    train = gaussian(400, 1)
+    noise = np.random.default_rng(5).normal(0, 0.05, train.values.shape).astype(np.float32)
+    copied, honest = measure(LabelledFeatures(train.values + noise, train.labels)), measure(gaussian(500, 3))
+    assert copied.gap < -3 * copied.gap_std < 0
+    assert abs(honest.gap) < abs(copied.gap)
+
+
 def test_the_same_seed_gives_the_same_numbers_and_torch_keeps_its_state() -> None:
     torch.manual_seed(1)
     before = torch.random.get_rng_state()

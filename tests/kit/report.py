@@ -132,16 +132,17 @@ def _generate_and_audit(root: Path) -> None:
         "step,loss,discriminator_loss,diversity\n1,0.7,1.3,\n2,0.8,1.2,0.5\n3,0.9,1.1,0.75\n"
     )
     measured = ("frechet", "kid", "precision", "recall", "density", "coverage")
+    test = {"exact_test": 1, "near_test": 1, "mirrored_test": 1, "near_test_floor": 0.01, "num_images": 8}
     figures = {f"{name}{end}": 0.125 for name in measured for end in ("", "_sd", "_floor", "_floor_sd")}
-    figures |= {f"{kind}_{of}": 1 for kind in ("exact", "near", "mirrored") for of in ("training", "test")}
-    figures |= {f"near_{of}_floor": 0.01 for of in ("training", "test")} | {"ratio": 0.5, "ratio_floor": None}
-    figures |= {"c_t": -4.25, "c_t_floor": None, "num_images": 8, "num_matched": 6, "label_agreement": 0.875}
-    figures |= {"label_agreement_floor": 0.75, "verdict": "copies", "reasons": "8 exact <copies>."}
-    (root / "metrics/audit.json").write_text(
-        json.dumps(
-            {"sets": {"tilt": figures, "gan": figures | {"verdict": "clean"}}, "encoder": {"test_accuracy": 0.75}}
-        )
-    )
+    figures |= {f"{kind}_training": 1 for kind in ("exact", "near", "mirrored")} | test
+    figures |= {"near_training_floor": 0.01, "ratio": 0.5, "ratio_floor": None, "frechet_gap": -0.25}
+    figures |= {"c_t": -4.25, "c_t_floor": None, "num_matched": 6, "label_agreement": 0.875}
+    figures |= {"label_agreement_floor": 0.75, "verdict": "nearer", "reasons": "8 <nearer> images."}
+    figures |= {"nearer": 0.65, "nearness_z": 7.125, "nearness_p_holm": 0.0002, "copies_bound": 0.005}
+    leaked = test | {"verdict": "leak", "reasons": "8 exact <copies>."}
+    encoder, search = {"test_accuracy": 0.75}, {"recall_mirrored": 1.0, "recall_noisy": 0.98, "recall_moved": None}
+    audit = {"sets": {"tilt": leaked, "gan": figures}, "encoder": encoder, "search": search}
+    (root / "metrics/audit.json").write_text(json.dumps(audit))
     (root / "data/audit").mkdir()
     for name in ("tilt", "gan"):
         shutil.copy(root / "data/augmented/tilt/sheet.png", root / f"data/audit/{name}.png")

@@ -144,7 +144,8 @@ def test_a_source_counts_where_it_is_the_one(copy: Path, before: dict[str, str])
         ("compare.num_resamples=300", {"ensemble", "evaluate", "report"}),
         ("report.worst=3", {"report"}),
         ("report.sheet=9", {"sheet", "report"}),
-        ("data.image_size=32", {"prepare", "report"}),
+        ("data.image_size=32", {"prepare", "audit", "report"}),
+        ("audit.num_splits=50", {"audit", "report"}),
         ("source.mirror=elsewhere", {"download", "pretrained"}),
         ("machine.num_workers=3", set()),
         ("audit.seed=5", {"models/audit-encoder", "audit", "pretrained", "report"}),
@@ -165,6 +166,16 @@ def test_a_setting_of_train_changes_models_that_do_not_override_it(copy: Path, b
     found = changed(copy, before)
     assert {"models/lenet", "models/audit-encoder"} <= found
     assert "models/simple" not in found, "it has a learning rate of its own"
+
+
+def test_the_encoder_is_null_where_no_generator_needs_it(copy: Path, before: dict[str, str]) -> None:
+    params = copy / "params.yaml"
+    params.write_text(
+        yaml.changed(params.read_text(), ["generators={}", "arms={real: {add: []}, repeat: {add: [repeat]}}"])
+    )
+    assert "models/audit-encoder" in changed(copy, before)
+    written = json.loads((copy / "data/settings/models/audit-encoder.json").read_text())
+    assert written == {"settings": None, "code": {}}
 
 
 def test_each_model_is_written_whole(before: dict[str, str]) -> None:

@@ -160,6 +160,8 @@ def test_attributions_are_shown_with_their_errors_and_their_check(facts: Facts, 
 def test_the_audit_is_shown(page: str, twin: str) -> None:
     for text in (page, twin):
         assert "8 exact &lt;copies&gt;." in text
+        assert "8 &lt;nearer&gt; images." in text
+        assert "the search finds 100 % of the mirrored ones and 98 % of the noisy ones." in text
         assert "0.125 ± 0.125 (0.125 ± 0.125)" in text
         assert "−4.2 (–)" in text, "a floor of None has no figure"
         assert "87.5 (75.0)" in text

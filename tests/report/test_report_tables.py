@@ -16,7 +16,7 @@ from touchstone.report.table import grid
 
 def test_markdown_tables_are_well_formed(twin: str) -> None:
     blocks = re.findall(r"(?:^\|.*\n)+", twin, re.MULTILINE)
-    assert len(blocks) == 14
+    assert len(blocks) == 16
     for block in blocks:
         widths = {len(re.split(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(widths) == 1, block

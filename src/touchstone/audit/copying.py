@@ -11,6 +11,8 @@ from sklearn.neighbors import NearestNeighbors
 from touchstone.audit.quality import LabelledFeatures, matched
 from touchstone.seeds import derive, generator
 
+MEMORISED = 1 / 3  # of the distance to the second nearest training image
+
 
 @dataclass(frozen=True)
 class Copying:
@@ -31,6 +33,16 @@ class Copying:
     """C_T without cells."""
     num_cells: int
     """The cells that C_T averages over."""
+    authentic: float
+    """AuthPct: the share of generated images that are farther from their nearest training image than that one is from
+    its own nearest training image (Alaa et al. 2022, arXiv 2102.08921)."""
+    authentic_floor: float
+    """The same for the held-out images."""
+    memorised: float
+    """The share of generated images whose nearest training image is less than a third as far as the second nearest
+    (arXiv 2310.02664)."""
+    memorised_floor: float
+    """The same for the held-out images."""
 
 
 def copying(generated: LabelledFeatures, train: LabelledFeatures, held_out: LabelledFeatures, *, seed: int) -> Copying:
@@ -54,6 +66,10 @@ def copying(generated: LabelledFeatures, train: LabelledFeatures, held_out: Labe
         c_t_excess=by_train - by_unseen,
         z=_z(_nearest(generated.values, train.values), _nearest(values, train.values)),
         num_cells=num_cells,
+        authentic=authenticity(generated.values, train.values),
+        authentic_floor=authenticity(values, train.values),
+        memorised=memorisation(generated.values, train.values),
+        memorised_floor=memorisation(values, train.values),
     )
 
 
@@ -66,6 +82,34 @@ def distance_ratio(images: np.ndarray, train: np.ndarray, held_out: np.ndarray) 
     defined = (to_train > 0) | (to_held_out > 0)
     with np.errstate(divide="ignore"):
         return float(np.median(to_train[defined] / to_held_out[defined])) if defined.any() else np.nan
+
+
+def authenticity(images: np.ndarray, train: np.ndarray) -> float:
+    """AuthPct of features (N, D): the share with d(image, its nearest x of train) > d(x, the nearest other of train).
+
+    NaN without images or with fewer than 2 training images.
+    """
+    if not len(images) or len(train) < 2:
+        return np.nan
+    train = train.astype(np.float64)
+    neighbours = NearestNeighbors(n_neighbors=1).fit(train)
+    _, row = neighbours.kneighbors()  # without X: others only
+    own = np.linalg.norm(train - train[row[:, 0]], axis=1)
+    nearest = neighbours.kneighbors(images.astype(np.float64), return_distance=False)[:, 0]
+    return float((np.linalg.norm(images - train[nearest], axis=1) > own[nearest]).mean())
+
+
+def memorisation(images: np.ndarray, train: np.ndarray) -> float:
+    """The share of features (N, D) whose nearest of train is less than MEMORISED times as far as the second nearest.
+
+    NaN without images or with fewer than 2 training images.
+    """
+    if not len(images) or len(train) < 2:
+        return np.nan
+    train = train.astype(np.float64)
+    rows = NearestNeighbors(n_neighbors=2).fit(train).kneighbors(images.astype(np.float64), return_distance=False)
+    first, second = (np.linalg.norm(images - train[row], axis=1) for row in rows.T)
+    return float((first < MEMORISED * second).mean())
 
 
 def data_copying(

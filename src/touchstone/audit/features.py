@@ -1,4 +1,4 @@
-"""In-domain features: the activations of a classifier of this data set just before its last layer."""
+"""Features of images: the activations of a classifier just before its last layer or, without one, thumbnails."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +11,7 @@ from torch import nn
 
 from touchstone.audit.quality import LabelledFeatures
 from touchstone.data.batches import View
+from touchstone.data.copies import thumbnails
 from touchstone.data.imageset import ImageSet, valid_sizes
 from touchstone.data.labels import encode
 from touchstone.errors import TouchstoneError
@@ -28,7 +29,7 @@ class Features(LabelledFeatures):
     """uint8 (N, S, S, C), the central squares."""
     ids: list[str]
     agreement: float
-    """Share of the labels that the classifier predicts correctly; NaN without images."""
+    """Share of the labels that the classifier predicts correctly; NaN without images or without a classifier."""
 
 
 class FeatureExtractor:
@@ -56,6 +57,18 @@ class FeatureExtractor:
             ids=images.table["id"].tolist(),
             agreement=float(agrees.mean()) if len(labels) else float("nan"),
         )
+
+
+def by_thumbnails(images: ImageSet, *, size_px: int) -> Features:
+    """Take 8x8 thumbnails for features, which need no classifier. size_px: side of the central squares."""
+    squares = View(size_px=size_px, input_px=size_px).squares(images.images, valid_sizes(images.table))
+    return Features(
+        values=thumbnails(squares),
+        labels=np.zeros(len(squares), np.int64),
+        images=squares,
+        ids=images.table["id"].tolist(),
+        agreement=float("nan"),
+    )
 
 
 def _run(images: ImageSet, encoder: Predictor, view: View) -> tuple[np.ndarray, np.ndarray]:

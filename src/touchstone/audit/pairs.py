@@ -21,6 +21,8 @@ NATURAL = -8  # log10 p of copies.near_copies; its own threshold would take unre
 MARGIN = 0.9  # of the limit that a single image sets: in other halves of the same set the smallest ratio is lower
 LIMITS = 0.25, 0.6  # bounds of the limit; the lower one where there are fewer than FEW real images to learn from
 FEW = 100
+PLANTED = 200  # copies of each kind, to measure the recall
+NOISE, BLEND = 8, 0.8  # standard deviation in grey levels; share of the original
 SIDE_PX = 64  # larger images are compared at this size: pixels cost, and a copy is a copy at any size
 BLOCK = 128  # images at a time
 NUMBERS = 1 << 23  # pixels of shortlisted images at a time
@@ -91,6 +93,34 @@ def calibrate(reference: np.ndarray, originals: np.ndarray, *, seed: int) -> Cal
         limit = _limit(matches.ratio[learnt[honest[learnt]]])
         num_near += int(matches.near(limit)[counted].sum())
     return Calibration(_limit(matches.ratio[honest]), num_near, len(reference))
+
+
+def recall(originals: np.ndarray, calibration: Calibration, *, seed: int) -> dict[str, float]:
+    """The share of planted copies of originals, uint8 (M, H, W, C), that the search finds, by kind; NaN without any.
+
+    Up to PLANTED originals are copied in each way: mirrored, moved by a pixel, with noise of NOISE grey levels, and
+    blended, BLEND of the original and the rest of another one. A copy is found where its very original is named.
+    """
+    rng = generator(seed, "recall")
+    rows = np.sort(rng.permutation(len(originals))[:PLANTED])
+    chosen = originals[rows].astype(np.float64)
+    others = originals[rng.permutation(rows)]
+    padded = np.pad(originals[rows], ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    height, width = originals.shape[1:3]
+    planted = {
+        "mirrored": chosen[:, :, ::-1],
+        "moved": padded[:, 2 : 2 + height, 1 : 1 + width],
+        "noisy": chosen + rng.normal(0, NOISE, chosen.shape),
+        "blended": BLEND * chosen + (1 - BLEND) * others,
+    }
+    if not len(rows):
+        return dict.fromkeys(planted, np.nan)
+    found = {}
+    for kind, images in planted.items():
+        copies = find_copies(np.clip(np.rint(images), 0, 255).astype(np.uint8), originals, calibration)
+        hit = (copies.near | copies.matches.exact) & (copies.matches.row == rows)
+        found[kind] = float(hit.mean())
+    return found
 
 
 def closest(matches: Matches, *, count: int = 32) -> np.ndarray:

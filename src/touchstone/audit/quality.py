@@ -56,6 +56,8 @@ class Figures:
 class Quality:
     """Means over the draws, and their standard deviations (NaN with one draw).
 
+    The draws are subsamples of one set, so a standard deviation says how much a figure depends on the subsample. It is
+    no error of the figure for another set, generator or split.
     The floor has real training images in place of the generated ones: nothing generated can be expected to do better.
     """
 
@@ -65,6 +67,10 @@ class Quality:
     generated_std: Figures
     floor: Figures
     floor_std: Figures
+    gap: float
+    """The Frechet distance to the training images minus that to the held-out ones, over the same draws: below 0 for
+    images that resemble the training images more than unseen ones."""
+    gap_std: float
 
 
 def quality(
@@ -80,7 +86,7 @@ def quality(
 
     A pure function of its arguments: torch's global generator is left as it was.
     """
-    draws, count = [], 0
+    draws, gaps, count = [], [], 0
     for draw in range(num_draws):
         rows = matched(generated.labels, train.labels, held_out.labels, rng=generator(seed, "quality", draw))
         made, training, real = (
@@ -90,10 +96,16 @@ def quality(
         kid_seed = derive(seed, "kid", draw)
         pair = (figures(images, real, neighbours=neighbours, seed=kid_seed) for images in (made, training))
         draws.append([astuple(each) for each in pair])
+        gaps.append(frechet_distance(made, training) - draws[-1][0][0])
     drawn = np.array(draws)  # (draws, 2, figures)
-    std = drawn.std(0, ddof=1) if num_draws > 1 else np.full(drawn.shape[1:], np.nan)
+    std, gap_std = (_std(np.array(values)) for values in (draws, gaps))
     generated_mean, floor_mean, generated_std, floor_std = (Figures(*row.tolist()) for row in (*drawn.mean(0), *std))
-    return Quality(count, generated_mean, generated_std, floor_mean, floor_std)
+    return Quality(count, generated_mean, generated_std, floor_mean, floor_std, float(np.mean(gaps)), float(gap_std))
+
+
+def _std(drawn: np.ndarray) -> np.ndarray:
+    """The standard deviation over the draws (draws, ...), NaN with one."""
+    return drawn.std(0, ddof=1) if len(drawn) > 1 else np.full(drawn.shape[1:], np.nan)
 
 
 def matched(*labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:

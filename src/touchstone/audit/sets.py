@@ -1,26 +1,26 @@
-"""The audit of an added set: its likeness to real images, its labels, its copies and the verdict, clean or copies."""
+"""The audit of added sets: likeness and copies of generated ones, test images among those made by design, verdicts."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
-from scipy.stats import fisher_exact
 from threadpoolctl import threadpool_limits
 
 from touchstone.audit.copying import copying
 from touchstone.audit.features import Features
-from touchstone.audit.pairs import Calibration, Copies, Matches, calibrate, closest, find_copies
+from touchstone.audit.nearness import Nearness, nearness
+from touchstone.audit.pairs import Calibration, Copies, Matches, calibrate, closest, find_copies, recall
 from touchstone.audit.quality import quality
+from touchstone.audit.verdicts import Evidence, judge, num_found, upper_bound
 from touchstone.config.schema.audit import Audit
 from touchstone.data.sheets import gallery
 from touchstone.seeds import derive
 
 DIGITS = 4  # of the figures
-SIGNIFICANT = 0.01  # p of a share of near copies above that of real images
-COPYING = -3  # C_T and its excess
 
 
 @dataclass(frozen=True)
@@ -29,99 +29,112 @@ class RealImages:
 
     train: Features
     test: Features
-    near_train: Calibration
-    """The limit for near copies of training images, learnt from test images."""
-    near_test: Calibration
-    """The limit for near copies of test images, learnt from training images."""
+    settings: Audit
+
+    @cached_property
+    def near_train(self) -> Calibration:
+        """The limit for near copies of training images, learnt from test images."""
+        return calibrate(self.test.images, self.train.images, seed=derive(self.settings.seed, "near"))
+
+    @cached_property
+    def near_test(self) -> Calibration:
+        """The limit for near copies of test images, learnt from training images."""
+        return calibrate(self.train.images, self.test.images, seed=derive(self.settings.seed, "near"))
+
+    @threadpool_limits.wrap(limits=1)
+    def recall(self) -> dict[str, float]:
+        """The share of planted copies of training images that the search finds, by kind."""
+        found = recall(self.train.images, self.near_train, seed=self.settings.seed)
+        return {f"recall_{kind}": rounded(share) for kind, share in found.items()}
 
 
 @dataclass(frozen=True)
 class SetAudit:
-    """The audit of one added set."""
+    """The audit of one added set, without the verdict."""
 
-    figures: dict[str, float | int | str]
+    figures: dict[str, Any]
     """Flat, for metrics/audit.json."""
+    evidence: Evidence
     pairs: pd.DataFrame
     """One row per pair that is a copy or among the closest."""
     gallery: Image.Image
-    """The closest pairs: an image of the set and the training image beside it."""
+    """The closest pairs: an image of the set and the real image beside it."""
 
 
 @threadpool_limits.wrap(limits=1)
-def real_images(train: Features, test: Features, *, settings: Audit) -> RealImages:
-    """Learn from real images how near a near copy is."""
-    seed = derive(settings.seed, "near")
-    near_train = calibrate(test.images, train.images, seed=seed)
-    return RealImages(train, test, near_train, calibrate(train.images, test.images, seed=seed))
-
-
-@threadpool_limits.wrap(limits=1)
-def audit(added: Features, real: RealImages, *, settings: Audit) -> SetAudit:
-    """Audit one added set. Nothing is chosen by the audit, so it may use the test images.
+def audit_generated(added: Features, real: RealImages) -> SetAudit:
+    """Audit a generated set. Nothing is chosen by the audit, so it may use the test images.
 
     It runs in one thread: the matrices are small, and threads that wait for one another take ten times as long.
     """
+    settings = real.settings
     against = {
         "training": find_copies(added.images, real.train.images, real.near_train),
         "test": find_copies(added.images, real.test.images, real.near_test),
     }
-    distances = copying(added, real.train, real.test, seed=settings.seed)
-    word, reasons = verdict(against, c_t=distances.c_t, c_t_excess=distances.c_t_excess)
+    near = nearness(added, real.train, real.test, seed=settings.seed, num_splits=settings.num_splits)
     figures = {
-        "verdict": word,
-        "reasons": " ".join(reasons),
         "num_images": len(added.ids),
         "label_agreement": added.agreement,
         "label_agreement_floor": real.test.agreement,
-        **_quality(added, real, settings),
-        **asdict(distances),
+        **_quality(added, real),
+        **asdict(copying(added, real.train, real.test, seed=settings.seed)),
+        **_named(near),
         **_counts("training", against["training"]),
         **_counts("test", against["test"]),
+        "copies_bound": upper_bound(num_found(against["training"]), len(added.ids)),
     }
     tables = [
         _pairs("training", against["training"], added.ids, real.train.ids, settings.pairs),
         _pairs("test", against["test"], added.ids, real.test.ids, settings.pairs),
     ]
-    pairs = pd.concat(tables, ignore_index=True)
-    picture = _gallery(added, real.train, against["training"].matches, settings.pairs)
-    return SetAudit({key: rounded(value) for key, value in figures.items()}, pairs, picture)
+    picture = _gallery("training", added, real.train, against["training"].matches, settings.pairs)
+    return SetAudit(figures, Evidence(against, near), pd.concat(tables, ignore_index=True), picture)
 
 
-def verdict(against: Mapping[str, Copies], *, c_t: float, c_t_excess: float) -> tuple[str, list[str]]:
-    """Return "copies" or "clean", and the reasons, a sentence each. against: "training" or "test" -> the copies found.
-
-    A set holds copies where any is exact, or where the share of near ones is above that of real images against the same
-    originals (Fisher's exact test, one-sided, p below SIGNIFICANT), or where both C_T and its excess are below COPYING:
-    images that are merely more alike than real ones are not copies.
-    """
-    reasons: list[str] = []
-    notes: list[str] = []
-    for name, copies in against.items():
-        count, exact, near = len(copies.near), int(copies.matches.exact.sum()), int(copies.near.sum())
-        noun = "exact copy" if exact == 1 else "exact copies"
-        (reasons if exact else notes).append(f"{exact or 'No'} {noun} of {name} images among {count}.")
-        num_near, num_real = copies.calibration.num_near, copies.calibration.num_real
-        table = [[near, count - near], [num_near, num_real - num_near]]
-        p = float(fisher_exact(table, alternative="greater").pvalue)
-        against_real = f"{near} of {count} against {num_near} of {num_real} real images (p = {p:.2g})"
-        (reasons if p < SIGNIFICANT else notes).append(f"Near copies of {name} images: {against_real}.")
-    measured = f"C_T is {c_t:.1f}, {c_t_excess:.1f} of it due to the training images"
-    if np.isnan(c_t):
-        notes.append("C_T says nothing: there are too few images.")
-    elif c_t < COPYING and c_t_excess < COPYING:
-        reasons.append(f"{measured}: nearer to them than unseen ones.")
-    else:
-        notes.append(f"{measured}; copying shows below {COPYING}.")
-    return ("copies", reasons) if reasons else ("clean", notes)
+@threadpool_limits.wrap(limits=1)
+def audit_derived(added: Features, real: RealImages) -> SetAudit:
+    """Audit a set that is made of training images by design: search it for copies of test images alone."""
+    copies = find_copies(added.images, real.test.images, real.near_test)
+    count = real.settings.pairs
+    return SetAudit(
+        {"num_images": len(added.ids), **_counts("test", copies)},
+        Evidence({"test": copies}),
+        _pairs("test", copies, added.ids, real.test.ids, count),
+        _gallery("test", added, real.test, copies.matches, count),
+    )
 
 
-def _quality(added: Features, real: RealImages, settings: Audit) -> dict[str, Any]:
+def judged(sets: Mapping[str, SetAudit]) -> dict[str, dict[str, Any]]:
+    """The figures of generated sets, or of derived ones, with the verdict on each: they are judged as one family."""
+    verdicts = judge({name: each.evidence for name, each in sets.items()})
+    found = {}
+    for name, each in sets.items():
+        one = verdicts[name]
+        p_values = {f"{test}_p_holm": p for test, p in one.p_values.items()}
+        figures = {"verdict": one.word, "reasons": " ".join(one.reasons), **each.figures, **p_values}
+        found[name] = {key: rounded(value) for key, value in figures.items()}
+    return found
+
+
+def _named(near: Nearness) -> dict[str, float]:
+    return {
+        "nearer": near.nearer,
+        "nearness": near.lean,
+        "nearness_sd": near.lean_sd,
+        "nearness_z": near.z,
+        "nearness_p": near.p,
+    }
+
+
+def _quality(added: Features, real: RealImages) -> dict[str, Any]:
     """`frechet`, `frechet_sd`, `frechet_floor`, `frechet_floor_sd` and so on for each of the figures."""
+    settings = real.settings
     options = {"seed": settings.seed, "num_draws": settings.num_draws, "neighbours": settings.neighbours}
     found = quality(added, real.train, real.test, **options)
     parts = {"": found.generated, "_sd": found.generated_std, "_floor": found.floor, "_floor_sd": found.floor_std}
     named = {f"{key}{end}": value for end, part in parts.items() for key, value in asdict(part).items()}
-    return {"num_matched": found.num_images, **named}
+    return {"num_matched": found.num_images, **named, "frechet_gap": found.gap, "frechet_gap_sd": found.gap_std}
 
 
 def _counts(name: str, copies: Copies) -> dict[str, Any]:
@@ -154,13 +167,13 @@ def _pairs(name: str, copies: Copies, ids: list[str], original_ids: list[str], c
     return pd.DataFrame(columns)
 
 
-def _gallery(added: Features, train: Features, matches: Matches, count: int) -> Image.Image:
-    """Pairs side by side, four a row: the set's image and the training image, mirrored where it matches mirrored."""
+def _gallery(name: str, added: Features, real: Features, matches: Matches, count: int) -> Image.Image:
+    """Pairs side by side, four a row: the set's image and the image `name`, mirrored where it matches mirrored."""
     tiles, captions = [], []
     for row in closest(matches, count=count):
-        twin = np.asarray(train.images[matches.row[row]])
+        twin = np.asarray(real.images[matches.row[row]])
         tiles += [np.asarray(added.images[row]), twin[:, ::-1] if matches.mirrored[row] else twin]
-        captions += [f"{matches.distance[row]:.1f}", "mirrored" if matches.mirrored[row] else "training"]
+        captions += [f"{matches.distance[row]:.1f}", "mirrored" if matches.mirrored[row] else name]
     return gallery(tiles, captions)
 
 

@@ -1,7 +1,8 @@
 """The files in data/settings: settings with all defaults merged, in one small file for each reader.
 
     <stage>.json                     the sections that the stage's script names in SETTINGS, and its code's hashes
-    models/<model>.json              a model, a finetune or the audit's encoder, and the hashes of its net's code
+    models/<model>.json              a model, a finetune or the audit's encoder, and the hashes of its net's code;
+                                     null for the encoder where no generator needs it
     transforms/<name>.json           a fixed transform
     generators/<name>.fit.json       how a generator is fitted, and the hashes of its kind's code
     generators/<name>.sample.json    how it is sampled, and the same hashes

@@ -145,8 +145,13 @@ class AuditedSet:
 
     @property
     def verdict(self) -> str:
-        """clean or copies."""
+        """copies, nearer or no copying found; of a set made by a transform, leak or no leak found."""
         return str(self.figures["verdict"])
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether a generator made it: a transform's images are copies of training images by design."""
+        return "near_training" in self.figures
 
     def value(self, key: str) -> float:
         """A figure; NaN where there were too few images for it."""
@@ -201,8 +206,10 @@ class Facts:
     unlabelled: dict[str, pd.DataFrame]
     """Ensemble -> file, label, probability."""
     audits: tuple[AuditedSet, ...]
-    encoder: dict[str, Any]
-    """test_accuracy and hash of the classifier whose features the audit uses."""
+    encoder: dict[str, Any] | None
+    """test_accuracy and hash of the classifier whose features the audit uses; None without generators."""
+    search: dict[str, float | None]
+    """The share of planted copies that the audit's search finds, by kind, such as recall_mirrored."""
     losses: dict[str, pd.DataFrame]
     """Generator -> step, loss and more."""
     rates: dict[str, tuple[float, pd.DataFrame]]

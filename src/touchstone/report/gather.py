@@ -59,6 +59,7 @@ def gather(root: Path, settings: Settings) -> Facts:
         sheets=tuple(_sheets(data, settings, findings)),
         audits=tuple(_audited(name, audit, data) for name in settings.added_sets),
         encoder=audit["encoder"],
+        search=audit["search"],
         losses={name: numbers(read_table(data / f"augmented/{name}/losses.csv")) for name in settings.generators},
         rates=_rates(data, settings),
         attention={run: Attention(read_bytes(data / f"explained/{run}.png"), **attention[run]) for run in attention},

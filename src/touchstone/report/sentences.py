@@ -214,10 +214,41 @@ def untuned(settings: Settings) -> str:
 
 def audit_basis(facts: Facts) -> str:
     """The audit's comparison and its features."""
+    if facts.encoder is None:
+        return "No generator made images, so the audit checks the leakage of test images alone."
     net, accuracy = facts.settings.audit.encoder.net, percent(float(facts.encoder["test_accuracy"]), 1)
     mix, what = ("", "labels") if facts.multi_label else (" and with an equal mix of classes", "images")
     return (
-        f"Each added set is compared with real test images, at equal numbers{mix}, in the features of a classifier of "
-        f"the training images ({net}, {accuracy} % of the test {what} right). In brackets: the same figure for real "
+        f"Each generated set is compared with real test images, at equal numbers{mix}, in the features of a classifier "
+        f"of the training images ({net}, {accuracy} % of the test {what} right). In brackets: the same figure for real "
         "training images or, for copies, for real test images. No other result depends on the audit."
+    )
+
+
+def audit_words(facts: Facts) -> str:
+    """The meaning of the verdicts on generated sets."""
+    return (
+        "The verdicts on generated sets are adjusted together by Holm, at a level of 5 %. Copies: there are exact "
+        "copies, or more near copies by pixels than among real images. Nearer: there are no such copies, but the "
+        "images lie nearer to the training images than unseen images do, by more than chance explains in "
+        f"{facts.settings.audit.num_splits} honest splits, which deal training and unseen images again at random. No "
+        "copying found is no proof that there is none: the column copies below % bounds the share of images in which "
+        "the search would find a copy (95 % confidence)."
+    )
+
+
+def audit_recall(facts: Facts) -> str:
+    """How many planted copies the search finds."""
+    shares = {kind.removeprefix("recall_"): share for kind, share in facts.search.items() if share is not None}
+    if not shares:
+        return ""
+    found = [f"{percent(share, 0)} % of the {kind} ones" for kind, share in shares.items()]
+    return f"Of copies of training images that were planted to try it, the search finds {listing(found)}."
+
+
+def audit_derived() -> str:
+    """What is checked in sets made by transforms."""
+    return (
+        "A transform makes its images of training images by design, so they are searched for copies of test images "
+        "alone. In brackets: the share of near copies among real training images."
     )

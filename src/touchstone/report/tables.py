@@ -128,34 +128,72 @@ def ensembles(facts: Facts) -> Table:
 
 
 def likeness(facts: Facts) -> Table:
-    """The likeness of each added set to real test images; in brackets, that of real training images."""
-    header = ["added set", "images", "compared", "Fréchet distance", "KID", "precision", "recall", "density"]
-    header += ["coverage", "labels agree %"]
+    """The likeness of each generated set to real test images; in brackets, that of real training images."""
+    header = ["added set", "images", "compared", "Fréchet distance", "to training minus to test images", "KID"]
+    header += ["precision", "recall", "density", "coverage", "labels agree %"]
     rows = []
-    for audit in facts.audits:
+    for audit in _generated(facts):
         row = [audit.name, f"{audit.figures['num_images']:,}", f"{audit.figures['num_matched']:,}"]
-        row += [_with_sd(audit, "frechet"), _with_floor(audit, "kid", digits=3)]
+        gap = f"{number(audit.value('frechet_gap'))} ± {number(audit.value('frechet_gap_sd'))}"
+        row += [_with_sd(audit, "frechet"), gap, _with_floor(audit, "kid", digits=3)]
         row += [_with_floor(audit, key) for key in ("precision", "recall", "density", "coverage")]
-        agreement, floor = (percent(audit.value(f"label_agreement{end}"), 1) for end in ("", "_floor"))
-        rows.append([*row, f"{agreement} ({floor})"])
-    return Table("l" + "r" * 9, header, rows)
+        rows.append([*row, _share_with_floor(audit, "label_agreement")])
+    return Table("l" + "r" * 10, header, rows)
 
 
 def copies(facts: Facts) -> Table:
-    """The copies in each added set; in brackets, the same figures for real test images."""
-    header = ["added set", "verdict", "exact, training", "near, training", "exact, test", "near, test", "mirrored"]
-    header += ["distance ratio", "C_T", "excess C_T"]
+    """The copies in each generated set, by pixels, and its nearness; in brackets, the same for real test images."""
+    header = ["added set", "verdict", "exact, training", "near, training", "copies below %", "exact, test"]
+    header += ["near, test", "mirrored", "nearer to training %", "z", "p by Holm"]
     rows: list[list[str]] = []
     verdicts: dict[tuple[int, int], str] = {}
-    for i, audit in enumerate(facts.audits):
-        row = [audit.name, audit.verdict]
-        for name in ("training", "test"):
-            share = f"{percent(audit.value(f'near_{name}_floor'), 1)} %"
-            row += [str(audit.figures[f"exact_{name}"]), f"{audit.figures[f'near_{name}']} ({share})"]
-        row += [str(audit.figures["mirrored_training"] + audit.figures["mirrored_test"]), _with_floor(audit, "ratio")]
-        rows.append([*row, _with_floor(audit, "c_t", digits=1), number(audit.value("c_t_excess"), 1)])
+    for i, audit in enumerate(_generated(facts)):
+        row = [audit.name, audit.verdict, *_found(audit, "training"), percent(audit.value("copies_bound"), 1)]
+        row += [*_found(audit, "test"), str(audit.figures["mirrored_training"] + audit.figures["mirrored_test"])]
+        row += [percent(audit.value("nearer"), 0), number(audit.value("nearness_z"), 1)]
+        rows.append([*row, number(audit.value("nearness_p_holm"), 4)])
         verdicts[i, 1] = audit.verdict
-    return Table("llrrrrrrrr", header, rows, verdicts)
+    return Table("l" * 2 + "r" * 9, header, rows, verdicts)
+
+
+def memorisation(facts: Facts) -> Table:
+    """Further measures of memorisation, by features, which decide nothing; in brackets, those of real test images."""
+    header = ["added set", "authentic %", "memorised %", "distance ratio", "C_T", "excess C_T"]
+    rows = []
+    for audit in _generated(facts):
+        row = [audit.name, _share_with_floor(audit, "authentic"), _share_with_floor(audit, "memorised")]
+        row += [_with_floor(audit, "ratio"), _with_floor(audit, "c_t", digits=1)]
+        rows.append([*row, number(audit.value("c_t_excess"), 1)])
+    return Table("lrrrrr", header, rows)
+
+
+def leaks(facts: Facts) -> Table:
+    """The copies of test images in each set that a transform made; in brackets, among real training images."""
+    header = ["added set", "verdict", "images", "exact, test", "near, test", "mirrored"]
+    rows: list[list[str]] = []
+    verdicts: dict[tuple[int, int], str] = {}
+    for audit in facts.audits:
+        if not audit.is_generated:
+            verdicts[len(rows), 1] = audit.verdict
+            row = [audit.name, audit.verdict, f"{audit.figures['num_images']:,}", *_found(audit, "test")]
+            rows.append([*row, str(audit.figures["mirrored_test"])])
+    return Table("llrrrr", header, rows, verdicts)
+
+
+def _generated(facts: Facts) -> list[AuditedSet]:
+    return [audit for audit in facts.audits if audit.is_generated]
+
+
+def _found(audit: AuditedSet, name: str) -> list[str]:
+    """The exact copies of the images `name`, and the near ones: `0`, `3 (0.4 %)`."""
+    share = f"{percent(audit.value(f'near_{name}_floor'), 1)} %"
+    return [str(audit.figures[f"exact_{name}"]), f"{audit.figures[f'near_{name}']} ({share})"]
+
+
+def _share_with_floor(audit: AuditedSet, key: str) -> str:
+    """`87.5 (75.0)`, in per cent."""
+    share, floor = (percent(audit.value(f"{key}{end}"), 1) for end in ("", "_floor"))
+    return f"{share} ({floor})"
 
 
 def _with_floor(audit: AuditedSet, key: str, *, digits: int = 2) -> str:

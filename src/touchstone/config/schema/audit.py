@@ -13,6 +13,8 @@ class _Audit(Section):
     """Seed of the encoder and of every random draw of the audit."""
     num_draws: Annotated[int, Field(ge=2)] = 10
     """Number of matched subsamples."""
+    num_splits: Annotated[int, Field(ge=20)] = 100
+    """Number of honest splits that the null distribution of nearness to training images is made of."""
     neighbours: Count = 5
     """Number of neighbours in precision, recall, density and coverage."""
     pairs: Count = 32
