@@ -199,3 +199,15 @@ def test_where_the_baseline_diverged_there_is_nothing_to_draw(tmp_path: Path) ->
     [sentence] = sentences.arm_sentences(facts)
     assert spoken(sentence) == "more cannot be compared for lenet, because the baseline diverged."
     assert "diverged: its baseline" in pages.html(facts)
+
+
+def test_without_generators_the_audit_speaks_of_test_images_alone(facts: Facts) -> None:
+    leaks = tuple(audit for audit in facts.audits if not audit.is_generated)
+    sheets = tuple(sheet for sheet in facts.sheets if sheet.name != "gan")
+    bare = replace(with_settings(facts, generators={}), audits=leaks, sheets=sheets, losses={}, encoder=None, search={})
+    assert sentences.audit_recall(bare) == ""
+    for text in (pages.markdown(bare), pages.html(bare)):
+        assert "the audit checks the leakage of test images alone" in text
+        assert "C_T" not in text
+        assert "Holm, at a level" not in text
+    assert "\n\n\n" not in pages.markdown(bare)
