@@ -12,6 +12,31 @@ than real ones. gaussian: drawn from a Gaussian for each class, fitted to the 30
 images. sure: the half of the held-out images that a classifier of the training images is most sure of, which is what a
 filter of samples does; it chooses images that resemble the training images, so `nearer` is no false verdict there.
 The other kinds replace 120 of the real images by copies of training images, changed.
+
+Measured on 2 cores that had other work, in 20 minutes for digits; CIFAR-10 with --draws 100 --planted 20.
+
+| data | set | draws | copies % | nearer % | no copying found % |
+|---|---|---:|---:|---:|---:|
+| digits | real | 200 | 2.0 | 0.5 | 97.5 |
+| digits | blends | 200 | 0.0 | 3.5 | 96.5 |
+| digits | gaussian | 200 | 0.0 | 1.0 | 99.0 |
+| digits | sure | 200 | 4.5 | 7.0 | 88.5 |
+| digits | noise 8 | 50 | 100.0 | 0.0 | 0.0 |
+| digits | noise 32 | 50 | 2.0 | 98.0 | 0.0 |
+| digits | moved 1 px | 50 | 100.0 | 0.0 | 0.0 |
+| digits | mirrored | 50 | 100.0 | 0.0 | 0.0 |
+| digits | blend .8 | 50 | 100.0 | 0.0 | 0.0 |
+| digits | blend .6 | 50 | 100.0 | 0.0 | 0.0 |
+| digits | blend .5 | 50 | 100.0 | 0.0 | 0.0 |
+| CIFAR-10 | real | 100 | 1.0 | 1.0 | 98.0 |
+| CIFAR-10 | blends | 100 | 0.0 | 3.0 | 97.0 |
+| CIFAR-10 | noise 8 | 20 | 100.0 | 0.0 | 0.0 |
+| CIFAR-10 | noise 32 | 20 | 100.0 | 0.0 | 0.0 |
+| CIFAR-10 | moved 1 px | 20 | 100.0 | 0.0 | 0.0 |
+| CIFAR-10 | mirrored | 20 | 100.0 | 0.0 | 0.0 |
+| CIFAR-10 | blend .8 | 20 | 100.0 | 0.0 | 0.0 |
+| CIFAR-10 | blend .6 | 20 | 100.0 | 0.0 | 0.0 |
+| CIFAR-10 | blend .5 | 20 | 100.0 | 0.0 | 0.0 |
 """
 
 import argparse

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kit.project import ROOT
+from kit.studies import TINY
 from touchstone.config import yaml
 
 # Stages that train, fit, sample, predict or make images: what no word may run again.
@@ -170,12 +171,9 @@ def test_a_setting_of_train_changes_models_that_do_not_override_it(copy: Path, b
 
 def test_the_encoder_is_null_where_no_generator_needs_it(copy: Path, before: dict[str, str]) -> None:
     params = copy / "params.yaml"
-    params.write_text(
-        yaml.changed(params.read_text(), ["generators={}", "arms={real: {add: []}, repeat: {add: [repeat]}}"])
-    )
-    assert "models/audit-encoder" in changed(copy, before)
-    written = json.loads((copy / "data/settings/models/audit-encoder.json").read_text())
-    assert written == {"settings": None, "code": {}}
+    params.write_text(yaml.changed(params.read_text(), TINY))
+    assert json.loads(before["models/audit-encoder"])["settings"]["net"] == "lenet"
+    assert json.loads(written(copy)["models/audit-encoder"]) == {"settings": None, "code": {}}
 
 
 def test_each_model_is_written_whole(before: dict[str, str]) -> None:

@@ -231,3 +231,15 @@ def test_an_untuned_baseline_is_warned_of(facts: Facts, page: str, twin: str) ->
     found = with_settings(facts, models={"a": model(lr="auto"), "b": model()})
     assert "apart from the learning rate of a, which was found on the real images." in sentences.untuned(found.settings)
     assert sentences.untuned(with_settings(facts, arms={"real": Arm()}).settings) == ""
+
+
+def test_without_generators_the_audit_speaks_of_test_images_alone(facts: Facts) -> None:
+    leaks = tuple(audit for audit in facts.audits if not audit.is_generated)
+    sheets = tuple(sheet for sheet in facts.sheets if sheet.name != "gan")
+    bare = replace(with_settings(facts, generators={}), audits=leaks, sheets=sheets, losses={}, encoder=None, search={})
+    assert sentences.audit_recall(bare) == ""
+    for text in (pages.markdown(bare), pages.html(bare)):
+        assert "the audit checks the leakage of test images alone" in text
+        assert "C_T" not in text
+        assert "Holm, at a level" not in text
+    assert "\n\n\n" not in pages.markdown(bare)
