@@ -139,10 +139,23 @@ def test_seeds_that_diverged_do_not_count_and_others_are_compared_where_all_were
     assert stopped_early["val_rise"] == pytest.approx(0.4)
 
 
-def test_there_is_no_word_without_validation_images_without_a_sound_seed_or_with_one_validation() -> None:
+def test_a_run_with_one_sound_seed_lends_no_variance_to_others() -> None:
+    alone = course_of(losses(FLAT, np.random.default_rng(0), num_seeds=1, num_steps=10, noise=0.0))
+    for number in (6, 11, 37, 39):  # with its variance of 0 in the mean, these words change
+        rng = np.random.default_rng(number)
+        first, second = (course_of(losses(RISING, rng, num_seeds=3, num_steps=10, noise=0.1)) for _ in range(2))
+        assert first is not None
+        assert second is not None
+        assert alone is not None
+        assert word(first, [first, second, alone]) == word(first, [first, second]), number
+
+
+def test_there_is_no_word_without_validation_images_without_a_sound_seed_or_with_too_few_validations() -> None:
     assert rows(history([1.0, 2.0]).drop(columns="val_loss")) == {}
     assert rows(history([1.0, 2.0]), {"0": "diverged"}) == {}
-    assert rows(history([1.0])) == {}
+    assert rows(history([1.0], [1.0])) == {}
+    assert rows(history([3.0, 1.0, 2.0, 2.5])) == {}, "one seed with so few validations shows no noise"
+    assert rows(history([3.0, 1.0, 1.0, 1.0, 1.0]))["convergence"] == SETTLED
 
 
 def test_a_missing_history_is_named(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ OVERFITTED, STILL_FALLING, SETTLED = "overfitted", "still falling", "settled"
 LEAST_RISE, LEAST_FALL = 0.05, 0.02  # shares of the loss; smaller changes explain no verdict
 LEVEL = 0.03  # of each two-sided test: at most about one flat curve in twenty gets either word by chance
 LATE = 0.8  # the share of the training after which the lowest loss is not long before the end
+ALONE = 5  # the fewest validations of a single seed: about a line, three in their second half have some noise
 FLOOR = 1e-3  # nats; lower losses count as this one
 
 
@@ -62,8 +63,8 @@ def convergence(
     """Run -> its entries of metrics.json: the word and its figures.
 
     val_lowest_step is where the mean over the seeds is lowest, val_rise by which share it ends above that, and
-    val_change its change from the window before the last to the last. There are none where no seed is sound or fewer
-    than two validations are. diverged: see `load_diverged`.
+    val_change its change from the window before the last to the last. There are none where no seed is sound, with one
+    validation, and with fewer than ALONE of a single seed. diverged: see `load_diverged`.
     """
     out: dict[str, dict[str, float | str]] = {name: {} for name in histories}
     for model in settings.trained:
@@ -88,9 +89,9 @@ def losses(history: pd.DataFrame, diverged: dict[str, str]) -> pd.DataFrame:
 
 
 def course_of(loss: pd.DataFrame) -> Course | None:
-    """The course of losses (step x seed); None with fewer than two validations."""
+    """The course of losses (step x seed); None with too few validations to tell a change from noise."""
     num_steps, num_seeds = loss.shape
-    if num_steps < 2 or not num_seeds:
+    if not num_seeds or num_steps < (ALONE if num_seeds == 1 else 2):
         return None
     logs, width = np.log(np.maximum(loss.to_numpy(), FLOOR)), max(1, num_steps // 10)
     windows = np.lib.stride_tricks.sliding_window_view(logs, width, axis=0).mean(-1)  # (windows, seeds)
@@ -113,15 +114,17 @@ def course_of(loss: pd.DataFrame) -> Course | None:
 def _wobble(logs: np.ndarray) -> tuple[float, int]:
     """The variance of validations (T,) about a straight line through the second half, and its degrees of freedom."""
     half = logs[len(logs) // 2 :]
-    if len(half) < 3:
-        return float("inf"), 0
     x = np.arange(len(half))
     residuals = half - np.polyval(np.polyfit(x, half, 1), x)
     return float((residuals**2).sum()) / (len(half) - 2), len(half) - 2
 
 
 def word(course: Course, alike: list[Course]) -> str:
-    """OVERFITTED, STILL_FALLING or SETTLED. alike: the courses of the model's runs, whose variances are pooled."""
+    """OVERFITTED, STILL_FALLING or SETTLED. alike: the courses of the model's runs.
+
+    Variances are pooled over those with as many sound seeds, since a single seed has none.
+    """
+    alike = [other for other in alike if len(other.rise.values) == len(course.rise.values)]
     rise = compare_paired(course.rise, confidence=1 - LEVEL, pooled_with=[other.rise for other in alike])
     change = compare_paired(course.change, confidence=1 - LEVEL, pooled_with=[other.change for other in alike])
     if np.expm1(rise.value) >= LEAST_RISE and course.num_windows * rise.p_value < LEVEL:
