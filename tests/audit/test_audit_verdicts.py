@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
-from touchstone.audit.nearness import Nearness
-from touchstone.audit.pairs import Calibration, Copies, Matches
+from touchstone.audit.nearness import Nearness, nearness
+from touchstone.audit.pairs import Calibration, Copies, Matches, calibrate, find_copies
+from touchstone.audit.quality import LabelledFeatures
 from touchstone.audit.verdicts import COPIES, LEAK, NEARER, NO_COPYING, NO_LEAK, Evidence, Verdict, judge, upper_bound
+from touchstone.data.copies import thumbnails
+from touchstone.data.ops.resize import scale
 
 
 def copies(count: int, exact: int = 0, near: int = 0, *, real: tuple[int, int] = (4, 897)) -> Copies:
@@ -15,12 +19,12 @@ def copies(count: int, exact: int = 0, near: int = 0, *, real: tuple[int, int] =
     return Copies(matches, (flags >= exact) & (flags < exact + near), Calibration(0.3, *real))
 
 
-def nearness(p: float = 0.5) -> Nearness:
+def measured(p: float = 0.5) -> Nearness:
     return Nearness(nearer=0.65, lean=0.05, lean_sd=0.01, z=5.04, p=p)
 
 
 def generated(training: Copies | None = None, test: Copies | None = None, p: float = 0.5) -> Evidence:
-    return Evidence({"training": training or copies(600), "test": test or copies(600)}, nearness(p))
+    return Evidence({"training": training or copies(600), "test": test or copies(600)}, measured(p))
 
 
 def alone(evidence: Evidence) -> Verdict:
@@ -92,3 +96,51 @@ def test_with_too_few_images_nothing_is_claimed() -> None:
 def test_the_bound_is_that_of_clopper_and_pearson(found: int, count: int, bound: float) -> None:
     assert upper_bound(found, count) == pytest.approx(bound, rel=1e-2)
     assert np.isnan(upper_bound(0, 0))
+
+
+DIGITS = np.stack([scale(np.rint(one * 255 / 16).astype(np.uint8)[..., None], 16, 16) for one in load_digits().images])
+CHANGES = {
+    "noise": lambda images, rng: images + rng.normal(0, 8, images.shape),
+    "moved": lambda images, rng: np.pad(images, ((0, 0), (0, 0), (1, 0), (0, 0)), mode="edge")[:, :, :-1],
+    "mirrored": lambda images, rng: images[:, :, ::-1],
+    "blended": lambda images, rng: 0.7 * images + 0.3 * images[rng.permutation(len(images))],
+}
+
+
+def word(change: str, seed: int) -> str:
+    """The verdict on 300 held-out digits, 60 of them in the place of which copies stand, unless change is empty."""
+    rng = np.random.default_rng(seed)
+    labels = load_digits().target.astype(np.int64)
+    train, test, made = np.split(rng.permutation(len(DIGITS))[:1000], [200, 700])
+    images, classes = DIGITS[made].astype(float), labels[made]
+    if change:
+        images[:60], classes[:60] = CHANGES[change](DIGITS[train[:60]].astype(float), rng), labels[train[:60]]
+    pixels = np.clip(np.rint(images), 0, 255).astype(np.uint8)
+    pairs = {"training": (train, test), "test": (test, train)}
+    against = {
+        name: find_copies(pixels, DIGITS[known], calibrate(DIGITS[other], DIGITS[known], seed=seed))
+        for name, (known, other) in pairs.items()
+    }
+    sets = ((pixels, classes), (DIGITS[train], labels[train]), (DIGITS[test], labels[test]))
+    features = [LabelledFeatures(thumbnails(part), part_labels) for part, part_labels in sets]
+    return alone(Evidence(against, nearness(*features, seed=seed, num_splits=100))).word
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_fifth_of_copies_among_digits_is_found(change: str) -> None:
+    assert {word(change, seed) for seed in range(2)} <= {COPIES, NEARER}
+
+
+def test_held_out_digits_are_no_copies() -> None:
+    assert [word("", seed) for seed in range(4)].count(NO_COPYING) >= 3
+
+
+@pytest.mark.slow
+def test_of_two_hundred_honest_sets_of_digits_at_most_one_in_twenty_gets_another_word() -> None:
+    assert [word("", seed) for seed in range(200)].count(NO_COPYING) >= 190
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", CHANGES)
+def test_copies_among_digits_are_found_in_four_of_five_draws(change: str) -> None:
+    assert [word(change, seed) for seed in range(40)].count(NO_COPYING) <= 8
