@@ -104,7 +104,10 @@ def recall(originals: np.ndarray, calibration: Calibration, *, seed: int) -> dic
     rng = generator(seed, "recall")
     rows = np.sort(rng.permutation(len(originals))[:PLANTED])
     chosen = originals[rows].astype(np.float64)
-    others = originals[rng.permutation(rows)]
+    order = rng.permutation(len(rows))
+    partner = np.zeros(len(rows), np.int64)  # no image with itself, unless it is the only one
+    partner[order] = rows[np.roll(order, 1)]
+    others = originals[partner]
     padded = np.pad(originals[rows], ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     height, width = originals.shape[1:3]
     planted = {
