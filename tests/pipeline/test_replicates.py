@@ -50,7 +50,9 @@ def test_each_has_its_own_images_and_generators_and_another_changes_none(tiny: P
     assert (tilted == train.set_index("id")["replicates"][tilted.index]).all()
     normalised = json.loads((folder / "data/runs/lenet-real/model.json").read_text())["normalisations"]
     assert normalised["0"] != normalised["1"]
-    assert "training sets like" in (folder / "metrics/report.md").read_text()
+    report = (folder / "metrics/report.md").read_text()
+    assert "training sets like" in report
+    assert "| fixed | tilt, ddpm | 40 | 80 | 120 |" in report, "the images of one replicate"
 
     change(folder, "train.replicates=3")
     run("touchstone", "repro", "--jobs", "2", cwd=folder)

@@ -13,6 +13,7 @@ from touchstone.config.schema.generator import GeneratorConfig, Sample
 from touchstone.config.settings import Settings
 from touchstone.data.imageset import ImageSet, class_indices, load, read_files
 from touchstone.data.labels import encode, is_multi_label
+from touchstone.data.replicates import of_replicate
 from touchstone.data.sheets import valid_area
 from touchstone.data.splits import SPLITS
 from touchstone.data.training_set import combine
@@ -71,9 +72,10 @@ def gather(root: Path, settings: Settings) -> Facts:
 
 
 def _arm_sizes(train: ImageSet, data: Path, settings: Settings, meta: dict[str, Any]) -> dict[str, tuple[int, int]]:
-    sizes = {}
+    """Arm -> the numbers of real and of added training images that a replicate has."""
+    train, sizes = of_replicate(train, 0), {}
     for name, arm in settings.arms.items():
-        added_sets = [load(data / "augmented" / added) for added in arm.add]
+        added_sets = [of_replicate(load(data / "augmented" / added), 0) for added in arm.add]
         images = combine(arm, train=train, added_sets=added_sets, name=name, multi_label=is_multi_label(meta))
         num_real = len(train) if arm.real else 0
         sizes[name] = num_real, len(images) - num_real
