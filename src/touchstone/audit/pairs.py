@@ -102,12 +102,8 @@ def recall(originals: np.ndarray, calibration: Calibration, *, seed: int) -> dic
     blended, BLEND of the original and the rest of another one. A copy is found where its very original is named.
     """
     rng = generator(seed, "recall")
-    rows = np.sort(rng.permutation(len(originals))[:PLANTED])
-    chosen = originals[rows].astype(np.float64)
-    order = rng.permutation(len(rows))
-    partner = np.zeros(len(rows), np.int64)  # no image with itself, unless it is the only one
-    partner[order] = rows[np.roll(order, 1)]
-    others = originals[partner]
+    rows = rng.permutation(len(originals))[:PLANTED]
+    chosen, others = originals[rows].astype(np.float64), originals[np.roll(rows, 1)]
     padded = np.pad(originals[rows], ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     height, width = originals.shape[1:3]
     planted = {
