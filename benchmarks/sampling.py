@@ -28,6 +28,7 @@ from diffusers import DDPMPipeline, UNet2DModel
 from touchstone.audit.features import FeatureExtractor, Features
 from touchstone.audit.quality import frechet_distance, matched
 from touchstone.data.imageset import ImageSet, load
+from touchstone.data.replicates import of_replicate
 from touchstone.generators.ddpm.config import DdpmSample
 from touchstone.generators.ddpm.net import Ddpm
 from touchstone.generators.files import load_generator
@@ -88,13 +89,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    metadata, _, module = load_generator(DATA / "generators/ddpm")
+    metadata, _, module = load_generator(DATA / "generators/ddpm/0")
     assert isinstance(module, Ddpm)
     module.eval()
     encoder = load_run_metadata(DATA / "encoder")
     meta = {"classes": encoder.classes, "multi_label": encoder.multi_label}
     extractor = FeatureExtractor(load_nets(DATA / "encoder", encoder)[0], view=encoder.view, meta=meta)
-    train = extractor.calibrate(load(DATA / "prepared/train"))
+    train = extractor.calibrate(of_replicate(load(DATA / "prepared/train"), 0))
     test = extractor.extract(load(DATA / "prepared/test"))
     labels = torch.arange(arguments.images) % len(metadata.classes)
     table = pd.DataFrame({"id": labels.numpy().astype(str), "label": [metadata.classes[c] for c in labels]})

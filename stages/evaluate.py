@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+from touchstone.config.resolved import read
 from touchstone.config.settings import load_settings
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import group_indices, read_table
@@ -26,7 +28,8 @@ def main() -> None:
     val, test = (load_all(DATA, settings, split) for split in ("val", "test"))
     diverged = load_diverged(DATA / "probs", settings.runs)
     overlap = json.loads((PREPARED / "findings/summary.json").read_text()).get("overlap", 0.0)
-    judge = measure(labels["test"], settings.compare, seed=settings.seed, groups=groups, overlap=overlap)
+    options: Any = {"groups": groups, "overlap": overlap, "own_images": read("replicates")["fits"] > 1}
+    judge = measure(labels["test"], settings.compare, seed=settings.seed, **options)
     weights = load_every_weights(DATA / "ensembles", settings)
     every = results(settings, test, val, labels["val"], diverged, measure=judge, weights=weights)
     with replaced(DATA / "plots") as folder:

@@ -4,6 +4,7 @@ The losses are means over the replicates.
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def main() -> dict[str, object]:
     apart = dict.fromkeys((*OF_REPLICATES, "data/settings/replicates.json"))
     mark = fingerprint(inputs("fit", name=name), accelerator=machine.accelerator, apart=apart)
     store, request = Path(".touchstone/fit") / name, json.dumps(number)
+    states = open_checkpoint(store, mark, request=request)
     fits = fit_replicates(
         name,
         number,
@@ -35,14 +37,17 @@ def main() -> dict[str, object]:
         train=load(DATA / "prepared/train"),
         meta=json.loads((DATA / "prepared/meta.json").read_text()),
         machine=machine,
-        store=open_checkpoint(store, mark, request=request),
+        store=states,
     )
     with replaced(DATA / "generators" / name) as new:
         save_replicates(new, fits)
     (DATA / "losses").mkdir(exist_ok=True)
     history = pd.concat([fitted.history for _, fitted in fits]).groupby("step", as_index=False).mean()
     history.round(6).to_csv(DATA / f"losses/{name}.csv", index=False)
-    mark_complete(store, mark, request=request)
+    if number == 1:
+        shutil.rmtree(states)  # with several, the next replicate would not fit the others again
+    else:
+        mark_complete(store, mark, request=request)
     return {"images_per_second": [round(fitted.images_per_second) for _, fitted in fits]}
 
 

@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from touchstone.config.schema.data import Data
+from touchstone.data import split_table
 from touchstone.data.imageset import ImageSet
 from touchstone.data.replicates import COLUMN, draw, of_replicate, overlap, rows_of_replicate, together
+from touchstone.errors import TouchstoneError
 
 LABELS = ["a"] * 60 + ["b"] * 45
 
@@ -58,3 +61,29 @@ def test_images_of_a_replicate_and_of_all() -> None:
     assert COLUMN not in second.table
     assert rows_of_replicate(pd.DataFrame({COLUMN: ["10", "1 10", ""]}), 1) == [1], "1 is not 10"
     assert overlap(own.table) == 1
+
+
+def test_images_of_a_group_that_two_replicates_share_overlap() -> None:
+    """No image is in both, but two of the three patients of the first are in the second, too."""
+    listed = ["0", "0", "0", "0", "1", "1", "1", "1"]
+    groups = ["p", "p", "q", "r", "p", "q", "s", "s"]
+    found = pd.DataFrame({"id": list("abcdefgh"), COLUMN: listed, "group": groups})
+    assert overlap(found.drop(columns="group")) == 0
+    assert overlap(found) == pytest.approx((3 / 4 + 2 / 4) / 2)
+
+
+def test_each_replicate_needs_images_of_every_class_and_some_of_its_own() -> None:
+    labels = ["x|y", "x|y", *["x"] * 18]
+    ids = [f"i{row:02d}" for row in range(20)]
+    table = pd.DataFrame({"id": ids, "file": ids, "label": labels, "left_out": "", "split": "train"})
+    drawn_once = table.copy()
+    split_table.draw_training(drawn_once, 5, draws=1, multi_label=True)
+    held_out = {"split": ["val", "test"], "label": "x|y", "left_out": "", "id": ["v", "t"]}
+    data = Data.model_construct(test_fraction=0.1, val_fraction=0.1, fold="", train_size=5)
+    split_table.check_splits(pd.concat([drawn_once, pd.DataFrame(held_out)]), ["x", "y"], data, marked=False)
+    split_table.draw_training(table, 5, draws=2, multi_label=True)
+    whole = pd.concat([table, pd.DataFrame(held_out | {COLUMN: ""})])
+    with pytest.raises(TouchstoneError, match="class 'y' has no training image of a replicate left"):
+        split_table.check_splits(whole, ["x", "y"], data, marked=False)
+    with pytest.raises(TouchstoneError, match="there are 20 in all, so they would be nearly the same"):
+        split_table.draw_training(table.assign(left_out=""), 19, draws=2, multi_label=True)

@@ -224,6 +224,14 @@ def test_the_interval_of_the_equal_gain_is_over_images_alone() -> None:
     assert (row["equal_gain_high"] - row["equal_gain_low"]) / 2 == pytest.approx(half, rel=1e-3)
 
 
+def test_nets_of_several_training_sets_are_no_rival_at_equal_compute() -> None:
+    """The mean over replicates of a member has then seen more images than the ensemble, whose members share theirs."""
+    own = measure(LABELS, settings().compare, seed=settings().seed, own_images=True)
+    row = evaluated(results(settings(), TEST, VAL, LABELS[:12], NONE), own)["vote"]
+    assert "gain" in row
+    assert "equal_gain" not in row
+
+
 def test_members_without_weight_are_left_out() -> None:
     weighted = all_results(
         settings(), TEST, VAL, LABELS[:12], NONE, measure=JUDGE, weights={"vote": {"one-real": 0.0, "two-real": 1.0}}

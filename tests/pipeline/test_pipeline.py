@@ -20,7 +20,7 @@ def test_it_ends_in_metrics_and_a_report(tiny_space: Path) -> None:
     assert metrics["vote"]["baseline"] in {"lenet-real", "simple-real", "simple-fixed"}
     hashes = json.loads((tiny_space / "data/encoder/model.json").read_text())["weights"]
     filters = {name: json.loads((tiny_space / f"data/filters/{name}.json").read_text()) for name in ("gan", "ddpm")}
-    assert filters == {"gan": {"classifier": hashes["1001"]}, "ddpm": {"classifier": None}}
+    assert filters == {"gan": {"classifiers": [hashes["1001"]]}, "ddpm": {"classifiers": [None]}}
     audit = json.loads((tiny_space / "metrics/audit.json").read_text())
     assert audit["encoder"]["sha256"] == hashes["1000"]
     assert set(audit["sets"]) == {"repeat", "tilt", "gan", "ddpm"}

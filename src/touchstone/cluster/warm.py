@@ -93,6 +93,7 @@ def main() -> None:
 
 def _run(request: dict[str, Any], seen: set[str], report: int) -> None:
     """Run a script in this fork, and note in the file `report` which modules it has imported."""
+    os.close(int(sys.argv[1]))  # should this fork outlive its parent, nobody waits for an answer
     signal.signal(signal.SIGINT, signal.default_int_handler)
     kind = arithmetic.held()
     os.environ.clear()

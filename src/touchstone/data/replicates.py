@@ -6,12 +6,12 @@ it, all of them do.
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
 
-from touchstone.data.imageset import ImageSet
+from touchstone.data.imageset import ImageSet, group_indices
 
 COLUMN = "replicates"
 
@@ -50,16 +50,18 @@ def draw(order: Sequence[int], labels: Sequence[str], *, size: int, number: int)
 
 
 def overlap(table: pd.DataFrame) -> float:
-    """Return the share of its training images that a replicate has in common with another, as a mean over pairs.
+    """Return the share of a replicate's training images that another one has too, as a mean over all pairs.
 
-    It is 1 where all share them.
+    Where images come in groups, it is the share of those whose group the other one has. It is 1 where all replicates
+    share their images.
     """
     if COLUMN not in table:
         return 1.0
+    groups = group_indices(table)
+    units = np.arange(len(table)) if groups is None else groups
     has = [set(listed.split()) for listed in table[COLUMN]]
-    numbers = sorted(set().union(*has))
-    sizes = {number: sum(number in each for each in has) for number in numbers}
-    shares = [sum({a, b} <= each for each in has) / min(sizes[a], sizes[b]) for a, b in combinations(numbers, 2)]
+    rows = {number: [number in each for each in has] for number in sorted(set().union(*has))}
+    shares = [np.isin(units[rows[a]], units[rows[b]]).mean() for a, b in permutations(rows, 2)]
     return float(np.mean(shares)) if shares else 0.0
 
 

@@ -15,6 +15,7 @@ from touchstone.data.splits import LABELLED, SPLITS, UNLABELLED
 from touchstone.errors import TouchstoneError, nearest
 
 FEW = 10  # images of a class in a held-out split
+LEAST_POOL = 1.1  # times the images of a replicate, to draw them from
 # Reasons for leaving images out, as they stand in the column `left_out`.
 BAD_IMAGE = "bad image"
 NO_LABEL = "no label"
@@ -108,14 +109,14 @@ def draw_training(table: pd.DataFrame, size: int, *, draws: int, multi_label: bo
     """Draw `size` training images, all where it is 0, for each of `draws` replicates, and leave out the others.
 
     The lowest ids of a class, or those of the same group, come first; with several labels all images are one class.
-    With more than one draw a column says which replicates have an image. Raises TouchstoneError where each would have
-    all training images.
+    With more than one draw a column says which replicates have an image. Raises TouchstoneError where all would have
+    nearly the same images.
     """
     rows = rows_of(table, "train")
-    if draws > 1 and len(rows) <= size:
+    if draws > 1 and len(rows) < LEAST_POOL * size:
         raise TouchstoneError(
             f"train.vary: all draws data.train_size {size} training images for each replicate, and there are "
-            f"{len(rows)} in all; lower data.train_size, or set vary: generator or seed"
+            f"{len(rows)} in all, so they would be nearly the same; lower data.train_size, or set vary: generator"
         )
     labels = [""] * len(rows) if multi_label else table["label"][rows].tolist()
     ids, groups = table["id"][rows].tolist(), table["group"][rows].tolist() if draws > 1 and "group" in table else []
@@ -130,11 +131,17 @@ def draw_training(table: pd.DataFrame, size: int, *, draws: int, multi_label: bo
 def check_splits(table: pd.DataFrame, classes: list[str], data: Data, *, marked: bool) -> None:
     """Raise TouchstoneError on a class without training images, and on an empty or unlabelled split that is needed."""
     kept = table[table["left_out"] == ""]
-    trained = set(_each_label(kept[kept["split"] == "train"]))
+    train = kept[kept["split"] == "train"]
+    sets = [train]
+    if replicates.COLUMN in train:
+        numbers = sorted({int(number) for listed in train[replicates.COLUMN] for number in listed.split()})
+        sets = [train.iloc[replicates.rows_of_replicate(train, number)] for number in numbers]
+    trained = set.intersection(*(set(_each_label(each)) for each in sets))
     for name in classes:
         if name not in trained:
+            of_each = " of a replicate" if len(sets) > 1 else ""
             raise TouchstoneError(
-                f"class {name!r} has no training image left at data.test_fraction {data.test_fraction}, "
+                f"class {name!r} has no training image{of_each} left at data.test_fraction {data.test_fraction}, "
                 f"data.val_fraction {data.val_fraction}, data.train_size {data.train_size}; add images or change these"
                 + (", or set multi_label.difficult: count, to count objects marked as difficult" if marked else "")
             )
@@ -167,7 +174,7 @@ def summary(table: pd.DataFrame, near: pd.DataFrame, repeated: int, *, multi_lab
     if replicates.COLUMN in table:
         train = kept[kept["split"] == "train"]
         first = replicates.rows_of_replicate(train, 0)
-        numbers |= {"num_train_of_a_replicate": len(first), "overlap": round(replicates.overlap(train), 4)}
+        numbers |= {"num_train_of_a_replicate": len(first), "overlap": round(replicates.overlap(train), 6)}
     if multi_label:
         without = kept[kept["label"] == ""]
         numbers |= {f"num_without_label_{split}": int((without["split"] == split).sum()) for split in LABELLED}

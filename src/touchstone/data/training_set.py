@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from touchstone.config.schema.data import Arm
-from touchstone.data.imageset import ImageSet, content_hash, load, valid_sizes
+from touchstone.data.imageset import BLOCK, ImageSet, content_hash, load, valid_sizes
 from touchstone.data.replicates import COLUMN, of_replicate
 from touchstone.errors import TouchstoneError
 
@@ -47,7 +47,9 @@ class TrainingSet:
         digest = hashlib.sha256(f"{self.num_real} {self.pretrain_share}".encode())
         digest.update(self.table.to_csv(index=False).encode())
         for number, pixels in enumerate(self.parts):
-            digest.update(np.ascontiguousarray(pixels[self.row[self.part == number]]).tobytes())
+            rows = self.row[self.part == number]
+            for start in range(0, len(rows), BLOCK):
+                digest.update(np.ascontiguousarray(pixels[rows[start : start + BLOCK]]).data)
         return digest.hexdigest()
 
     def gather(self, index: np.ndarray) -> np.ndarray:

@@ -107,7 +107,7 @@ def _comparisons(
         paired[result.name, "gain"] = measure.compared(result.probs, baseline)
         if result.control and not by_name[result.control].diverged:
             paired[result.name, "control_gain"] = measure.compared(result.probs, by_name[result.control].probs)
-        if 1 < len(result.members) <= len(result.probs):
+        if 1 < len(result.members) <= len(result.probs) and not measure.own_images:
             paired[result.name, "equal_gain"] = _against_equal_compute(result, baseline, measure)
     models = {result.name: result.pooled_with for result in family}
 
@@ -127,8 +127,9 @@ def _comparisons(
 def _against_equal_compute(result: Result, member: np.ndarray, measure: Measure) -> Paired:
     """An ensemble against as many nets of its best member; member: that one's predictions, (seeds, N, K).
 
-    It needs as many seeds as members. Each of the nets is then in several means, so that these vary too little: seeds
-    are averaged, and the interval is over test images alone.
+    It needs as many seeds as members, and training images that the seeds share: nets of several training sets know
+    more than an ensemble whose members share one. Each of the nets is then in several means, so that these vary too
+    little: seeds are averaged, and the interval is over test images alone.
     """
     return measure.compared(result.probs, rotated_means(member, len(result.members))).averaged()
 

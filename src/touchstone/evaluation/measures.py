@@ -16,7 +16,8 @@ class Measure:
     """The primary score on these test images, and comparisons by it in resamples of the images.
 
     labels: of the test images, int64 (N,), or float32 (N, K) where an image may have several. seed: of the resamples.
-    groups: int (N,), where images come in groups that are drawn together. overlap: of the replicates' training images.
+    groups: int (N,), where images come in groups that are drawn together. overlap: of the replicates' training images,
+    where they have their own. own_images: whether they have, be they real or generated.
     """
 
     def __init__(
@@ -27,12 +28,13 @@ class Measure:
         seed: int,
         groups: np.ndarray | None = None,
         overlap: float = 0.0,
+        own_images: bool = False,
     ) -> None:
         self.labels, self.compare, self.confidence = labels, compare, compare.confidence
         self.metrics = metrics_of(multi_label=labels.ndim == 2)
         self.metric = self.metrics[0]
         self.key = self.metric.key  # in metrics.json
-        self.groups, self.overlap = groups, overlap
+        self.groups, self.overlap, self.own_images = groups, overlap, own_images
         self._resamples: dict[str, Any] = {"num_resamples": compare.num_resamples, "seed": seed, "groups": groups}
         self._kept: dict[bytes, np.ndarray] = {}
 
@@ -119,8 +121,6 @@ class Accuracy(Measure):
         return mcnemar(one[0], other[0]) if len(one) == len(other) == 1 else None
 
 
-def measure(
-    labels: np.ndarray, compare: Compare, *, seed: int, groups: np.ndarray | None = None, overlap: float = 0.0
-) -> Measure:
-    """The measure for these test labels, int64 (N,) or float32 (N, K); groups and overlap: see `Measure`."""
-    return (Accuracy if labels.ndim == 1 else Measure)(labels, compare, seed=seed, groups=groups, overlap=overlap)
+def measure(labels: np.ndarray, compare: Compare, **options: Any) -> Measure:
+    """The measure for these test labels, int64 (N,) or float32 (N, K); options: those of `Measure`."""
+    return (Accuracy if labels.ndim == 1 else Measure)(labels, compare, **options)

@@ -115,23 +115,24 @@ def explain(
     targets = torch.tensor([choice.target for choice in chosen], device=predictor.mean.device)
     pixels = _net_input(predictor, test.take(rows), targets)  # uint8 (B, S, S, C)
     x = predictor.normalised(pixels)
-    some = train.take(spread(train.table["label"].tolist(), NUM_TRAINING))
-    training = predictor.normalised(_net_input(predictor, some, None))
+    some = _net_input(predictor, train.take(spread(train.table["label"].tolist(), NUM_TRAINING)), None)
 
-    def attributed(net: nn.Module, settings: Explain) -> dict[str, Attribution]:
-        own_seed = derive(seed, "attributions")
-        return attribute(net, x, targets, training_images=training, settings=settings, seed=own_seed)
+    def attributed(net: nn.Module, settings: Explain, behind: Predictor) -> dict[str, Attribution]:
+        """Return the maps of a net behind the normalisation of a seed."""
+        own_seed, training = derive(seed, "attributions"), behind.normalised(some)
+        images = behind.normalised(pixels)
+        return attribute(net, images, targets, training_images=training, settings=settings, seed=own_seed)
 
-    def quick_maps(net: nn.Module) -> dict[str, np.ndarray]:
+    def quick_maps(net: nn.Module, behind: Predictor = predictor) -> dict[str, np.ndarray]:
         """Return maps without a bound on their deltas, since only the ranks of their pixels are compared."""
         quick = settings.model_copy(update={"tolerance": math.inf})
-        return {method: attribution.maps for method, attribution in attributed(net, quick).items()}
+        return {method: attribution.maps for method, attribution in attributed(net, quick, behind).items()}
 
-    attributions = attributed(predictor.net, settings)
+    attributions = attributed(predictor.net, settings, predictor)
     maps = {method: attribution.maps for method, attribution in attributions.items()}
     randomised_nets = _randomised(predictor.net, metadata, x, stages=settings.randomised, seed=seed)
     checks = pd.DataFrame(sanity(maps, quick_maps, randomised_nets))
-    second_maps = quick_maps(predictors[1].eval().net) if len(predictors) > 1 else {}
+    second_maps = quick_maps(predictors[1].eval().net, predictors[1]) if len(predictors) > 1 else {}
     second_likeness = {method: likeness(maps[method], second) for method, second in second_maps.items()}
     checks["another_seed"] = checks["method"].map(second_likeness).astype(float)
     deltas = {f"{method}_delta": attribution.delta for method, attribution in attributions.items()}

@@ -18,8 +18,7 @@ from touchstone.generators.fit import Fitted, fit
 from touchstone.generators.sample import Stored, Synthesized, load_judge, synthesize
 from touchstone.models.device import device
 from touchstone.seeds import derive, replicate_seed
-
-DIGITS = 16  # of hashes in the names of folders
+from touchstone.training.resume import only_folder
 
 
 def fit_replicates(
@@ -44,8 +43,7 @@ def fit_replicates(
         settings = settings.model_copy(update={"seed": replicate_seed(settings.seed, replicate)})
         shape: Any = {"channels": meta["channels"], "image_size": meta["image_size"]}
         data = combine(Arm(), train=of_replicate(train, replicate), name=name)
-        folder = store / f"{replicate}-{data.content_hash()[:DIGITS]}"
-        folder.mkdir(exist_ok=True)
+        folder = only_folder(store, str(replicate), data.content_hash())
         torch.set_num_threads(settings.num_threads)
         torch.manual_seed(derive(settings.seed, "init"))
         fitted = fit(
@@ -99,7 +97,7 @@ def sample_replicates(
             name=name,
             num_threads=of_fit.num_threads,
             machine=machine,
-            scratch=scratch / f"{replicate}-{metadata.sha256[:DIGITS]}",
+            scratch=only_folder(scratch, str(replicate), metadata.sha256),
             judge=load_judge(encoder, classifier, device=where) if classifier else None,
         )
         parts.append(made)

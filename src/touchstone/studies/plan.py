@@ -68,5 +68,6 @@ def plan(settings: Settings, spread: Spread, *, num_images: int) -> str:
     return (
         f"{compared}; gains vary by {between} points between replicates and by {among} points between test images.\n"
         f"The smallest true gain, in points, found with 80 % power:\n\n{grid(table)}\n\n"
+        f"{'Replicates are taken to share no training image. ' if settings.train.vary == 'all' else ''}"
         "Where a row does not fall, replicates are what is missing: few of them tell their own spread poorly."
     )

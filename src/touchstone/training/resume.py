@@ -14,6 +14,7 @@ from touchstone.config.graph import read_stages
 GRAPH = Path("dvc.yaml")
 COMPLETE = "complete.json"
 DIGITS = 32  # of a fingerprint, in the name of its folder
+DIGITS_OF_PART = 16  # of the hash of a part's own inputs
 KEEP = "TOUCHSTONE_KEEP_TRAINED"  # when set, finished work is reused although DVC runs the stage again
 
 # Inputs of which each replicate may have a part of its own, whose hash its own folder is named by.
@@ -74,6 +75,19 @@ def open_checkpoint(store: Path, fingerprint: str, *, request: str = "") -> Path
     note = folder / COMPLETE
     if note.exists() and note.read_text() == request and not os.environ.get(KEEP):
         shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def only_folder(store: Path, name: str, *content: str) -> Path:
+    """Return the folder of a part of the work, named by it and by hashes of what it is made from.
+
+    It is made if missing. Folders of the same part that were made from something else are removed.
+    """
+    folder = store / "-".join([name, *(sha256[:DIGITS_OF_PART] for sha256 in content)])
+    for other in store.glob(f"{name}-*"):
+        if other != folder:
+            shutil.rmtree(other)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -14,10 +14,8 @@ import torch
 from touchstone.models.runs import RunMetadata, save_run
 from touchstone.training.divergence import Divergence
 from touchstone.training.loop import Trained, train_seed
-from touchstone.training.resume import open_checkpoint
+from touchstone.training.resume import only_folder, open_checkpoint
 from touchstone.training.setup import TrainingRun
-
-DIGITS = 16  # of hashes in the names of folders
 
 
 def train(run: TrainingRun, *, store: Path, fingerprint: str) -> list[Trained]:
@@ -40,10 +38,9 @@ def request_of(run: TrainingRun) -> str:
 def _train_or_load(run: TrainingRun, seed: int, store: Path) -> Trained:
     # Where a seed starts from another run, or has training images of its own, their hash is in its folder's name: they
     # invalidate no other seed.
-    start = f"-{run.initial.sha256[str(seed)][:DIGITS]}" if run.initial.is_run else ""
-    images = f"-{run.of_seed(seed).data.content_hash()[:DIGITS]}" if run.replicates else ""
-    folder = store / f"seed-{seed}{start}{images}"
-    folder.mkdir(parents=True, exist_ok=True)
+    start = [run.initial.sha256[str(seed)]] if run.initial.is_run else []
+    images = [run.of_seed(seed).data.content_hash()] if run.replicates else []
+    folder = only_folder(store, f"seed-{seed}", *start, *images)
     done, weights = folder / "done.json", folder / "weights.safetensors"
     if done.exists():
         step, history, fields = json.loads(done.read_text())
