@@ -18,6 +18,7 @@ from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from dvc.stage import Stage
 from dvc.stage.exceptions import StageCmdFailedError
 from dvc.stage.serialize import to_single_stage_lockfile
+from dvc.utils.serialize import modify_yaml
 
 from touchstone.cluster.local import LocalEngine, visible_gpus
 from touchstone.cluster.schedule import Graph, run_graph
@@ -53,6 +54,7 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
         failed = _run_others(repo, needs, entries, jobs=jobs, held=held)
         logging.getLogger("dvc").setLevel(logging.WARNING)  # no line for each stage that comes from the run-cache
         if entries or not failed:
+            _take_over(root, entries)
             Repo(str(root)).reproduce(list(entries) if failed else targets or None)
             _sort_lock(root, targets)
         if failed:
@@ -83,7 +85,7 @@ def _run_others(repo: Repo, needs: Graph, entries: dict[str, Any], *, jobs: int,
                 engine,
                 before=_locked(root),
                 logs=root / FOLDER / "logs",
-                seconds=_seconds(root / NOTES),
+                seconds=_expected(repo) | _seconds(root / NOTES),
                 ended=screen.ended,
                 show=screen.show,
             )
@@ -204,6 +206,22 @@ def _only_here(needs: Graph, stages: dict[str, Stage]) -> set[str]:
     return here
 
 
+def _take_over(root: Path, entries: dict[str, Any]) -> None:
+    """Take all outputs that are in DVC's cache, and write their stages' entries into dvc.lock at once.
+
+    The `dvc repro` that follows would do the same, but write the whole file anew for each stage.
+    """
+    stages = [stage for stage in Repo(str(root)).index.stages if stage.addressing in entries]
+    names = [stage.addressing for stage in stages if stage.outs and all(out.use_cache for out in stage.outs)]
+    with modify_yaml(str(root / "dvc.lock")) as lock:
+        lock.setdefault("schema", "2.0")
+        lock.setdefault("stages", {}).update({name: entries[name] for name in names})
+    repo = Repo(str(root))
+    with repo.lock:
+        for name in names:
+            repo.stage.load_one("dvc.yaml", name).checkout(force=True)
+
+
 def _sort_lock(root: Path, targets: list[str]) -> None:
     """Put the entries of dvc.lock in the order in which `dvc repro` alone would have written them.
 
@@ -238,6 +256,11 @@ def _locked(root: Path) -> dict[str, Any]:
     """The entries of dvc.lock by stage; none before the first run."""
     lock = root / "dvc.lock"
     return read_stages(lock) if lock.is_file() else {}
+
+
+def _expected(repo: Repo) -> dict[str, float]:
+    """How long each stage takes, about, as dvc.yaml says for stages that have never run here."""
+    return {stage.addressing: stage.meta["seconds"] for stage in repo.index.stages if stage.meta}
 
 
 def _seconds(folder: Path) -> dict[str, float]:
