@@ -24,7 +24,7 @@ def first(features: LabelledFeatures, count: int) -> LabelledFeatures:
 
 
 def p_values(draws: int, *, sizes: tuple[int, int, int], width: float = 1, num_splits: int = 40) -> np.ndarray:
-    """Of honest generated sets; sizes: of the training, the unseen and the generated images."""
+    """Draw honest generated sets; sizes are those of the training, the unseen and the generated images."""
     found = []
     for seed in range(draws):
         rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""What the report says where the course of a training could explain a verdict."""
+"""The report names trainings whose course could explain a verdict."""
 
 from dataclasses import replace
 

@@ -23,7 +23,7 @@ LEVEL = 0.05  # of false verdicts in a family
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was found in a set."""
+    """The copies that the search found in a set, and how near the set lies to the training images."""
 
     against: Mapping[str, Copies]
     """The copies of these images: of `training`, for generated sets, and of `test`."""
@@ -120,7 +120,7 @@ def _nearer(found: Nearness, p: float) -> str:
 
 
 def _bound(copies: Copies) -> list[str]:
-    """What the search rules out."""
+    """Return a sentence with the largest share of copies that the search leaves possible, or nothing."""
     bound = upper_bound(num_found(copies), len(copies.near))
     if np.isnan(bound):
         return []

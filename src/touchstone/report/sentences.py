@@ -247,7 +247,7 @@ def audit_recall(facts: Facts) -> str:
 
 
 def audit_derived() -> str:
-    """What is checked in sets made by transforms."""
+    """Explain which copies are looked for in sets made by transforms."""
     return (
         "A transform makes its images of training images by design, so they are searched for copies of test images "
         "alone. In brackets: the share of near copies among real training images."
