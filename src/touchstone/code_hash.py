@@ -26,7 +26,7 @@ SILENT = (
     "training/checks.py",
     "training/loggers.py",
 )
-LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "diffusers", "numpy", "opencv-python-headless")
+LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "diffusers", "numpy", "opencv-python-headless", "optuna")
 """The libraries whose versions decide the bytes of what is trained and computed."""
 WRITTEN_DOWN = "BadImage"  # the one error whose message ends in an output: why an image was left out
 NOT_COUNTED = ("ctx", "kind", "type_comment", "type_params")  # they differ between versions of Python, or say nothing

@@ -16,7 +16,17 @@ from touchstone.errors import run as run_or_explain
 
 RUNTIME = Path("metrics/runtime")  # ignored by git, and no stage's output
 PACKAGES = (
-    *("captum", "diffusers", "dvc", "numpy", "opencv-python-headless", "pandas", "pillow", "pytorch-lightning"),
+    *(
+        "captum",
+        "diffusers",
+        "dvc",
+        "numpy",
+        "opencv-python-headless",
+        "optuna",
+        "pandas",
+        "pillow",
+        "pytorch-lightning",
+    ),
     *("scikit-learn", "torch", "torchmetrics", "torchvision"),
 )
 

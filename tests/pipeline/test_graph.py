@@ -16,8 +16,12 @@ GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 GRAPH = {name: stage.get("do", stage) for name, stage in GRAPH.items()}  # of a foreach, what it does for each
 
 BEFORE_PREDICT = ("transform", "pretrained", "encoder", "filters", "fit", "synthesize", "augment")
-BEFORE_PREDICT += ("find_lr", "train", "start", "finetune")
-SCRIPTS = {"finetune": "train", "predict_finetuned": "predict"}  # of stages that have none of their own
+BEFORE_PREDICT += ("find_lr", "tune", "train", "start", "tune_finetuned", "finetune")
+SCRIPTS = {
+    "tune_finetuned": "tune",
+    "finetune": "train",
+    "predict_finetuned": "predict",
+}  # of stages that have none of their own
 
 
 def paths(stage: str, kind: str) -> set[str]:
@@ -139,8 +143,9 @@ def test_nothing_but_the_report_reads_the_audit() -> None:
 def test_selection_sees_validation_and_not_test() -> None:
     assert {"data/prepared/val/images.npy", "data/prepared/val/table.csv"} <= paths("train", "deps")
     early = {"settings", "download", "prepare", *BEFORE_PREDICT}
-    assert before("train") == early - {"train", "start", "finetune"}
-    assert before("finetune") == early, "by their patterns, a finetune may start from another"
+    # By their patterns, a finetune may start from another, and its search writes where that of a model does.
+    for stage in ("train", "finetune"):
+        assert before(stage) == early
 
 
 def test_settings_come_before_everything() -> None:
@@ -168,8 +173,11 @@ def test_a_finetune_hangs_on_its_origin_by_a_note_and_on_its_own_settings() -> N
 def test_training_hangs_on_its_own_small_files() -> None:
     deps = paths("train", "deps")
     own = {f"data/{kind}/${{item.model}}.json" for kind in ("settings/models", "pretrained", "lr")}
-    own |= {"data/arms/${item.arm}.json"}
+    own |= {"data/arms/${item.arm}.json", "data/tuned/${item.model}-${item.arm}.json"}
     assert own <= deps
+    assert paths("tune", "deps") - {"data/settings/tune.json"} < deps, "a search sees what its training sees"
+    finetuned = paths("tune_finetuned", "deps") - {"data/settings/tune.json"}
+    assert finetuned < paths("finetune", "deps")
     assert not deps & {"data/settings/models", "data/arms", "data/augmented", "data/pretrained"}
 
 
@@ -203,8 +211,7 @@ def test_resume_fingerprints_are_of_the_declared_inputs(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     items: dict[str, dict[str, str]] = {
-        "train": {"model": "m", "arm": "a"},
-        "finetune": {"model": "m", "arm": "a"},
+        **{stage: {"model": "m", "arm": "a"} for stage in ("tune", "tune_finetuned", "train", "finetune")},
         "encoder": {},
         "fit": {"name": "g"},
         "synthesize": {"name": "g"},
@@ -236,6 +243,6 @@ def test_resume_fingerprints_are_of_the_declared_inputs(tmp_path: Path, monkeypa
             fingerprint(declared, accelerator="cpu", apart={"elsewhere": None})
 
 
-@pytest.mark.parametrize("name", ["train", "encoder", "fit", "synthesize"])
+@pytest.mark.parametrize("name", ["tune", "train", "encoder", "fit", "synthesize"])
 def test_no_dependency_is_typed_again_for_a_fingerprint(name: str) -> None:
-    assert re.search(rf'inputs\(("{name}"|stage)', (ROOT / f"stages/{name}.py").read_text())
+    assert re.search(rf'(inputs\("{name}"|run_fingerprint\(stage,)', (ROOT / f"stages/{name}.py").read_text())

@@ -19,7 +19,7 @@ def test_one_number_changed_reruns_what_depends_on_it(tiny_space: Path) -> None:
     """At the new rate training diverges: the rest of the pipeline runs on, and the report says so."""
     done = run("dvc", "exp", "run", "-S", "models.simple.lr=10", "--name", "high-lr", cwd=tiny_space)
     ran = stages_run(done.stdout)
-    expected = {f"{stage}@simple-{arm}" for stage in ("train", "predict") for arm in ("real", "fixed")}
+    expected = {f"{stage}@simple-{arm}" for stage in ("tune", "train", "predict") for arm in ("real", "fixed")}
     after = {"settings", "pretrained", "find_lr@simple", "ensemble", "evaluate", "explain", "report"}
     assert ran == expected | after
     diff = run("dvc", "metrics", "diff", "--md", "--no-path", cwd=tiny_space).stdout
@@ -51,7 +51,8 @@ def test_a_new_model_file_runs_only_its_own(tiny_space: Path) -> None:
     text = (tiny_space / "params.yaml").read_text()
     (tiny_space / "params.yaml").write_text(yaml.changed(text, ["models.mine={input_size: 16}"]))
     ran = would_run(tiny_space)
-    own = {f"{stage}@mine-{arm}" for stage in ("train", "predict") for arm in ("real", "fixed")} | {"find_lr@mine"}
+    runs = [f"mine-{arm}" for arm in ("real", "fixed")]
+    own = {f"{stage}@{run}" for stage in ("tune", "train", "predict") for run in runs} | {"find_lr@mine"}
     assert ran == own | {"pretrained", "evaluate", "explain", "report"}
 
 

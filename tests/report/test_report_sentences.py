@@ -220,19 +220,6 @@ def test_where_the_baseline_diverged_there_is_nothing_to_draw(tmp_path: Path) ->
     assert "diverged: its baseline" in pages.html(facts)
 
 
-def test_an_untuned_baseline_is_warned_of(facts: Facts, page: str, twin: str) -> None:
-    text = sentences.untuned(facts.settings)
-    assert text.startswith(
-        "The baseline, real, is untuned: its learning rate, weight decay, number of steps and online"
-    )
-    assert "apart from" not in text
-    assert text in page
-    assert text in twin
-    found = with_settings(facts, models={"a": model(lr="auto"), "b": model()})
-    assert "apart from the learning rate of a, which was found on the real images." in sentences.untuned(found.settings)
-    assert sentences.untuned(with_settings(facts, arms={"real": Arm()}).settings) == ""
-
-
 def test_without_generators_the_audit_speaks_of_test_images_alone(facts: Facts) -> None:
     leaks = tuple(audit for audit in facts.audits if not audit.is_generated)
     sheets = tuple(sheet for sheet in facts.sheets if sheet.name != "gan")

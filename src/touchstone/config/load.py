@@ -94,7 +94,7 @@ def _finetune(params: Params, name: str, entry: dict[str, Any]) -> Model:
 
 def _merged(params: Params, key: str, entry: dict[str, Any], *, net: str, **fixed: Any) -> Model:
     """Resolve an entry. Settings that it leaves out are those of `train`; `net` is the net that it has by default."""
-    settings = params.train.model_dump(exclude={"replicates", "vary"})
+    settings = params.train.model_dump(exclude={"replicates", "vary", "tune"})
     settings |= {"net": net, "input_size": params.data.image_size, "seeds": tuple(range(params.train.replicates))}
     if "epochs" in entry or "num_steps" in entry:  # an entry's own budget replaces the default one
         settings |= {"epochs": 0, "num_steps": 0}

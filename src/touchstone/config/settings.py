@@ -34,6 +34,11 @@ class Settings(Params):
         """All runs, `<model>-<arm>`, in the order of the file."""
         return [run for name in self.trained for run in self.runs_of(name)]
 
+    @property
+    def tuned(self) -> list[str]:
+        """The models and finetunes whose settings are searched for each run."""
+        return [name for name, model in self.trained.items() if model.budget == "tuned"]
+
     def runs_of(self, name: str) -> list[str]:
         """The runs of a model or finetune, one for each arm."""
         return [f"{name}-{arm}" for arm in self.arms]

@@ -214,6 +214,8 @@ class Facts:
     """Generator -> step, loss and more."""
     rates: dict[str, tuple[float, pd.DataFrame]]
     """Model -> the suggestion of the learning-rate finder and its curve lr, loss, smoothed, where it was asked for."""
+    trials: dict[str, pd.DataFrame]
+    """Run -> the trials of the search for its settings, see `TRIAL_COLUMNS`; for models with budget: tuned."""
     attention: dict[str, Attention]
     """Run -> attention, for runs whose net has any."""
     attributions: dict[str, Attributions]

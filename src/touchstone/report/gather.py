@@ -63,6 +63,9 @@ def gather(root: Path, settings: Settings) -> Facts:
         search=audit["search"],
         losses={name: numbers(read_table(data / f"augmented/{name}/losses.csv")) for name in settings.generators},
         rates=_rates(data, settings),
+        trials={
+            run: read_table(data / f"trials/{run}.csv") for name in settings.tuned for run in settings.runs_of(name)
+        },
         attention={run: Attention(read_bytes(data / f"explained/{run}.png"), **attention[run]) for run in attention},
         attributions={name: attributions(data / f"explained/attributions/{name}") for name in explained},
         weights=load_every_weights(data / "ensembles", settings),

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from touchstone.report import attributed, charts, doubts, matrices, multi_label, sentences, tables, words
+from touchstone.report import attributed, charts, doubts, matrices, multi_label, sentences, tables, tuning, words
 from touchstone.report.facts import Facts
 from touchstone.report.headline import headline
 from touchstone.report.models import models
@@ -42,6 +42,7 @@ def markdown(facts: Facts) -> str:
 def _common(facts: Facts) -> dict[str, Any]:
     """The names that both templates use."""
     modules = {"words": words, "sentences": sentences, "tables": tables, "attributed": attributed, "doubts": doubts}
+    modules |= {"tuning": tuning}
     computed = {"headline": headline(facts), "models": models(facts)}
     return {"facts": facts, "settings": facts.settings, "multi_label": multi_label, **modules, **computed}
 

@@ -199,19 +199,6 @@ def scope(settings: Settings) -> str:
     return "for this training set"
 
 
-def untuned(settings: Settings) -> str:
-    """A warning that no search chose the baseline's settings; empty where no arms are compared."""
-    if len(settings.arms) < 2:
-        return ""
-    found = [name for name, model in settings.models.items() if model.phases[0].lr == "auto"]
-    besides = f", apart from the learning rate of {listing(found)}, which was found on the real images" if found else ""
-    return (
-        f"The baseline, {settings.compare.baseline}, is untuned: its learning rate, weight decay, number of steps and "
-        f"online augmentation are those that params.yaml gives to every arm{besides}. Tuning them for it could gain as "
-        "much as an arm does (Brigato et al. 2021, 2022)."
-    )
-
-
 def audit_basis(facts: Facts) -> str:
     """The audit's comparison and its features."""
     if facts.encoder is None:

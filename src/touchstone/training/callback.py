@@ -1,7 +1,7 @@
 """The work after each step of a classifier's training: checks for divergence, validation and selection."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,24 @@ from touchstone.training.phase import Validate, training_batches
 from touchstone.training.resumable import OnStep, ResumableCallback
 from touchstone.training.state import PhaseState, Row, TrainState
 
+Prune = Callable[[list[Row]], bool]
+"""Called with the history after each validation but the last; true ends the training."""
+
+
+def ranking(row: Row, select: str) -> tuple[float, float]:
+    """What the weights of a validation are ranked by, higher is better: the selected measure, then the lower loss.
+
+    The loss alone where `select` is val_loss or last.
+    """
+    score = -row["val_loss"]
+    return (score if select in ("val_loss", "last") else row[select], score)
+
 
 class TrainingCallback(ResumableCallback[TrainState]):
     """Accompanies one seed through one phase.
 
-    data: the phase trains on it. validate: measures the classifier; None without validation images.
+    data: the phase trains on it. validate: measures the classifier; None without validation images. prune: see `Prune`;
+    None lets the training run to its end.
     """
 
     def __init__(
@@ -35,6 +48,7 @@ class TrainingCallback(ResumableCallback[TrainState]):
         state_file: Path,
         logs: Sequence[Log] = (),
         on_step: OnStep | None = None,
+        prune: Prune | None = None,
     ) -> None:
         run, number = phase.run, phase.run.phases.index(phase.scheduled) + 1
         self.name = f"{run.title} seed {seed}"
@@ -48,6 +62,7 @@ class TrainingCallback(ResumableCallback[TrainState]):
             on_step=on_step,
         )
         self.run, self.phase, self.data, self.validate, self.logs = run, phase, data, validate, logs
+        self.prune = prune
         self.monitor = DivergenceMonitor(
             uniform_loss=run.objective.uniform_loss,
             collapse_text=run.objective.collapse_text,
@@ -134,16 +149,18 @@ class TrainingCallback(ResumableCallback[TrainState]):
             self._select(row)
         self._append(row)
         state.row_sum, state.row_count = 0.0, 0
+        if self.prune is not None and state.step < self.num_steps and self.prune(state.history):
+            state.step, self.should_stop = self.num_steps, True
 
     def _select(self, row: Row) -> None:
         """Keep the first of the best weights by the selected measure; a lower loss decides between equals.
 
         With `patience`, too many validations without a better one end the phase.
         """
-        state, settings, score = self.state, self.run.settings, -row["val_loss"]
+        state, settings = self.state, self.run.settings
         if settings.select == "last":
             return
-        scores = (score if settings.select == "val_loss" else row[settings.select], score)
+        scores = ranking(row, settings.select)
         state.num_unimproved += 1
         if state.best is None or scores > state.best_score:
             state.best, state.best_score, state.best_step = state.finite, scores, state.step

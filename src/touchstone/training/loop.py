@@ -4,12 +4,13 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from touchstone.models.device import make_deterministic
 from touchstone.training import loggers
-from touchstone.training.callback import TrainingCallback
+from touchstone.training.callback import Prune, TrainingCallback
 from touchstone.training.classifier import Weights, build_classifier
 from touchstone.training.divergence import Divergence
 from touchstone.training.phase import begin_phase, training_batches, training_data, validator
@@ -31,11 +32,14 @@ class Trained:
     diverged: Divergence | None = None
 
 
-def train_seed(run: TrainingRun, *, seed: int, state_file: Path, on_step: OnStep | None = None) -> Trained:
+def train_seed(
+    run: TrainingRun, *, seed: int, state_file: Path, on_step: OnStep | None = None, prune: Prune | None = None
+) -> Trained:
     """Train one seed from its initial weights or, where an earlier process was stopped, from `state_file`.
 
-    on_step: called after each step. Raises TouchstoneError where a phase names a module that the net lacks, where the
-    initial weights do not fit the net, and where training diverges while `on_divergence` is fail.
+    on_step: called after each step. prune: see `callback.Prune`. Raises TouchstoneError where a phase names a module
+    that the net lacks, where the initial weights do not fit the net, and where training diverges while `on_divergence`
+    is fail.
     """
     settings = run.settings
     make_deterministic(settings.deterministic)
@@ -61,9 +65,8 @@ def train_seed(run: TrainingRun, *, seed: int, state_file: Path, on_step: OnStep
             phase = begin_phase(run, scheduled, classifier, state, checkpoint=checkpoint.get("phase"))
             data, validate = training_data(phase), validator(phase)
             batches = training_batches(run, scheduled, data, seed=seed, start=state.step)
-            callback = TrainingCallback(
-                phase, state, seed=seed, data=data, validate=validate, state_file=state_file, logs=logs, on_step=on_step
-            )
+            more: Any = {"state_file": state_file, "logs": logs, "on_step": on_step, "prune": prune}
+            callback = TrainingCallback(phase, state, seed=seed, data=data, validate=validate, **more)
             step = partial(train_step, phase, state)  # forward, loss, backward and, where one is due, an update
             classifier.train()
 

@@ -36,11 +36,7 @@ def request_of(run: TrainingRun) -> str:
 
 
 def _train_or_load(run: TrainingRun, seed: int, store: Path) -> Trained:
-    # Where a seed starts from another run, or has training images of its own, their hash is in its folder's name: they
-    # invalidate no other seed.
-    start = [run.initial.sha256[str(seed)]] if run.initial.is_run else []
-    images = [run.of_seed(seed).data.content_hash()] if run.replicates else []
-    folder = only_folder(store, f"seed-{seed}", *start, *images)
+    folder = only_folder(store, f"seed-{seed}", *run.own_inputs(seed))
     done, weights = folder / "done.json", folder / "weights.safetensors"
     if done.exists():
         step, history, fields = json.loads(done.read_text())

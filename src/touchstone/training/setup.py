@@ -62,6 +62,11 @@ class TrainingRun:
         """The run on the training images of a seed."""
         return self.replicates.get(seed, self)
 
+    def own_inputs(self, seed: int) -> list[str]:
+        """The hashes of what a seed has for itself: the weights that it starts from, and its training images."""
+        start = [self.initial.sha256[str(seed)]] if self.initial.is_run else []
+        return start + ([self.of_seed(seed).data.content_hash()] if self.replicates else [])
+
     @property
     def num_steps(self) -> int:
         return self.phases[-1].stop
@@ -98,6 +103,15 @@ class TrainingRun:
         return max(0, self.num_steps - math.ceil(self.steps_per_epoch))
 
 
+def schedule(settings: Model, num_images: int) -> tuple[ScheduledPhase, ...]:
+    """Return a model's phases with their steps, trained on `num_images` images."""
+    phases: list[ScheduledPhase] = []
+    for phase in settings.phases:
+        first = phases[-1].stop if phases else 0
+        phases.append(ScheduledPhase(phase, first, first + phase.steps(num_images, settings.batch_size)))
+    return tuple(phases)
+
+
 def set_up(
     title: str,
     *,
@@ -131,14 +145,10 @@ def set_up(
     check_run(title, settings, objective, machine, initial, num_val=len(val))
     mean, std = (initial.mean, initial.std) if initial.mean and initial.std else statistics(data)
     stored = {"size_px": meta["image_size"], "crop_px": settings.crop_px}
-    phases: list[ScheduledPhase] = []
-    for phase in settings.phases:
-        first = phases[-1].stop if phases else 0
-        phases.append(ScheduledPhase(phase, first, first + phase.steps(len(data), settings.batch_size)))
     return TrainingRun(
         title=title,
         settings=settings,
-        phases=tuple(phases),
+        phases=schedule(settings, len(data)),
         data=data,
         objective=objective,
         val=val,

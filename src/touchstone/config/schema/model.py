@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from touchstone.config.schema.augmentation import Augmentation
 from touchstone.config.schema.section import Count, Fraction, NonNegative, Positive, Section, Seed, Shown, each_once
+from touchstone.config.schema.tune import Tune, Tuned
 
 Option = int | float | bool | str
 Accumulation = int | dict[int, int]
@@ -48,6 +49,15 @@ class Budget(Section):
     def steps(self, num_images: int, batch_size: int) -> int:
         """The number of steps: as given, or as many as `epochs` passes over `num_images` images take."""
         return self.num_steps or math.ceil(self.epochs * num_images / batch_size)
+
+    def scaled(self, factor: float) -> dict[str, int]:
+        """Return both lengths times a factor."""
+        return {"num_steps": scaled(self.num_steps, factor), "epochs": scaled(self.epochs, factor)}
+
+
+def scaled(number: int, factor: float) -> int:
+    """Return a number of steps or epochs times a factor, at least 1; 0 stays 0, which stands for none."""
+    return max(1, round(number * factor)) if number else 0
 
 
 class Phase(Budget, Augmentation):
@@ -117,6 +127,28 @@ class Phase(Budget, Augmentation):
         """Whether the whole net is trained, including its batch norms."""
         return self.trainable == ("all",) and self.batch_norm == "train"
 
+    @property
+    def scalable(self) -> dict[str, float]:
+        """Field -> value, of the online augmentation that a strength can scale: all that is switched on but flips."""
+        names = [name for name in Augmentation.model_fields if name != "crop_ratio"] + ["mixup", "cutmix"]
+        fields, values = type(self).model_fields, {name: getattr(self, name) for name in names}
+        return {
+            name: value
+            for name, value in values.items()
+            if not isinstance(value, bool) and value != fields[name].default
+        }
+
+    def tuned(self, found: Tuned) -> "Phase":
+        """Return the phase with the settings that a search found."""
+        changes: dict[str, Any] = {"lr": self.rate * found.lr}
+        if found.weight_decay is not None:
+            changes["weight_decay"] = found.weight_decay
+        for name, value in self.scalable.items() if found.strength < 1 else ():
+            default = type(self).model_fields[name].default  # no change of the image
+            weaker = default + found.strength * (value - default)
+            changes[name] = round(weaker) if isinstance(value, int) else weaker
+        return self.model_copy(update=changes | self.scaled(found.steps))
+
     def batches_an_update(self, epoch: int) -> int:
         """The number of batches per update in an epoch of the phase."""
         if isinstance(self.accumulate, int):
@@ -130,9 +162,17 @@ class Run(Section):
     engine: Literal["lightning", "torch"] = "lightning"
     """Which library runs the loop; the results are the same."""
     budget: Annotated[
-        Literal["equal_steps", "equal_epochs"], Shown("budget", "for the real images; as many passes on every arm")
+        Literal["equal_steps", "equal_epochs", "tuned"],
+        Shown(
+            "budget",
+            lambda word: {
+                "equal_epochs": "for the real images; as many passes on every arm",
+                "tuned": "before the search for each run",
+            }[word],
+        ),
     ] = "equal_steps"
-    """equal_epochs: num_steps are for the real images, and every arm makes as many passes over its own images."""
+    """equal_epochs: num_steps are for the real images, and every arm makes as many passes over its own images. tuned:
+    learning rate, weight decay, steps and online augmentation are searched for each run, see `Tune`."""
     batch_size: Count = 64
     precision: Annotated[Literal["fp32", "bf16"], Shown("optimizer", "{}")] = "fp32"
     """bf16 is mixed precision, where the hardware has it."""
@@ -225,6 +265,7 @@ class Train(Phase, Run):
     vary: Literal["seed", "generator", "all"] = "seed"
     """What is new in a replicate: initial weights and batches (seed); also generators, and so generated images
     (generator); also training images, `data.train_size` of those that are not held out (all)."""
+    tune: Tune = Tune()
 
     @property
     def num_draws(self) -> int:
@@ -269,15 +310,16 @@ class Model(Run, Net, Seeded):
 
         With equal_epochs, it takes as many passes as `num_steps` are over the real images, and validates as often.
         """
-        if self.budget == "equal_steps":
+        if self.budget != "equal_epochs":
             return self
         ratio = num_images / num_real
+        phases = tuple(p.model_copy(update={"num_steps": scaled(p.num_steps, ratio)}) for p in self.phases)
+        return self.model_copy(update={"phases": phases, "eval_steps": scaled(self.eval_steps, ratio)})
 
-        def longer(steps: int) -> int:
-            return max(1, round(steps * ratio)) if steps else 0
-
-        phases = tuple(p.model_copy(update={"num_steps": longer(p.num_steps)}) for p in self.phases)
-        return self.model_copy(update={"phases": phases, "eval_steps": longer(self.eval_steps)})
+    def tuned(self, found: Tuned) -> "Model":
+        """The model with the settings that a search found; it validates as often as before."""
+        phases = tuple(phase.tuned(found) for phase in self.phases)
+        return self.model_copy(update={"phases": phases, "eval_steps": scaled(self.eval_steps, found.steps)})
 
     @property
     def is_frozen_in_part(self) -> bool:
