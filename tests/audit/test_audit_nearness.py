@@ -1,5 +1,7 @@
 """The null distribution of nearness holds for honest generators, and copiers leave it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -114,6 +116,27 @@ def test_the_lean_by_hand() -> None:
     assert found.nearer == 1
     assert found.lean == pytest.approx(0.5, abs=0.05), "the mean over the splits is 0"
     assert found.lean_sd == pytest.approx(0.5, abs=0.01)
+
+
+def test_of_groups_whole_ones_are_dealt() -> None:
+    """Ten images a patient, much alike: dealt one by one, most honest sets would be called nearer or farther."""
+
+    def patients(count: int, rng: np.random.Generator) -> LabelledFeatures:
+        groups = np.repeat(np.arange(count), 10)
+        values = rng.normal(0, 1, (count, 6))[groups] + rng.normal(0, 0.1, (10 * count, 6))
+        return LabelledFeatures(values.astype(np.float32), np.zeros(10 * count, np.int64), groups=groups)
+
+    grouped, by_image = [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        train, unseen, made = patients(16, rng), patients(16, rng), patients(30, rng)
+        grouped.append(nearness(made, train, unseen, seed=seed, num_splits=40).p)
+        alone = [replace(part, groups=None) for part in (train, unseen)]
+        by_image.append(nearness(made, *alone, seed=seed, num_splits=40).p)
+    assert share_within(np.array(grouped), 0.05, 0.05)
+    assert (np.array(by_image) <= 0.05).mean() > 0.2
+    copied = nearness(train, train, unseen, seed=0, num_splits=100)
+    assert copied.p < 0.01
 
 
 @pytest.mark.parametrize("empty", ["made", "train", "unseen"])

@@ -12,7 +12,7 @@ from torch import nn
 from touchstone.audit.quality import LabelledFeatures
 from touchstone.data.batches import View
 from touchstone.data.copies import thumbnails
-from touchstone.data.imageset import ImageSet, valid_sizes
+from touchstone.data.imageset import ImageSet, group_indices, valid_sizes
 from touchstone.data.labels import encode
 from touchstone.errors import TouchstoneError
 from touchstone.models.predict import batches
@@ -23,7 +23,7 @@ BLOCK = 2**24  # distances at a time
 
 @dataclass(frozen=True)
 class Features(LabelledFeatures):
-    """Images with their features. Where images may have several labels, all are in one group: labels are 0."""
+    """Images with their features. Where images may have several labels, all are in one class: labels are 0."""
 
     images: np.ndarray
     """uint8 (N, S, S, C), the central squares."""
@@ -53,6 +53,7 @@ class FeatureExtractor:
         return Features(
             values=values / np.float32(self.unit),
             labels=labels if labels.ndim == 1 else np.zeros(len(labels), np.int64),
+            groups=group_indices(images.table),
             images=self.view.squares(images.images, valid_sizes(images.table)),
             ids=images.table["id"].tolist(),
             agreement=float(agrees.mean()) if len(labels) else float("nan"),
@@ -65,6 +66,7 @@ def by_thumbnails(images: ImageSet, *, size_px: int) -> Features:
     return Features(
         values=thumbnails(squares),
         labels=np.zeros(len(squares), np.int64),
+        groups=group_indices(images.table),
         images=squares,
         ids=images.table["id"].tolist(),
         agreement=float("nan"),

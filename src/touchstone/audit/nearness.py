@@ -8,7 +8,8 @@ Its null distribution comes from honest splits: the training and the unseen imag
 random, class by class, into as many of each kind. A generator that has not seen the training images cannot tell a deal
 from another, so its statistic is one draw of that distribution, whatever it generates and however many images. All
 images of a set are compared with the same training images and therefore vary together; the deals repeat that, which a
-binomial distribution of independent images would not. It is a permutation test (Fisher 1935) with the z of its draws.
+binomial distribution of independent images would not. Where images come in groups, such as patients, of which splits
+put each on one side, whole groups are dealt. It is a permutation test (Fisher 1935) with the z of its draws.
 """
 
 import math
@@ -61,17 +62,18 @@ def nearness(
     generated: LabelledFeatures, train: LabelledFeatures, unseen: LabelledFeatures, *, seed: int, num_splits: int
 ) -> Nearness:
     """Compare the nearness of generated images with that over `num_splits` honest splits."""
-    labels = np.concatenate([train.labels, unseen.labels])
+    labels, groups = np.concatenate([train.labels, unseen.labels]), _groups(train, unseen)
     is_train = np.arange(len(labels)) < len(train.labels)
     if not len(generated.labels) or is_train.all() or not is_train.any():
         return Nearness(*[math.nan] * 5)
     rarer = min(is_train.mean(), 1 - is_train.mean())
-    count = min(len(labels), math.ceil(math.log(MISSED) / math.log1p(-rarer)))
+    count = math.ceil(math.log(MISSED) / math.log1p(-rarer))
+    count = min(len(labels), count if groups is None else count * int(np.bincount(groups).max()))
     found = _neighbours(generated.values, np.concatenate([train.values, unseen.values]), count)
     nearer, null = [], []
     for split in range(num_splits):
         rng = generator(seed, "nearness", split)
-        null.append(_lean(found, _dealt(labels, is_train, rng)))
+        null.append(_lean(found, _dealt(labels, is_train, groups, rng)))
         nearer.append(_share(found, train.labels, unseen.labels, rng))
     sd = float(np.std(null, ddof=1))
     lean = _lean(found, is_train) - float(np.mean(null))
@@ -86,8 +88,21 @@ def _lean(found: _Neighbours, is_train: np.ndarray) -> float:
     return float(((to_unseen - to_train) / np.where(total > 0, total, 1)).mean())
 
 
-def _dealt(labels: np.ndarray, is_train: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Deal again which real images are training images, bool (M,), as many of each class as there are."""
+def _groups(train: LabelledFeatures, unseen: LabelledFeatures) -> np.ndarray | None:
+    """The groups of the training and the unseen images together, int64 (M,): none has images of both."""
+    if train.groups is None or unseen.groups is None:
+        return None
+    return np.concatenate([train.groups, unseen.groups + train.groups.max() + 1])
+
+
+def _dealt(labels: np.ndarray, is_train: np.ndarray, groups: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+    """Deal again which real images are training images, bool (M,), as many of each class as there are.
+
+    Of groups, as many as there are whose first image is of that class: their images may differ in number and class.
+    """
+    if groups is not None:
+        _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+        return _dealt(labels[first], is_train[first], None, rng)[group]
     dealt = is_train.copy()
     for name in np.unique(labels):
         rows = np.flatnonzero(labels == name)

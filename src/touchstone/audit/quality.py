@@ -7,7 +7,7 @@ classifier only; the Frechet distance in in-domain features is not the FID of th
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 import torch
@@ -24,12 +24,14 @@ KID_SUBSET_SIZE = 1000  # images, at most: all of a smaller draw
 
 @dataclass(frozen=True)
 class LabelledFeatures:
-    """The features of N images, and the groups in which they are matched."""
+    """The features of N images, and the classes in which they are matched."""
 
     values: np.ndarray
     """float32 (N, D)."""
     labels: np.ndarray
     """int64 (N,), a class each."""
+    groups: np.ndarray | None = field(default=None, kw_only=True)
+    """int64 (N,), the group of each image, such as a patient; None where images are independent."""
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.labels.shape != self.values.shape[:1]:
