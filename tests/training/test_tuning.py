@@ -14,7 +14,7 @@ from touchstone.config.schema.tune import TRIAL_COLUMNS, Tune, Tuned
 from touchstone.errors import TouchstoneError
 from touchstone.training import tuning
 from touchstone.training.callback import TrainingCallback
-from touchstone.training.setup import schedule
+from touchstone.training.setup import scheduled_phases
 from touchstone.training.tuning import tune
 
 SEARCH = Tune(trials=8, strength=0.0)
@@ -55,7 +55,7 @@ def test_the_trials_are_trainings_with_these_settings(searched: tuple[Tuned, pd.
     found, trials = searched
     run = new_run(lr=1e-4)
     settings = run.settings.tuned(found)
-    tuned = replace(run, settings=settings, phases=schedule(settings, len(run.data)))
+    tuned = replace(run, settings=settings, phases=scheduled_phases(settings, len(run.data)))
     done = tuning.train_seed(tuned, seed=0, state_file=tmp_path / "state.pt")
     best = max((row["val_accuracy"], -row["val_loss"]) for row in done.history)
     [chosen] = trials[trials["chosen"]].to_dict("records")

@@ -103,7 +103,7 @@ class TrainingRun:
         return max(0, self.num_steps - math.ceil(self.steps_per_epoch))
 
 
-def schedule(settings: Model, num_images: int) -> tuple[ScheduledPhase, ...]:
+def scheduled_phases(settings: Model, num_images: int) -> tuple[ScheduledPhase, ...]:
     """Return a model's phases with their steps, trained on `num_images` images."""
     phases: list[ScheduledPhase] = []
     for phase in settings.phases:
@@ -148,7 +148,7 @@ def set_up(
     return TrainingRun(
         title=title,
         settings=settings,
-        phases=schedule(settings, len(data)),
+        phases=scheduled_phases(settings, len(data)),
         data=data,
         objective=objective,
         val=val,

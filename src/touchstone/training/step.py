@@ -23,7 +23,7 @@ def train_step(
     backward: computes gradients. update: the optimizer's step. Returns the loss (), the logits (B, K) and the inputs.
     """
     inputs, labels = batch
-    classifier, run, settings = phase.classifier, phase.run, phase.scheduled.phase
+    classifier, run, phase_settings = phase.classifier, phase.run, phase.scheduled.phase
     precision: AbstractContextManager[Any] = nullcontext()
     if run.settings.precision == "bf16":
         precision = torch.autocast(classifier.device.type, torch.bfloat16)
@@ -36,7 +36,7 @@ def train_step(
             mixed, labels = phase.mix(classifier.normalised(inputs), labels)
             logits = classifier.net(mixed)
     logits = logits.float()  # (B, K)
-    loss = run.objective.loss(logits, labels, weights=phase.class_weights, smoothing=settings.label_smoothing)
+    loss = run.objective.loss(logits, labels, weights=phase.class_weights, smoothing=phase_settings.label_smoothing)
     outputs = {"loss": loss.detach(), "logits": logits.detach(), "inputs": inputs}
 
     # Backward: gradients add up over the batches of an update.
@@ -47,10 +47,10 @@ def train_step(
         return outputs
 
     # Update: clip the gradients, and take the optimizer's step.
-    if settings.clip_norm:
-        torch.nn.utils.clip_grad_norm_(phase.parameters, settings.clip_norm)
-    elif settings.clip_value:
-        torch.nn.utils.clip_grad_value_(phase.parameters, settings.clip_value)
+    if phase_settings.clip_norm:
+        torch.nn.utils.clip_grad_norm_(phase.parameters, phase_settings.clip_norm)
+    elif phase_settings.clip_value:
+        torch.nn.utils.clip_grad_value_(phase.parameters, phase_settings.clip_value)
     state.lr = float(phase.optimizer.param_groups[0]["lr"])
     update()
     phase.optimizer.zero_grad()

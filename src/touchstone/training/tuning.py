@@ -19,7 +19,7 @@ from touchstone.errors import TouchstoneError
 from touchstone.training.callback import ranking
 from touchstone.training.loop import train_seed
 from touchstone.training.resume import only_folder
-from touchstone.training.setup import TrainingRun, schedule
+from touchstone.training.setup import TrainingRun, scheduled_phases
 from touchstone.training.state import Row
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def tune(run: TrainingRun, ranges: Tune, *, store: Path) -> tuple[Tuned, pd.Data
         found = _proposed(trial, ranges, run)
         settings = run.settings.tuned(found)
         tried = replace(run, title=f"{run.title} trial {number}", settings=settings)
-        tried = replace(tried, phases=schedule(settings, len(run.data)))
+        tried = replace(tried, phases=scheduled_phases(settings, len(run.data)))
         halving = _Halving(trial, tried)
         folder = only_folder(store, f"trial-{number}", *made_from)
         history, diverged = _train_or_load(tried, seed, halving, folder)
