@@ -267,7 +267,7 @@ def run_facts(facts: Facts) -> list[tuple[str, str]]:
         "seed": "new seeds",
         "generator": "new seeds and generators",
         "all": f"new training images ({findings.get('num_train_of_a_replicate', 0):,}, of which another has "
-        f"{findings.get('overlap', 0.0):.0%}), generators and seeds",
+        f"{100 * findings.get('overlap', 0.0):.0f} %), generators and seeds",
     }[settings.train.vary]
     repeated = f", each time with {vary}" if facts.num_seeds > 1 else ""
     resamples = f", {settings.compare.num_resamples:,} resamples of the images" if facts.multi_label else ""

@@ -180,7 +180,9 @@ class Run(Section):
     """On a GPU: reproducible bytes, at the cost of speed."""
     ema_decay: Annotated[Fraction, Shown("selected by", "EMA of the weights, decay {:g}")] = 0.0
     """Decay of the exponential moving average of the weights, which is then what is evaluated; 0 averages nothing."""
-    swa_share: Annotated[Fraction, Shown("selected by", "SWA over the last {:.0%} of the phase")] = 0.0
+    swa_share: Annotated[
+        Fraction, Shown("selected by", lambda share: f"SWA over the last {100 * share:.0f} % of the phase")
+    ] = 0.0
     """Share of the last phase over which stochastic weight averaging runs; 0 for none."""
     swa_lr: Positive = 0.01
     """The constant learning rate of stochastic weight averaging."""
