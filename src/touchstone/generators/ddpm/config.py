@@ -36,7 +36,8 @@ class DdpmFit(Fit):
         if self.beta_schedule == "linear" and self._signal_left() > MOST_SIGNAL:
             raise ValueError(
                 f"num_timesteps {self.num_timesteps} up to beta_end {self.beta_end} leave "
-                f"{100 * self._signal_left():.0f} % of the image in what should be noise; raise one of them, or take beta_schedule cosine"
+                f"{100 * self._signal_left():.0f} % of the image in what should be noise; raise one of them, or take "
+                "beta_schedule cosine"
             )
         return self
 
