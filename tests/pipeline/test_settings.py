@@ -14,7 +14,7 @@ from kit.studies import TINY
 from touchstone.config import yaml
 
 # Stages that train, fit, sample, predict or make images: what no word may run again.
-COSTLY = {"encoder", "find_lr", "fit", "predict", "prepare", "pretrained", "synthesize", "train", "transform"}
+COSTLY = {"encoder", "find_lr", "fit", "predict", "prepare", "pretrained", "synthesize", "train", "transform", "tune"}
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_change_of_what_training_does_runs_training_and_nothing_before_it(copy
     file = copy / "src/touchstone/training/optimizers.py"
     file.write_text(file.read_text() + "\nNEW = 1\n")
     found = changed(copy, before)
-    assert found == {"train", "encoder", "find_lr"}
+    assert found == {"train", "encoder", "find_lr", "tune"}
 
 
 def test_a_net_counts_for_the_models_that_are_made_of_it(copy: Path, before: dict[str, str]) -> None:
@@ -147,6 +147,7 @@ def test_a_source_counts_where_it_is_the_one(copy: Path, before: dict[str, str])
         ("report.sheet=9", {"sheet", "report"}),
         ("data.image_size=32", {"prepare", "audit", "report"}),
         ("audit.num_splits=50", {"audit", "report"}),
+        ("train.tune.trials=5", {"tune", "report"}),
         ("source.mirror=elsewhere", {"download", "pretrained"}),
         ("machine.num_workers=3", set()),
         ("audit.seed=5", {"models/audit-encoder", "audit", "pretrained", "report"}),
