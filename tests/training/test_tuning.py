@@ -106,7 +106,7 @@ def test_arms_share_the_first_trials(searched: tuple[Tuned, pd.DataFrame], tmp_p
 
 def test_diverged_trials_are_kept_and_never_chosen(tmp_path: Path) -> None:
     wild = Tune(trials=6, lr=(1.0, 1e30), weight_decay=(), steps=(1.0, 1.0), strength=1.0)
-    found, trials = tune(new_run(lr=0.01, clip_norm=0.0, schedule="constant"), wild, store=tmp_path)
+    found, trials = tune(new_run(lr=0.01, schedule="constant", on_divergence="fail"), wild, store=tmp_path)
     assert (trials["state"] == "diverged").sum() >= 2
     assert not trials[trials["state"] == "diverged"]["chosen"].any()
     assert found == Tuned(lr=found.lr)

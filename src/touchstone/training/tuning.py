@@ -58,7 +58,7 @@ def tune(run: TrainingRun, ranges: Tune, *, store: Path) -> tuple[Tuned, pd.Data
     for number in range(ranges.trials):
         trial = study.ask()
         found = _proposed(trial, ranges, run)
-        settings = run.settings.tuned(found)
+        settings = run.settings.tuned(found).model_copy(update={"on_divergence": "report"})  # it ends this trial alone
         tried = replace(run, title=f"{run.title} trial {number}", settings=settings)
         tried = replace(tried, phases=scheduled_phases(settings, len(run.data)))
         halving = _Halving(trial, tried)
