@@ -32,7 +32,7 @@ def test_killed_in_training_and_run_again_gives_the_same_lock(tiny_space: Path) 
     ("stage", "pattern", "said"),
     [
         ("fit@ddpm", "*/*/state.pt", r"ddpm: resumed at step [1-9]\d* of 30"),
-        pytest.param("synthesize@ddpm", "*/*.npy", "sampled", marks=pytest.mark.slow),
+        pytest.param("synthesize@ddpm", "*/*/*.npy", "sampled", marks=pytest.mark.slow),
     ],
 )
 def test_killed_in_a_generator_and_run_again_gives_the_same_lock(
