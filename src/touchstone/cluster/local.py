@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import selectors
 import shutil
 import struct
@@ -21,6 +22,8 @@ from touchstone.cluster.engine import Job, Outcome
 from touchstone.training.resume import KEEP
 
 ROWS_COLUMNS = 24, 80  # of the terminal that stages see: their progress bars are drawn for it
+CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x1f\x7f]")  # what moves the cursor, or colours what follows
+EMPTY = ("", "!")  # lines that say nothing; DVC begins a progress bar with the second
 
 
 class LocalEngine:
@@ -138,7 +141,8 @@ class Worker:
         self._text = last[last.rfind(b"\r", 0, -1) + 1 :]  # but for a \r at the end, to which a \n may belong
         shown = [line.rsplit(b"\r", 1)[-1] for line in [*lines, self._text.rstrip(b"\r")]]
         self._append(shown[:-1])
-        self.last_line = next((line.decode(errors="replace").strip() for line in reversed(shown) if line.strip()), "")
+        texts = (CONTROL.sub("", line.decode(errors="replace")).strip() for line in reversed(shown))
+        self.last_line = next((text for text in texts if text not in EMPTY), self.last_line)
         return bool(text)
 
     def _append(self, lines: list[bytes]) -> None:
