@@ -1,4 +1,4 @@
-"""What a running stage prints becomes one line of the common screen."""
+"""The output of a running stage becomes one line of the common screen."""
 
 import os
 import sys

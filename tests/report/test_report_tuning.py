@@ -1,4 +1,4 @@
-"""What the report says of settings that were searched, and of a baseline whose settings were not."""
+"""The report tells which settings were searched, and warns of an untuned baseline."""
 
 from dataclasses import replace
 

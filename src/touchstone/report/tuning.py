@@ -11,7 +11,7 @@ TUNED = "learning rate, weight decay, number of steps and online augmentation"
 
 
 def about(settings: Settings) -> str:
-    """What searched the settings of the runs, or a warning that nothing did; empty where no arms are compared."""
+    """Say how the settings of the runs were searched, or warn of an untuned baseline; "" where no arms are compared."""
     if len(settings.arms) < 2:
         return ""
     untuned = [name for name in settings.trained if name not in settings.tuned]
@@ -35,7 +35,7 @@ def about(settings: Settings) -> str:
 
 
 def table(facts: Facts) -> Table:
-    """What each search found: factors of the model's own settings, and the score of either on validation images."""
+    """Return the factors that each search found, and the validation scores of the own and of the found settings."""
     header = ["run", "trials", "ended early", "learning rate ×", "weight decay", "steps ×", "augmentation ×"]
     header += ["judged by", "own settings", "found"]
     return Table("lrrrrrrlrr", header, [_row(run, facts) for run in facts.trials])

@@ -22,9 +22,9 @@ Prune = Callable[[list[Row]], bool]
 
 
 def ranking(row: Row, select: str) -> tuple[float, float]:
-    """What the weights of a validation are ranked by, higher is better: the selected measure, then the lower loss.
+    """Return the key by which weights are ranked, the best highest: the selected measure, then the negative loss.
 
-    The loss alone where `select` is val_loss or last.
+    Where `select` is val_loss or last, the loss alone decides.
     """
     score = -row["val_loss"]
     return (score if select in ("val_loss", "last") else row[select], score)

@@ -59,8 +59,8 @@ def tune(run: TrainingRun, ranges: Tune, *, store: Path) -> tuple[Tuned, pd.Data
         trial = study.ask()
         found = _proposed(trial, ranges, run)
         settings = run.settings.tuned(found).model_copy(update={"on_divergence": "report"})  # it ends this trial alone
-        tried = replace(run, title=f"{run.title} trial {number}", settings=settings)
-        tried = replace(tried, phases=scheduled_phases(settings, len(run.data)))
+        phases = scheduled_phases(settings, len(run.data))
+        tried = replace(run, title=f"{run.title} trial {number}", settings=settings, phases=phases)
         halving = _Halving(trial, tried)
         folder = only_folder(store, f"trial-{number}", *made_from)
         history, diverged = _train_or_load(tried, seed, halving, folder)
@@ -83,7 +83,7 @@ def tune(run: TrainingRun, ranges: Tune, *, store: Path) -> tuple[Tuned, pd.Data
 
 
 def _rank(row: dict[str, Any]) -> tuple[float, float]:
-    """What the best trial has most of; of equals `max` takes the first."""
+    """Return the key that is highest for the best trial; `max` takes the first of equal ones."""
     return row["score"], -row["val_loss"]
 
 
@@ -102,18 +102,18 @@ def _proposed(trial: "Trial", ranges: Tune, run: TrainingRun) -> Tuned:
 
 
 def _others(ranges: Tune, run: TrainingRun) -> list[float]:
-    """The values of weight decay that are not the own one of all phases."""
+    """Return the values of weight decay that differ from the one that all phases have."""
     own = {phase.weight_decay for phase in run.settings.phases}
     return [value for value in ranges.weight_decay if own != {value}]
 
 
 def _rounded(value: float) -> float:
-    """To three digits, as the settings are stored."""
+    """Round to three digits, as the settings are stored."""
     return float(f"{value:.3g}")
 
 
 def _search_hash(ranges: Tune) -> str:
-    """What decides the trials, apart from their number: a longer search begins with the trials of a shorter one."""
+    """Hash all that decides the trials but their number, so that a longer search begins with those of a shorter one."""
     return hashlib.sha256(ranges.model_dump_json(exclude={"trials"}).encode()).hexdigest()
 
 
