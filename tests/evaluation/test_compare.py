@@ -155,6 +155,17 @@ def test_an_arm_that_varies_more_than_the_others_is_judged_by_its_own_seeds() ->
     assert missed / 600 <= 0.08
 
 
+def test_an_arm_that_varies_wildly_does_not_hide_the_gains_of_the_others() -> None:
+    steady, wild = pair([0.02, 0.021, 0.019], 1e-6), pair([0.01, -0.05, 0.07], 1e-6)
+    pool = [steady, pair([0.0, 0.002, -0.002], 1e-6), wild]
+    comparison = compare_paired(steady, confidence=0.95, pooled_with=pool)
+    assert comparison.terms[1] == pytest.approx((0.001**2 + 0.002**2) / 2 / 3)
+    assert comparison.freedom == pytest.approx(2 * 2 / 1.25, rel=0.01), "that of two comparisons"
+    assert compare_paired(wild, confidence=0.95, pooled_with=pool).terms[1] == pytest.approx(0.06**2 / 3)
+    pair_alone = compare_paired(steady, confidence=0.95, pooled_with=[steady, wild])
+    assert pair_alone.terms[1] == pytest.approx((0.001**2 + 0.06**2) / 2 / 3), "of two, nobody knows which is odd"
+
+
 def test_two_seeds_of_a_single_comparison_get_no_verdict() -> None:
     lone = compare_paired(pair([0.2, 0.21], 0.01), confidence=0.95)
     assert judge([lone])[0].word == "too few replicates"

@@ -23,6 +23,7 @@ import numpy as np
 from scipy import optimize, stats
 
 UNLIKE = 0.25  # the level of the F test that a run's replicates vary more than those of the other runs
+WILD = 0.01  # and so much more that the other runs do without its variance
 POWER, QUANTILES = 0.8, 40  # of the smallest detectable gain; of the distribution of a variance
 HELPS, HURTS, INCONCLUSIVE, TOO_FEW = "helps", "hurts", "inconclusive", "too few replicates"
 
@@ -167,13 +168,17 @@ def compare_paired(
     may include it). They share a baseline that contributes half of each variance, so the mean has about
     k (S - 1) / (1 + (k - 1) / 4) degrees of freedom. Where an F test at the level UNLIKE says that the replicates of
     this comparison vary more than the others', its own s^2 with S - 1 is used: pooling would give too many false
-    verdicts. With one replicate the verdict concerns that one alone. Two replicates with nothing to pool allow no
+    verdicts. With three or more replicates, a comparison that stands out from two or more others at the level WILD is
+    left out of their pools, as its variance would hide their gains. With one replicate the verdict concerns that one alone. Two replicates with nothing to pool allow no
     verdict: their variance has one degree of freedom. overlap: see `replicate_share`.
     """
     num_replicates = len(paired.values)
-    others = [other for other in pooled_with if other is not paired]
+    pool = [paired, *_without(pooled_with, paired)]
+    others = pool[1:]
+    if len(pool) > 2 and num_replicates > 2:
+        others = [other for other in others if not _stands_out(other, _without(pool, other), WILD)]
     variance, freedom = paired.replicate_variance, num_replicates - 1.0
-    if others and not _stands_out(paired, others):
+    if others and not _stands_out(paired, others, UNLIKE):
         variance = float(np.mean([one.replicate_variance for one in (paired, *others)]))
         freedom *= (len(others) + 1) / (1 + len(others) / 4)
     return Comparison(
@@ -186,12 +191,16 @@ def compare_paired(
     )
 
 
-def _stands_out(paired: Paired, others: Sequence[Paired]) -> bool:
-    """Whether its replicates vary by more than those of the others, by an F test."""
+def _without(pool: Sequence[Paired], one: Paired) -> list[Paired]:
+    return [other for other in pool if other is not one]
+
+
+def _stands_out(paired: Paired, others: Sequence[Paired], level: float) -> bool:
+    """Whether its replicates vary by more than those of the others, by an F test at the given level."""
     num_free = len(paired.values) - 1
     if not num_free:
         return False
-    limit = stats.f.ppf(1 - UNLIKE, num_free, num_free * len(others))
+    limit = stats.f.ppf(1 - level, num_free, num_free * len(others))
     return paired.replicate_variance > limit * float(np.mean([one.replicate_variance for one in others]))
 
 
