@@ -109,7 +109,8 @@ def _repro(arguments: argparse.Namespace) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    from touchstone.studies.plan import Spread, plan, spread_of
+    from touchstone.evaluation.design import Spread
+    from touchstone.studies.plan import pilot_spread, plan
 
     settings = load()
     points = arguments.seed_sd, arguments.image_sd
@@ -117,7 +118,9 @@ def _plan(arguments: argparse.Namespace) -> None:
         raise TouchstoneError("give both --seed-sd and --image-sd, or neither")
     if points[0] is not None and not (points[0] >= 0 and points[1] > 0):
         raise TouchstoneError(f"--seed-sd {points[0]:g} --image-sd {points[1]:g}: expected 0 or more, and more than 0")
-    spread = spread_of(arguments.metrics, settings) if points[0] is None else Spread(points[0] / 100, points[1] / 100)
+    spread = (
+        pilot_spread(arguments.metrics, settings) if points[0] is None else Spread(points[0] / 100, points[1] / 100)
+    )
     num_images, meta = arguments.images, Path("data/prepared/meta.json")
     if num_images is None:
         if not meta.is_file():

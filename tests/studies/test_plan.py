@@ -15,7 +15,8 @@ from touchstone.config.load import settings_of
 from touchstone.config.settings import Settings
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.compare import Paired, compare_paired, judge
-from touchstone.studies.plan import Spread, plan, smallest_gain, spread_of
+from touchstone.evaluation.design import Spread, smallest_gain
+from touchstone.studies.plan import pilot_spread, plan
 
 ONE_ARM = ("arms={real: {add: []}, fixed: {add: [tilt_left]}}", "models={lenet: {input_size: 32}}", "generators={}")
 SPREAD = Spread(seeds=0.01, images=0.3)
@@ -52,12 +53,12 @@ def test_the_spread_of_a_pilot_is_that_of_its_runs(tmp_path: Path) -> None:
     metrics = tmp_path / "metrics.json"
     row = {"gain_sd_seeds": 0.01, "gain_sd_images": 0.2}
     metrics.write_text(json.dumps({"a-real": {"accuracy": 1}, "a-x": row, "a-y": {**row, "gain_sd_seeds": 0.02}}))
-    spread = spread_of(metrics, settings(*ONE_ARM))
+    spread = pilot_spread(metrics, settings(*ONE_ARM))
     assert spread.images == pytest.approx(0.2)
     assert spread.seeds == pytest.approx(math.sqrt((0.01**2 + 0.02**2) / 2))
     metrics.write_text("{}")
     with pytest.raises(TouchstoneError, match="no gain with its spread is in it"):
-        spread_of(metrics, settings(*ONE_ARM))
+        pilot_spread(metrics, settings(*ONE_ARM))
 
 
 def test_the_table_names_the_present_design_and_a_lone_baseline_is_refused() -> None:
