@@ -170,7 +170,8 @@ def compare_paired(
     this comparison vary more than the others', its own s^2 with S - 1 is used: pooling would give too many false
     verdicts. With three or more replicates, a comparison that stands out from two or more others at the level WILD is
     left out of their pools, as its variance would hide their gains. With one replicate the verdict concerns that one
-    alone. Two replicates with nothing to pool allow no verdict: their variance has one degree of freedom. overlap: see `replicate_share`.
+    alone. Two replicates with nothing to pool allow no verdict: their variance has one degree of freedom. overlap: see
+    `replicate_share`.
     """
     num_replicates = len(paired.values)
     pool = [paired, *_without(pooled_with, paired)]
