@@ -59,7 +59,7 @@ def test_links_within_the_page_have_targets(page: str) -> None:
     links = re.findall(r'<a href="#([^"]+)"', page)
     targets = re.findall(r'(?:href="#|popovertarget=")([^"]+)"', page)
     ids = re.findall(r' id="([^"]+)"', page)
-    assert len(links) == 15
+    assert len(links) == 16
     assert set(targets) <= set(ids)
     assert len(ids) == len(set(ids))
     drawings = re.findall(r"<svg [^>]*>", page)

@@ -12,6 +12,7 @@ from touchstone.config.load import resolve_model
 from touchstone.config.schema.data import Arm, Transform
 from touchstone.report import charts, pages, sentences, words
 from touchstone.report.facts import Facts
+from touchstone.report.forest import forest
 from touchstone.report.headline import headline
 from touchstone.report.models import models
 
@@ -74,20 +75,21 @@ def test_the_headline_says_what_is_compared_where_arms_do_more_than_add(facts: F
 @pytest.mark.parametrize(
     ("gains", "text"),
     [
-        ((0.048, 0.0484), "No verdict: only gains above 4.8 points could have been detected."),
+        ((0.048, 0.0484), "No verdict on x: only gains above 4.8 points could have been detected."),
         (
             (0.02, 0.0623),
-            "No verdict: only gains above 2.0 to 6.2 points, depending on the run, could have been detected.",
+            "No verdict on x: only gains above 2.0 to 6.2 points, depending on the run, could have been detected.",
         ),
-        ((np.nan, np.nan), "No verdict: no gain, however large, could have been detected."),
+        ((np.nan, np.nan), "No verdict on x: no gain, however large, could have been detected."),
     ],
 )
 def test_without_a_verdict_the_headline_says_what_could_have_been_detected(facts: Facts, gains, text: str) -> None:
     scores = [{"verdict": "inconclusive", "gain_detectable": gain} for gain in gains]
-    assert spoken(headline(judged(facts, a__x=scores[0], b__x=scores[1]))) == text
+    found = judged(facts, a__x=scores[0], b__x=scores[1])
+    assert spoken(headline(found)) == f"{text} This holds for this training set."
     failed = {"verdict": "diverged", "diverged": "1 of 2 seeds"}
     also = judged(facts, a__x=scores[0], b__x=scores[1], a__y=failed, b__y=failed)
-    assert spoken(headline(also)) == f"{text[:-1]}; y diverged."
+    assert spoken(headline(also)) == f"{text[:-1]}; y diverged. This holds for this training set."
 
 
 def test_where_nothing_could_be_compared_the_headline_says_why(facts: Facts) -> None:
@@ -209,7 +211,7 @@ def test_a_run_that_diverged_is_named_first_and_drawn_nowhere(tmp_path: Path) ->
     assert "diverged: 1 of 2 seeds" in page
     assert "diverged: 1 of 2 seeds" in twin
     assert "left out: lenet-more, diverged" in twin
-    assert charts.forest(facts) is None, "no interval, no bar"
+    assert forest(facts) is None, "no interval, no bar"
     assert facts.result("both").scores["baseline"] == "lenet-real"
 
 

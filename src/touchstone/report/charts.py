@@ -1,4 +1,4 @@
-"""Numbers -> the geometry of the charts in the HTML template: learning curves, gains, reliability."""
+"""Numbers -> the geometry of the charts in the HTML template: learning curves and reliability."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from touchstone.report.facts import Facts, ReportedResult
-from touchstone.report.words import MINUS, count
+from touchstone.report.words import count
 
 WIDTH, HEIGHT = 300, 150  # of a chart's plane, in its own units
 MAX_POINTS = 150  # of a line
@@ -157,38 +157,6 @@ def _path(x: np.ndarray, y: np.ndarray) -> str:
     if len(x) == 1:  # a dash in place of a line without length
         x, y = np.array([x[0] - 3, x[0] + 3]), np.repeat(y, 2)
     return "M" + " L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
-
-
-@dataclass(frozen=True)
-class Forest:
-    """Gains with their intervals on one axis; positions and widths are in % of it."""
-
-    rows: list[tuple[ReportedResult, float, float, float]]
-    """Result, left end, width, dot."""
-    zero: float
-    """Position of no gain."""
-    ticks: Ticks
-
-
-def forest(facts: Facts) -> Forest | None:
-    """Every gain with its interval, or None where nothing is compared."""
-    results = [result for result in facts.results if not math.isnan(result.value("gain"))]
-    if not results:
-        return None
-    low = min(0.0, *(result.value("gain_low") for result in results))
-    high = max(0.0, *(result.value("gain_high") for result in results))
-    pad = 0.06 * (high - low) or 0.01
-    low, high = low - pad, high + pad
-
-    def place(value: float) -> float:
-        return round(100 * (value - low) / (high - low), 2)
-
-    rows = []
-    for result in results:
-        left, right = place(result.value("gain_low")), place(result.value("gain_high"))
-        rows.append((result, left, round(right - left, 2), place(result.value("gain"))))
-    ticks = [(place(v / 100), f"{v:+g}".replace("-", MINUS) if v else "0") for v in nice_ticks(100 * low, 100 * high)]
-    return Forest(rows, place(0.0), ticks)
 
 
 def wrong_text(result: ReportedResult, num_test: int) -> str:

@@ -33,8 +33,10 @@ def headline(facts: Facts) -> Sentence:
     elif any(result.verdict == TOO_FEW for result in compared):
         clauses = [[Fragment("no verdict: a single comparison needs at least three replicates")]]
     elif any(result.verdict == "inconclusive" for result in compared):
-        clauses = [[Fragment(f"no verdict: {_detectable(compared)}")]]
-    holds = f" This holds {scope(facts.settings)}." if any(r.verdict in ("helps", "hurts") for r in compared) else ""
+        open_arms = [arm for arm, results in arms.items() if any(r.verdict == "inconclusive" for r in results)]
+        clauses = [[Fragment("no verdict on "), *_names(open_arms, "or"), Fragment(f": {_detectable(compared)}")]]
+    judged = any(r.verdict in ("helps", "hurts", "inconclusive") for r in compared)
+    holds = f" This holds {scope(facts.settings)}." if judged else ""
     sentence = [*joined([*clauses, *_failures(arms)], "; "), Fragment(f".{holds}"), *doubts.in_short(facts)]
     first = sentence[0]
     return sentence if first.style else [Fragment(first.text[0].upper() + first.text[1:]), *sentence[1:]]

@@ -6,8 +6,20 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from touchstone.report import attributed, charts, doubts, matrices, multi_label, sentences, tables, tuning, words
+from touchstone.report import (
+    advice,
+    attributed,
+    charts,
+    doubts,
+    matrices,
+    multi_label,
+    sentences,
+    tables,
+    tuning,
+    words,
+)
 from touchstone.report.facts import Facts
+from touchstone.report.forest import forest
 from touchstone.report.headline import headline
 from touchstone.report.models import models
 from touchstone.report.pictures import stored
@@ -26,7 +38,7 @@ def html(facts: Facts) -> str:
         charts=charts,
         matrices=matrices,
         store=stored(facts),
-        forest=charts.forest(facts),
+        forest=forest(facts),
         parameters=yaml.safe_dump(parameters, sort_keys=False, allow_unicode=True, default_flow_style=False),
         fold=len(facts.classes) > FOLD_ROWS,
     )
@@ -42,7 +54,7 @@ def markdown(facts: Facts) -> str:
 def _common(facts: Facts) -> dict[str, Any]:
     """The names that both templates use."""
     modules = {"words": words, "sentences": sentences, "tables": tables, "attributed": attributed, "doubts": doubts}
-    modules |= {"tuning": tuning}
+    modules |= {"tuning": tuning, "advice": advice}
     computed = {"headline": headline(facts), "models": models(facts)}
     return {"facts": facts, "settings": facts.settings, "multi_label": multi_label, **modules, **computed}
 

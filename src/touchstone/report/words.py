@@ -16,7 +16,7 @@ class Fragment:
 
     text: str
     style: str = ""
-    """name, a verdict, or empty."""
+    """name, code, a verdict, or empty."""
 
 
 Sentence = list[Fragment]
@@ -57,6 +57,11 @@ def listing(items: Sequence[str]) -> str:
 def joined(parts: Sequence[Sentence], between: str) -> Sentence:
     """The parts as one sentence."""
     return [fragment for i, part in enumerate(parts) for fragment in ([Fragment(between)] if i else []) + part]
+
+
+def with_code(text: str) -> Sentence:
+    """A sentence from a text in which code stands between backquotes."""
+    return [Fragment(part, "code" if i % 2 else "") for i, part in enumerate(text.split("`"))]
 
 
 def budget(settings: Budget) -> str:

@@ -1,4 +1,4 @@
-"""How many images the report shows."""
+"""The title of the report, and how many images it shows."""
 
 from typing import Annotated
 
@@ -8,8 +8,10 @@ from touchstone.config.schema.section import Section
 
 
 class Report(Section):
-    """Numbers of images in the report and on contact sheets."""
+    """Title of the report, and numbers of images in it and on contact sheets."""
 
+    title: str = ""
+    """Title of the study; "" for the name of the data source."""
     worst: Annotated[int, Field(ge=0)] = 24
     """Number of worst predictions shown of each run."""
     sheet: Annotated[int, Field(ge=1)] = 64

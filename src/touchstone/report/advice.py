@@ -1,0 +1,124 @@
+"""What to do after a study: the arm to keep for each model, the next study, and what this one was spent on."""
+
+import math
+from collections.abc import Iterator
+
+from touchstone.config.settings import Settings
+from touchstone.evaluation.compare import HELPS, INCONCLUSIVE, TOO_FEW
+from touchstone.evaluation.convergence import OVERFITTED, STILL_FALLING
+from touchstone.evaluation.design import Spread, smallest_gain, spread_of
+from touchstone.report.facts import Facts, ReportedResult
+from touchstone.report.words import Fragment, Sentence, count, listing, percent, with_code
+
+FEW, MOST = 5, 4  # replicates that a first study should have; pieces of advice
+
+
+def keep(facts: Facts) -> list[Sentence]:
+    """The arm to keep for each model, with its score and that of the baseline; the models without any come last.
+
+    Of several arms that help, it is the one with the highest validation score: the test images have no say in it.
+    """
+    baseline, out, plain = facts.settings.compare.baseline, [], []
+    for model in facts.settings.trained:
+        arms = [result for result in facts.results if result.model == model]
+        compared = [result for result in arms if result.arm != baseline and result.verdict]
+        helped = [result for result in compared if result.verdict == HELPS]
+        before = percent(facts.result(f"{model}-{baseline}").value(facts.measure), 1)
+        if helped:
+            best = max(helped, key=lambda result: _validated(result, facts))
+            after = f" for {model} ({before} → {percent(best.value(facts.measure), 1)} %)"
+            others = ", the best on validation of those that help" if len(helped) > 1 else ""
+            out.append([Fragment(best.arm, "name"), Fragment(f"{after}{others}.")])
+        elif compared:
+            plain.append(f"{model} ({before} %)")
+    if plain:
+        out.append([Fragment(baseline, "name"), Fragment(f" for {listing(plain)}: no arm is shown to help.")])
+    return out
+
+
+def next_steps(facts: Facts) -> list[Sentence]:
+    """At most MOST sentences that say what would make the verdicts surer or the comparison fairer."""
+    compared = [result for result in facts.results if result.arm and result.verdict]
+    if not compared:
+        return []
+    steps = [*_replicates(facts, compared), *_longer(facts), *_shorter(facts), *_tuned(facts), *_unfrozen(facts)]
+    return [with_code(step) for step in steps[:MOST]]
+
+
+def spent(settings: Settings) -> str:
+    """The trainings and fits of the study. They are counted, as the minutes that they take differ by machine."""
+    train = settings.train
+    fits = len(settings.generators) * (1 if train.vary == "seed" else train.replicates)
+    trained = count(len(settings.runs) * train.replicates, "training")
+    return f"{trained} and {count(fits, 'fit')} of generators" if fits else trained
+
+
+def _validated(result: ReportedResult, facts: Facts) -> float:
+    score = result.value(f"val_{facts.measure}")
+    return -math.inf if math.isnan(score) else score
+
+
+def _replicates(facts: Facts, compared: list[ReportedResult]) -> Iterator[str]:
+    """More replicates or more test images, whichever would lower the detectable gain further."""
+    settings, number = facts.settings, facts.settings.train.replicates
+    words = {result.verdict for result in compared}
+    if number == 1:
+        yield (
+            f"Repeat each run: with `train.replicates: {FEW}`, a verdict would hold for more than one training of each."
+        )
+    elif TOO_FEW in words:
+        yield f"Repeat each run more often: `train.replicates: {FEW}` allows a verdict."
+    elif INCONCLUSIVE in words and (spread := spread_of(result.scores for result in compared)):
+        told = [gain for result in compared if not math.isnan(gain := result.value("gain_detectable"))]
+        yield from _larger(settings, spread, facts.findings["num_test"], max(told, default=math.nan))
+    if number > 1 and settings.train.vary != "all":
+        yield "Give each replicate its own training images (`train.vary: all`), so that verdicts hold for others too."
+
+
+def _larger(settings: Settings, spread: Spread, num_images: float, told: float) -> Iterator[str]:
+    """What twice the replicates or test images would detect, from the gain that this study is told to detect."""
+    number = settings.train.replicates
+
+    def gain(replicates: int, times: int) -> float:
+        return smallest_gain(settings, spread, num_seeds=replicates, num_images=int(num_images * times))
+
+    now, more, larger = gain(number, 1), gain(2 * number, 1), gain(number, 2)
+    if all(math.isfinite(each) for each in (now, more, larger, told)):
+        replicates, images = (percent(told * each / now, 1) for each in (more, larger))
+        yield (
+            f"To detect gains below {percent(told, 1)} points: twice the replicates (`train.replicates: {2 * number}`) "
+            f"would detect {replicates}, twice the test images {images}."
+        )
+
+
+def _longer(facts: Facts) -> Iterator[str]:
+    falling = [result.name for result in facts.results if result.scores.get("convergence") == STILL_FALLING]
+    if falling:
+        yield f"Train longer: the validation loss of {_some(falling)} still fell at the end."
+
+
+def _shorter(facts: Facts) -> Iterator[str]:
+    """Only baselines count: an arm that overfits has a verdict that says so."""
+    baseline = facts.settings.compare.baseline
+    runs = [r.name for r in facts.results if r.arm == baseline and r.scores.get("convergence") == OVERFITTED]
+    if runs:
+        yield f"Try fewer steps: the validation loss of {_some(runs)} rose long before the end."
+
+
+def _tuned(facts: Facts) -> Iterator[str]:
+    settings = facts.settings
+    if models := [name for name in settings.trained if name not in settings.tuned]:
+        yield (
+            f"Tune the baseline of {_some(models)} as well as each arm (`budget: tuned`): a tuned baseline may be as "
+            "good as an arm that helps."
+        )
+
+
+def _unfrozen(facts: Facts) -> Iterator[str]:
+    frozen = [n for n, m in facts.settings.trained.items() if m.pretrained and "all" not in m.phases[-1].trainable]
+    if frozen:
+        yield f"Train all layers of {_some(frozen)} (`trainable: [all]`): they keep pretrained weights so far."
+
+
+def _some(names: list[str]) -> str:
+    return listing(names) if len(names) <= 3 else f"{len(names)} of the runs"

@@ -1,0 +1,100 @@
+"""What the report advises: the arm to keep, the next study, and what this one was spent on."""
+
+from dataclasses import replace
+
+import pytest
+
+from kit.report import spoken, with_settings
+from touchstone.config.schema.data import Arm
+from touchstone.evaluation.design import Spread, smallest_gain
+from touchstone.report import advice
+from touchstone.report.facts import Facts
+from touchstone.report.forest import forest
+
+
+def judged(facts: Facts, **scores: dict) -> Facts:
+    """Facts of lenet on real and on arms with these scores, three replicates each."""
+    settings = facts.settings
+    train = settings.train.model_copy(update={"replicates": 3})
+    arms = {"real": Arm()} | {name: Arm(add=("tilt",)) for name in scores}
+    blank = facts.result("lenet-more")
+    rows = {"real": {"accuracy": 0.9}} | scores
+    results = tuple(
+        replace(blank, name=f"lenet-{arm}", arm=arm, scores={"baseline": "lenet-real"} | row if arm != "real" else row)
+        for arm, row in rows.items()
+    )
+    changed = with_settings(facts, arms=arms, train=train, ensembles={})
+    return replace(changed, results=results)
+
+
+def gain(verdict: str, **more: float | str) -> dict:
+    spread = {"gain_sd_seeds": 0.01, "gain_sd_images": 0.3, "gain_detectable": 0.02}
+    return {"verdict": verdict, "accuracy": 0.93, "gain": 0.03, "gain_low": 0.0, "gain_high": 0.06} | spread | more
+
+
+def test_of_arms_that_help_the_best_on_validation_is_kept(facts: Facts) -> None:
+    found = judged(
+        facts,
+        x=gain("helps", accuracy=0.95, val_accuracy=0.9),
+        y=gain("helps", accuracy=0.93, val_accuracy=0.94),
+        z=gain("inconclusive", accuracy=0.99, val_accuracy=0.99),
+    )
+    assert [spoken(each) for each in advice.keep(found)] == [
+        "y for lenet (90.0 → 93.0 %), the best on validation of those that help."
+    ]
+    assert [spoken(each) for each in advice.keep(judged(facts, x=gain("hurts")))] == [
+        "real for lenet (90.0 %): no arm is shown to help."
+    ]
+
+
+def test_the_next_study_is_told_with_what_it_would_detect(facts: Facts) -> None:
+    found = judged(facts, x=gain("inconclusive"))
+    first = spoken(advice.next_steps(found)[0])
+    images, spread = int(found.findings["num_test"]), Spread(0.01, 0.3)
+    now, more, larger = (
+        smallest_gain(found.settings, spread, num_seeds=seeds, num_images=size)
+        for seeds, size in ((3, images), (6, images), (3, 2 * images))
+    )
+    assert first == (
+        f"To detect gains below 2.0 points: twice the replicates (train.replicates: 6) would detect "
+        f"{2 * more / now:.1f}, twice the test images {2 * larger / now:.1f}."
+    )
+    assert min(more, larger) < now
+
+
+@pytest.mark.parametrize(
+    ("course", "where", "text"),
+    [
+        ("still falling", "x", "Train longer: the validation loss of lenet-x still fell at the end."),
+        ("overfitted", "real", "Try fewer steps: the validation loss of lenet-real rose long before the end."),
+        ("overfitted", "x", ""),
+        ("settled", "real", ""),
+    ],
+)
+def test_courses_of_training_lead_to_other_budgets(facts: Facts, course: str, where: str, text: str) -> None:
+    rows = {"real": {"accuracy": 0.9}, "x": gain("helps")}
+    rows[where]["convergence"] = course
+    found = judged(facts, x=rows["x"])
+    found = replace(found, results=(replace(found.results[0], scores=rows["real"]), found.results[1]))
+    steps = [spoken(step) for step in advice.next_steps(found)]
+    assert [step for step in steps if "validation loss" in step] == ([text] if text else [])
+    assert any("budget: tuned" in step for step in steps)
+
+
+def test_what_was_spent_is_counted(facts: Facts) -> None:
+    settings = judged(facts, x=gain("helps")).settings
+    assert advice.spent(settings).startswith("6 trainings and 1 fit of generators")
+    assert advice.spent(settings.model_copy(update={"generators": {}})) == "6 trainings"
+
+
+def test_the_forest_shades_the_gains_that_it_could_not_see(facts: Facts) -> None:
+    drawn = forest(judged(facts, x=gain("inconclusive"), y=gain("helps", gain_low=0.01)))
+    assert drawn is not None
+    assert drawn.detectable == "2.0"
+    left, width = drawn.band or (0, 0)
+    assert left + width / 2 == pytest.approx(drawn.zero, abs=0.02), "centred on no gain"
+    [group] = drawn.groups
+    assert (group.title, group.baseline, group.score) == ("lenet", "real", "90.0")
+    assert [row.label for row in group.rows] == ["x", "y"]
+    low = drawn.zero + (group.rows[1].left - drawn.zero) * 2
+    assert low == pytest.approx(left + width, abs=0.05), "1 point is half of 2"
