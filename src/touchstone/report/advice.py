@@ -85,9 +85,10 @@ def _larger(settings: Settings, spread: Spread, num_images: float, told: float) 
     now, more, larger = gain(number, 1), gain(2 * number, 1), gain(number, 2)
     if all(math.isfinite(each) for each in (now, more, larger, told)):
         replicates, images = (percent(told * each / now, 1) for each in (more, larger))
+        rest = f"twice the test images {images}" if larger < 0.98 * now else "more test images would not help"
         yield (
             f"To detect gains below {percent(told, 1)} points: twice the replicates (`train.replicates: {2 * number}`) "
-            f"would detect {replicates}, twice the test images {images}."
+            f"would detect {replicates}; {rest}."
         )
 
 
