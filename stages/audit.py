@@ -1,4 +1,4 @@
-"""data/augmented x real images -> metrics/audit.json, data/audit/<set>.{png,csv}: the audit of each added set."""
+"""data/augmented x real images -> metrics/audit{,_summary}.json, data/audit/<set>.{png,csv}: the audit of each added set."""
 
 import json
 from functools import partial
@@ -12,6 +12,7 @@ from touchstone.config.settings import load_settings
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import load
 from touchstone.data.replicates import of_replicate
+from touchstone.evaluation.summary import of_audit
 from touchstone.models.device import device
 from touchstone.models.runs import load_first, load_run_metadata
 from touchstone.stage import run
@@ -56,7 +57,8 @@ def main() -> None:
             each.pairs.to_csv(folder / f"{name}.csv", index=False)
             print(f"{name}: {found['sets'][name]['verdict']}. {found['sets'][name]['reasons']}")
     Path("metrics").mkdir(exist_ok=True)
-    Path("metrics/audit.json").write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
+    for file, figures in (("audit", found), ("audit_summary", of_audit(found))):
+        Path(f"metrics/{file}.json").write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Probs x labels, histories -> metrics/metrics.json, data/plots/<kind>/<name>.csv."""
+"""Probs x labels, histories -> metrics/{metrics,summary}.json, data/plots/<kind>/<name>.csv."""
 
 import json
 from pathlib import Path
@@ -14,6 +14,7 @@ from touchstone.evaluation.evaluate import evaluate, plots
 from touchstone.evaluation.measures import measure
 from touchstone.evaluation.probs import load_all, load_diverged, load_every_weights
 from touchstone.evaluation.results import results
+from touchstone.evaluation.summary import of_runs
 from touchstone.stage import run
 
 SETTINGS = ("arms", "compare", "ensembles", "finetunes", "models", "seed", "transforms")
@@ -41,7 +42,8 @@ def main() -> None:
     for name, row in convergence(load_histories(DATA / "runs", settings.runs), settings, diverged).items():
         metrics[name] |= row
     Path("metrics").mkdir(exist_ok=True)
-    Path("metrics/metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")
+    for file, rows in (("metrics", metrics), ("summary", of_runs(metrics))):
+        Path(f"metrics/{file}.json").write_text(json.dumps(rows, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

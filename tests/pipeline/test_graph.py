@@ -184,8 +184,10 @@ def test_training_hangs_on_its_own_small_files() -> None:
 def test_costly_outputs_are_cached_and_metrics_are_in_git() -> None:
     for stage in ("train", "predict", "transform", "encoder", "fit", "synthesize", "ensemble"):
         assert all(isinstance(out, str) for out in GRAPH[stage]["outs"]), f"{stage}: restored from the run cache"
-    assert GRAPH["audit"]["metrics"] == [{"metrics/audit.json": {"cache": False}}]
-    assert GRAPH["evaluate"]["metrics"] == [{"metrics/metrics.json": {"cache": False}}]
+    for stage, name in (("audit", "audit"), ("evaluate", "metrics")):
+        assert {f"metrics/{name}.json": {"cache": False}} in GRAPH[stage]["outs"]
+    assert GRAPH["audit"]["metrics"] == [{"metrics/audit_summary.json": {"cache": False}}]
+    assert GRAPH["evaluate"]["metrics"] == [{"metrics/summary.json": {"cache": False}}]
 
 
 def test_gitignore_is_static_and_covers_every_cached_product() -> None:

@@ -41,8 +41,10 @@ def test_nothing_of_one_run_is_in_git_but_small_text(tiny_space: Path) -> None:
         "data/external/none/README.md",
         "data/weights/README.md",
         "metrics/audit.json",
+        "metrics/audit_summary.json",
         "metrics/metrics.json",
         "metrics/report.md",
+        "metrics/summary.json",
     ]
     assert run("git", "status", "--porcelain", cwd=tiny_space).stdout == ""
 

@@ -13,7 +13,9 @@ from touchstone.errors import TouchstoneError
 from touchstone.studies.commands import outputs_in_git
 from touchstone.studies.workspace import copy_project
 
-OUTPUTS = ("metrics/audit.json", "metrics/metrics.json", "metrics/report.md")
+OUTPUTS = tuple(
+    f"metrics/{name}" for name in ("audit.json", "metrics.json", "report.md", "audit_summary.json", "summary.json")
+)
 LOCK = "stages:\n  evaluate:\n    cmd: x\n    outs:\n    - path: metrics/metrics.json\n      md5: abc\n"
 
 

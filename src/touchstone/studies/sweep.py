@@ -78,7 +78,7 @@ def table(space: Path, values: dict[str, list[Any]]) -> pd.DataFrame:
         for experiment in commit["experiments"] or ():
             revision = experiment["revs"][0]
             params = revision["data"]["params"]["params.yaml"].get("data", {})
-            metrics = revision["data"]["metrics"]["metrics/metrics.json"].get("data", {})
+            metrics = _metrics(space, revision["rev"])
             swept = {key: reduce(getitem, key.split("."), params) for key in values if metrics}  # none where it failed
             for run, scores in metrics.items():
                 key = primary_key(scores)
@@ -87,6 +87,14 @@ def table(space: Path, values: dict[str, list[Any]]) -> pd.DataFrame:
                 rows.append({"experiment": revision["name"], **swept, "run": run, **kept})
     rows.sort(key=lambda row: int(row["experiment"].split("-")[0][1:]))  # in the order of sweep.yaml
     return pd.DataFrame(rows, columns=["experiment", *values, "run", *columns])
+
+
+def _metrics(space: Path, revision: str) -> dict[str, Any]:
+    """The metrics.json of an experiment; empty where it failed."""
+    try:
+        return json.loads(git(space, "show", f"{revision}:metrics/metrics.json"))
+    except TouchstoneError:
+        return {}
 
 
 def _values(file: Path) -> dict[str, list[Any]]:
