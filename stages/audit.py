@@ -1,4 +1,4 @@
-"""data/augmented x real images -> metrics/audit{,_summary}.json, data/audit/<set>.{png,csv}: the audit of each added set."""
+"""data/augmented x real images -> metrics/audit{,_summary}.json, data/audit/<set>.{png,csv}, for each added set."""
 
 import json
 from functools import partial

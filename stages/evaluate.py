@@ -14,7 +14,7 @@ from touchstone.evaluation.evaluate import evaluate, plots
 from touchstone.evaluation.measures import measure
 from touchstone.evaluation.probs import load_all, load_diverged, load_every_weights
 from touchstone.evaluation.results import results
-from touchstone.evaluation.summary import of_runs
+from touchstone.evaluation.summary import gains, of_runs, val_losses
 from touchstone.stage import run
 
 SETTINGS = ("arms", "compare", "ensembles", "finetunes", "models", "seed", "transforms")
@@ -33,14 +33,16 @@ def main() -> None:
     judge = measure(labels["test"], settings.compare, seed=settings.seed, **options)
     weights = load_every_weights(DATA / "ensembles", settings)
     every = results(settings, test, val, labels["val"], diverged, measure=judge, weights=weights)
+    metrics, histories = evaluate(every, judge), load_histories(DATA / "runs", settings.runs)
+    for name, row in convergence(histories, settings, diverged).items():
+        metrics[name] |= row
     with replaced(DATA / "plots") as folder:
+        gains(metrics).to_csv(folder / "gains.csv", index=False)
+        val_losses(histories, diverged).to_csv(folder / "val_loss.csv", index=False)
         for kind in ("confusion", "classes", "precision_recall", "reliability"):
             (folder / kind).mkdir()
         for kind, name, table in plots(every, labels["test"], meta["classes"], settings.compare, groups, overlap):
             table.to_csv(folder / kind / f"{name}.csv", index=False)
-    metrics = evaluate(every, judge)
-    for name, row in convergence(load_histories(DATA / "runs", settings.runs), settings, diverged).items():
-        metrics[name] |= row
     Path("metrics").mkdir(exist_ok=True)
     for file, rows in (("metrics", metrics), ("summary", of_runs(metrics))):
         Path(f"metrics/{file}.json").write_text(json.dumps(rows, indent=2, sort_keys=True) + "\n")

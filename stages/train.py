@@ -1,6 +1,6 @@
 """train@<model>-<arm>, finetune@<model>-<arm>: every seed of a model on an arm -> data/runs/<model>-<arm>.
 
-Beside it: data/curves/<model>-<arm>.csv, data/rates/<model>-<arm>.csv. A finetune starts from another run.
+Beside it: data/curves/<model>-<arm>.csv. A finetune starts from another run.
 """
 
 import json
@@ -31,10 +31,8 @@ def main() -> dict[str, object]:
     with replaced(DATA / "runs" / name) as folder:
         deliver(folder, training_run, trained, meta=meta)
         history_table(trained).to_csv(folder / "history.csv", index=False)
-    drawn = curve(trained, left_out=training_run.failed_starts)
-    for kind, table in (("curves", drawn), ("rates", drawn[["step", "lr"]])):
-        (DATA / kind).mkdir(exist_ok=True)
-        table.to_csv(DATA / f"{kind}/{name}.csv", index=False)
+    (DATA / "curves").mkdir(exist_ok=True)
+    curve(trained, left_out=training_run.failed_starts).to_csv(DATA / f"curves/{name}.csv", index=False)
     mark_complete(store, mark, request=request_of(training_run))
     return {"images_per_second": [round(t.images_per_second) for t in trained]}
 

@@ -54,6 +54,8 @@ def main(argv: list[str] | None = None) -> None:
     form.add_argument("--md", action="store_true", help="write Markdown, for a pull request")
     form.add_argument("--json", action="store_true", help="write all numbers, unrounded, as JSON")
 
+    command("offline-plots", _offline_plots, "let `dvc plots show` and `diff` draw without a network, in this folder")
+
     command("verify", _verify, "hash all outputs again and list those that differ from dvc.lock")
 
     mosaics = command("mosaics", _mosaics, "make a multi-label data set of 2x2 pictures, in VOC's layout")
@@ -106,6 +108,12 @@ def _repro(arguments: argparse.Namespace) -> None:
     if jobs < 1:
         raise TouchstoneError(f"--jobs {jobs}: expected at least 1")
     repro(Path.cwd(), arguments.targets, jobs=jobs)
+
+
+def _offline_plots(arguments: argparse.Namespace) -> None:
+    from touchstone.studies.offline_plots import offline_plots
+
+    print(f"{offline_plots(Path.cwd()).relative_to(Path.cwd())}: `dvc plots show` and `dvc plots diff` use it")
 
 
 def _plan(arguments: argparse.Namespace) -> None:

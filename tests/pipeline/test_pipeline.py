@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from kit.pipeline import stages_run
 from kit.project import run
@@ -62,7 +63,12 @@ def test_again_no_stage_runs(tiny_space: Path) -> None:
 def test_plots_and_metrics_commands_work(tiny_space: Path) -> None:
     run("dvc", "plots", "show", "-o", "plots_out", cwd=tiny_space)
     html = (tiny_space / "plots_out/index.html").read_text()
-    assert all(name in html for name in ("Training loss of lenet on real", "confusion/vote.csv", "classes/vote.csv"))
+    titles = ("Gain over the baseline in points", "Validation loss, mean over the replicates", "Loss of ddpm")
+    assert all(title in html for title in titles)
+    assert html.count("vegaEmbed(") <= 6, "few plots"
+    gains = pd.read_csv(tiny_space / "data/plots/gains.csv").set_index("run")
+    metrics = json.loads((tiny_space / "metrics/metrics.json").read_text())
+    assert gains.loc["lenet-fixed", "gain"] == pytest.approx(100 * metrics["lenet-fixed"]["gain"], abs=0.01)
     shutil.rmtree(tiny_space / "plots_out")
     table = run("dvc", "metrics", "show", "--md", cwd=tiny_space).stdout
     assert "lenet-real.accuracy" in table
@@ -76,7 +82,7 @@ def test_a_learning_rate_is_found_once_for_all_arms(tiny_space: Path) -> None:
     assert f"auto: {found:g}" in (tiny_space / "metrics/report.md").read_text()
     assert json.loads((tiny_space / "data/lr/simple.json").read_text()) == {"lr": None}
     assert pd.read_csv(tiny_space / "data/lr_curves/simple.csv").empty
-    rates = [pd.read_csv(tiny_space / f"data/rates/lenet-{arm}.csv") for arm in ("real", "fixed")]
+    rates = [pd.read_csv(tiny_space / f"data/curves/lenet-{arm}.csv") for arm in ("real", "fixed")]
     assert rates[0].equals(rates[1])
 
 

@@ -40,6 +40,7 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
     a stage has failed.
     """
     logging.getLogger("dvc").setLevel(logging.INFO)
+    logging.getLogger("dvc.output").addFilter(lambda record: "is empty" not in str(record.msg))  # as some are by design
     os.environ["PATH"] = search_path()  # of the stages that DVC starts here and in workers
     with _alone(root / FOLDER) as held, _in_one_line(), _repaired(root):
         repo = Repo(str(root))
