@@ -54,6 +54,8 @@ def main() -> None:
         nearest(real.test, real.train).to_csv(folder / "test-nearest.csv", index=False)
         for name, each in (derived | generated).items():
             each.gallery.save(folder / f"{name}.png")
+            if each.strip:
+                each.strip.save(folder / f"{name}-strip.png")
             each.pairs.to_csv(folder / f"{name}.csv", index=False)
             print(f"{name}: {found['sets'][name]['verdict']}. {found['sets'][name]['reasons']}")
     Path("metrics").mkdir(exist_ok=True)

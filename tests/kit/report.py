@@ -144,6 +144,7 @@ def _generate_and_audit(root: Path) -> None:
     audit = {"sets": {"tilt": leaked, "gan": figures}, "encoder": encoder, "search": search}
     (root / "metrics/audit.json").write_text(json.dumps(audit))
     (root / "data/audit").mkdir()
+    shutil.copy(root / "data/augmented/gan/sheet.png", root / "data/audit/gan-strip.png")
     for name in ("tilt", "gan"):
         shutil.copy(root / "data/augmented/tilt/sheet.png", root / f"data/audit/{name}.png")
     train, test = (load(root / f"data/prepared/{split}").table["id"] for split in ("train", "test"))

@@ -17,10 +17,11 @@ from touchstone.audit.pairs import Calibration, Copies, Matches, calibrate, clos
 from touchstone.audit.quality import quality
 from touchstone.audit.verdicts import Evidence, judge, num_found, upper_bound
 from touchstone.config.schema.audit import Audit
-from touchstone.data.sheets import gallery
+from touchstone.data.sheets import gallery, spread
 from touchstone.seeds import derive
 
 DIGITS = 4  # of the figures
+STRIP = 8  # generated images shown beside their neighbours
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class SetAudit:
     """One row per pair that is a copy or among the closest."""
     gallery: Image.Image
     """The closest pairs: an image of the set and the real image beside it."""
+    strip: Image.Image | None = None
+    """Some generated images and, beneath each, the training image nearest to it in the features."""
 
 
 @threadpool_limits.wrap(limits=1)
@@ -89,7 +92,9 @@ def audit_generated(added: Features, real: RealImages) -> SetAudit:
         _pairs("test", against["test"], added.ids, real.test.ids, settings.pairs),
     ]
     picture = _gallery("training", added, real.train, against["training"].matches, settings.pairs)
-    return SetAudit(figures, Evidence(against, near), pd.concat(tables, ignore_index=True), picture)
+    return SetAudit(
+        figures, Evidence(against, near), pd.concat(tables, ignore_index=True), picture, _strip(added, real.train)
+    )
 
 
 @threadpool_limits.wrap(limits=1)
@@ -165,6 +170,12 @@ def _pairs(name: str, copies: Copies, ids: list[str], original_ids: list[str], c
         "ratio": matches.ratio[rows].round(3),
     }
     return pd.DataFrame(columns)
+
+
+def _strip(added: Features, train: Features) -> Image.Image:
+    rows = spread([str(label) for label in added.labels], STRIP)
+    near = [int(np.square(train.values - added.values[row]).sum(1).argmin()) for row in rows] if len(train.ids) else []
+    return gallery([*added.images[rows], *train.images[near]], columns=max(1, len(rows)))
 
 
 def _gallery(name: str, added: Features, real: Features, matches: Matches, count: int) -> Image.Image:

@@ -41,6 +41,38 @@ class Mistake(GalleryImage):
 
 
 @dataclass(frozen=True, eq=False)
+class Change(GalleryImage):
+    """A test image on which most replicates of a run and most of its baseline disagree, right or wrong."""
+
+    true: str
+    predicted: str
+    """By the one that is wrong."""
+    before: float
+    """The share of the baseline's replicates that are right."""
+    after: float
+    """That of the run's."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The test images that a run mends or breaks, those that most replicates agree on first."""
+
+    mended: tuple[Change, ...]
+    broken: tuple[Change, ...]
+    num_mended: int
+    """The number of all, shown or not."""
+    num_broken: int
+
+
+@dataclass(frozen=True, eq=False)
+class Missed(GalleryImage):
+    """A test image that most replicates of every run get wrong."""
+
+    true: str
+    predicted: str
+
+
+@dataclass(frozen=True, eq=False)
 class ScoredImage(GalleryImage):
     """A test image and the score of a class on it."""
 
@@ -87,6 +119,8 @@ class ReportedResult:
     mistakes: tuple[Mistake, ...] = ()
     """The worst of its `num_wrong` mistakes, most confident first."""
     num_wrong: int = 0
+    changes: Changes | None = None
+    """Of a run that is compared, where images have one label each."""
     class_gains: pd.DataFrame | None = None
     """gain, gain_low, gain_high, p_holm, verdict of each class; for runs that are compared with a baseline arm."""
     multi_label: MultiLabelResult | None = None
@@ -202,6 +236,11 @@ class Facts:
     results: tuple[ReportedResult, ...]
     curves: dict[str, pd.DataFrame]
     """Run -> step, epoch, train_loss, lr and validation scores, NaN without a validation split."""
+    missed: tuple[Missed, ...]
+    num_missed: int
+    """The number of all, shown or not."""
+    strips: dict[str, bytes]
+    """real, then transform or generator -> PNG of the same training images, or of generated ones above real ones."""
     sheets: tuple[Sheet, ...]
     unlabelled: dict[str, pd.DataFrame]
     """Ensemble -> file, label, probability."""

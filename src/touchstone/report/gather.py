@@ -19,11 +19,15 @@ from touchstone.data.splits import SPLITS
 from touchstone.data.training_set import combine
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.probs import load_diverged, load_every_weights, load_probs
+from touchstone.report import strips
+from touchstone.report.changes import changes, missed
 from touchstone.report.facts import (
     Attention,
     Attributions,
     AuditedSet,
+    Changes,
     Facts,
+    Missed,
     MultiLabelResult,
     Neighbour,
     ReportedResult,
@@ -46,6 +50,9 @@ def gather(root: Path, settings: Settings) -> Facts:
     findings = read_json(prepared / "findings/summary.json")
     audit = read_json(root / "metrics/audit.json")
     attention = read_json(data / "explained/attention.json")
+    test = _test_images(data, meta)
+    every = list(_results(root, settings, test, meta))
+    missed_images, num_missed = _missed(data, settings, test, meta)
     explained = settings.explain.runs if settings.explain.images or settings.explain.files else ()
     return Facts(
         settings=settings,
@@ -55,7 +62,10 @@ def gather(root: Path, settings: Settings) -> Facts:
         left_out=read_table(prepared / "findings/left_out.csv"),
         near_copies=read_table(prepared / "findings/near_copies.csv"),
         arm_sizes=_arm_sizes(train, data, settings, meta),
-        results=tuple(_results(root, settings, meta)),
+        results=tuple(every),
+        missed=missed_images,
+        num_missed=num_missed,
+        strips=dict(_strips(data, train, settings)),
         curves={name: _curve(data / f"curves/{name}.csv") for name in settings.runs},
         sheets=tuple(_sheets(data, settings, findings)),
         audits=tuple(_audited(name, audit, data) for name in settings.added_sets),
@@ -85,10 +95,34 @@ def _arm_sizes(train: ImageSet, data: Path, settings: Settings, meta: dict[str, 
     return sizes
 
 
-def _results(root: Path, settings: Settings, meta: dict[str, Any]) -> Iterator[ReportedResult]:
-    metrics, data = read_json(root / "metrics/metrics.json"), root / "data"
+def _test_images(data: Path, meta: dict[str, Any]) -> LabelledImages:
     images = load(data / "prepared/test")
-    test = LabelledImages(images, read_files(data / "prepared", "test"), encode(images.table, meta), meta["classes"])
+    return LabelledImages(images, read_files(data / "prepared", "test"), encode(images.table, meta), meta["classes"])
+
+
+def _missed(
+    data: Path, settings: Settings, test: LabelledImages, meta: dict[str, Any]
+) -> tuple[tuple[Missed, ...], int]:
+    """The images that every run misses; none where images may have several labels, or with a single run."""
+    if is_multi_label(meta) or len(settings.runs) < 2:
+        return (), 0
+    probs = load_probs(data / "probs", settings.runs, "test")
+    return missed(list(probs.values()), test, count=settings.report.worst)
+
+
+def _strips(data: Path, train: ImageSet, settings: Settings) -> Iterator[tuple[str, bytes]]:
+    first = of_replicate(train, 0)
+    rows = strips.chosen(first)
+    if rows and settings.added_sets:
+        yield "real", strips.plain(first, rows)
+    for name in settings.transforms if rows else ():
+        yield name, strips.transformed(of_replicate(load(data / f"augmented/{name}"), 0), first, rows)
+    for name in settings.generators:
+        yield name, read_bytes(data / f"audit/{name}-strip.png")
+
+
+def _results(root: Path, settings: Settings, test: LabelledImages, meta: dict[str, Any]) -> Iterator[ReportedResult]:
+    metrics, data = read_json(root / "metrics/metrics.json"), root / "data"
     nearest = _neighbours(data)
     names = [(f"{model}-{arm}", model, arm) for model in settings.trained for arm in settings.arms]
     names += [(name, "", "") for name in settings.ensembles]
@@ -106,10 +140,19 @@ def _results(root: Path, settings: Settings, meta: dict[str, Any]) -> Iterator[R
         yield replace(
             result,
             confusion=_confusion(data / f"plots/confusion/{name}.csv", test, num_seeds=len(probs)),
-            mistakes=tuple(replace(each, nearest=nearest(images.table["id"].iloc[each.row])) for each in mistakes),
+            mistakes=tuple(replace(each, nearest=nearest(test.images.table["id"].iloc[each.row])) for each in mistakes),
+            changes=_changes(metrics[name], probs, data, test, count=settings.report.worst) if model else None,
             num_wrong=num_wrong,
             class_gains=_class_gains(data / f"plots/classes/{name}.csv"),
         )
+
+
+def _changes(row: dict[str, Any], probs: np.ndarray, data: Path, test: LabelledImages, *, count: int) -> Changes | None:
+    """The images that a run mends or breaks; None where it is not compared."""
+    if "gain" not in row:
+        return None
+    baseline = str(row["baseline"])
+    return changes(probs, load_probs(data / "probs", [baseline], "test")[baseline], test, count=count)
 
 
 def _neighbours(data: Path) -> Callable[[str], Neighbour | None]:

@@ -1,10 +1,13 @@
 """Facts -> the HTML page and its Markdown twin. Equal facts give equal text: neither holds a date, version or path."""
 
+import base64
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from touchstone.report import (
     advice,
@@ -25,12 +28,13 @@ from touchstone.report.models import models
 from touchstone.report.pictures import stored
 from touchstone.report.table import csv_text, csv_uri, escape, grid, worded
 
+TEMPLATES = Path(__file__).parent / "templates"
 FOLD_ROWS = 20  # longer tables of classes start folded in HTML
 WORST = 5  # mistakes of each run shown in Markdown
 
 
 def html(facts: Facts) -> str:
-    """One self-contained page: inline style, pictures as `data:` URIs, no script, no request to any server."""
+    """One self-contained page: inline style and script, pictures as `data:` URIs, no request to any server."""
     parameters = facts.settings.model_dump(mode="json")  # those that the report's stage reads, with their defaults
     template = environment(autoescape=True).get_template("report.html.j2")
     return template.render(
@@ -38,6 +42,7 @@ def html(facts: Facts) -> str:
         charts=charts,
         matrices=matrices,
         store=stored(facts),
+        changed=any(result.changes for result in facts.results) or facts.num_missed > 0,
         forest=forest(facts),
         parameters=yaml.safe_dump(parameters, sort_keys=False, allow_unicode=True, default_flow_style=False),
         fold=len(facts.classes) > FOLD_ROWS,
@@ -62,13 +67,16 @@ def _common(facts: Facts) -> dict[str, Any]:
 def environment(*, autoescape: bool) -> Environment:
     """Jinja2 over this package's templates; a misspelt name in a template is an error."""
     jinja = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    jinja.globals |= {"script": Markup(script), "script_hash": f"sha256-{digest}"}  # the page runs no other script
     jinja.filters |= {"csv_text": csv_text, "csv_uri": csv_uri, "md": escape, "grid": grid, "worded": worded}
     return jinja
 

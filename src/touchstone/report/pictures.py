@@ -35,6 +35,7 @@ def stored(facts: Facts) -> dict[str, Picture]:
     images that its galleries show (`test-<row>`, `train-<row>`)."""
     side = 548 if len(facts.sheets) <= 12 else 360  # px
     store = {f"sheet-{sheet.name}": _opened(sheet.png, most=side) for sheet in facts.sheets}
+    store |= {f"strip-{name}": _opened(png) for name, png in facts.strips.items()}
     store |= {f"pairs-{audit.name}": _opened(audit.gallery) for audit in facts.audits}
     store |= {f"attention-{name}": _opened(attention.png) for name, attention in facts.attention.items()}
     store |= {f"attributions-{name}": _opened(run.png) for name, run in facts.attributions.items()}
@@ -46,13 +47,17 @@ def stored(facts: Facts) -> dict[str, Picture]:
 
 
 def _gallery_images(facts: Facts) -> dict[str, np.ndarray]:
-    """The worst mistakes of every run and ensemble with the training images nearest to them or, with several labels,
+    """The worst mistakes of every run and ensemble with the training images nearest to them, the images that runs mend
+    or break and those that all miss, or, with several labels,
     the images that rank highest and lowest in each class."""
-    images: dict[str, np.ndarray] = {}
+    images: dict[str, np.ndarray] = {f"test-{image.row}": image.pixels for image in facts.missed}
     for result in facts.results:
         ranked = result.multi_label.ranked if result.multi_label else ()
         scored = [image for each in ranked for image in (*each.top, *each.bottom)]
         images |= {f"test-{image.row}": image.pixels for image in (*result.mistakes, *scored)}
+        if result.changes:
+            changed = (*result.changes.mended, *result.changes.broken)
+            images |= {f"test-{image.row}": image.pixels for image in changed}
         nearest = [mistake.nearest for mistake in result.mistakes if mistake.nearest]
         images |= {f"train-{image.row}": image.pixels for image in nearest}
     return images
