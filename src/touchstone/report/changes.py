@@ -44,7 +44,7 @@ def missed(runs: Sequence[np.ndarray], test: LabelledImages, *, count: int) -> t
     if not runs:
         return (), 0
     wrong = np.all([_right(probs, test).mean(0) <= 0.5 for probs in runs], axis=0)
-    guesses = sum(_votes(probs, test) for probs in runs).argmax(1)
+    guesses = np.sum([_votes(probs, test) for probs in runs], axis=0).argmax(1)
     rows = np.flatnonzero(wrong)
     pairs = [(int(test.labels[row]), int(guesses[row])) for row in rows]
     order = sorted(zip(pairs, rows.tolist(), strict=True), key=lambda each: (-pairs.count(each[0]), *each))

@@ -33,7 +33,7 @@ def offline_plots(root: Path) -> Path:
     except ImportError as error:
         raise TouchstoneError("vl-convert-python is not installed: pip install 'touchstone[plots]'") from error
     file = root / ".dvc" / TEMPLATE
-    bundle = vl_convert.javascript_bundle(vl_version=VEGA_LITE).replace("</script", "<\\/script")
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE).replace("</script", "<\\/script")
     file.write_text(PAGE.replace("VEGA", f"(() => {{{bundle}}})();"), encoding="utf-8")  # no name of its own is global
     dvc_output(root, "config", "--local", "plots.html_template", TEMPLATE)
     return file
