@@ -1,12 +1,11 @@
 """A page template for DVC's plots that needs no network."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from kit.project import run
+from kit.project import ROOT, run
 from touchstone.errors import TouchstoneError
 from touchstone.studies.offline_plots import offline_plots
 
@@ -21,7 +20,6 @@ stages:
         y: run
         title: Gains
 """
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -42,13 +40,20 @@ def test_the_page_holds_vega_and_names_no_server_that_it_loads_from(space: Path)
     assert "<script src" not in page
     assert "vegaEmbed" in page
     assert '"gain_low"' in page, "the template draws intervals"
-    chromium = shutil.which("chromium")
-    if chromium:
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        flags += ["--virtual-time-budget=10000", "--dump-dom"]
-        file = (space / "drawn/index.html").as_uri()
-        dom = subprocess.run([chromium, *flags, file], capture_output=True, text=True, timeout=120).stdout
-        assert "<canvas" in dom.split("</script>")[-1], "Vega has drawn it"
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright: make setup")
+    chromium = shutil.which("chromium") or pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--headless", "--no-sandbox", "--disable-gpu"]
+        )
+        drawn = browser.new_page()
+        errors: list[str] = []
+        drawn.on("pageerror", lambda error: errors.append(str(error)))
+        drawn.on("request", lambda asked: errors.append(asked.url) if asked.url.startswith("http") else None)
+        drawn.goto((space / "drawn/index.html").as_uri())
+        drawn.wait_for_selector(".marks", timeout=60_000)
+        assert errors == []
+        browser.close()
 
 
 def test_without_the_package_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
