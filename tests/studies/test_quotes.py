@@ -39,9 +39,10 @@ def test_every_quotation_matches_its_source(page: Path) -> None:
         assert (ROOT / source).is_file()
 
 
-def test_the_readme_opens_with_the_default_and_its_table() -> None:
-    quotes = QUOTE.findall((ROOT / "README.md").read_text())
-    assert [(kind, source) for _, kind, source, _ in quotes] == [("results", "recipes/digits/report.md")]
+def test_the_default_and_a_study_of_photographs_are_quoted_where_people_look() -> None:
+    for page, name in (("README.md", "transfer_vote"), ("docs/default.md", "digits")):
+        quotes = QUOTE.findall((ROOT / page).read_text())
+        assert [(kind, source) for _, kind, source, _ in quotes] == [("results", f"recipes/{name}/report.md")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
