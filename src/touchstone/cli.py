@@ -10,6 +10,8 @@ from touchstone.config.load import load
 from touchstone.data.imageset import read_table
 from touchstone.errors import TouchstoneError, run
 
+SOME_FAILED = 3  # the exit code of `predict` where some files could not be read
+
 
 def main(argv: list[str] | None = None) -> None:
     """Parse the command line and run one command; bad input is one line on stderr and exit code 1."""
@@ -21,10 +23,14 @@ def main(argv: list[str] | None = None) -> None:
         added.set_defaults(command=function)
         return added
 
-    predict = command("predict", _predict, "label the images in a folder with a trained run or ensemble")
+    text = f"label the images in a folder with a run or ensemble; exit code {SOME_FAILED} where some cannot be read"
+    predict = command("predict", _predict, text)
     predict.add_argument("folder", type=Path, metavar="DIR", help="searched for images, with its subfolders")
     predict.add_argument("-o", "--output", type=Path, default=Path("predictions.csv"), help="default: predictions.csv")
-    predict.add_argument("-m", "--model", default="", help="run or ensemble; default: the first ensemble, else run")
+    predict.add_argument("-m", "--model", default="", help="run or ensemble; default: the best on validation")
+    predict.add_argument(
+        "--top", type=int, default=1, metavar="K", help="write the K most probable classes; default: 1"
+    )
 
     study = command("study", _study, "run recipes/NAME and keep its metrics.json and report.md there")
     sweep = command("sweep", _sweep, "run recipes/NAME with all values in its sweep.yaml, as DVC experiments")
@@ -71,19 +77,26 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from touchstone.studies.predict_folder import load_model, predict_folder
+    from touchstone.studies.predict_folder import best_on_validation, load_model, predict_folder
 
     if arguments.output.is_dir() or not arguments.output.absolute().parent.is_dir():
         raise TouchstoneError(f"-o {arguments.output}: expected a file in a folder that exists")
+    if arguments.top < 1:
+        raise TouchstoneError(f"--top {arguments.top}: expected at least 1")
     settings = load()
-    name = arguments.model or next(iter([*settings.ensembles, *settings.runs]))
-    table, unreadable = predict_folder(arguments.folder, load_model(name, params=settings, data=Path("data")))
-    for file, reason in unreadable.items():
+    name = arguments.model or best_on_validation(settings, Path("metrics/metrics.json"))
+    model = load_model(name, params=settings, data=Path("data"))
+    table = predict_folder(arguments.folder, model, top=arguments.top)
+    failed = table[table["error"] != ""]
+    for file, reason in zip(failed["file"], failed["error"], strict=True):
         print(f"not readable: {file}: {reason}", file=sys.stderr)
     new = arguments.output.with_name(f".{arguments.output.name}.new")
     table.to_csv(new, index=False)
     new.replace(arguments.output)
-    print(f"{arguments.output}: {len(table)} images by {name}, {len(unreadable)} not readable")
+    which = "" if arguments.model else ", the best on validation"
+    print(f"{arguments.output}: {len(table) - len(failed)} images by {name}{which}; {len(failed)} not readable")
+    if len(failed):
+        sys.exit(SOME_FAILED)
 
 
 def _study(arguments: argparse.Namespace) -> None:

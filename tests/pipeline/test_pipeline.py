@@ -95,11 +95,21 @@ def test_predict_a_folder_with_a_run_and_with_the_ensemble(tiny_space: Path, tmp
         Image.new("L", (20 + i, 30), 40 * i).save(folder / name)
     (folder / "not.png").write_text("text")
     for model in ("vote", "simple-fixed"):
-        done = run("touchstone", "predict", folder, "-o", tmp_path / "out.csv", "--model", model, cwd=tiny_space)
+        arguments = (folder, "-o", tmp_path / "out.csv", "--model", model, "--top", "2")
+        done = run("touchstone", "predict", *arguments, cwd=tiny_space, check=False)
         table = pd.read_csv(tmp_path / "out.csv")
-        assert table["file"].tolist() == ["a.JPG", "b.png", "ä.png"]
-        assert table["label"].isin(range(10)).all()
-        assert table["probability"].between(0.05, 1).all()
+        assert table["file"].tolist() == ["a.JPG", "b.png", "not.png", "ä.png"]
+        failed, read = table[table["error"].notna()], table[table["error"].isna()]
+        assert failed["file"].tolist() == ["not.png"]
+        assert failed["label"].isna().all()
+        assert read["label"].isin(range(10)).all()
+        assert (read["label"] != read["label_2"]).all()
+        assert read["probability"].between(0.05, 1).all()
+        assert (read["probability"] >= read["probability_2"]).all()
         assert "not readable: not.png" in done.stderr
+        assert done.returncode == 3
+    (folder / "not.png").unlink()
     default = run("touchstone", "predict", folder, "-o", tmp_path / "default.csv", cwd=tiny_space)
-    assert "by vote" in default.stdout
+    metrics = json.loads((tiny_space / "metrics/metrics.json").read_text())
+    best = max(metrics, key=lambda name: metrics[name]["val_accuracy"])
+    assert f"by {best}, the best on validation; 0 not readable" in default.stdout

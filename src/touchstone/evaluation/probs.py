@@ -63,12 +63,13 @@ def load_every_weights(folder: Path, settings: Settings) -> dict[str, dict[str, 
 
 
 def predictions(
-    probs: np.ndarray, files: list[str], classes: list[str], thresholds: np.ndarray | None = None
+    probs: np.ndarray, files: list[str], classes: list[str], thresholds: np.ndarray | None = None, *, top: int = 1
 ) -> pd.DataFrame:
     """A table of file, label and probability, sorted by file, from the mean over the replicates of (seeds, N, K).
 
     With thresholds (K,) an image may have several labels, joined by `|`, or none, and a column `p(<class>)` for each
-    class takes the place of probability.
+    class takes the place of probability. Without them, the `top` most probable classes have columns label_2,
+    probability_2 and so on.
     """
     mean = probs.mean(0, dtype=np.float64)  # (N, K)
     if thresholds is not None:
@@ -76,7 +77,10 @@ def predictions(
         columns = pd.DataFrame(mean.round(4), columns=[f"p({name})" for name in classes])
         table = pd.concat([pd.DataFrame({"file": files, "label": labels}), columns], axis=1)
     else:
-        best = mean.argmax(1) if len(mean) else np.zeros(0, np.int64)
-        table = pd.DataFrame({"file": files, "label": [classes[i] for i in best]})
-        table["probability"] = mean[np.arange(len(best)), best].round(4)
+        order = np.argsort(-mean, axis=1, kind="stable")
+        table = pd.DataFrame({"file": files})
+        for place in range(min(top, len(classes))):
+            end = f"_{place + 1}" if place else ""
+            table[f"label{end}"] = [classes[k] for k in order[:, place]]
+            table[f"probability{end}"] = mean[np.arange(len(mean)), order[:, place]].round(4)
     return table.sort_values("file").reset_index(drop=True)

@@ -1,5 +1,6 @@
 """Predict a folder of images with a trained run or ensemble, decoded and resized as the pipeline does it."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from touchstone.data.labels import encode
 from touchstone.data.ops.resize import resize
 from touchstone.errors import BadImage, TouchstoneError, nearest
 from touchstone.evaluation.ensembles import combine, tie_breaker, without_diverged
+from touchstone.evaluation.metrics import primary_key
 from touchstone.evaluation.probs import load_probs, load_weights, predictions
 from touchstone.evaluation.thresholds import member_thresholds, thresholds_of
 from touchstone.models.device import device
@@ -73,12 +75,29 @@ def load_model(name: str, *, params: Settings, data: Path) -> TrainedModel:
     return TrainedModel(members, partial(combine, ensemble.rule, prefer=prefer, thresholds=votes, weights=weights), own)
 
 
-def predict_folder(folder: Path, model: TrainedModel) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return the table of `predictions` for every image below `folder`, and file -> reason for those not readable.
+def best_on_validation(params: Settings, metrics: Path) -> str:
+    """Return the run or ensemble with the highest validation score in a metrics.json; the first one without scores.
 
-    Raise TouchstoneError where the folder is missing, or holds no image that can be read.
+    Raise TouchstoneError where the file is missing: nothing has been evaluated then.
+    """
+    if not metrics.is_file():
+        raise TouchstoneError(f"{metrics}: no such file; run `touchstone repro` first, or name a run with --model")
+    names, rows = [*params.ensembles, *params.runs], json.loads(metrics.read_text(encoding="utf-8"))
+    scores = {name: rows[name].get(f"val_{primary_key(rows[name])}") for name in names if name in rows}
+    found = {name: score for name, score in scores.items() if score is not None}
+    return max(found, key=lambda name: found[name]) if found else names[0]
+
+
+def predict_folder(folder: Path, model: TrainedModel, *, top: int = 1) -> pd.DataFrame:
+    """Return the table of `predictions` for every image below `folder`, with a column `error`.
+
+    A file that cannot be read has a row with the reason there and no label. Raise TouchstoneError where the folder is
+    missing, or holds no image that can be read, and where `top` asks for more than one class of a model that predicts
+    several labels.
     """
     files, metadata = _files(folder), model.metadata
+    if top > 1 and model.thresholds is not None:
+        raise TouchstoneError(f"--top {top}: this model predicts several labels, with the probability of each class")
     unreadable: dict[str, str] = {}
     names: list[str] = []
     probs: list[np.ndarray] = []
@@ -97,7 +116,9 @@ def predict_folder(folder: Path, model: TrainedModel) -> tuple[pd.DataFrame, dic
     if not probs:
         file, reason = next(iter(unreadable.items()))
         raise TouchstoneError(f"{folder}: none of its {len(files)} images can be read; the first: {file}: {reason}")
-    return predictions(np.concatenate(probs, 1), names, metadata.classes, model.thresholds), unreadable
+    table = predictions(np.concatenate(probs, 1), names, metadata.classes, model.thresholds, top=top).assign(error="")
+    failed = pd.DataFrame({"file": list(unreadable), "error": list(unreadable.values())})
+    return pd.concat([table, failed]).sort_values("file").reset_index(drop=True)[list(table)]
 
 
 def _files(folder: Path) -> list[str]:
