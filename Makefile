@@ -10,7 +10,7 @@ export PATH := $(VENV)/bin:$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup locked repro test test-slow lint format lock study clean
+.PHONY: help setup locked repro site test test-slow lint format lock study clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -36,6 +36,14 @@ locked: setup  ## fail unless dvc.lock matches the code and the parameters (runs
 study: setup  ## run recipes/NAME and keep its metrics and report there: make study NAME=scenes8
 	touchstone study $(NAME)
 
+site: setup  ## build the site of the documentation into site/, and fail where a link leads nowhere
+	rm -rf .touchstone/site && mkdir -p .touchstone/site
+	cp -r CONTRIBUTING.md CHANGELOG.md LICENSE docs .touchstone/site
+	cp README.md .touchstone/site/index.md
+	for file in recipes/*/report.md recipes/*/*.png; do \
+	  mkdir -p ".touchstone/site/$$(dirname "$$file")" && cp "$$file" ".touchstone/site/$$file"; done
+	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
+
 test: setup  ## run the tests except the slow ones, two files at a time
 	pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
@@ -53,7 +61,7 @@ format: setup  ## let ruff fix and format the code
 
 lock: setup  ## resolve pyproject.toml into requirements.lock, with hashes, for Linux and macOS
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --extra dev --extra plots --extra tensorboard --extra wandb --constraints constraints.txt --output-file requirements.lock pyproject.toml
+	  --extra dev --extra plots --extra site --extra tensorboard --extra wandb --constraints constraints.txt --output-file requirements.lock pyproject.toml
 
 clean:  ## remove .venv, resume states and cached features; keep outputs, studies and DVC's cache
 	rm -rf $(VENV) .touchstone/train .touchstone/features

@@ -145,7 +145,7 @@ def test_predictions_of_a_folder_name_all_labels(space: Path, tmp_path: Path) ->
     for name in ("lenet-fixed", "vote", "mean"):
         run("touchstone", "predict", tmp_path, "-o", tmp_path / "out.csv", "-m", name, cwd=space)
         table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
-        assert table.columns.tolist() == ["file", "label", "p(left)", "p(right)", "p(top)"]
+        assert table.columns.tolist() == ["file", "label", "p(left)", "p(right)", "p(top)", "error"]
         folder = "probs" if name == "lenet-fixed" else "ensembles"
         known = np.load(space / f"data/{folder}/{name}/test.npy").mean(0)[row]
         assert table.loc[2, ["p(left)", "p(right)", "p(top)"]].tolist() == pytest.approx(known.tolist(), abs=2e-4)
