@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from touchstone.report.facts import ReportedResult
+from touchstone.report.facts import Facts, ReportedResult
 from touchstone.report.pictures import data_uri
 from touchstone.report.table import Table, csv_text
 from touchstone.report.words import MINUS, points
@@ -72,6 +72,24 @@ def difference(result: ReportedResult, other: ReportedResult, classes: list[str]
         labelled.append(Cell(int(i), int(j), text, title))
     title, note = f"{result.name} minus {other.name}", f"Largest changes: {largest}."
     return Matrix(title, label, note, heat, labelled, _csv(change.round(5), classes))
+
+
+def most_changed(facts: Facts, *, most: int = 12) -> Table:
+    """The confusions whose share of the true class an arm changes most against its baseline, the largest first."""
+    changes = []
+    for result in facts.results:
+        if result.model and "gain" in result.scores and len(result.confusion):
+            before, after = _shares(facts.result(str(result.scores["baseline"]))), _shares(result)
+            for i, j in zip(*np.nonzero(after != before), strict=True):
+                if i != j:
+                    names = [result.name, facts.classes[i], facts.classes[j]]
+                    changes.append((names, float(before[i, j]), float(after[i, j])))
+    changes.sort(key=lambda change: -abs(change[2] - change[1]))
+    rows = [
+        [*names, f"{100 * before:.1f}", f"{100 * after:.1f}", points(after - before)]
+        for names, before, after in changes[:most]
+    ]
+    return Table("lllrrr", ["run", "true", "taken for", "before, %", "after, %", "points"], rows)
 
 
 def cells(result: ReportedResult, classes: list[str]) -> list[Cell]:

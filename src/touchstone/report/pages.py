@@ -24,6 +24,7 @@ from touchstone.report import (
 from touchstone.report.facts import Facts
 from touchstone.report.forest import forest
 from touchstone.report.headline import headline
+from touchstone.report.heat import heat_maps
 from touchstone.report.models import models
 from touchstone.report.pictures import stored
 from touchstone.report.table import csv_text, csv_uri, escape, grid, worded
@@ -41,6 +42,7 @@ def html(facts: Facts) -> str:
         **_common(facts),
         charts=charts,
         matrices=matrices,
+        heat=heat_maps(facts),
         store=stored(facts),
         changed=any(result.changes for result in facts.results) or facts.num_missed > 0,
         forest=forest(facts),
