@@ -1,6 +1,5 @@
 """data/augmented x real images -> metrics/audit{,_summary}.json, data/audit/<set>.{png,csv}, for each added set."""
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from touchstone.config.settings import load_settings
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import load
 from touchstone.data.replicates import of_replicate
-from touchstone.evaluation.summary import of_audit
+from touchstone.evaluation.summary import of_audit, save
 from touchstone.models.device import device
 from touchstone.models.runs import load_first, load_run_metadata
 from touchstone.stage import run
@@ -58,9 +57,7 @@ def main() -> None:
                 each.strip.save(folder / f"{name}-strip.png")
             each.pairs.to_csv(folder / f"{name}.csv", index=False)
             print(f"{name}: {found['sets'][name]['verdict']}. {found['sets'][name]['reasons']}")
-    Path("metrics").mkdir(exist_ok=True)
-    for file, figures in (("audit", found), ("audit_summary", of_audit(found))):
-        Path(f"metrics/{file}.json").write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
+    save(Path("metrics"), audit=found, audit_summary=of_audit(found))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from touchstone.evaluation.evaluate import evaluate, plots
 from touchstone.evaluation.measures import measure
 from touchstone.evaluation.probs import load_all, load_diverged, load_every_weights
 from touchstone.evaluation.results import results
-from touchstone.evaluation.summary import gains, of_runs, val_losses
+from touchstone.evaluation.summary import gains, of_runs, save, val_losses
 from touchstone.stage import run
 
 SETTINGS = ("arms", "compare", "ensembles", "finetunes", "models", "seed", "transforms")
@@ -43,9 +43,7 @@ def main() -> None:
             (folder / kind).mkdir()
         for kind, name, table in plots(every, labels["test"], meta["classes"], settings.compare, groups, overlap):
             table.to_csv(folder / kind / f"{name}.csv", index=False)
-    Path("metrics").mkdir(exist_ok=True)
-    for file, rows in (("metrics", metrics), ("summary", of_runs(metrics))):
-        Path(f"metrics/{file}.json").write_text(json.dumps(rows, indent=2, sort_keys=True) + "\n")
+    save(Path("metrics"), metrics=metrics, summary=of_runs(metrics))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from touchstone.data.imageset import load
 from touchstone.errors import TouchstoneError
 from touchstone.report import attributed, pages, sentences, words
 from touchstone.report.facts import Facts
+from touchstone.report.gather import gather
 from touchstone.report.headline import headline
 
 
@@ -200,3 +201,15 @@ def test_a_set_that_the_audit_lacks_is_named(tmp_path: Path, missing: str) -> No
     (root / "metrics/audit.json").write_text(json.dumps(audit))
     with pytest.raises(TouchstoneError, match=f"no entry for {missing}; run `dvc repro audit`"):
         facts_of(root)
+
+
+def test_the_verdict_has_a_page_before_the_audit_and_the_explanations_are_there(root: Path, facts: Facts) -> None:
+    early = gather(root, facts.settings, complete=False)
+    page = pages.html(early)
+    assert headline(early) == headline(facts)
+    assert "follow in report.html" in page
+    for section in ("audit", "attributions"):
+        assert f'id="{section}"' in pages.html(facts)
+        assert f'id="{section}"' not in page
+    assert 'id="worst"' in page
+    assert "nearest training image" not in page

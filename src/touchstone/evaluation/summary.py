@@ -1,6 +1,8 @@
 """metrics.json and audit.json -> the few figures of each that DVC's tables and plots have room for."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,6 +12,13 @@ from touchstone.evaluation.metrics import primary_key
 
 DIGITS = 4
 GAIN = ("gain", "gain_low", "gain_high")
+
+
+def save(folder: Path, **tables: Mapping[str, Any]) -> None:
+    """Write each table to <name>.json in the folder, its keys sorted."""
+    folder.mkdir(exist_ok=True)
+    for name, table in tables.items():
+        (folder / f"{name}.json").write_text(json.dumps(table, indent=2, sort_keys=True) + "\n")
 
 
 def of_runs(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | str]]:

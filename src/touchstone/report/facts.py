@@ -224,6 +224,8 @@ class Facts:
     """Everything that the report shows."""
 
     settings: Settings
+    complete: bool
+    """Whether the audit and the explanations are among them."""
     classes: list[str]
     counts: pd.DataFrame
     """class, train, val, test: images of each class."""

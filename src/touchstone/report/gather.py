@@ -1,6 +1,6 @@
 """Files of a finished pipeline -> Facts. Only this module opens files, by the readers in files.py."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,10 @@ from touchstone.report.multi_label import co_occurrence
 from touchstone.report.words import budget
 
 
-def gather(root: Path, settings: Settings) -> Facts:
+def gather(root: Path, settings: Settings, *, complete: bool = True) -> Facts:
     """Read what the stages left below `root`, the folder of params.yaml.
+
+    complete: with the audit and the explanations, which are not there yet when the verdict is.
 
     Raises TouchstoneError where a file is missing or damaged, or lacks what `settings` declares.
     """
@@ -48,14 +50,15 @@ def gather(root: Path, settings: Settings) -> Facts:
     meta = read_json(prepared / "meta.json")
     train = load(prepared / "train")
     findings = read_json(prepared / "findings/summary.json")
-    audit = read_json(root / "metrics/audit.json")
-    attention = read_json(data / "explained/attention.json")
+    audit = read_json(root / "metrics/audit.json") if complete else {"encoder": None, "search": {}}
+    attention = read_json(data / "explained/attention.json") if complete else {}
     test = _test_images(data, meta)
-    every = list(_results(root, settings, test, meta))
+    every = list(_results(root, settings, test, meta, _neighbours(data) if complete else _no_neighbour))
     missed_images, num_missed = _missed(data, settings, test, meta)
-    explained = settings.explain.runs if settings.explain.images or settings.explain.files else ()
+    explained = settings.explain.runs if complete and (settings.explain.images or settings.explain.files) else ()
     return Facts(
         settings=settings,
+        complete=complete,
         classes=meta["classes"],
         counts=read_table(prepared / "findings/counts.csv").astype({"train": int, "val": int, "test": int}),
         findings=findings,
@@ -65,10 +68,10 @@ def gather(root: Path, settings: Settings) -> Facts:
         results=tuple(every),
         missed=missed_images,
         num_missed=num_missed,
-        strips=dict(_strips(data, train, settings)),
+        strips=dict(_strips(data, train, settings, generators=settings.generators if complete else ())),
         curves={name: _curve(data / f"curves/{name}.csv") for name in settings.runs},
         sheets=tuple(_sheets(data, settings, findings)),
-        audits=tuple(_audited(name, audit, data) for name in settings.added_sets),
+        audits=tuple(_audited(name, audit, data) for name in settings.added_sets if complete),
         encoder=audit["encoder"],
         search=audit["search"],
         losses={name: numbers(read_table(data / f"augmented/{name}/losses.csv")) for name in settings.generators},
@@ -110,20 +113,27 @@ def _missed(
     return missed(list(probs.values()), test, count=settings.report.worst)
 
 
-def _strips(data: Path, train: ImageSet, settings: Settings) -> Iterator[tuple[str, bytes]]:
+def _strips(
+    data: Path, train: ImageSet, settings: Settings, *, generators: Iterable[str]
+) -> Iterator[tuple[str, bytes]]:
     first = of_replicate(train, 0)
     rows = strips.chosen(first)
-    if rows and settings.added_sets:
+    if rows and (settings.transforms or generators):
         yield "real", strips.plain(first, rows)
     for name in settings.transforms if rows else ():
         yield name, strips.transformed(of_replicate(load(data / f"augmented/{name}"), 0), first, rows)
-    for name in settings.generators:
+    for name in generators:
         yield name, read_bytes(data / f"audit/{name}-strip.png")
 
 
-def _results(root: Path, settings: Settings, test: LabelledImages, meta: dict[str, Any]) -> Iterator[ReportedResult]:
+def _results(
+    root: Path,
+    settings: Settings,
+    test: LabelledImages,
+    meta: dict[str, Any],
+    nearest: Callable[[str], Neighbour | None],
+) -> Iterator[ReportedResult]:
     metrics, data = read_json(root / "metrics/metrics.json"), root / "data"
-    nearest = _neighbours(data)
     names = [(f"{model}-{arm}", model, arm) for model in settings.trained for arm in settings.arms]
     names += [(name, "", "") for name in settings.ensembles]
     for name, model, arm in names:
@@ -153,6 +163,10 @@ def _changes(row: dict[str, Any], probs: np.ndarray, data: Path, test: LabelledI
         return None
     baseline = str(row["baseline"])
     return changes(probs, load_probs(data / "probs", [baseline], "test")[baseline], test, count=count)
+
+
+def _no_neighbour(test: str) -> None:
+    """The nearest training image of a test image, before the audit has found any."""
 
 
 def _neighbours(data: Path) -> Callable[[str], Neighbour | None]:
