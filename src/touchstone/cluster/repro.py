@@ -62,6 +62,14 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
             name, *others = failed
             also = f"; also failed: {', '.join(others)}" if others else ""
             raise TouchstoneError(f"{name}: {failed[name]}; its log: {FOLDER / 'logs' / name}.log{also}")
+        if "report" in needs:
+            print(f"{_headline(root / 'metrics/report.md')}\nmetrics/report.html says more.")
+
+
+def _headline(report: Path) -> str:
+    """The sentence that a report in Markdown opens with, as plain text."""
+    paragraphs = report.read_text(encoding="utf-8").split("\n\n")
+    return re.sub(r"\*\*|\\(?=[^\w\s])", "", paragraphs[1])
 
 
 def _run_others(repo: Repo, needs: Graph, entries: dict[str, Any], *, jobs: int, held: int) -> dict[str, str]:
