@@ -1,4 +1,4 @@
-"""data/augmented x real images -> metrics/audit{,_summary}.json, data/audit/<set>.{png,csv}, for each added set."""
+"""data/augmented x real images -> data/audit: figures, pictures and tables of each set; metrics/audit_summary.json."""
 
 from functools import partial
 from pathlib import Path
@@ -57,7 +57,8 @@ def main() -> None:
                 each.strip.save(folder / f"{name}-strip.png")
             each.pairs.to_csv(folder / f"{name}.csv", index=False)
             print(f"{name}: {found['sets'][name]['verdict']}. {found['sets'][name]['reasons']}")
-    save(Path("metrics"), audit=found, audit_summary=of_audit(found))
+        save(folder, audit=found)
+    save(Path("metrics"), audit_summary=of_audit(found))
 
 
 if __name__ == "__main__":

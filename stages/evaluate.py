@@ -1,4 +1,4 @@
-"""Probs x labels, histories -> metrics/{metrics,summary}.json, data/plots/<kind>/<name>.csv."""
+"""Probs x labels, histories -> data/evaluated/metrics.json, metrics/summary.json, data/plots/<kind>/<name>.csv."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,8 @@ def main() -> None:
             (folder / kind).mkdir()
         for kind, name, table in plots(every, labels["test"], meta["classes"], settings.compare, groups, overlap):
             table.to_csv(folder / kind / f"{name}.csv", index=False)
-    save(Path("metrics"), metrics=metrics, summary=of_runs(metrics))
+    save(DATA / "evaluated", metrics=metrics)
+    save(Path("metrics"), summary=of_runs(metrics))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""All results -> metrics/report.html, metrics/report.md; and metrics/runtime.html, which is no output."""
+"""All results -> metrics/report.html; in git report.md, metrics.json and audit.json; metrics/runtime.html, no output."""
 
 from pathlib import Path
 
@@ -31,6 +31,8 @@ def main() -> None:
     facts = gather(Path(), load_settings("report"))
     pages.write(TO / "report.html", pages.html(facts))
     pages.write(TO / "report.md", pages.markdown(facts))
+    for file in ("data/evaluated/metrics.json", "data/audit/audit.json"):  # for git, and for those who read numbers
+        pages.write(TO / Path(file).name, Path(file).read_text(encoding="utf-8"))
     pages.write(TO / "runtime.html", runtime.render(RUNTIME))
 
 

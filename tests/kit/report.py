@@ -142,8 +142,8 @@ def _generate_and_audit(root: Path) -> None:
     leaked = test | {"verdict": "leak", "reasons": "8 exact <copies>."}
     encoder, search = {"test_accuracy": 0.75}, {"recall_mirrored": 1.0, "recall_noisy": 0.98, "recall_moved": None}
     audit = {"sets": {"tilt": leaked, "gan": figures}, "encoder": encoder, "search": search}
-    (root / "metrics/audit.json").write_text(json.dumps(audit))
     (root / "data/audit").mkdir()
+    (root / "data/audit/audit.json").write_text(json.dumps(audit))
     shutil.copy(root / "data/augmented/gan/sheet.png", root / "data/audit/gan-strip.png")
     for name in ("tilt", "gan"):
         shutil.copy(root / "data/augmented/tilt/sheet.png", root / f"data/audit/{name}.png")
@@ -211,7 +211,7 @@ def _evaluate(root: Path, settings: Settings) -> None:
     for kind, name, table in plots(every, labels["test"], CLASSES, settings.compare):
         (data / "plots" / kind).mkdir(parents=True, exist_ok=True)
         table.to_csv(data / f"plots/{kind}/{name}.csv", index=False)
-    write(root / "metrics/metrics.json", json.dumps(evaluate(every, judge)))
+    write(root / "data/evaluated/metrics.json", json.dumps(evaluate(every, judge)))
 
 
 def facts_of(root: Path) -> Facts:

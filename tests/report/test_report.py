@@ -21,7 +21,7 @@ from touchstone.report.headline import headline
 
 
 def test_the_verdict_is_that_of_the_metrics(root: Path, facts: Facts, page: str, twin: str) -> None:
-    metrics = json.loads((root / "metrics/metrics.json").read_text())["lenet-more"]
+    metrics = json.loads((root / "data/evaluated/metrics.json").read_text())["lenet-more"]
     assert metrics["gain"] == 0.5  # 2 of 6 right, then 5 of 6
     [sentence] = sentences.arm_sentences(facts)
     low, high = (words.points(metrics[key]) for key in ("gain_low", "gain_high"))
@@ -184,7 +184,7 @@ def test_unlabelled_predictions(page: str, twin: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["metrics/metrics.json", "data/curves/lenet-more.csv", "data/augmented/tilt/sheet.png"]
+    "name", ["data/evaluated/metrics.json", "data/curves/lenet-more.csv", "data/augmented/tilt/sheet.png"]
 )
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     root = workspace(tmp_path)
@@ -196,9 +196,9 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("missing", ["gan", "tilt"])
 def test_a_set_that_the_audit_lacks_is_named(tmp_path: Path, missing: str) -> None:
     root = workspace(tmp_path)
-    audit = json.loads((root / "metrics/audit.json").read_text())
+    audit = json.loads((root / "data/audit/audit.json").read_text())
     del audit["sets"][missing]
-    (root / "metrics/audit.json").write_text(json.dumps(audit))
+    (root / "data/audit/audit.json").write_text(json.dumps(audit))
     with pytest.raises(TouchstoneError, match=f"no entry for {missing}; run `dvc repro audit`"):
         facts_of(root)
 

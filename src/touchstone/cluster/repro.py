@@ -47,6 +47,8 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
         if not repo.status(targets or None, with_deps=bool(targets)):
             print("Everything is up to date.")
             return
+        report = root / "metrics/report.md"
+        seen = report.stat().st_mtime_ns if report.is_file() else None
         if first := [stage.addressing for stage in _stages(repo, targets) if any(out.persist for out in stage.outs)]:
             with _in_its_own_words():
                 repo.reproduce(first)
@@ -62,8 +64,8 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
             name, *others = failed
             also = f"; also failed: {', '.join(others)}" if others else ""
             raise TouchstoneError(f"{name}: {failed[name]}; its log: {FOLDER / 'logs' / name}.log{also}")
-        if "report" in needs:
-            print(f"{_headline(root / 'metrics/report.md')}\nmetrics/report.html says more.")
+        if report.is_file() and report.stat().st_mtime_ns != seen:
+            print(f"{_headline(report)}\nmetrics/report.html says more.")
 
 
 def _headline(report: Path) -> str:

@@ -50,7 +50,7 @@ def gather(root: Path, settings: Settings, *, complete: bool = True) -> Facts:
     meta = read_json(prepared / "meta.json")
     train = load(prepared / "train")
     findings = read_json(prepared / "findings/summary.json")
-    audit = read_json(root / "metrics/audit.json") if complete else {"encoder": None, "search": {}}
+    audit = read_json(data / "audit/audit.json") if complete else {"encoder": None, "search": {}}
     attention = read_json(data / "explained/attention.json") if complete else {}
     test = _test_images(data, meta)
     every = list(_results(root, settings, test, meta, _neighbours(data) if complete else _no_neighbour))
@@ -133,12 +133,12 @@ def _results(
     meta: dict[str, Any],
     nearest: Callable[[str], Neighbour | None],
 ) -> Iterator[ReportedResult]:
-    metrics, data = read_json(root / "metrics/metrics.json"), root / "data"
+    metrics, data = read_json(root / "data/evaluated/metrics.json"), root / "data"
     names = [(f"{model}-{arm}", model, arm) for model in settings.trained for arm in settings.arms]
     names += [(name, "", "") for name in settings.ensembles]
     for name, model, arm in names:
         if name not in metrics:
-            raise TouchstoneError(f"metrics/metrics.json: no entry for {name}; run `dvc repro evaluate`")
+            raise TouchstoneError(f"data/evaluated/metrics.json: no entry for {name}; run `dvc repro evaluate`")
         probs = load_probs(data / ("probs" if model else "ensembles"), [name], "test")[name]
         diverged = load_diverged(data / "probs", [name])[name] if model else {}
         reliability = numbers(read_table(data / f"plots/reliability/{name}.csv"))
@@ -267,7 +267,7 @@ def _plain(value: Any) -> str:
 
 def _audited(name: str, audit: dict[str, Any], data: Path) -> AuditedSet:
     if name not in audit["sets"]:
-        raise TouchstoneError(f"metrics/audit.json: no entry for {name}; run `dvc repro audit`")
+        raise TouchstoneError(f"data/audit/audit.json: no entry for {name}; run `dvc repro audit`")
     return AuditedSet(name, audit["sets"][name], read_bytes(data / f"audit/{name}.png"))
 
 

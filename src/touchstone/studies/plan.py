@@ -20,7 +20,7 @@ def pilot_spread(metrics: Path, settings: Settings) -> Spread:
     rows = json.loads(metrics.read_text(encoding="utf-8"))
     spread = spread_of(row for name, row in rows.items() if name not in settings.ensembles)
     if spread is None:
-        raise TouchstoneError(f"{metrics}: no gain with its spread is in it; run `touchstone repro evaluate` first")
+        raise TouchstoneError(f"{metrics}: no gain with its spread is in it; run `touchstone repro` first")
     return spread
 
 
