@@ -1,4 +1,4 @@
-"""All results -> metrics/report.html; in git report.md, metrics.json and audit.json; metrics/runtime.html, no output."""
+"""All results -> metrics/report.html; in git report.md, metrics.json, audit.json; metrics/runtime.html, no output."""
 
 from pathlib import Path
 
