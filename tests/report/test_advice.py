@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from kit.report import spoken, with_settings
 from touchstone.config.schema.data import Arm
 from touchstone.evaluation.design import Spread, smallest_gain
-from touchstone.report import advice
+from touchstone.report import advice, charts, words
 from touchstone.report.facts import Facts
 from touchstone.report.forest import forest
 
@@ -100,3 +101,25 @@ def test_the_forest_shades_the_gains_that_it_could_not_see(facts: Facts) -> None
     assert [row.label for row in group.rows] == ["x", "y"]
     low = drawn.zero + (group.rows[1].left - drawn.zero) * 2
     assert low == pytest.approx(left + width, abs=0.05), "1 point is half of 2"
+
+
+def test_a_curve_is_ringed_where_it_overfits_or_still_falls(facts: Facts) -> None:
+    steps = [10.0, 20.0, 30.0]
+    curve = pd.DataFrame({"step": steps, "epoch": 1.0, "val_loss": [0.5, 0.2, 0.4]})
+    found = judged(facts, x=gain("helps", convergence="still falling"))
+    overfitted = replace(found.results[0], scores={"convergence": "overfitted", "val_lowest_step": 20})
+    found = replace(found, results=(overfitted, found.results[1]), curves={"lenet-real": curve, "lenet-x": curve})
+    [drawn] = charts.curves(found, "lenet")
+    assert [text for _, _, text in drawn.marks] == [
+        "real: lowest here, overfitted after",
+        "x: still falling at the end",
+    ]
+    (low_x, low_y, _), (end_x, end_y, _) = drawn.marks
+    assert (low_x, end_x) == (200, 300), "of a width of 300 units for 30 steps"
+    assert low_y > end_y, "the lowest loss is lowest on the page"
+
+
+def test_a_long_path_keeps_its_end() -> None:
+    assert words.short_path("a/b.png") == "a/b.png"
+    assert words.short_path("some/long/folder/of/pictures/cats/0001.png") == "…/of/pictures/cats/0001.png"
+    assert words.short_path("x" * 40 + ".png") == "…" + "x" * 23 + ".png"

@@ -1,11 +1,14 @@
 """Numbers -> the geometry of the charts in the HTML template: learning curves and reliability."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from touchstone.evaluation.convergence import OVERFITTED, STILL_FALLING
 from touchstone.report.facts import Facts, ReportedResult
 from touchstone.report.words import count
 
@@ -28,6 +31,8 @@ class Chart:
     csv: str
     """The points of the lines."""
     axis: str
+    marks: list[tuple[float, float, str]] = field(default_factory=list)
+    """Points of lines that say something, and what; x and y in the chart's units."""
 
     @property
     def summary(self) -> str:
@@ -59,8 +64,22 @@ def curves(facts: Facts, model: str) -> list[Chart]:
     for column in [column for column in columns if column not in ("step", "epoch")]:
         lines = {arm: t[["step", column]].to_numpy() for arm, t in tables.items() if column in t}
         lines = {arm: xy[np.isfinite(xy).all(1)] for arm, xy in lines.items()}
-        drawn += maybe_chart(" ".join(TITLES.get(part, part) for part in column.split("_")), lines)
+        marks = _courses(facts, model) if column == "val_loss" else {}
+        drawn += maybe_chart(" ".join(TITLES.get(part, part) for part in column.split("_")), lines, marks=marks)
     return drawn
+
+
+def _courses(facts: Facts, model: str) -> dict[str, tuple[float, str]]:
+    """Arm -> the step to mark and what it says, of runs that overfitted or had not converged."""
+    marks = {}
+    for arm in facts.settings.arms:
+        result = facts.result(f"{model}-{arm}")
+        course = str(result.scores.get("convergence", ""))
+        if course == OVERFITTED:
+            marks[arm] = result.value("val_lowest_step"), f"{arm}: lowest here, overfitted after"
+        elif course == STILL_FALLING:
+            marks[arm] = math.inf, f"{arm}: still falling at the end"
+    return marks
 
 
 def reliability(facts: Facts, model: str) -> list[Chart]:
@@ -91,18 +110,25 @@ def rates(facts: Facts) -> dict[str, Chart]:
     }
 
 
-def maybe_chart(title: str, series: dict[str, np.ndarray], *, shares_of: str = "") -> list[Chart]:
-    """One chart of the series that have points; none where no series has any."""
+def maybe_chart(title: str, series: dict[str, np.ndarray], **options: Any) -> list[Chart]:
+    """One chart of the series that have points; none where no series has any. options: those of `chart`."""
     series = {name: xy for name, xy in series.items() if len(xy)}
-    return [chart(title, series, shares_of=shares_of)] if series else []
+    return [chart(title, series, **options)] if series else []
 
 
 def chart(
-    title: str, series: dict[str, np.ndarray], *, log_x: bool = False, shares_of: str = "", axis: str = ""
+    title: str,
+    series: dict[str, np.ndarray],
+    *,
+    log_x: bool = False,
+    shares_of: str = "",
+    axis: str = "",
+    marks: Mapping[str, tuple[float, str]] | None = None,
 ) -> Chart:
     """Draw lines. series: name -> float (points, 2). axis: the name of the x axis, unless it is training steps.
 
-    shares_of: the name of the x axis of a chart whose axes both run from 0 to 1.
+    shares_of: the name of the x axis of a chart whose axes both run from 0 to 1. marks: name -> x of the point of that
+    line to mark, or the last one before it, and the text.
     """
     axis = shares_of or axis
     x_name = axis or ("lr" if log_x else "step")
@@ -126,6 +152,12 @@ def chart(
         thin = xy[np.unique(np.linspace(0, len(xy) - 1, min(len(xy), MAX_POINTS)).round().astype(int))]
         y = place(np.log10(thin[:, 1]) if log_y else thin[:, 1])
         lines.append((name, _path(WIDTH * (thin[:, 0] - x_low) / (x_high - x_low), y), float(xy[-1, 1])))
+    marked = []
+    for name, (x, text) in (marks or {}).items():
+        if name in series:
+            near = series[name][max(0, int(np.searchsorted(series[name][:, 0], x, side="right")) - 1)]
+            height = float(place(np.log10(near[1]) if log_y else near[1]))
+            marked.append((WIDTH * float(near[0] - x_low) / float(x_high - x_low), height, text))
     return Chart(
         title + (", log scale" if log_y else ""),
         lines,
@@ -133,6 +165,7 @@ def chart(
         [(float(place(np.array(value))), text) for value, text in y_ticks],
         csv,
         axis or ("the learning rate, log scale" if log_x else "training steps"),
+        marked,
     )
 
 

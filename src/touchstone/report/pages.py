@@ -28,6 +28,7 @@ from touchstone.report.heat import heat_maps
 from touchstone.report.models import models
 from touchstone.report.pictures import stored
 from touchstone.report.table import csv_text, csv_uri, escape, grid, worded
+from touchstone.report.words import short_path
 
 TEMPLATES = Path(__file__).parent / "templates"
 FOLD_ROWS = 20  # longer tables of classes start folded in HTML
@@ -79,7 +80,14 @@ def environment(*, autoescape: bool) -> Environment:
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     jinja.globals |= {"script": Markup(script), "script_hash": f"sha256-{digest}"}  # the page runs no other script
-    jinja.filters |= {"csv_text": csv_text, "csv_uri": csv_uri, "md": escape, "grid": grid, "worded": worded}
+    jinja.filters |= {
+        "short": short_path,
+        "csv_text": csv_text,
+        "csv_uri": csv_uri,
+        "md": escape,
+        "grid": grid,
+        "worded": worded,
+    }
     return jinja
 
 

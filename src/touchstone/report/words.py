@@ -59,6 +59,15 @@ def joined(parts: Sequence[Sentence], between: str) -> Sentence:
     return [fragment for i, part in enumerate(parts) for fragment in ([Fragment(between)] if i else []) + part]
 
 
+def short_path(file: str, most: int = 28) -> str:
+    """The end of a path, after an ellipsis where it is longer than `most` characters: whole folders where they fit."""
+    if len(file) <= most:
+        return file
+    end = file[-most + 1 :]
+    _, slash, rest = end.partition("/")
+    return f"…/{rest}" if slash and rest else f"…{end}"
+
+
 def with_code(text: str) -> Sentence:
     """A sentence from a text in which code stands between backquotes."""
     return [Fragment(part, "code" if i % 2 else "") for i, part in enumerate(text.split("`"))]
