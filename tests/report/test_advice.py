@@ -65,6 +65,13 @@ def test_the_next_study_is_told_with_what_it_would_detect(facts: Facts) -> None:
     assert spoken(advice.next_steps(certain)[0]).endswith("; more test images would not help.")
 
 
+def test_training_images_of_their_own_are_advised_at_a_size_that_allows_them(facts: Facts) -> None:
+    found = judged(facts, x=gain("helps"))
+    found = replace(found, findings=found.findings | {"num_train": 400, "num_over_train_size": 200})
+    [step] = [text for each in advice.next_steps(found) if "training sets" in (text := spoken(each))]
+    assert step.endswith("train.vary: all, and data.train_size: 200 for 3 that share none.")
+
+
 @pytest.mark.parametrize(
     ("course", "where", "text"),
     [

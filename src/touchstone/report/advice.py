@@ -72,7 +72,11 @@ def _replicates(facts: Facts, compared: list[ReportedResult]) -> Iterator[str]:
         told = [gain for result in compared if not math.isnan(gain := result.value("gain_detectable"))]
         yield from _larger(settings, spread, facts.findings["num_test"], max(told, default=math.nan))
     if number > 1 and settings.train.vary != "all":
-        yield "Give each replicate its own training images (`train.vary: all`), so that verdicts hold for others too."
+        pool = int(facts.findings["num_train"] + facts.findings["num_over_train_size"])
+        yield (
+            "Give each replicate training images of its own, so that verdicts hold for other training sets, too: "
+            f"`train.vary: all`, and `data.train_size: {pool // number}` for {number} that share none."
+        )
 
 
 def _larger(settings: Settings, spread: Spread, num_images: float, told: float) -> Iterator[str]:
