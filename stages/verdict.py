@@ -13,7 +13,6 @@ SETTINGS = (
     "compare",
     "data",
     "ensembles",
-    "explain",
     "finetunes",
     "generators",
     "models",

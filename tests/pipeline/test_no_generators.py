@@ -12,7 +12,7 @@ def test_the_audit_needs_no_classifier(tmp_path: Path) -> None:
     run("dvc", "repro", "audit", "filters", cwd=root)
     assert [file.name for file in (root / "data/encoder").iterdir()] == ["model.json"]
     assert json.loads((root / "data/encoder/model.json").read_text()) == {"weights": {}}
-    audit = json.loads((root / "metrics/audit.json").read_text())
+    audit = json.loads((root / "data/audit/audit.json").read_text())
     assert audit["encoder"] is None
     assert audit["search"] == {}
     assert audit["sets"]["repeat"]["verdict"] == "no leak found"

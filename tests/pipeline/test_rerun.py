@@ -20,7 +20,7 @@ def test_one_number_changed_reruns_what_depends_on_it(tiny_space: Path) -> None:
     done = run("dvc", "exp", "run", "-S", "models.simple.lr=10", "--name", "high-lr", cwd=tiny_space)
     ran = stages_run(done.stdout)
     expected = {f"{stage}@simple-{arm}" for stage in ("tune", "train", "predict") for arm in ("real", "fixed")}
-    after = {"settings", "pretrained", "find_lr@simple", "ensemble", "evaluate", "explain", "report"}
+    after = {"settings", "pretrained", "find_lr@simple", "ensemble", "evaluate", "explain", "verdict", "report"}
     assert ran == expected | after
     diff = run("dvc", "metrics", "diff", "--md", "--no-path", cwd=tiny_space).stdout
     assert re.search(r"\| simple-real\.accuracy +\| [\d.]+ +\| [\d.]+ +\| -?[\d.]+ +\|", diff)
@@ -53,7 +53,7 @@ def test_a_new_model_file_runs_only_its_own(tiny_space: Path) -> None:
     ran = would_run(tiny_space)
     runs = [f"mine-{arm}" for arm in ("real", "fixed")]
     own = {f"{stage}@{run}" for stage in ("tune", "train", "predict") for run in runs} | {"find_lr@mine"}
-    assert ran == own | {"pretrained", "evaluate", "explain", "report"}
+    assert ran == own | {"pretrained", "evaluate", "explain", "verdict", "report"}
 
 
 @pytest.mark.slow
@@ -119,7 +119,7 @@ def test_words_run_nothing_that_trains_fits_samples_or_predicts(tiny_space: Path
         assert old in text
         path.write_text(text.replace(old, new))
     assert "settings" in run("dvc", "status", cwd=tiny_space).stdout, "the one stage that reads the code"
-    assert would_run(tiny_space) == {"report"}, "for the last change"
+    assert would_run(tiny_space) == {"verdict", "report"}, "for the last change"
 
 
 def test_a_transform_that_is_dropped_leaves_nothing_behind(tiny_space: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_transform_that_is_dropped_leaves_nothing_behind(tiny_space: Path) -> 
     assert "removed: data/augmented/repeat" in said
     assert not (tiny_space / "data/augmented/repeat").exists()
     run("dvc", "repro", "audit", cwd=tiny_space)
-    assert set(json.loads((tiny_space / "metrics/audit.json").read_text())["sets"]) == {"tilt", "gan", "ddpm"}
+    assert set(json.loads((tiny_space / "data/audit/audit.json").read_text())["sets"]) == {"tilt", "gan", "ddpm"}
     run("touchstone", "verify", cwd=tiny_space)  # exits with 1 if it finds a fault
     run("git", "restore", ".", cwd=tiny_space)
     run("dvc", "checkout", cwd=tiny_space)

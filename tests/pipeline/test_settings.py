@@ -86,7 +86,7 @@ def test_docstrings_comments_and_layout_of_every_file_change_nothing(copy: Path,
 def test_a_column_of_the_report_runs_the_report_alone(copy: Path, before: dict[str, str]) -> None:
     file = copy / "src/touchstone/report/pages.py"
     file.write_text(file.read_text() + "\nCOLUMN = 1\n")
-    assert changed(copy, before) == {"report"}
+    assert changed(copy, before) == {"report", "verdict"}
 
 
 def test_wordings_of_settings_are_for_the_report(copy: Path, before: dict[str, str]) -> None:
@@ -137,21 +137,21 @@ def test_a_source_counts_where_it_is_the_one(copy: Path, before: dict[str, str])
 @pytest.mark.parametrize(
     ("change", "files"),
     [
-        ("models.simple.lr=0.5", {"models/simple", "evaluate", "explain", "pretrained", "report"}),
-        ("generators.ddpm.sample.per_class=61", {"generators/ddpm.sample", "filters", "audit", "report"}),
-        ("generators.ddpm.fit.lr=0.001", {"generators/ddpm.fit", "filters", "audit", "report"}),
-        ("transforms.brighter.brightness=1.3", {"transforms/brighter", "audit", "evaluate", "report"}),
-        ("arms.fixed.ratio=1", {"augment", "evaluate", "explain", "report"}),
-        ("compare.num_resamples=300", {"ensemble", "evaluate", "report"}),
-        ("report.worst=3", {"report"}),
-        ("report.sheet=9", {"sheet", "report"}),
-        ("data.image_size=32", {"prepare", "audit", "report"}),
+        ("models.simple.lr=0.5", {"models/simple", "evaluate", "explain", "pretrained", "report", "verdict"}),
+        ("generators.ddpm.sample.per_class=61", {"generators/ddpm.sample", "filters", "audit", "report", "verdict"}),
+        ("generators.ddpm.fit.lr=0.001", {"generators/ddpm.fit", "filters", "audit", "report", "verdict"}),
+        ("transforms.brighter.brightness=1.3", {"transforms/brighter", "audit", "evaluate", "report", "verdict"}),
+        ("arms.fixed.ratio=1", {"augment", "evaluate", "explain", "report", "verdict"}),
+        ("compare.num_resamples=300", {"ensemble", "evaluate", "report", "verdict"}),
+        ("report.worst=3", {"report", "verdict"}),
+        ("report.sheet=9", {"sheet", "report", "verdict"}),
+        ("data.image_size=32", {"prepare", "audit", "report", "verdict"}),
         ("audit.num_splits=50", {"audit", "report"}),
-        ("train.tune.trials=5", {"tune", "report"}),
+        ("train.tune.trials=5", {"tune", "report", "verdict"}),
         ("source.mirror=elsewhere", {"download", "pretrained"}),
         ("machine.num_workers=3", set()),
         ("audit.seed=5", {"models/audit-encoder", "audit", "pretrained", "report"}),
-        ("multi_label={difficult: count}", {"prepare", "report"}),
+        ("multi_label={difficult: count}", {"prepare", "report", "verdict"}),
     ],
 )
 def test_a_parameter_changes_the_files_of_those_who_read_it(

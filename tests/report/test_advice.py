@@ -58,7 +58,7 @@ def test_the_next_study_is_told_with_what_it_would_detect(facts: Facts) -> None:
     )
     assert first == (
         f"To detect gains below 2.0 points: twice the replicates (train.replicates: 6) would detect "
-        f"{2 * more / now:.1f}; twice the test images {2 * larger / now:.1f}."
+        f"{2 * more / now:.1f}; twice the test images would detect {2 * larger / now:.1f}."
     )
     assert min(more, larger) < now
     certain = judged(facts, x=gain("inconclusive", gain_sd_images=0.0001))

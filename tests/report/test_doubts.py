@@ -36,7 +36,7 @@ def test_an_overfitted_baseline_could_explain_that_an_arm_helps(facts: Facts) ->
     ]
     assert spoken(headline(found)) == (
         "Adding more images improves a over real images alone. This holds for this training set. "
-        "a-real overfitted: a baseline of fewer steps could explain the gain."
+        "But a-real overfitted: trained for fewer steps, it might gain as much."
     )
 
 
@@ -58,7 +58,7 @@ def test_a_baseline_that_had_not_converged_could_explain_that_an_arm_helps(facts
         "explain why a-more helps."
     ]
     assert spoken(doubts.in_short(found)) == (
-        " a-real had not converged: a baseline of more steps could explain the gain."
+        " But a-real had not converged: trained for more steps, it might gain as much."
     )
 
 

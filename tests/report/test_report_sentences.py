@@ -86,10 +86,10 @@ def test_the_headline_says_what_is_compared_where_arms_do_more_than_add(facts: F
 def test_without_a_verdict_the_headline_says_what_could_have_been_detected(facts: Facts, gains, text: str) -> None:
     scores = [{"verdict": "inconclusive", "gain_detectable": gain} for gain in gains]
     found = judged(facts, a__x=scores[0], b__x=scores[1])
-    assert spoken(headline(found)) == f"{text} This holds for this training set."
+    assert spoken(headline(found)) == f"{text} The comparison is for this training set."
     failed = {"verdict": "diverged", "diverged": "1 of 2 seeds"}
     also = judged(facts, a__x=scores[0], b__x=scores[1], a__y=failed, b__y=failed)
-    assert spoken(headline(also)) == f"{text[:-1]}; y diverged. This holds for this training set."
+    assert spoken(headline(also)) == f"{text[:-1]}; y diverged. The comparison is for this training set."
 
 
 def test_where_nothing_could_be_compared_the_headline_says_why(facts: Facts) -> None:

@@ -41,7 +41,10 @@ def next_steps(facts: Facts) -> list[Sentence]:
     compared = [result for result in facts.results if result.arm and result.verdict]
     if not compared:
         return []
-    steps = [*_replicates(facts, compared), *_longer(facts), *_shorter(facts), *_tuned(facts), *_unfrozen(facts)]
+    fairer = [*_longer(facts), *_shorter(facts), *_tuned(facts)]
+    surer = list(_replicates(facts, compared))
+    found = any(result.verdict == HELPS for result in compared)  # what a fairer baseline could take back comes first
+    steps = [*(fairer + surer if found else surer + fairer), *_unfrozen(facts)]
     return [with_code(step) for step in steps[:MOST]]
 
 
@@ -89,7 +92,9 @@ def _larger(settings: Settings, spread: Spread, num_images: float, told: float) 
     now, more, larger = gain(number, 1), gain(2 * number, 1), gain(number, 2)
     if all(math.isfinite(each) for each in (now, more, larger, told)):
         replicates, images = (percent(told * each / now, 1) for each in (more, larger))
-        rest = f"twice the test images {images}" if larger < 0.98 * now else "more test images would not help"
+        rest = "more test images would not help"
+        if larger < 0.98 * now:
+            rest = f"twice the test images would detect {images}"
         yield (
             f"To detect gains below {percent(told, 1)} points: twice the replicates (`train.replicates: {2 * number}`) "
             f"would detect {replicates}; {rest}."
@@ -114,8 +119,8 @@ def _tuned(facts: Facts) -> Iterator[str]:
     settings = facts.settings
     if models := [name for name in settings.trained if name not in settings.tuned]:
         yield (
-            f"Tune the baseline of {_some(models)} as well as each arm (`budget: tuned`): a tuned baseline may be as "
-            "good as an arm that helps."
+            f"Search settings for the baseline and for every arm (`budget: tuned`): that of {_some(models)} is "
+            "untuned, and a tuned one may gain as much as added images do."
         )
 
 

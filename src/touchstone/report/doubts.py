@@ -57,7 +57,7 @@ def in_short(facts: Facts) -> Sentence:
     baselines, text = [run for run, _ in _helped(facts)], ""
     for course, what, steps in ((OVERFITTED, "overfitted", "fewer"), (STILL_FALLING, "had not converged", "more")):
         if names := [run.name for run in baselines if _course(run) == course]:
-            text += f" {listing(names)} {what}: a baseline of {steps} steps could explain the gain."
+            text += f" But {listing(names)} {what}: trained for {steps} steps, it might gain as much."
     if names := [run.name for run in _unfinished(facts)]:
         text += f" {listing(names)} had not converged: more steps could change the verdict."
     return [Fragment(text)] if text else []
