@@ -36,9 +36,6 @@ def test_it_gives_the_lock_of_dvc_repro(tiny_space: Path) -> None:
         run("rm", "-rf", name, cwd=tiny_space)
     done = run("touchstone", "repro", "--jobs", "2", cwd=tiny_space)
     assert re.search(r"train@simple-fixed: [\d.]+ s", done.stdout)
-    *_, answer, where = done.stdout.splitlines()
-    assert where == "metrics/report.html says more."
-    assert answer.replace("*", "") in (tiny_space / "metrics/report.md").read_text().replace("*", "").replace("\\", "")
     assert (tiny_space / "dvc.lock").read_bytes() == lock
     assert run("dvc", "status", cwd=tiny_space).stdout == "Data and pipelines are up to date.\n"
     assert run("touchstone", "repro", cwd=tiny_space).stdout == "Everything is up to date.\n"
@@ -50,7 +47,9 @@ def test_entries_of_the_lock_stand_where_dvc_repro_puts_them(tiny_space: Path) -
     head, *entries = re.split(r"^(?=  \S)", text, flags=re.MULTILINE)
     lock.write_text(head + "".join(reversed(entries)))
     change(tiny_space, "report.worst=5")
-    run("touchstone", "repro", cwd=tiny_space)
+    *_, answer, where = run("touchstone", "repro", cwd=tiny_space).stdout.splitlines()
+    assert where == "metrics/report.html says more."
+    assert answer in (tiny_space / "metrics/report.md").read_text().replace("*", "").replace("\\", "")
     names = re.compile(r"^  (\S+):$", re.MULTILINE)
     assert names.findall(lock.read_text()) == names.findall(text)
 
