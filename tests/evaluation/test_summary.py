@@ -14,6 +14,7 @@ def test_a_run_keeps_its_primary_score_its_gain_and_its_verdict() -> None:
         "a-real": {"accuracy": 0.9123},
         "a-more": {"accuracy": 0.93, "gain": 0.0177, "verdict": "inconclusive"},
     }
+    assert str(of_runs({"a-more": {"accuracy": 0.9, "gain": -1e-9}})["a-more"]["gain"]) == "0.0", "and not -0.0"
     assert of_runs({"a-real": {"map": 0.5, "accuracy": 0.9}}) == {"a-real": {"map": 0.5}}
 
 

@@ -26,7 +26,7 @@ def of_runs(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, flo
     out = {}
     for name, row in metrics.items():
         kept = {key: row[key] for key in (primary_key(row), "gain", "verdict") if key in row}
-        out[name] = {key: round(each, DIGITS) if isinstance(each, float) else each for key, each in kept.items()}
+        out[name] = {key: round(each, DIGITS) + 0.0 if isinstance(each, float) else each for key, each in kept.items()}
     return out
 
 
