@@ -10,6 +10,7 @@ from touchstone.config.load import load
 from touchstone.data.imageset import read_table
 from touchstone.errors import TouchstoneError, run
 
+METRICS = Path("metrics/metrics.json")
 SOME_FAILED = 3  # the exit code of `predict` where some files could not be read
 
 
@@ -46,8 +47,8 @@ def main(argv: list[str] | None = None) -> None:
     repro.add_argument("-j", "--jobs", type=int, help=at_a_time)
 
     plan = command("plan", _plan, "say which gains a study of these settings could find, before anything is trained")
-    metrics = "metrics.json of a pilot study, whose spread is taken; default: metrics/metrics.json"
-    plan.add_argument("--metrics", type=Path, default=Path("metrics/metrics.json"), metavar="FILE", help=metrics)
+    metrics = f"metrics.json of a pilot study, whose spread is taken; default: {METRICS}"
+    plan.add_argument("--metrics", type=Path, default=METRICS, metavar="FILE", help=metrics)
     plan.add_argument("--images", type=int, metavar="N", help="test images; default: those in data/prepared")
     for what in ("seed", "image"):
         given = f"instead of a pilot: the standard deviation of a gain from {what} to {what}, in points"
@@ -84,7 +85,7 @@ def _predict(arguments: argparse.Namespace) -> None:
     if arguments.top < 1:
         raise TouchstoneError(f"--top {arguments.top}: expected at least 1")
     settings = load()
-    name = arguments.model or best_on_validation(settings, Path("metrics/metrics.json"))
+    name = arguments.model or best_on_validation(settings, METRICS)
     model = load_model(name, params=settings, data=Path("data"))
     table = predict_folder(arguments.folder, model, top=arguments.top)
     failed = table[table["error"] != ""]

@@ -1,4 +1,4 @@
-"""What the report advises: the arm to keep, the next study, and what this one was spent on."""
+"""The report recommends an arm to keep and a next study, and counts what this one cost."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What to do after a study: the arm to keep for each model, the next study, and what this one was spent on."""
+"""Recommend which arm to keep for each model and how to plan the next study, and count what this one cost."""
 
 import math
 from collections.abc import Iterator
@@ -83,7 +83,10 @@ def _replicates(facts: Facts, compared: list[ReportedResult]) -> Iterator[str]:
 
 
 def _larger(settings: Settings, spread: Spread, num_images: float, told: float) -> Iterator[str]:
-    """What twice the replicates or test images would detect, from the gain that this study is told to detect."""
+    """Estimate the gains that twice the replicates or twice the test images would detect.
+
+    told: the gain that the report gives as detectable; it is scaled, as a share of 1, by the ratio of the designs.
+    """
     number = settings.train.replicates
 
     def gain(replicates: int, times: int) -> float:
