@@ -190,6 +190,15 @@ def test_costly_outputs_are_cached_and_metrics_are_in_git() -> None:
     assert GRAPH["evaluate"]["metrics"] == [{"metrics/summary.json": {"cache": False}}]
 
 
+def test_only_the_report_writes_what_is_neither_cached_nor_a_metric() -> None:
+    """DVC keeps such a stage out of its run-cache, and `touchstone repro` runs it and all that follow one by one."""
+    for stage in GRAPH:
+        uncached = [
+            out for out in GRAPH[stage].get("outs", ()) if isinstance(out, dict) and {"cache": False} in out.values()
+        ]
+        assert not uncached or stage == "report", stage
+
+
 def test_gitignore_is_static_and_covers_every_cached_product() -> None:
     lines = (ROOT / ".gitignore").read_text().splitlines()
     assert "/data/?*" in lines
