@@ -1,6 +1,7 @@
 """data/runs x test images -> data/explained: attention maps, and attributions of predictions to pixels."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from touchstone.models.device import device
 from touchstone.models.nets import attends
 from touchstone.models.runs import load_first, load_nets, load_run_metadata
 from touchstone.stage import run
+from touchstone.training.resume import fingerprint, inputs, mark_complete, open_checkpoint
 
 import torch
 
 SETTINGS = ("arms", "explain", "finetunes", "models", "seed")
-DATA, PREPARED = Path("data"), Path("data/prepared")
+DATA, PREPARED, STORE = Path("data"), Path("data/prepared"), Path(".touchstone/explain")
 
 
 def main() -> None:
@@ -31,8 +33,8 @@ def main() -> None:
     with replaced(DATA / "explained") as folder:
         figures = {name: attention(name, folder, settings) for model in models for name in settings.runs_of(model)}
         (folder / "attention.json").write_text(json.dumps(figures, indent=2) + "\n")
-        for name in settings.explain.runs if settings.explain.images or settings.explain.files else ():
-            attributions(name, folder / "attributions" / name, settings)
+        if settings.explain.images or settings.explain.files:
+            every_attribution(folder / "attributions", settings)
 
 
 def attention(name: str, folder: Path, settings: Settings) -> dict[str, float]:
@@ -46,6 +48,18 @@ def attention(name: str, folder: Path, settings: Settings) -> dict[str, float]:
     return figures
 
 
+def every_attribution(folder: Path, settings: Settings) -> None:
+    """Attribute the predictions of all runs. Runs that a killed process has finished are taken as they are."""
+    mark = fingerprint(inputs("explain"), accelerator=load_machine().accelerator)
+    store = open_checkpoint(STORE, mark)
+    for name in settings.explain.runs:
+        if not (store / name).is_dir():
+            with replaced(store / name) as new:
+                attributions(name, new, settings)
+        shutil.copytree(store / name, folder / name)
+    mark_complete(STORE, mark, request="")
+
+
 def attributions(name: str, folder: Path, settings: Settings) -> None:
     """Attribute the predictions of a run to pixels, on the images that are chosen."""
     torch.set_num_threads(settings.trained[name.rsplit("-", 1)[0]].num_threads)
@@ -55,7 +69,7 @@ def attributions(name: str, folder: Path, settings: Settings) -> None:
     given: Any = {"files": read_files(PREPARED, "test"), "settings": settings.explain, "seed": settings.seed}
     metadata = load_run_metadata(DATA / "runs" / name)
     nets = load_nets(DATA / "runs" / name, metadata, device=device(load_machine().accelerator))
-    explain(nets, metadata, probs, labels, test=test, train=train, **given).save(folder)
+    explain(nets, metadata, probs, labels, test=test, train=train, title=name, **given).save(folder)
 
 
 if __name__ == "__main__":

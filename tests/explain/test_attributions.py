@@ -68,21 +68,23 @@ def test_integrated_gradients_sum_to_the_difference_of_the_outputs(name: str) ->
 
 def test_integrated_gradients_take_more_steps_where_they_are_off() -> None:
     net, x = made("c3")
+    targets = torch.tensor([0, 1, 3])
+    differences = np.abs((outputs(net, x, targets) - outputs(net, torch.zeros_like(x), targets)).numpy())
 
-    def found(steps: int, tolerance: float) -> Attribution:
-        how = Explain(methods=("integrated_gradients",), steps=steps, tolerance=tolerance)
-        return attribute(net, x, torch.tensor([0, 1, 3]), training_images=x, settings=how, seed=0)[
-            "integrated_gradients"
-        ]
+    def found(steps: int, tolerance: float, doublings: int = 3) -> Attribution:
+        how = Explain(methods=("integrated_gradients",), steps=steps, tolerance=tolerance, doublings=doublings)
+        return attribute(net, x, targets, training_images=x, settings=how, seed=0)["integrated_gradients"]
 
     rough = found(8, 1e9)
-    middle = float(np.sort(np.abs(rough.delta))[1])
+    errors = np.abs(rough.delta) / differences
+    middle = float(np.sort(errors)[1]) * 1.0001
     mended = found(8, middle)  # the farthest off of three alone
-    changed = np.abs(rough.delta) > middle
+    changed = errors > middle
     assert changed.tolist() == [not np.array_equal(*maps) for maps in zip(rough.maps, mended.maps, strict=True)]
     assert changed.sum() == 1
     assert np.abs(mended.delta)[changed] < np.abs(rough.delta)[changed]
     np.testing.assert_array_equal(found(8, 1e-9).delta, found(64, 1e9).delta, "three times twice the steps, at most")
+    np.testing.assert_array_equal(found(8, 1e-9, doublings=1).delta, found(16, 1e9).delta)
 
 
 def test_overlapping_windows_lose_nothing() -> None:

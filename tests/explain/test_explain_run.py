@@ -69,9 +69,14 @@ def test_what_is_kept_of_an_explanation(tmp_path) -> None:
     predictor, _, test, found = explained(settings)
     found.save(tmp_path / "new/run")
     kept = tmp_path / "new/run"
-    assert {path.name for path in kept.iterdir()} == {"sheet.png", "images.csv", "sanity.csv"} | {
-        f"{method}.npy" for method in settings.methods
-    }
+    assert {path.name for path in kept.iterdir()} == {
+        "sheet.png",
+        "tiles.npy",
+        "scales.json",
+        "extent.json",
+        "images.csv",
+        "sanity.csv",
+    } | {f"{method}.npy" for method in settings.methods}
     images = pd.read_csv(kept / "images.csv")
     assert images["file"].tolist() == ["a", "b", "d"]
     assert images["explained"].tolist() == ["x", "y", "x"]
@@ -118,8 +123,8 @@ def test_of_five_crops_the_one_that_answers_most_strongly_is_explained() -> None
 
 def test_what_is_for_a_class_is_orange_and_what_is_against_it_blue() -> None:
     values = np.array([[1.0, -1.0], [0.0, 0.0]])
-    tile = np.asarray(signed(np.full((2, 2, 1), 128, np.uint8), values), int)
+    tile = np.asarray(signed(np.full((2, 2, 1), 128, np.uint8), values, 1.0), int)
     (up, _, up_blue), (down, _, down_blue), grey = tile[8, 8], tile[8, -8], tile[-1, 8]
     assert up - up_blue > 100
     assert down_blue - down > 100
-    assert grey.tolist() == [128] * 3
+    assert grey.tolist() == [150 + 128 * 105 // 255] * 3

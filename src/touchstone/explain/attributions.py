@@ -28,8 +28,7 @@ from touchstone.config.schema.explain import Explain
 from touchstone.explain.separation import separated
 from touchstone.seeds import derive
 
-BATCH, PIXELS = 256, 2**20  # most images that pass the net at a time, and their pixels
-DOUBLINGS = 3  # how often integrated gradients may take twice the steps
+BATCH, PIXELS = 256, 2**18  # most images that pass the net at a time, and their pixels
 COARSER = 4  # the noise tunnel averages over many paths, so it divides the steps by this
 WINDOWS = 8  # occlusion: windows per side, where no size is given
 
@@ -51,12 +50,20 @@ class Attribution:
 
 
 def attribute(
-    net: nn.Module, x: Tensor, targets: Tensor, *, training_images: Tensor, settings: Explain, seed: int
+    net: nn.Module,
+    x: Tensor,
+    targets: Tensor,
+    *,
+    training_images: Tensor,
+    settings: Explain,
+    seed: int,
+    on_map: Callable[[], object] = lambda: None,
 ) -> dict[str, Attribution]:
     """Attribute the logit of each image's class to its pixels, by every method of `settings`.
 
     net: in evaluation mode, (B, C, H, W) -> logits (B, K). x: (B, C, H, W), normalised: 0 is the mean colour.
     targets: int64 (B,). training_images: (N, C, H, W). seed: for the random draws of noise tunnel and GradientShap.
+    on_map: called after each map.
     """
     separated_net = separated(net, x[:1])
     attributions: dict[str, Attribution] = {}
@@ -68,6 +75,7 @@ def attribute(
                 values, delta = METHODS[method](separated_net, inputs, target, training_images, settings)
             maps.append(values.detach().sum(1)[0].float().cpu().numpy())
             deltas.append(float("nan") if delta is None else float(delta))
+            on_map()
         attributions[method] = Attribution(np.stack(maps), np.array(deltas, np.float32))
     return attributions
 
@@ -89,8 +97,11 @@ def _saliency(net: nn.Module, x: Tensor, target: Tensor, training: Tensor, setti
 
 
 def _integrated(net: nn.Module, x: Tensor, target: Tensor, training: Tensor, settings: Explain) -> Values:
-    """Double the steps, at most DOUBLINGS times, while the sum is off by more than the tolerance."""
-    for doubling in range(DOUBLINGS + 1):
+    """Double the steps while the sum is off by more than the tolerance, a share of the difference of the logits."""
+    with torch.no_grad():
+        image, plain = net(x), net(torch.zeros_like(x))
+    most = settings.tolerance * float((image - plain)[0, target].abs())
+    for doubling in range(settings.doublings + 1):
         values, delta = attr.IntegratedGradients(net).attribute(
             x,
             target=target,
@@ -98,7 +109,7 @@ def _integrated(net: nn.Module, x: Tensor, target: Tensor, training: Tensor, set
             internal_batch_size=_batch_size(x),
             return_convergence_delta=True,
         )
-        if float(delta.abs()) <= settings.tolerance:
+        if float(delta.abs()) <= most:
             break
     return values, delta
 

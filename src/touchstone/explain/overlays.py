@@ -10,6 +10,7 @@ SIDE = 128  # px of a tile
 FOR, AGAINST = (255, 110, 0), (0, 110, 255)  # RGB
 OPACITY = 0.85  # at the strongest value
 STRONG = 0.99  # absolute values above this quantile are drawn alike
+PALE = 150  # the grey level that black becomes beneath a map
 HEAD, FOOT = 18, 30  # px: a line of text above, two beneath
 
 
@@ -24,11 +25,20 @@ def grey(tile: Image.Image) -> Image.Image:
     return tile.convert("L").convert("RGB")
 
 
-def signed(pixels: np.ndarray, values: np.ndarray) -> Image.Image:
-    """Draw an image, uint8 (S, S, C), with values (S, S) over it: orange above 0, blue below, strongest if largest."""
-    tile = grey(thumbnail(pixels, SIDE))
-    level = values / max(float(np.quantile(np.abs(values), STRONG)), 1e-12)
-    return covered(covered(tile, level, FOR), -level, AGAINST)
+def pale(tile: Image.Image) -> Image.Image:
+    """Turn a tile into light grey, so that colours stand out on its dark parts as on its bright ones."""
+    return grey(tile).point(lambda value: PALE + value * (255 - PALE) // 255)
+
+
+def scale(values: np.ndarray) -> float:
+    """Return the absolute value from which on all are drawn alike, of maps (B, S, S) that share a scale."""
+    return max(float(np.quantile(np.abs(values), STRONG)), 1e-12)
+
+
+def signed(pixels: np.ndarray, values: np.ndarray, strongest: float) -> Image.Image:
+    """Draw an image, uint8 (S, S, C), with values (S, S) over it: orange above 0, blue below, up to +-strongest."""
+    level = values / strongest
+    return covered(covered(pale(thumbnail(pixels, SIDE)), level, FOR), -level, AGAINST)
 
 
 def table(rows: list[list[Image.Image]], header: list[str], captions: list[str]) -> Image.Image:

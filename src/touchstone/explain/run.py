@@ -1,15 +1,17 @@
 """Attributions of a run's predictions to pixels: which images and classes, the maps by every method, and checks."""
 
-import math
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
 from torch import nn
+from tqdm import tqdm
 
 from touchstone.config.schema.explain import Explain
 from touchstone.data.imageset import ImageSet
@@ -17,7 +19,8 @@ from touchstone.data.ops import crops
 from touchstone.data.sheets import spread, thumbnail
 from touchstone.errors import TouchstoneError, nearest
 from touchstone.explain.attributions import Attribution, attribute
-from touchstone.explain.overlays import SIDE, signed, table
+from touchstone.explain.cost import Extent, extent
+from touchstone.explain.overlays import SIDE, scale, signed, table
 from touchstone.explain.sanity import cascade, likeness, sanity
 from touchstone.models.predict import batches
 from touchstone.models.runs import Predictor, RunMetadata
@@ -51,15 +54,24 @@ class Explanation:
     """method, layers, likeness (see sanity.py); another_seed, the likeness to the second seed's maps, or NaN."""
     maps: dict[str, np.ndarray]
     """method -> float32 (B, S, S)."""
+    tiles: np.ndarray
+    """uint8 (B, 1 + methods, SIDE, SIDE, 3): each image, then the map of each method over it."""
+    scales: dict[str, float]
+    """method -> the value that its maps draw in full colour."""
+    extent: Extent
+    """What was computed, which is less for costly nets."""
 
     def save(self, folder: Path) -> None:
-        """Write sheet.png, images.csv, sanity.csv and <method>.npy into a new folder."""
-        folder.mkdir(parents=True)
+        """Write sheet.png, tiles.npy, images.csv, sanity.csv, scales.json, extent.json and <method>.npy into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
         self.sheet.save(folder / "sheet.png")
         self.images.to_csv(folder / "images.csv", index=False)
         self.sanity.to_csv(folder / "sanity.csv", index=False)
-        for method, values in self.maps.items():
-            np.save(folder / f"{method}.npy", values)
+        np.save(folder / "tiles.npy", self.tiles)
+        for name, values in (("scales", self.scales), ("extent", asdict(self.extent))):
+            (folder / f"{name}.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        for method, own in self.maps.items():
+            np.save(folder / f"{method}.npy", own)
 
 
 def choose(probs: np.ndarray, labels: np.ndarray, files: list[str], *, settings: Explain) -> list[Choice]:
@@ -102,39 +114,51 @@ def explain(
     files: list[str],
     settings: Explain,
     seed: int,
+    title: str = "",
 ) -> Explanation:
     """Attribute the predictions of a run's first seed that `choose` selects to pixels, by every method.
 
     The methods are checked by randomised weights and by the net of the second seed. With five crops, the crop with the
-    highest logit of the class is explained. Where nothing is selected, the tables are empty.
+    highest logit of the class is explained. Where nothing is selected, the tables are empty. title: of the progress
+    bar.
     """
     chosen = choose(probs, labels, files, settings=settings)
     if not chosen:
         return _nothing(settings)
-    predictor, rows = predictors[0].eval(), [choice.row for choice in chosen]
-    targets = torch.tensor([choice.target for choice in chosen], device=predictor.mean.device)
+    predictor = predictors[0].eval()
+    example = _net_input(predictor, test.take([chosen[0].row]), None)
+    extends = extent(predictor.net, predictor.normalised(example), len(chosen), settings)
+    chosen, checked = chosen[: extends.images], slice(extends.checked)
+    settings = settings.model_copy(update={"doublings": extends.doublings})
+    rows, targets = [choice.row for choice in chosen], torch.tensor([choice.target for choice in chosen])
+    targets = targets.to(predictor.mean.device)
     pixels = _net_input(predictor, test.take(rows), targets)  # uint8 (B, S, S, C)
     x = predictor.normalised(pixels)
     some = _net_input(predictor, train.take(spread(train.table["label"].tolist(), NUM_TRAINING)), None)
+    others = extends.stages + (len(predictors) > 1)  # nets whose maps are compared, at most
+    total = len(settings.methods) * (len(rows) + others * extends.checked)
+    progress = tqdm(total=total, unit="map", desc=title, disable=None)
 
-    def attributed(net: nn.Module, settings: Explain, behind: Predictor) -> dict[str, Attribution]:
-        """Return the maps of a net behind the normalisation of a seed."""
+    def attributed(net: nn.Module, settings: Explain, behind: Predictor, which: slice) -> dict[str, Attribution]:
+        """Return the maps of some of the images by a net behind the normalisation of a seed."""
         own_seed, training = derive(seed, "attributions"), behind.normalised(some)
-        images = behind.normalised(pixels)
-        return attribute(net, images, targets, training_images=training, settings=settings, seed=own_seed)
+        given: Any = {"training_images": training, "settings": settings, "seed": own_seed, "on_map": progress.update}
+        return attribute(net, behind.normalised(pixels[which]), targets[which], **given)
 
     def quick_maps(net: nn.Module, behind: Predictor = predictor) -> dict[str, np.ndarray]:
-        """Return maps without a bound on their deltas, since only the ranks of their pixels are compared."""
-        quick = settings.model_copy(update={"tolerance": math.inf})
-        return {method: attribution.maps for method, attribution in attributed(net, quick, behind).items()}
+        """Return maps of the checked images by the fewest steps, since only the ranks of their pixels are compared."""
+        quick = settings.model_copy(update={"doublings": 0})
+        return {method: attribution.maps for method, attribution in attributed(net, quick, behind, checked).items()}
 
-    attributions = attributed(predictor.net, settings, predictor)
+    attributions = attributed(predictor.net, settings, predictor, slice(None))
     maps = {method: attribution.maps for method, attribution in attributions.items()}
-    randomised_nets = _randomised(predictor.net, metadata, x, stages=settings.randomised, seed=seed)
-    checks = pd.DataFrame(sanity(maps, quick_maps, randomised_nets))
+    first = {method: own[checked] for method, own in maps.items()}
+    randomised_nets = _randomised(predictor.net, metadata, x, stages=extends.stages, seed=seed)
+    checks = pd.DataFrame(sanity(first, quick_maps, randomised_nets))
     second_maps = quick_maps(predictors[1].eval().net, predictors[1]) if len(predictors) > 1 else {}
-    second_likeness = {method: likeness(maps[method], second) for method, second in second_maps.items()}
+    second_likeness = {method: likeness(first[method], second) for method, second in second_maps.items()}
     checks["another_seed"] = checks["method"].map(second_likeness).astype(float)
+    progress.close()
     deltas = {f"{method}_delta": attribution.delta for method, attribution in attributions.items()}
     images = pd.DataFrame(
         {
@@ -147,7 +171,15 @@ def explain(
             **{name: delta for name, delta in deltas.items() if not np.isnan(delta).all()},
         }
     ).round(DIGITS)
-    return Explanation(drawn(pixels.numpy(), maps, images), images, checks.round(DIGITS), maps)
+    scales = {method: scale(own) for method, own in maps.items()}
+    tiles = drawn(pixels.numpy(), maps, scales)
+    drawing = sheet(tiles, list(maps), images)
+    return Explanation(drawing, images, checks.round(DIGITS), maps, tiles, _rounded(scales), extends)
+
+
+def _rounded(scales: dict[str, float]) -> dict[str, float]:
+    """Three significant digits, which machines agree on."""
+    return {method: float(f"{value:.3g}") for method, value in scales.items()}
 
 
 @torch.no_grad()
@@ -160,18 +192,33 @@ def _nothing(settings: Explain) -> Explanation:
     maps: dict[str, np.ndarray] = {method: np.zeros((0, 0, 0), np.float32) for method in settings.methods}
     images = pd.DataFrame(columns=["file", "true", "explained", "probability", "logit", "plain_logit"])
     sanity = pd.DataFrame(columns=["method", "layers", "likeness", "another_seed"])
-    return Explanation(table([], ["nothing to explain"], []), images, sanity, maps)
+    tiles = np.zeros((0, 1 + len(maps), SIDE, SIDE, 3), np.uint8)
+    return Explanation(table([], ["nothing to explain"], []), images, sanity, maps, tiles, {}, Extent(0, 0, 0, 0, 0))
 
 
-def drawn(pixels: np.ndarray, maps: dict[str, np.ndarray], images: pd.DataFrame) -> Image.Image:
-    """Draw one row per image, uint8 (B, S, S, C): the image, then the map (B, S, S) of each method over it."""
-    images_and_maps = zip(pixels, *maps.values(), strict=True)
-    rows = [[thumbnail(image, SIDE), *(signed(image, values) for values in own)] for image, *own in images_and_maps]
+def drawn(pixels: np.ndarray, maps: dict[str, np.ndarray], scales: dict[str, float]) -> np.ndarray:
+    """Draw each image, uint8 (B, S, S, C), then the map (B, S, S) of each method over it, to the scale of the method.
+
+    Return uint8 (B, 1 + methods, SIDE, SIDE, 3).
+    """
+    rows = [
+        [
+            thumbnail(image, SIDE),
+            *(signed(image, own, scales[method]) for method, own in zip(maps, values, strict=True)),
+        ]
+        for image, *values in zip(pixels, *maps.values(), strict=True)
+    ]
+    return np.stack([np.stack([np.asarray(tile) for tile in row]) for row in rows])
+
+
+def sheet(tiles: np.ndarray, methods: list[str], images: pd.DataFrame) -> Image.Image:
+    """Draw one row per image, from the tiles of `drawn`, with captions."""
     captions = [
         f"{row['file']}: {row['explained']}, probability {row['probability']:.3f}; true: {row['true'] or 'none'}"
         for row in images.to_dict("records")
     ]
-    return table(rows, ["image", *(name.replace("_", " ") for name in maps)], captions)
+    rows = [[Image.fromarray(tile) for tile in row] for row in tiles]
+    return table(rows, ["image", *(name.replace("_", " ") for name in methods)], captions)
 
 
 def _net_input(predictor: Predictor, images: ImageSet, targets: torch.Tensor | None) -> torch.Tensor:

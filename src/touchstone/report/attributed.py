@@ -5,7 +5,7 @@ import numpy as np
 from touchstone.report.charts import Chart, chart
 from touchstone.report.facts import Attributions, Facts
 from touchstone.report.table import Table
-from touchstone.report.words import number
+from touchstone.report.words import listing, number
 
 SANITY = (
     "The sanity check randomises the weights layer by layer, from the last one on (Adebayo 2018). A method whose maps "
@@ -26,10 +26,26 @@ def basis(facts: Facts) -> str:
         target = "the class named beneath, missed or wrongly predicted," if errors else "the class named beneath"
     return (
         f"{images}, and the pixels that supported {target} (orange) or opposed it (blue) in the net of the first seed, "
-        "by each method. Saliency and the noise tunnel show how much, not in which direction. Each map is scaled to "
-        "its own strongest value. Integrated gradients, DeepLift and occlusion start from a plain image, which is 0 "
+        "by each method. Saliency and the noise tunnel show how much, not in which direction. All maps of a method "
+        "share one scale; full colour stands for the value beneath the name, in logits per pixel. Integrated gradients, DeepLift and occlusion start from a plain image, which is 0 "
         "after the run's normalisation: the mean colour of its training images, or of ImageNet with pretrained "
         "weights. GradientShap starts from real training images; its sum has no reference value."
+    )
+
+
+def reduced(name: str, facts: Facts) -> str:
+    """What a costly net left out, or ""."""
+    explain, extent = facts.settings.explain, facts.attributions[name].extent
+    least = [
+        f"{extent['images']} of {extent['chosen']} images" if extent["images"] < extent["chosen"] else "",
+        f"the sanity check of {extent['checked']} of them" if extent["checked"] < extent["images"] else "",
+        f"{extent['stages']} of its {explain.randomised} stages" if extent["stages"] < explain.randomised else "",
+    ]
+    if not (parts := [part for part in least if part]):
+        return ""
+    return (
+        f"The net is costly, so `explain.max_teraflop: {explain.max_teraflop:g}` limited the explanation to "
+        f"{listing(parts)}."
     )
 
 

@@ -208,10 +208,15 @@ class Attention:
 class Attributions:
     """A run's predictions attributed to pixels, see `explain/run.py`."""
 
-    png: bytes
     images: pd.DataFrame
     sanity: pd.DataFrame
     """method, layers, likeness, another_seed."""
+    tiles: np.ndarray
+    """uint8 (images, 1 + methods, side, side, 3)."""
+    scales: dict[str, float]
+    """method -> the value that its maps draw in full colour."""
+    extent: dict[str, int]
+    """images, checked, stages, doublings: what was computed."""
 
     @property
     def is_checked(self) -> bool:

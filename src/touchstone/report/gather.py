@@ -1,5 +1,6 @@
 """Files of a finished pipeline -> Facts. Only this module opens files, by the readers in files.py."""
 
+import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -277,4 +278,6 @@ def attributions(folder: Path) -> Attributions:
     figures = [str(name) for name in images if name not in ("file", "true", "explained")]
     images[figures] = numbers(images[figures])
     sanity[["layers", "likeness", "another_seed"]] = numbers(sanity[["layers", "likeness", "another_seed"]])
-    return Attributions(read_bytes(folder / "sheet.png"), images, sanity.astype({"layers": int}))
+    tiles = np.load(io.BytesIO(read_bytes(folder / "tiles.npy")), allow_pickle=False)
+    scales, extent = (read_json(folder / f"{name}.json") for name in ("scales", "extent"))
+    return Attributions(images, sanity.astype({"layers": int}), tiles, scales, extent)

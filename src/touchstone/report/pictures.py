@@ -3,6 +3,7 @@
 import base64
 import io
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from PIL import Image
@@ -38,7 +39,9 @@ def stored(facts: Facts) -> dict[str, Picture]:
     store |= {f"strip-{name}": _opened(png) for name, png in facts.strips.items()}
     store |= {f"pairs-{audit.name}": _opened(audit.gallery) for audit in facts.audits}
     store |= {f"attention-{name}": _opened(attention.png) for name, attention in facts.attention.items()}
-    store |= {f"attributions-{name}": _opened(run.png) for name, run in facts.attributions.items()}
+    for name, run in facts.attributions.items():
+        each = product(range(run.tiles.shape[0]), range(run.tiles.shape[1]))
+        store |= {f"attributed-{name}-{i}-{j}": _picture(Image.fromarray(run.tiles[i, j])) for i, j in each}
     images = _gallery_images(facts)
     size = next((px for count, px in SIDES if len(images) <= count), 40)
     for name, pixels in sorted(images.items()):

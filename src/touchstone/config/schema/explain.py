@@ -21,10 +21,12 @@ class Explain(Section):
     files: Annotated[tuple[str, ...], AfterValidator(each_once)] = ()
     """File names of the images to show instead."""
     methods: Annotated[tuple[Method, ...], Field(min_length=1), AfterValidator(each_once)] = get_args(Method)
-    steps: Annotated[int, Field(ge=8)] = 200
+    steps: Annotated[int, Field(ge=8)] = 50
     """Steps of integrated gradients."""
-    tolerance: Annotated[float, Field(gt=0)] = 0.01
-    """Largest difference between the attributions' sum and the difference of the logits; beyond it, more steps."""
+    tolerance: Annotated[float, Field(gt=0)] = 0.02
+    """Largest error of the attributions' sum, as a share of the difference of the logits; beyond it, more steps."""
+    doublings: Annotated[int, Field(ge=0, le=8)] = 5
+    """How often the steps may be doubled to reach the tolerance."""
     samples: Annotated[int, Field(ge=1)] = 10
     """Noisy copies for the noise tunnel and GradientShap."""
     noise: Fraction = 0.15
@@ -33,3 +35,5 @@ class Explain(Section):
     """Side of the occluded window, in px of the net's input; 0 takes an eighth of the side."""
     randomised: Annotated[int, Field(ge=0)] = 5
     """Number of stages of the sanity check with randomised weights; 0 skips it."""
+    max_teraflop: Annotated[float, Field(gt=0)] = 10.0
+    """Operations that the explanations of one run may take, about; a net that needs more is explained in less detail."""
