@@ -1,5 +1,7 @@
 """How much a net's size lets the stage explain: counted operations decide, so machines agree."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -28,7 +30,7 @@ def test_a_cheap_net_is_explained_whole_and_a_costly_one_less_and_less() -> None
     assert allowed(0.999) == Extent(8, 8, 8, 5, 3)
     extents = [allowed(share) for share in (1.001, 0.5, 0.3, 0.2, 0.15, 0.05, 1e-9)]
     assert extents[-1] == Extent(8, 2, 1, 1, 1), "at the least two images"
-    for more, fewer in zip(extents[:-1], extents[1:], strict=True):
+    for more, fewer in pairwise(extents):
         assert (more.images, more.checked, more.stages, more.doublings) >= (
             fewer.images, fewer.checked, fewer.stages, fewer.doublings
         )  # fmt: skip

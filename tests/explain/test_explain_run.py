@@ -69,14 +69,8 @@ def test_what_is_kept_of_an_explanation(tmp_path) -> None:
     predictor, _, test, found = explained(settings)
     found.save(tmp_path / "new/run")
     kept = tmp_path / "new/run"
-    assert {path.name for path in kept.iterdir()} == {
-        "sheet.png",
-        "tiles.npy",
-        "scales.json",
-        "extent.json",
-        "images.csv",
-        "sanity.csv",
-    } | {f"{method}.npy" for method in settings.methods}
+    files = {"sheet.png", "tiles.npy", "scales.json", "extent.json", "images.csv", "sanity.csv"}
+    assert {path.name for path in kept.iterdir()} == files | {f"{method}.npy" for method in settings.methods}
     images = pd.read_csv(kept / "images.csv")
     assert images["file"].tolist() == ["a", "b", "d"]
     assert images["explained"].tolist() == ["x", "y", "x"]

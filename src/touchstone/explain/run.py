@@ -62,7 +62,7 @@ class Explanation:
     """What was computed, which is less for costly nets."""
 
     def save(self, folder: Path) -> None:
-        """Write sheet.png, tiles.npy, images.csv, sanity.csv, scales.json, extent.json and <method>.npy into a folder."""
+        """Write {images,sanity}.csv, {scales,extent}.json, sheet.png, tiles.npy and <method>.npy into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         self.sheet.save(folder / "sheet.png")
         self.images.to_csv(folder / "images.csv", index=False)
@@ -202,11 +202,8 @@ def drawn(pixels: np.ndarray, maps: dict[str, np.ndarray], scales: dict[str, flo
     Return uint8 (B, 1 + methods, SIDE, SIDE, 3).
     """
     rows = [
-        [
-            thumbnail(image, SIDE),
-            *(signed(image, own, scales[method]) for method, own in zip(maps, values, strict=True)),
-        ]
-        for image, *values in zip(pixels, *maps.values(), strict=True)
+        [thumbnail(image, SIDE), *(signed(image, maps[method][i], scales[method]) for method in maps)]
+        for i, image in enumerate(pixels)
     ]
     return np.stack([np.stack([np.asarray(tile) for tile in row]) for row in rows])
 

@@ -36,4 +36,4 @@ class Explain(Section):
     randomised: Annotated[int, Field(ge=0)] = 5
     """Number of stages of the sanity check with randomised weights; 0 skips it."""
     max_teraflop: Annotated[float, Field(gt=0)] = 10.0
-    """Operations that the explanations of one run may take, about; a net that needs more is explained in less detail."""
+    """Operations that explaining one run may take, about; a net that needs more is explained in less detail."""
