@@ -164,6 +164,11 @@ def test_attributions_are_shown_with_their_errors_and_their_check(facts: Facts, 
     ]
 
 
+def test_each_run_has_a_reliability_diagram(facts: Facts, page: str) -> None:
+    section = page[page.index('id="calibration"') : page.index('id="curves"')]
+    assert section.count('aria-label="Reliability:') == len(facts.settings.runs)
+
+
 def test_the_audit_is_shown(page: str, twin: str) -> None:
     for text in (page, twin):
         assert "8 exact &lt;copies&gt;." in text

@@ -27,10 +27,10 @@ def basis(facts: Facts) -> str:
     return (
         f"{images}, and the pixels that supported {target} (orange) or opposed it (blue) in the net of the first seed, "
         "by each method. Saliency and the noise tunnel show how much, not in which direction. All maps of a method "
-        "share one scale; full colour stands for the value beneath the name, in logits per pixel. Integrated gradients, "
-        "DeepLift and occlusion start from a plain image, which is 0 "
-        "after the run's normalisation: the mean colour of its training images, or of ImageNet with pretrained "
-        "weights. GradientShap starts from real training images; its sum has no reference value."
+        "share one scale; full colour stands for the value beneath the name, in logits per pixel. Integrated "
+        "gradients, DeepLift and occlusion start from a plain image, which is 0 after the run's normalisation: the "
+        "mean colour of its training images, or of ImageNet with pretrained weights. GradientShap starts from real "
+        "training images; its sum has no reference value."
     )
 
 

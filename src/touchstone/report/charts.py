@@ -1,4 +1,4 @@
-"""Numbers -> the geometry of the charts in the HTML template: learning curves and reliability."""
+"""Numbers -> the geometry of the charts in the HTML template: lines on a plane."""
 
 import math
 from collections.abc import Mapping
@@ -80,16 +80,6 @@ def _courses(facts: Facts, model: str) -> dict[str, tuple[float, str]]:
         elif course == STILL_FALLING:
             marks[arm] = math.inf, f"{arm}: still falling at the end"
     return marks
-
-
-def reliability(facts: Facts, model: str) -> list[Chart]:
-    """Accuracy against confidence, a line for each arm: as predicted and, where there is one, with a temperature."""
-    tables = {arm: facts.result(f"{model}-{arm}").reliability for arm in facts.settings.arms}
-    drawn = []
-    for scaled, title in ((0, "As predicted"), (1, "With a temperature")):
-        lines = {arm: t.loc[t["scaled"] == scaled, ["confidence", "accuracy"]].to_numpy() for arm, t in tables.items()}
-        drawn += maybe_chart(title, lines, shares_of="confidence")
-    return drawn
 
 
 def losses(table: pd.DataFrame) -> list[Chart]:
