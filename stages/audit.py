@@ -16,6 +16,7 @@ from touchstone.models.device import device
 from touchstone.models.runs import load_first, load_run_metadata
 from touchstone.stage import run
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -51,6 +52,7 @@ def main() -> None:
     found["sets"] = judged(derived) | judged(generated)
     with replaced(DATA / "audit") as folder:
         nearest(real.test, real.train).to_csv(folder / "test-nearest.csv", index=False)
+        np.save(folder / "test-features.npy", real.test.values.astype(np.float16))
         for name, each in (derived | generated).items():
             each.gallery.save(folder / f"{name}.png")
             if each.strip:

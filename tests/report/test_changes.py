@@ -49,16 +49,31 @@ def test_images_that_every_run_misses_stand_by_confusion() -> None:
     test = images([0, 1, 0, 2, 0])
     wrong = answers([1, 2, 2, 2, 2], [1, 2, 2, 2, 2])
     also = answers([1, 2, 2, 2, 2], [0, 2, 2, 0, 2])
-    found, number = missed([wrong, also], test, count=10)
-    assert [(each.file, each.true, each.predicted) for each in found] == [
+    [group], number = missed([wrong, also], test, features=None, count=10)
+    assert (group.total, group.confusions) == (4, "a taken for c (2), a taken for b (1), b taken for c (1)")
+    assert [(each.file, each.true, each.predicted) for each in group.images] == [
         ("f2", "a", "c"),
         ("f4", "a", "c"),
         ("f0", "a", "b"),
         ("f1", "b", "c"),
     ]
     assert number == 4
-    assert missed([wrong, also], test, count=1)[1] == 4
-    assert missed([], test, count=1) == ((), 0)
+    [group], number = missed([wrong, also], test, features=None, count=1)
+    assert (len(group.images), group.total, number) == (1, 4, 4)
+    assert missed([wrong, also], test, features=None, count=0)[0][0].images == ()
+
+
+def test_missed_images_that_resemble_one_another_are_grouped() -> None:
+    test = images([0] * 12)
+    wrong = answers([1] * 12)
+    look = np.repeat([0.0, 5.0], [4, 8])[:, None] + np.linspace(0, 0.1, 12)[:, None]  # two clusters
+    found, number = missed([wrong, wrong], test, features=look.astype(np.float16), count=6)
+    rows = [{each.row for each in group.images} for group in found]
+    assert number == sum(group.total for group in found) == 12
+    assert len(found) == 3, "an image for every four"
+    assert all(group <= set(range(4)) or group <= set(range(4, 12)) for group in rows), "none mixes the two"
+    assert all(len(group.images) <= 2 for group in found)
+    assert [group.total for group in found] == sorted((group.total for group in found), reverse=True)
 
 
 def test_a_strip_shows_the_same_images_under_a_transform() -> None:

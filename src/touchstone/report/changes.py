@@ -1,11 +1,17 @@
 """Probabilities and labels -> the test images that an arm mends or breaks, and those that every run misses."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
 
-from touchstone.report.facts import Change, Changes, Missed
+from touchstone.report.facts import Change, Changes, Missed, MissedGroup
 from touchstone.report.galleries import LabelledImages
+
+MOST = 2000  # missed images that are grouped
+GROUPS, LEAST = 6, 4  # most groups, and images for each on average, at least
+CONFUSIONS = 3  # named for each group
 
 
 def changes(run: np.ndarray, baseline: np.ndarray, test: LabelledImages, *, count: int) -> Changes:
@@ -35,24 +41,48 @@ def changes(run: np.ndarray, baseline: np.ndarray, test: LabelledImages, *, coun
     return Changes(kept(mended, guesses[1]), kept(broken, guesses[0]), int(mended.sum()), int(broken.sum()))
 
 
-def missed(runs: Sequence[np.ndarray], test: LabelledImages, *, count: int) -> tuple[tuple[Missed, ...], int]:
-    """Return the test images that most replicates of every run get wrong, and the number of all.
+def missed(
+    runs: Iterable[np.ndarray], test: LabelledImages, *, features: np.ndarray | None, count: int
+) -> tuple[tuple[MissedGroup, ...], int]:
+    """Return the test images that most replicates of every run get wrong, in groups, and the number of all.
 
-    runs: float32 (replicates, N, K) each. At most `count` images are kept: those of the most frequent confusions first,
-    so that images that are taken for the same class stand together.
+    runs: float32 (replicates, N, K) each. features: (N, D), by which images that resemble one another are grouped;
+    without them there is one group. At most about `count` images are kept: the largest groups first and, in a group,
+    those of the most frequent confusions.
     """
-    if not runs:
-        return (), 0
-    wrong = np.all([_right(probs, test).mean(0) <= 0.5 for probs in runs], axis=0)
-    guesses = np.sum([_votes(probs, test) for probs in runs], axis=0).argmax(1)
+    wrong, votes = np.ones(len(test.labels), bool), np.zeros((len(test.labels), len(test.classes)), np.int64)
+    for probs in runs:
+        wrong &= _right(probs, test).mean(0) <= 0.5
+        votes += _votes(probs, test)
     rows = np.flatnonzero(wrong)
-    pairs = [(int(test.labels[row]), int(guesses[row])) for row in rows]
-    order = sorted(zip(pairs, rows.tolist(), strict=True), key=lambda each: (-pairs.count(each[0]), *each))
+    pairs = [(int(test.labels[row]), int(votes[row].argmax())) for row in rows]
+    found = Counter(pairs)
+    order = sorted(range(len(rows)), key=lambda i: (-found[pairs[i]], pairs[i], i))[:MOST]
+    groups = alike(features[rows[order]]) if features is not None else np.zeros(len(order), int)
+    members = [[i for i, group in zip(order, groups, strict=True) if group == each] for each in np.unique(groups)]
+    members.sort(key=len, reverse=True)
+    shown = max(min(1, count), count // max(1, len(members)))
+    return tuple(_group([(int(rows[i]), pairs[i]) for i in each], test, count=shown) for each in members), len(rows)
+
+
+def alike(features: np.ndarray) -> np.ndarray:
+    """Group images by their features (M, D): the number of a group for each, int (M,), by average linkage."""
+    number = min(GROUPS, len(features) // LEAST)
+    if number < 2:
+        return np.zeros(len(features), int)
+    scaled = features.astype(np.float64) - features.mean(0, dtype=np.float64)
+    return fcluster(linkage(scaled, "average"), number, "maxclust")
+
+
+def _group(members: list[tuple[int, tuple[int, int]]], test: LabelledImages, *, count: int) -> MissedGroup:
+    """members: the rows of the images, with their true and predicted classes."""
     images = tuple(
         Missed(**test.shown(row), true=test.classes[true], predicted=test.classes[predicted])
-        for (true, predicted), row in order[:count]
+        for row, (true, predicted) in members[:count]
     )
-    return images, len(rows)
+    most = Counter(pair for _, pair in members).most_common(CONFUSIONS)
+    texts = [f"{test.classes[true]} taken for {test.classes[predicted]} ({n})" for (true, predicted), n in most]
+    return MissedGroup(images, len(members), ", ".join(texts))
 
 
 def _right(probs: np.ndarray, test: LabelledImages) -> np.ndarray:

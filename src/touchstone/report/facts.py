@@ -73,6 +73,17 @@ class Missed(GalleryImage):
 
 
 @dataclass(frozen=True, eq=False)
+class MissedGroup:
+    """Missed images that resemble one another."""
+
+    images: tuple[Missed, ...]
+    """Those shown."""
+    total: int
+    confusions: str
+    """The most frequent ones, such as `8 taken for 3 (5)`."""
+
+
+@dataclass(frozen=True, eq=False)
 class ScoredImage(GalleryImage):
     """A test image and the score of a class on it."""
 
@@ -243,7 +254,7 @@ class Facts:
     results: tuple[ReportedResult, ...]
     curves: dict[str, pd.DataFrame]
     """Run -> step, epoch, train_loss, lr and validation scores, NaN without a validation split."""
-    missed: tuple[Missed, ...]
+    missed: tuple[MissedGroup, ...]
     num_missed: int
     """The number of all, shown or not."""
     strips: dict[str, bytes]

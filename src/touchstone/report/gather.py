@@ -28,7 +28,7 @@ from touchstone.report.facts import (
     AuditedSet,
     Changes,
     Facts,
-    Missed,
+    MissedGroup,
     MultiLabelResult,
     Neighbour,
     ReportedResult,
@@ -55,7 +55,8 @@ def gather(root: Path, settings: Settings, *, complete: bool = True) -> Facts:
     attention = read_json(data / "explained/attention.json") if complete else {}
     test = _test_images(data, meta)
     every = list(_results(root, settings, test, meta, _neighbours(data) if complete else _no_neighbour))
-    missed_images, num_missed = _missed(data, settings, test, meta)
+    features = np.load(data / "audit/test-features.npy", allow_pickle=False) if complete else None
+    missed_images, num_missed = _missed(data, settings, test, meta, features)
     explained = settings.explain.runs if complete and (settings.explain.images or settings.explain.files) else ()
     return Facts(
         settings=settings,
@@ -105,13 +106,13 @@ def _test_images(data: Path, meta: dict[str, Any]) -> LabelledImages:
 
 
 def _missed(
-    data: Path, settings: Settings, test: LabelledImages, meta: dict[str, Any]
-) -> tuple[tuple[Missed, ...], int]:
+    data: Path, settings: Settings, test: LabelledImages, meta: dict[str, Any], features: np.ndarray | None
+) -> tuple[tuple[MissedGroup, ...], int]:
     """The images that every run misses; none where images may have several labels, or with a single run."""
     if is_multi_label(meta) or len(settings.runs) < 2:
         return (), 0
-    probs = load_probs(data / "probs", settings.runs, "test")
-    return missed(list(probs.values()), test, count=settings.report.worst)
+    runs = (load_probs(data / "probs", [run], "test")[run] for run in settings.runs)
+    return missed(runs, test, features=features, count=settings.report.worst)
 
 
 def _strips(

@@ -53,7 +53,9 @@ def _gallery_images(facts: Facts) -> dict[str, np.ndarray]:
     """The worst mistakes of every run and ensemble with the training images nearest to them, the images that runs mend
     or break and those that all miss, or, with several labels,
     the images that rank highest and lowest in each class."""
-    images: dict[str, np.ndarray] = {f"test-{image.row}": image.pixels for image in facts.missed}
+    images: dict[str, np.ndarray] = {
+        f"test-{image.row}": image.pixels for group in facts.missed for image in group.images
+    }
     for result in facts.results:
         ranked = result.multi_label.ranked if result.multi_label else ()
         scored = [image for each in ranked for image in (*each.top, *each.bottom)]

@@ -10,7 +10,7 @@ from touchstone.report.facts import Facts, ReportedResult
 from touchstone.report.words import count
 
 SIDE, STRIP = 200, 28  # the square of the diagram and the height of the counts beneath it, in its own units
-COUNTS_TOP = SIDE + 8
+COUNTS_TOP, GAP = SIDE + 8, 1.5  # the top of the counts, and the gap between two bars
 FEW = 10  # predictions; the accuracy of fewer is drawn pale
 
 
@@ -57,9 +57,9 @@ def diagram(result: ReportedResult) -> Diagram:
         place = int(bin_of(np.array(confidence)))
         tall, many = SIDE * accuracy, STRIP * math.sqrt(number) / most
         text = f"confidence {confidence:.2f}, accuracy {accuracy:.2f}, {count(number, 'prediction')}"
-        edges = round(SIDE * place / BINS + 0.75, 1), round(SIDE / BINS - 1.5, 1)
-        lengths = (SIDE - tall, tall, COUNTS_TOP + STRIP - many, many)
-        bars.append(Bar(*edges, *(round(each, 1) for each in lengths), number < FEW, text))
+        left, width = SIDE * place / BINS + GAP / 2, SIDE / BINS - GAP
+        lengths = [left, width, SIDE - tall, tall, COUNTS_TOP + STRIP - many, many]
+        bars.append(Bar(*[round(each, 1) for each in lengths], is_few=number < FEW, text=text))
     dots = [
         (round(SIDE * x, 1), round(SIDE * (1 - y), 1))
         for x, y in zip(scaled["confidence"], scaled["accuracy"], strict=True)
