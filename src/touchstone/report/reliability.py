@@ -57,9 +57,18 @@ def diagram(result: ReportedResult) -> Diagram:
         place = int(bin_of(np.array(confidence)))
         tall, many = SIDE * accuracy, STRIP * math.sqrt(number) / most
         text = f"confidence {confidence:.2f}, accuracy {accuracy:.2f}, {count(number, 'prediction')}"
-        left, width = SIDE * place / BINS + GAP / 2, SIDE / BINS - GAP
-        lengths = [left, width, SIDE - tall, tall, COUNTS_TOP + STRIP - many, many]
-        bars.append(Bar(*[round(each, 1) for each in lengths], is_few=number < FEW, text=text))
+        bars.append(
+            Bar(
+                left=round(SIDE * place / BINS + GAP / 2, 1),
+                width=round(SIDE / BINS - GAP, 1),
+                top=round(SIDE - tall, 1),
+                height=round(tall, 1),
+                many_top=round(COUNTS_TOP + STRIP - many, 1),
+                many_height=round(many, 1),
+                is_few=number < FEW,
+                text=text,
+            )
+        )
     dots = [
         (round(SIDE * x, 1), round(SIDE * (1 - y), 1))
         for x, y in zip(scaled["confidence"], scaled["accuracy"], strict=True)
