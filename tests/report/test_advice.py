@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 
 from kit.report import spoken, with_settings
-from touchstone.config.schema.data import Arm
+from touchstone.config.schema.data import Arm, Transform
 from touchstone.evaluation.design import Spread, smallest_gain
 from touchstone.report import advice, charts, words
 from touchstone.report.facts import Facts
-from touchstone.report.forest import forest
+from touchstone.report.forest import forest, training_sets
+from touchstone.report.headline import title
 
 
 def judged(facts: Facts, **scores: dict) -> Facts:
@@ -104,7 +105,7 @@ def test_the_forest_shades_the_gains_that_it_could_not_see(facts: Facts) -> None
     left, width = drawn.band or (0, 0)
     assert left + width / 2 == pytest.approx(drawn.zero, abs=0.02), "centred on no gain"
     [group] = drawn.groups
-    assert (group.title, group.baseline, group.score) == ("lenet", "real", "90.0")
+    assert (group.title, group.baseline.name, group.score) == ("lenet", "lenet-real", "90.0")
     assert [row.label for row in group.rows] == ["x", "y"]
     low = drawn.zero + (group.rows[1].left - drawn.zero) * 2
     assert low == pytest.approx(left + width, abs=0.05), "1 point is half of 2"
@@ -130,3 +131,44 @@ def test_a_long_path_keeps_its_end() -> None:
     assert words.short_path("a/b.png") == "a/b.png"
     assert words.short_path("some/long/folder/of/pictures/cats/0001.png") == "…/of/pictures/cats/0001.png"
     assert words.short_path("x" * 40 + ".png") == "…" + "x" * 23 + ".png"
+
+
+def test_each_arm_is_explained_beside_the_chart(facts: Facts) -> None:
+    arms = {
+        "real": Arm(),
+        "both": Arm(add=("tilt", "same", "gan")),
+        "alone": Arm(add=("gan",), real=False),
+    }
+    transforms = {**facts.settings.transforms, "same": Transform()}
+    sizes = {"real": (200, 0), "both": (200, 600), "alone": (0, 1)}
+    changed = replace(with_settings(facts, arms=arms, transforms=transforms), arm_sizes=sizes)
+    assert training_sets(changed) == [
+        ("real", "is the 200 real images alone"),
+        ("both", "adds 600 images by the transforms tilt and same (plain copies) and the generator gan"),
+        ("alone", "is 1 image by the generator gan without any real image"),
+    ]
+
+
+def test_ensembles_stand_apart_with_the_member_that_they_are_compared_with(facts: Facts) -> None:
+    drawn = forest(facts)
+    assert drawn is not None
+    last = drawn.groups[-1]
+    assert (last.title, [row.label for row in last.rows]) == ("ensembles", ["both"])
+    assert last.baseline.name == facts.result("both").scores["baseline"]
+
+
+@pytest.mark.parametrize(
+    ("source", "own", "classes", "expected"),
+    [
+        ("digits", "", "abcdefg", "digits"),
+        ("folder", "Scenes of two towns", "ab", "Scenes of two towns"),
+        ("folder", "", "ab", "a and b"),
+        ("voc", "", "abcd", "a, b, c and d"),
+        ("folder", "", "abcdefg", "a, b, c and 4 other classes"),
+    ],
+)
+def test_a_folder_is_titled_by_its_classes(facts: Facts, source: str, own: str, classes: str, expected: str) -> None:
+    data = facts.settings.data.model_copy(update={"source": source})
+    report = facts.settings.report.model_copy(update={"title": own})
+    changed = with_settings(facts, data=data, report=report)
+    assert title(replace(changed, classes=list(classes))) == expected

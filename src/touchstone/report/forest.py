@@ -3,9 +3,12 @@
 import math
 from dataclasses import dataclass
 
+from touchstone.config.schema.data import Arm, Transform
 from touchstone.report.charts import Ticks, nice_ticks
 from touchstone.report.facts import Facts, ReportedResult
-from touchstone.report.words import MINUS, percent
+from touchstone.report.words import MINUS, count, listing, percent
+
+ENSEMBLES = "ensembles"
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,8 @@ class Group:
     """The gains over one baseline."""
 
     title: str
-    """The model; "" for ensembles and runs with a baseline of their own."""
-    baseline: str
-    """The arm or, without a title, the run."""
+    """The model, ENSEMBLES, or "" for runs with a baseline of their own."""
+    baseline: ReportedResult
     score: str
     """That of the baseline, in per cent."""
     rows: list[Row]
@@ -78,19 +80,37 @@ def forest(facts: Facts) -> Forest | None:
             round(right - left, 2),
             place(result.value("gain")),
         )
-        groups.setdefault((result.model if own else "", baseline), []).append(row)
+        title = result.model if own else "" if result.arm else ENSEMBLES
+        groups.setdefault((title, baseline), []).append(row)
     return Forest(
         [
-            Group(
-                model,
-                facts.settings.compare.baseline if model else baseline,
-                percent(facts.result(baseline).value(facts.measure), 1),
-                rows,
-            )
-            for (model, baseline), rows in groups.items()
+            Group(title, facts.result(baseline), percent(facts.result(baseline).value(facts.measure), 1), rows)
+            for (title, baseline), rows in groups.items()
         ],
         place(0.0),
         [(place(v / 100), f"{v:+g}".replace("-", MINUS) if v else "0") for v in nice_ticks(100 * low, 100 * high)],
         (place(-band), round(place(band) - place(-band), 2)) if possible else None,
         percent(band, 1) if possible else "",
     )
+
+
+def training_sets(facts: Facts) -> list[tuple[str, str]]:
+    """Arm -> what its training set holds, as a clause that goes on from its name."""
+    return [(name, _holds(name, arm, facts)) for name, arm in facts.settings.arms.items()]
+
+
+def _holds(name: str, arm: Arm, facts: Facts) -> str:
+    real, added = facts.arm_sizes[name]
+    if not arm.add:
+        return f"is the {real:,} real images alone"
+    kinds = (("transform", facts.settings.transforms), ("generator", facts.settings.generators))
+    parts = []
+    for kind, known in kinds:
+        if names := [_named(each, known[each]) for each in arm.add if each in known]:
+            parts.append(f"the {kind}{'s' if len(names) > 1 else ''} {listing(names)}")
+    by = f"{count(added, 'image')} by {' and '.join(parts)}"
+    return f"adds {by}" if arm.real else f"is {by} without any real image"
+
+
+def _named(name: str, made_by: object) -> str:
+    return f"{name} (plain copies)" if made_by == Transform() else name

@@ -10,6 +10,17 @@ from touchstone.report.facts import Facts, ReportedResult
 from touchstone.report.sentences import scope
 from touchstone.report.words import DIVERGED, Fragment, Sentence, joined, listing, percent
 
+UNNAMED, NAMED = ("folder", "voc"), 3  # sources that say nothing of their images; classes named in a title
+
+
+def title(facts: Facts) -> str:
+    """That of params.yaml, or the name of the data set, or the classes of images that came from a folder."""
+    settings = facts.settings
+    if settings.report.title or settings.data.source not in UNNAMED:
+        return settings.report.title or settings.data.source
+    few = len(facts.classes) <= NAMED + 1
+    return listing(facts.classes if few else [*facts.classes[:NAMED], f"{len(facts.classes) - NAMED} other classes"])
+
 
 def headline(facts: Facts) -> Sentence:
     """The arms that improve or worsen models or, where none does, the gains that could have been detected.

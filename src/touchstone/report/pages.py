@@ -23,8 +23,8 @@ from touchstone.report import (
     words,
 )
 from touchstone.report.facts import Facts
-from touchstone.report.forest import forest
-from touchstone.report.headline import headline
+from touchstone.report.forest import forest, training_sets
+from touchstone.report.headline import headline, title
 from touchstone.report.heat import heat_maps
 from touchstone.report.models import models
 from touchstone.report.pictures import stored
@@ -49,6 +49,7 @@ def html(facts: Facts) -> str:
         store=stored(facts),
         changed=any(result.changes for result in facts.results) or facts.num_missed > 0,
         forest=forest(facts),
+        training_sets=training_sets,
         parameters=yaml.safe_dump(parameters, sort_keys=False, allow_unicode=True, default_flow_style=False),
         fold=len(facts.classes) > FOLD_ROWS,
     )
@@ -65,7 +66,7 @@ def _common(facts: Facts) -> dict[str, Any]:
     """The names that both templates use."""
     modules = {"words": words, "sentences": sentences, "tables": tables, "attributed": attributed, "doubts": doubts}
     modules |= {"tuning": tuning, "advice": advice}
-    computed = {"headline": headline(facts), "models": models(facts)}
+    computed = {"title": title(facts), "headline": headline(facts), "models": models(facts)}
     return {"facts": facts, "settings": facts.settings, "multi_label": multi_label, **modules, **computed}
 
 
