@@ -1,21 +1,57 @@
-"""Gains with their intervals on one axis, grouped by model: the geometry of the report's first chart."""
+"""Differences with their intervals on one axis, in groups: the geometry of the charts of gains and of changes."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from touchstone.report.charts import Ticks, nice_ticks
 from touchstone.report.facts import Facts, ReportedResult
-from touchstone.report.words import MINUS, percent
+from touchstone.report.words import MINUS, confidence, percent, points
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The range of differences, as shares, that the chart shows."""
+
+    low: float
+    high: float
+
+    def place(self, value: float) -> float:
+        """The position of a value in % of the axis."""
+        return round(100 * (value - self.low) / (self.high - self.low), 2)
+
+    @property
+    def ticks(self) -> Ticks:
+        """Round numbers of points, and where they stand."""
+        rounds = nice_ticks(100 * self.low, 100 * self.high)
+        return [(self.place(v / 100), f"{v:+g}".replace("-", MINUS) if v else "0") for v in rounds]
+
+
+def axis_over(values: Iterable[float]) -> Axis:
+    """The axis that holds 0 and all values, with a margin."""
+    ends = [0.0, *values]
+    low, high = min(ends), max(ends)
+    pad = 0.04 * (high - low) or 0.01
+    return Axis(low - pad, high + pad)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A gain. Positions and widths are in % of the axis."""
+    """A difference. Positions and widths are in % of the axis."""
 
     label: str
-    result: ReportedResult
+    name: str
+    """The run or ensemble."""
+    arm: str
+    """"" where the reader cannot hide it."""
     score: str
-    """That of the run, in per cent."""
+    """In per cent."""
+    difference: str
+    """In points, as the interval."""
+    interval: str
+    verdict: str
+    has_images: bool
+    """Whether the page shows the images that changed."""
     left: float
     width: float
     dot: float
@@ -23,12 +59,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """The gains over one baseline."""
+    """The differences from one baseline."""
 
     title: str
     """The model; "" for ensembles and runs with a baseline of their own."""
     baseline: str
-    """The arm or, without a title, the run."""
+    """The arm or, without a title, the run; "" where each row has its own, which then needs no line."""
     score: str
     """That of the baseline, in per cent."""
     rows: list[Row]
@@ -36,16 +72,27 @@ class Group:
 
 @dataclass(frozen=True)
 class Forest:
-    """All gains of a study."""
+    """All differences that a page compares."""
 
+    caption: str
+    headings: tuple[str, str]
+    """What a row is, and what its difference is called."""
     groups: list[Group]
     zero: float
-    """Position of no gain."""
+    """Position of no difference."""
     ticks: Ticks
-    band: tuple[float, float] | None
+    band: tuple[float, float] | None = None
     """Left end and width of the range of gains of arms that are too small to be detected."""
-    detectable: str
+    detectable: str = ""
     """Its half-width in points, or "" without a band."""
+
+
+def row_of(axis: Axis, low: float, value: float, high: float, **texts: str | bool) -> Row:
+    """A row with its bar. texts: the fields of Row that no position follows from."""
+    left, right = axis.place(low), axis.place(high)
+    interval = f"{points(low)} to {points(high)}"
+    bar = {"left": left, "width": round(right - left, 2), "dot": axis.place(value)}
+    return Row(difference=points(value), interval=interval, **bar, **texts)  # type: ignore[arg-type]
 
 
 def forest(facts: Facts) -> Forest | None:
@@ -56,30 +103,20 @@ def forest(facts: Facts) -> Forest | None:
     possible = [gain for result in results if result.arm and not math.isnan(gain := result.value("gain_detectable"))]
     band = max(possible, default=math.nan)
     ends = [result.value(key) for result in results for key in ("gain_low", "gain_high")]
-    low, high = min(0.0, *ends), max(0.0, *ends)
-    if possible:
-        low, high = min(low, -band), max(high, band)
-    pad = 0.04 * (high - low) or 0.01
-    low, high = low - pad, high + pad
-
-    def place(value: float) -> float:
-        return round(100 * (value - low) / (high - low), 2)
-
+    axis = axis_over([*ends, -band, band] if possible else ends)
     groups: dict[tuple[str, str], list[Row]] = {}
     for result in results:
-        baseline = str(result.scores["baseline"])
-        own = result.arm and facts.settings.compare.baseline != result.arm
-        left, right = place(result.value("gain_low")), place(result.value("gain_high"))
-        row = Row(
-            result.arm if own else result.name,
-            result,
-            percent(result.value(facts.measure), 1),
-            left,
-            round(right - left, 2),
-            place(result.value("gain")),
+        own = bool(result.arm) and facts.settings.compare.baseline != result.arm
+        groups.setdefault((result.model if own else "", str(result.scores["baseline"])), []).append(
+            _row(result, axis, percent(result.value(facts.measure), 1), own=own)
         )
-        groups.setdefault((result.model if own else "", baseline), []).append(row)
+    caption = (
+        f"Gain in {facts.measure_name} over the baseline, in percentage points, with the {confidence(facts.settings)} "
+        "interval, adjusted for all comparisons."
+    )
     return Forest(
+        caption,
+        ("training set", "gain"),
         [
             Group(
                 model,
@@ -89,8 +126,22 @@ def forest(facts: Facts) -> Forest | None:
             )
             for (model, baseline), rows in groups.items()
         ],
-        place(0.0),
-        [(place(v / 100), f"{v:+g}".replace("-", MINUS) if v else "0") for v in nice_ticks(100 * low, 100 * high)],
-        (place(-band), round(place(band) - place(-band), 2)) if possible else None,
+        axis.place(0.0),
+        axis.ticks,
+        (axis.place(-band), round(axis.place(band) - axis.place(-band), 2)) if possible else None,
         percent(band, 1) if possible else "",
+    )
+
+
+def _row(result: ReportedResult, axis: Axis, score: str, *, own: bool) -> Row:
+    gain = [result.value(key) for key in ("gain_low", "gain", "gain_high")]
+    return row_of(
+        axis,
+        *gain,
+        label=result.arm if own else result.name,
+        name=result.name,
+        arm=result.arm,
+        score=score,
+        verdict=result.verdict,
+        has_images=result.changes is not None,
     )

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,11 +40,15 @@ def stored(facts: Facts) -> dict[str, Picture]:
     store |= {f"pairs-{audit.name}": _opened(audit.gallery) for audit in facts.audits}
     store |= {f"attention-{name}": _opened(attention.png) for name, attention in facts.attention.items()}
     store |= {f"attributions-{name}": _opened(run.png) for name, run in facts.attributions.items()}
-    images = _gallery_images(facts)
+    return store | gallery_pictures(_gallery_images(facts))
+
+
+def gallery_pictures(images: Mapping[str, np.ndarray]) -> dict[str, Picture]:
+    """Images of galleries, uint8 (h, w, C) each, at their own size, or smaller where there are many."""
     size = next((px for count, px in SIDES if len(images) <= count), 40)
-    for name, pixels in sorted(images.items()):
-        store[name] = _picture(thumbnail(pixels, min(size, max(pixels.shape[:2]))))  # at its own size, or smaller
-    return store
+    return {
+        name: _picture(thumbnail(pixels, min(size, max(pixels.shape[:2])))) for name, pixels in sorted(images.items())
+    }
 
 
 def _gallery_images(facts: Facts) -> dict[str, np.ndarray]:
