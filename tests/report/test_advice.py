@@ -10,7 +10,7 @@ from touchstone.config.schema.data import Arm
 from touchstone.evaluation.design import Spread, smallest_gain
 from touchstone.report import advice, charts, words
 from touchstone.report.facts import Facts
-from touchstone.report.forest import forest
+from touchstone.report.forest import axis_over, forest
 
 
 def judged(facts: Facts, **scores: dict) -> Facts:
@@ -108,6 +108,16 @@ def test_the_forest_shades_the_gains_that_it_could_not_see(facts: Facts) -> None
     assert [row.label for row in group.rows] == ["x", "y"]
     low = drawn.zero + (group.rows[1].left - drawn.zero) * 2
     assert low == pytest.approx(left + width, abs=0.05), "1 point is half of 2"
+
+
+def test_an_axis_of_differences_can_be_read_off() -> None:
+    for low, high in ((-0.045, 0.035), (0.0, 0.0), (-0.3, 0.011), (0.002, 0.0021)):
+        axis = axis_over([low, high])
+        assert {text for _, text in axis.ticks} > {"0"}
+        assert len(axis.ticks) > 2
+        assert 0 < axis.place(low) < 100 > axis.place(high) > 0, "with a margin"
+    [(at, _)] = [tick for tick in axis_over([-0.01, 0.03]).ticks if tick[1] == "+2"]
+    assert at == pytest.approx(axis_over([-0.01, 0.03]).place(0.02))
 
 
 def test_a_curve_is_ringed_where_it_overfits_or_still_falls(facts: Facts) -> None:

@@ -22,8 +22,9 @@ class Axis:
 
     @property
     def ticks(self) -> Ticks:
-        """Round numbers of points, and where they stand."""
-        rounds = nice_ticks(100 * self.low, 100 * self.high)
+        """Round numbers of points, three or more, and where they stand."""
+        low, high = 100 * self.low, 100 * self.high
+        rounds = next((found for count in (4, 6, 8) if len(found := nice_ticks(low, high, count)) > 2), [0.0])
         return [(self.place(v / 100), f"{v:+g}".replace("-", MINUS) if v else "0") for v in rounds]
 
 
