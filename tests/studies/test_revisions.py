@@ -15,10 +15,12 @@ from kit.revisions import LABELS, SAME, SETTINGS, STRONG, WEAK, N, probs, revisi
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.scores import score
 from touchstone.studies import revision_text
+from touchstone.studies.revision_images import changed_images
 from touchstone.studies.revisions import (
     Change,
     Revision,
     RevisionComparison,
+    common,
     compare_revisions,
     read_revision,
 )
@@ -222,6 +224,21 @@ def test_commits_experiments_and_the_workspace_are_read_from_the_cache(space: Pa
     assert compare_revisions(old, new, SETTINGS, seed=0).changes[0].verdict == "better"
     assert not compare_revisions(new, here, SETTINGS, seed=0).changes
     assert (old.params["models"]["net"]["rate"], lower.params["models"]["net"]["rate"]) == (0.6, 0.3)
+
+
+def test_the_images_that_changed_come_from_the_cache(space: Path) -> None:
+    shutil.rmtree(space / "data")
+    try:
+        old, new = read_revision(space, "HEAD~1"), read_revision(space, "HEAD")
+        found = changed_images(old, new, common(old, new), count=3)
+    finally:
+        run("dvc", "checkout", "-q", cwd=space)
+    kept = found.runs["net-real"]
+    assert len(kept.mended) == 3 < kept.num_mended
+    for image in kept.mended:
+        assert image.file == f"{image.row}.png"
+        assert (image.pixels == image.row).all()
+        assert image.pixels.shape == (2, 2, 1)
 
 
 def test_an_unknown_revision_and_a_lost_cache_are_one_line(space: Path, tmp_path: Path) -> None:
