@@ -13,6 +13,7 @@ from touchstone.studies.revision_text import means, primary, short
 from touchstone.studies.revisions import Revision, RevisionComparison, common
 
 FOLD_ROWS = 24  # a longer table of all metrics starts folded
+LONG = 30  # characters of a parameter's value, which has several lines where it is longer
 
 
 def html(before: Revision, after: Revision, comparison: RevisionComparison, *, count: int) -> str:
@@ -22,6 +23,7 @@ def html(before: Revision, after: Revision, comparison: RevisionComparison, *, c
     """
     found = common(before, after)
     images = changed_images(before, after, found, count=count)
+    parameters = revision_text.parameters(before.params, after.params)
     return (
         environment(autoescape=True)
         .get_template("compare.html.j2")
@@ -43,7 +45,8 @@ def html(before: Revision, after: Revision, comparison: RevisionComparison, *, c
             store=None
             if images.pixels is None
             else gallery_pictures({f"test-{row}": pixels for row, pixels in images.pixels.items()}),
-            parameters=revision_text.parameters(before.params, after.params),
+            parameters=parameters,
+            wrap=[1, 2] if any(len(value) > LONG for row in parameters.rows for value in row[1:]) else [],
         )
     )
 
