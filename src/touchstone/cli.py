@@ -60,6 +60,11 @@ def main(argv: list[str] | None = None) -> None:
     form = compare.add_mutually_exclusive_group()
     form.add_argument("--md", action="store_true", help="write Markdown, for a pull request")
     form.add_argument("--json", action="store_true", help="write all numbers, unrounded, as JSON")
+    page = "also write a page with a chart, all metrics, parameters, and the images whose prediction changed"
+    compare.add_argument("--html", type=Path, metavar="FILE", help=page)
+    compare.add_argument(
+        "--png", type=Path, metavar="FILE", help="also write a chart of the changes of the first metric"
+    )
 
     command("offline-plots", _offline_plots, "let `dvc plots show` and `diff` draw without a network, in this folder")
 
@@ -80,8 +85,7 @@ def main(argv: list[str] | None = None) -> None:
 def _predict(arguments: argparse.Namespace) -> None:
     from touchstone.studies.predict_folder import best_on_validation, load_model, predict_folder
 
-    if arguments.output.is_dir() or not arguments.output.absolute().parent.is_dir():
-        raise TouchstoneError(f"-o {arguments.output}: expected a file in a folder that exists")
+    _check_writable("-o", arguments.output)
     if arguments.top < 1:
         raise TouchstoneError(f"--top {arguments.top}: expected at least 1")
     settings = load()
@@ -98,6 +102,11 @@ def _predict(arguments: argparse.Namespace) -> None:
     print(f"{arguments.output}: {len(table) - len(failed)} images by {name}{which}; {len(failed)} not readable")
     if len(failed):
         sys.exit(SOME_FAILED)
+
+
+def _check_writable(option: str, file: Path) -> None:
+    if file.is_dir() or not file.absolute().parent.is_dir():
+        raise TouchstoneError(f"{option} {file}: expected a file in a folder that exists")
 
 
 def _study(arguments: argparse.Namespace) -> None:
@@ -157,9 +166,21 @@ def _compare(arguments: argparse.Namespace) -> None:
     from touchstone.studies import revision_text
     from touchstone.studies.revisions import compare_revisions, read_revision
 
+    for option, file in (("--html", arguments.html), ("--png", arguments.png)):
+        if file is not None:
+            _check_writable(option, file)
     settings = load()
     before, after = (read_revision(Path.cwd(), revision) for revision in (arguments.before, arguments.after))
     comparison = compare_revisions(before, after, settings.compare, seed=settings.seed)
+    if arguments.html is not None:
+        from touchstone.report import pages
+        from touchstone.studies.revision_page import html
+
+        pages.write(arguments.html, html(before, after, comparison, count=settings.report.worst))
+    if arguments.png is not None:
+        from touchstone.studies.revision_chart import save
+
+        save(comparison, arguments.png)
     write = revision_text.markdown if arguments.md else revision_text.as_json if arguments.json else revision_text.text
     print(write(comparison))
 

@@ -9,8 +9,9 @@ from kit.report import spoken, with_settings
 from touchstone.config.schema.data import Arm, Transform
 from touchstone.evaluation.design import Spread, smallest_gain
 from touchstone.report import advice, charts, words
+from touchstone.report.arms import training_sets
 from touchstone.report.facts import Facts
-from touchstone.report.forest import forest, training_sets
+from touchstone.report.forest import axis_over, forest
 from touchstone.report.headline import title
 
 
@@ -105,10 +106,20 @@ def test_the_forest_shades_the_gains_that_it_could_not_see(facts: Facts) -> None
     left, width = drawn.band or (0, 0)
     assert left + width / 2 == pytest.approx(drawn.zero, abs=0.02), "centred on no gain"
     [group] = drawn.groups
-    assert (group.title, group.baseline.name, group.score) == ("lenet", "lenet-real", "90.0")
+    assert (group.title, group.baseline, group.score) == ("lenet", "real", "90.0")
     assert [row.label for row in group.rows] == ["x", "y"]
     low = drawn.zero + (group.rows[1].left - drawn.zero) * 2
     assert low == pytest.approx(left + width, abs=0.05), "1 point is half of 2"
+
+
+def test_an_axis_of_differences_can_be_read_off() -> None:
+    for low, high in ((-0.045, 0.035), (0.0, 0.0), (-0.3, 0.011), (0.002, 0.0021)):
+        axis = axis_over([low, high])
+        assert {text for _, text in axis.ticks} > {"0"}
+        assert len(axis.ticks) > 2
+        assert 0 < axis.place(low) < 100 > axis.place(high) > 0, "with a margin"
+    [(at, _)] = [tick for tick in axis_over([-0.01, 0.03]).ticks if tick[1] == "+2"]
+    assert at == pytest.approx(axis_over([-0.01, 0.03]).place(0.02))
 
 
 def test_a_curve_is_ringed_where_it_overfits_or_still_falls(facts: Facts) -> None:
@@ -154,7 +165,7 @@ def test_ensembles_stand_apart_with_the_member_that_they_are_compared_with(facts
     assert drawn is not None
     last = drawn.groups[-1]
     assert (last.title, [row.label for row in last.rows]) == ("ensembles", ["both"])
-    assert last.baseline.name == facts.result("both").scores["baseline"]
+    assert last.baseline == facts.result("both").scores["baseline"]
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,21 @@
 """The report in a real browser: no request to a server, nothing wider than the window, keyboard, axe-core."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from kit.browser import WIDTHS, faults, launched, needs_chromium, opened, unfit
 from kit.report import facts_of, workspace
 from touchstone.report import pages, runtime
 
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
-)
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine: apt-get install chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-WIDTHS = {"phone": (390, 844), "desktop": (1280, 900)}
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
-    api = pytest.importorskip("playwright.sync_api", reason="no playwright: make setup")
-    with api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield launched
-        launched.close()
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -35,54 +27,21 @@ def page_file(tmp_path_factory) -> Path:
     return file
 
 
-def opened(browser, file: Path, *, width: str = "desktop", scheme: str = "light"):
-    """The page, and its messages, errors and requests."""
-    wide, high = WIDTHS[width]
-    page = browser.new_page(viewport={"width": wide, "height": high}, color_scheme=scheme)
-    heard: list[str] = []
-    page.on("console", lambda message: heard.append(message.text))
-    page.on("pageerror", lambda error: heard.append(str(error)))
-    page.on("request", lambda asked: heard.append(asked.url) if not asked.url.startswith(("file:", "data:")) else None)
-    page.on("requestfailed", lambda asked: heard.append(f"failed: {asked.url[:80]}"))
-    page.goto(file.as_uri())
-    return page, heard
-
-
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_page_fits_asks_nothing_and_shows_every_picture(browser, page_file: Path, width: str) -> None:
     page, heard = opened(browser, page_file, width=width)
     assert heard == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width][0]
-    count = page.evaluate(
-        """async () => {
-            const pictures = [...document.querySelectorAll('svg image')].map(e => e.getAttribute('href'));
-            await Promise.all(pictures.map(src => { const i = new Image(); i.src = src; return i.decode(); }));
-            return pictures.length;
-        }"""
-    )
-    assert count > 4
-    missing = page.evaluate(
-        "[...document.querySelectorAll('use')].filter(e => !document.querySelector(e.getAttribute('href'))).length"
-    )
-    assert missing == 0
+    assert page.locator("svg image").count() > 4
+    assert unfit(page) == []
     page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_axe_finds_no_fault_that_is_more_than_minor(browser, page_file: Path, width: str, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python: make setup")
     for file in (page_file, page_file.with_name("runtime.html")):
         page, _ = opened(browser, file, width=width, scheme=scheme)
-        page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
-        found = axe.Axe().run(page).response
-        assert found["passes"]
-        faults = [
-            f"{v['id']} ({v['impact']}): {v['help']}: {v['nodes'][0]['html'][:200]}"
-            for v in found["violations"]
-            if v["impact"] != "minor"
-        ]
-        assert not faults, "\n".join(faults)
+        assert faults(page) == []
         page.close()
 
 

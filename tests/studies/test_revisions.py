@@ -10,30 +10,20 @@ import pandas as pd
 import pytest
 
 from kit.project import run
-from touchstone.config.schema.evaluation import Compare
+from kit.report import spoken
+from kit.revisions import LABELS, SAME, SETTINGS, STRONG, WEAK, N, probs, revision
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.scores import score
 from touchstone.studies import revision_text
-from touchstone.studies.revisions import Revision, compare_revisions, read_revision
-
-SETTINGS = Compare(num_resamples=500)
-CLASSES = ["a", "b", "c"]
-N = 300
-LABELS = np.arange(N) % 3
-
-
-def probs(rate: float, seed: int, num_seeds: int = 3) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    decided = np.where(rng.random((num_seeds, N)) < rate, LABELS, (LABELS + 1) % 3)
-    return np.where(np.eye(3)[decided] > 0, 0.8, 0.1).astype(np.float32)
-
-
-def revision(name: str = "old", **runs: np.ndarray) -> Revision:
-    table = pd.DataFrame({"id": [f"{i:03}" for i in range(N)], "label": [CLASSES[k] for k in LABELS]})
-    return Revision(name, {"classes": CLASSES}, table, [0, 1, 2], runs, [])
-
-
-SAME, WEAK, STRONG = probs(0.7, 0), probs(0.6, 1), probs(0.9, 2)
+from touchstone.studies.revision_images import changed_images
+from touchstone.studies.revisions import (
+    Change,
+    Revision,
+    RevisionComparison,
+    common,
+    compare_revisions,
+    read_revision,
+)
 
 
 def test_changes_are_listed_by_metric_and_unchanged_runs_by_name() -> None:
@@ -100,13 +90,87 @@ def test_several_labels_are_compared_by_mean_average_precision() -> None:
 def test_there_are_three_forms_of_text() -> None:
     found = compare_revisions(revision(same=SAME, one=WEAK), revision("new", same=SAME, one=STRONG), SETTINGS, seed=0)
     lines = revision_text.text(found).splitlines()
-    assert lines[0].split()[:4] == ["run", "or", "ensemble", "metric"]
-    assert len({line.find("better") for line in lines[1:4]}) == 1, "aligned"
+    assert lines[0] == "new (after) compared with old (before)"
+    assert lines[1].split()[:4] == ["run", "or", "ensemble", "metric"]
+    assert len({line.find("better") for line in lines[2:5]}) == 1, "aligned"
     assert lines[-1] == "Same predictions: same."
-    twin = revision_text.markdown(found)
-    assert twin.startswith("### new compared with old\n")
-    assert "| one | accuracy % |" in twin
     assert json.loads(revision_text.as_json(found))["changes"][0]["run"] == "one"
+
+
+def change(run: str, verdict: str, metric: str = "accuracy", value: float = -0.1234) -> Change:
+    return Change(run, metric, 0.99, 0.99 + value, value - 0.1, value + 0.1, 0.0001, verdict)
+
+
+def comparison(*changes: Change, before: str = "old", after: str = "new", notes: tuple = ()) -> RevisionComparison:
+    return RevisionComparison(before, after, 0.95, list(changes), [], list(notes))
+
+
+def test_the_markdown_of_a_review_is_short_and_folds_the_other_metrics() -> None:
+    metrics = ("accuracy", "macro_f1", "nll")
+    runs = ("resnet18_tuned-ddpm_only", "vote")
+    found = comparison(*(change(run, "inconclusive", metric) for run in runs for metric in metrics), notes=("A note.",))
+    shown, folded = revision_text.markdown(found).split("<details>")
+    assert shown.startswith("### new compared with old\n\nThere is no verdict on accuracy: seeds and test images alone")
+    rows = [line for line in shown.splitlines() if line.startswith("|")]
+    assert rows[0] == "| run or ensemble | accuracy % before | after | change (95 % interval) | verdict |"
+    assert rows[2] == "| resnet18_tuned-ddpm_only | 99.00 | 86.66 | −12.34 (−22.34 to −2.34) | inconclusive |"
+    assert len(rows) == 2 + len(runs)
+    assert max(map(len, rows)) <= 100
+    assert folded.count("| macro F1 % |") == folded.count("| NLL |") == len(runs)
+    assert "accuracy" not in folded
+    assert folded.endswith("</details>\n\n- A note.")
+
+
+def test_the_terminal_has_a_hundred_columns() -> None:
+    lines = revision_text.text(comparison(change("resnet18_tuned-ddpm_only", "inconclusive"))).splitlines()
+    assert max(map(len, lines)) <= 100
+
+
+def test_a_long_hash_is_cut_to_seven_characters_and_no_other_name_is() -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    found = comparison(change("one", "better"), before=commit, after="HEAD~1", notes=(f"Only in {commit}: two.",))
+    for written in (revision_text.text(found), revision_text.markdown(found)):
+        assert commit not in written
+        assert written.count("0123456") == 2
+    assert json.loads(revision_text.as_json(found))["before"] == commit, "complete for programs"
+    names = ["workspace", "tonic-sims", "20261129", "202611291037", "feedback", "abcdef1", "v1.2"]
+    assert [revision_text.short(name) for name in names] == names
+
+
+NO_VERDICT = "There is no verdict on accuracy"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        ([], "No prediction differs."),
+        (
+            ["too few replicates"],
+            "There is no verdict on accuracy: a single comparison needs at least three replicates.",
+        ),
+        (["inconclusive"], f"{NO_VERDICT}: seeds and test images alone could explain every change."),
+        (["better"], "Accuracy is better in run0."),
+        (["worse", "better", "worse"], "Accuracy is better in run1 and worse in run0 and run2."),
+        (["better", "inconclusive", "inconclusive"], "Accuracy is better in run0; there is no verdict on the other 2."),
+        (["worse"] * 5, "Accuracy is worse in 5 of 5 runs and ensembles."),
+    ],
+)
+def test_the_headline_names_what_became_better_or_worse(verdicts: list[str], said: str) -> None:
+    changes = [change(f"run{i}", verdict) for i, verdict in enumerate(verdicts)]
+    others = [change(each.run, "worse", "nll") for each in changes]  # another metric decides nothing
+    both = [each for pair in zip(changes, others, strict=True) for each in pair]
+    assert spoken(revision_text.headline(comparison(*both))) == said
+
+
+def test_parameters_that_differ_are_listed_by_their_dotted_names() -> None:
+    before = {"train": {"lr": 0.1, "steps": 5}, "arms": {"real": {}, "old": {"add": ["a"]}}, "seed": 0}
+    after = {"train": {"lr": 0.2, "steps": 5}, "arms": {"real": {}, "new": {"add": ["a", "b"]}}, "seed": 0}
+    assert revision_text.parameters(before, after).rows == [
+        ["train.lr", "0.1", "0.2"],
+        ["arms.old.add", '["a"]', "–"],
+        ["arms.new.add", "–", '["a", "b"]'],
+    ]
+    assert not revision_text.parameters(before, before).rows
 
 
 MAKE = """
@@ -118,6 +182,9 @@ pathlib.Path("data/prepared/meta.json").write_text(json.dumps({"classes": ["a", 
 labels = np.arange(200) % 2
 rows = [f"{i},{'ab'[k]}" for i, k in enumerate(labels)]
 pathlib.Path("data/prepared/test/table.csv").write_text("id,label\\n" + "\\n".join(rows) + "\\n")
+names = [f"test,{i},{i}.png" for i in range(200)]
+pathlib.Path("data/prepared/files.csv").write_text("split,row,file\\n" + "\\n".join(names) + "\\n")
+np.save("data/prepared/test/images.npy", np.repeat(np.arange(200, dtype=np.uint8), 4).reshape(200, 2, 2, 1))
 right = np.random.default_rng(0).random((3, 200)) < rate
 np.save("data/probs/net-real/test.npy", np.where(np.eye(2)[np.where(right, labels, 1 - labels)] > 0, 0.9, 0.1))
 """
@@ -156,6 +223,22 @@ def test_commits_experiments_and_the_workspace_are_read_from_the_cache(space: Pa
     assert rates[0] < 0.4 < rates[1] < 0.7 < rates[2]
     assert compare_revisions(old, new, SETTINGS, seed=0).changes[0].verdict == "better"
     assert not compare_revisions(new, here, SETTINGS, seed=0).changes
+    assert (old.params["models"]["net"]["rate"], lower.params["models"]["net"]["rate"]) == (0.6, 0.3)
+
+
+def test_the_images_that_changed_come_from_the_cache(space: Path) -> None:
+    shutil.rmtree(space / "data")
+    try:
+        old, new = read_revision(space, "HEAD~1"), read_revision(space, "HEAD")
+        found = changed_images(old, new, common(old, new), count=3)
+    finally:
+        run("dvc", "checkout", "-q", cwd=space)
+    kept = found.runs["net-real"]
+    assert len(kept.mended) == 3 < kept.num_mended
+    for image in kept.mended:
+        assert image.file == f"{image.row}.png"
+        assert (image.pixels == image.row).all()
+        assert image.pixels.shape == (2, 2, 1)
 
 
 def test_an_unknown_revision_and_a_lost_cache_are_one_line(space: Path, tmp_path: Path) -> None:

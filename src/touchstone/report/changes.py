@@ -66,12 +66,12 @@ def missed(
 
 
 def alike(features: np.ndarray) -> np.ndarray:
-    """Group images by their features (M, D): the number of a group for each, int (M,), by average linkage."""
+    """Group images by their features (M, D): the number of a group for each, int (M,), by Ward's linkage."""
     number = min(GROUPS, len(features) // LEAST)
     if number < 2:
         return np.zeros(len(features), int)
     scaled = features.astype(np.float64) - features.mean(0, dtype=np.float64)
-    return fcluster(linkage(scaled, "average"), number, "maxclust")
+    return fcluster(linkage(scaled, "ward"), number, "maxclust")
 
 
 def _group(members: list[tuple[int, tuple[int, int]]], test: LabelledImages, *, count: int) -> MissedGroup:

@@ -41,11 +41,11 @@ class Chart:
         return f"{self.title} against {self.axis}; last values: {ends}"
 
 
-def nice_ticks(low: float, high: float) -> list[float]:
-    """About four round numbers within [low, high]."""
+def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """About `count` round numbers within [low, high]."""
     if not high > low:
         return [low]
-    raw = (high - low) / 4
+    raw = (high - low) / count
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= raw * 0.999)
     return [round(i * step, 12) for i in _whole_numbers(low / step, high / step)]

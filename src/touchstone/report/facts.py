@@ -52,6 +52,10 @@ class Change(GalleryImage):
     after: float
     """That of the run's."""
 
+    def right_in(self, total: int) -> str:
+        """`1 → 4 of 5`: the replicates that are right, of the baseline and of the run. total: the replicates."""
+        return f"{round(self.before * total)} → {round(self.after * total)} of {total}"
+
 
 @dataclass(frozen=True)
 class Changes:

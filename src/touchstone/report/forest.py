@@ -1,24 +1,60 @@
-"""Gains with their intervals on one axis, grouped by model: the geometry of the report's first chart."""
+"""Differences with their intervals on one axis, in groups: the geometry of the charts of gains and of changes."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from touchstone.config.schema.data import Arm, Transform
 from touchstone.report.charts import Ticks, nice_ticks
 from touchstone.report.facts import Facts, ReportedResult
-from touchstone.report.words import MINUS, count, listing, percent
+from touchstone.report.words import MINUS, confidence, percent, points
 
-ENSEMBLES = "ensembles"
+ENSEMBLES = "ensembles"  # the title of their group
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The range of differences, as shares, that the chart shows."""
+
+    low: float
+    high: float
+
+    def place(self, value: float) -> float:
+        """The position of a value in % of the axis."""
+        return round(100 * (value - self.low) / (self.high - self.low), 2)
+
+    @property
+    def ticks(self) -> Ticks:
+        """Round numbers of points, three or more, and where they stand."""
+        low, high = 100 * self.low, 100 * self.high
+        rounds = next((found for count in (4, 6, 8) if len(found := nice_ticks(low, high, count)) > 2), [0.0])
+        return [(self.place(v / 100), f"{v:+g}".replace("-", MINUS) if v else "0") for v in rounds]
+
+
+def axis_over(values: Iterable[float]) -> Axis:
+    """The axis that holds 0 and all values, with a margin."""
+    ends = [0.0, *values]
+    low, high = min(ends), max(ends)
+    pad = 0.04 * (high - low) or 0.01
+    return Axis(low - pad, high + pad)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A gain. Positions and widths are in % of the axis."""
+    """A difference. Positions and widths are in % of the axis."""
 
     label: str
-    result: ReportedResult
+    name: str
+    """The run or ensemble."""
+    arm: str
+    """"" where the reader cannot hide it."""
     score: str
-    """That of the run, in per cent."""
+    """In per cent."""
+    difference: str
+    """In points, as the interval."""
+    interval: str
+    verdict: str
+    has_images: bool
+    """Whether the page shows the images that changed."""
     left: float
     width: float
     dot: float
@@ -26,11 +62,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """The gains over one baseline."""
+    """The differences from one baseline."""
 
     title: str
     """The model, ENSEMBLES, or "" for runs with a baseline of their own."""
-    baseline: ReportedResult
+    baseline: str
+    """The arm or, with such a title, the run; "" where each row has its own, which then needs no line."""
     score: str
     """That of the baseline, in per cent."""
     rows: list[Row]
@@ -38,16 +75,27 @@ class Group:
 
 @dataclass(frozen=True)
 class Forest:
-    """All gains of a study."""
+    """All differences that a page compares."""
 
+    caption: str
+    headings: tuple[str, str]
+    """What a row is, and what its difference is called."""
     groups: list[Group]
     zero: float
-    """Position of no gain."""
+    """Position of no difference."""
     ticks: Ticks
-    band: tuple[float, float] | None
+    band: tuple[float, float] | None = None
     """Left end and width of the range of gains of arms that are too small to be detected."""
-    detectable: str
+    detectable: str = ""
     """Its half-width in points, or "" without a band."""
+
+
+def row_of(axis: Axis, low: float, value: float, high: float, **texts: str | bool) -> Row:
+    """A row with its bar. texts: the fields of Row that no position follows from."""
+    left, right = axis.place(low), axis.place(high)
+    interval = f"{points(low)} to {points(high)}"
+    bar = {"left": left, "width": round(right - left, 2), "dot": axis.place(value)}
+    return Row(difference=points(value), interval=interval, **bar, **texts)  # type: ignore[arg-type]
 
 
 def forest(facts: Facts) -> Forest | None:
@@ -58,59 +106,43 @@ def forest(facts: Facts) -> Forest | None:
     possible = [gain for result in results if result.arm and not math.isnan(gain := result.value("gain_detectable"))]
     band = max(possible, default=math.nan)
     ends = [result.value(key) for result in results for key in ("gain_low", "gain_high")]
-    low, high = min(0.0, *ends), max(0.0, *ends)
-    if possible:
-        low, high = min(low, -band), max(high, band)
-    pad = 0.04 * (high - low) or 0.01
-    low, high = low - pad, high + pad
-
-    def place(value: float) -> float:
-        return round(100 * (value - low) / (high - low), 2)
-
+    axis = axis_over([*ends, -band, band] if possible else ends)
     groups: dict[tuple[str, str], list[Row]] = {}
     for result in results:
-        baseline = str(result.scores["baseline"])
-        own = result.arm and facts.settings.compare.baseline != result.arm
-        left, right = place(result.value("gain_low")), place(result.value("gain_high"))
-        row = Row(
-            result.arm if own else result.name,
-            result,
-            percent(result.value(facts.measure), 1),
-            left,
-            round(right - left, 2),
-            place(result.value("gain")),
-        )
+        own = bool(result.arm) and facts.settings.compare.baseline != result.arm
         title = result.model if own else "" if result.arm else ENSEMBLES
-        groups.setdefault((title, baseline), []).append(row)
+        groups.setdefault((title, str(result.scores["baseline"])), []).append(
+            _row(result, axis, percent(result.value(facts.measure), 1), own=own)
+        )
+    caption = (
+        f"Gain in {facts.measure_name} over the baseline, in percentage points, with the {confidence(facts.settings)} "
+        "interval, adjusted for all comparisons."
+    )
     return Forest(
-        [
-            Group(title, facts.result(baseline), percent(facts.result(baseline).value(facts.measure), 1), rows)
-            for (title, baseline), rows in groups.items()
-        ],
-        place(0.0),
-        [(place(v / 100), f"{v:+g}".replace("-", MINUS) if v else "0") for v in nice_ticks(100 * low, 100 * high)],
-        (place(-band), round(place(band) - place(-band), 2)) if possible else None,
+        caption,
+        ("training set", "gain"),
+        [_group(title, facts.result(baseline), rows, facts.measure) for (title, baseline), rows in groups.items()],
+        axis.place(0.0),
+        axis.ticks,
+        (axis.place(-band), round(axis.place(band) - axis.place(-band), 2)) if possible else None,
         percent(band, 1) if possible else "",
     )
 
 
-def training_sets(facts: Facts) -> list[tuple[str, str]]:
-    """Arm -> what its training set holds, as a clause that goes on from its name."""
-    return [(name, _holds(name, arm, facts)) for name, arm in facts.settings.arms.items()]
+def _group(title: str, baseline: ReportedResult, rows: list[Row], measure: str) -> Group:
+    shown = baseline.name if title in ("", ENSEMBLES) else baseline.arm
+    return Group(title, shown, percent(baseline.value(measure), 1), rows)
 
 
-def _holds(name: str, arm: Arm, facts: Facts) -> str:
-    real, added = facts.arm_sizes[name]
-    if not arm.add:
-        return f"is the {real:,} real images alone"
-    kinds = (("transform", facts.settings.transforms), ("generator", facts.settings.generators))
-    parts = []
-    for kind, known in kinds:
-        if names := [_named(each, known[each]) for each in arm.add if each in known]:
-            parts.append(f"the {kind}{'s' if len(names) > 1 else ''} {listing(names)}")
-    by = f"{count(added, 'image')} by {' and '.join(parts)}"
-    return f"adds {by}" if arm.real else f"is {by} without any real image"
-
-
-def _named(name: str, made_by: object) -> str:
-    return f"{name} (plain copies)" if made_by == Transform() else name
+def _row(result: ReportedResult, axis: Axis, score: str, *, own: bool) -> Row:
+    gain = [result.value(key) for key in ("gain_low", "gain", "gain_high")]
+    return row_of(
+        axis,
+        *gain,
+        label=result.arm if own else result.name,
+        name=result.name,
+        arm=result.arm,
+        score=score,
+        verdict=result.verdict,
+        has_images=result.changes is not None,
+    )

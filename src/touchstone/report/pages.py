@@ -22,8 +22,9 @@ from touchstone.report import (
     tuning,
     words,
 )
+from touchstone.report.arms import training_sets
 from touchstone.report.facts import Facts
-from touchstone.report.forest import forest, training_sets
+from touchstone.report.forest import forest
 from touchstone.report.headline import headline, title
 from touchstone.report.heat import heat_maps
 from touchstone.report.models import models

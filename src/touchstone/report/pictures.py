@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -42,11 +43,15 @@ def stored(facts: Facts) -> dict[str, Picture]:
     for name, run in facts.attributions.items():
         each = product(range(run.tiles.shape[0]), range(run.tiles.shape[1]))
         store |= {f"attributed-{name}-{i}-{j}": _picture(Image.fromarray(run.tiles[i, j])) for i, j in each}
-    images = _gallery_images(facts)
+    return store | gallery_pictures(_gallery_images(facts))
+
+
+def gallery_pictures(images: Mapping[str, np.ndarray]) -> dict[str, Picture]:
+    """Images of galleries, uint8 (h, w, C) each, at their own size, or smaller where there are many."""
     size = next((px for count, px in SIDES if len(images) <= count), 40)
-    for name, pixels in sorted(images.items()):
-        store[name] = _picture(thumbnail(pixels, min(size, max(pixels.shape[:2]))))  # at its own size, or smaller
-    return store
+    return {
+        name: _picture(thumbnail(pixels, min(size, max(pixels.shape[:2])))) for name, pixels in sorted(images.items())
+    }
 
 
 def _gallery_images(facts: Facts) -> dict[str, np.ndarray]:

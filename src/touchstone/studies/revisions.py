@@ -2,8 +2,7 @@
 
 import io
 import json
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from touchstone.evaluation.compare import HELPS, HURTS, Paired, compare_paired, 
 from touchstone.evaluation.metrics import Metric, metrics_of
 from touchstone.evaluation.resampling import resample_all
 from touchstone.evaluation.scores import correct
+from touchstone.studies.stored import Stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,29 @@ class Revision:
     """Runs whose training diverged."""
     overlap: float = 0.0
     """Of the replicates' training images, see compare.replicate_share."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """The values of params.yaml."""
+    stored: Stored | None = None
+    """Its other files, which are read where a page shows them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Common:
+    """What two revisions have in common: M test images with the same labels, seeds, and runs whose training ended."""
+
+    table: pd.DataFrame
+    """The test images, M rows of the later revision's table."""
+    rows: tuple[np.ndarray, np.ndarray]
+    """Their rows in the test sets of the earlier and the later revision, int64 (M,)."""
+    labels: np.ndarray
+    """int64 (M,), or float32 (M, K) where images may have several labels."""
+    seeds: list[int]
+    pairs: dict[str, tuple[np.ndarray, np.ndarray]]
+    """Run or ensemble -> its predictions before and after, (seeds, M, K) each, where they differ."""
+    unchanged: list[str]
+    """Runs and ensembles with the same predictions in both."""
+    notes: list[str]
+    """Differences between the revisions that limit the comparison."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +90,10 @@ class RevisionComparison:
     before: str
     """The name of a revision."""
     after: str
+    confidence: float
+    """Of the intervals, such as .95."""
     changes: list[Change]
-    """One for each metric of each run whose predictions differ."""
+    """One for each metric of each run whose predictions differ, run by run; the metric of the verdicts comes first."""
     unchanged: list[str]
     """Runs with the same predictions in both."""
     notes: list[str]
@@ -81,7 +106,8 @@ def read_revision(root: Path, revision: str) -> Revision:
     revision: anything that git or DVC can name, or `workspace`. Raise TouchstoneError where there is no such revision,
     or its test images are in neither.
     """
-    read = _reader(root, revision)
+    stored = Stored(root, revision)
+    read = stored.read
     params = read("params.yaml")
     if params is None:
         raise TouchstoneError(f"{revision}: it has no params.yaml; give a revision of this pipeline")
@@ -115,31 +141,7 @@ def read_revision(root: Path, revision: str) -> Revision:
                 f"images, params.yaml and the test set have {len(seeds)} and {len(images):,}; run `dvc repro`"
             )
     overlap = summary.get("overlap", 0.0)
-    return Revision(revision, json.loads(meta), images, seeds, probs, missing, diverged, overlap)
-
-
-def _reader(root: Path, revision: str) -> Callable[[str], bytes | None]:
-    """A function that returns the content of a file of the revision, None where it cannot be had."""
-    from dvc.api import DVCFileSystem  # takes a second to import
-    from dvc.exceptions import NotDvcRepoError
-    from dvc.scm import RevError, SCMError
-    from dvc_data.index import DataIndexDirError
-
-    for name in ("dvc", "dvc_data", "dvc_objects"):  # they warn about every empty folder
-        logging.getLogger(name).setLevel(logging.ERROR)
-    files = DVCFileSystem(str(root), rev=None if revision == "workspace" else revision)
-
-    def read(path: str) -> bytes | None:
-        try:
-            return files.read_bytes(path)
-        except (FileNotFoundError, DataIndexDirError):
-            return None
-        except RevError as error:
-            raise TouchstoneError(f"{revision}: {error}; give a commit, a branch, a tag or an experiment") from error
-        except (NotDvcRepoError, SCMError) as error:
-            raise TouchstoneError(f"{error}; run from the folder that holds dvc.yaml") from error
-
-    return read
+    return Revision(revision, json.loads(meta), images, seeds, probs, missing, diverged, overlap, values, stored)
 
 
 def compare_revisions(before: Revision, after: Revision, settings: Compare, *, seed: int) -> RevisionComparison:
@@ -148,6 +150,14 @@ def compare_revisions(before: Revision, after: Revision, settings: Compare, *, s
     They are paired by test image (its id) and by seed; what only one revision has is left out and noted. Raise
     TouchstoneError where the classes differ, or there is no test image, no seed or no run in common.
     """
+    found = common(before, after)
+    metrics = [metric for metric in metrics_of(multi_label=is_multi_label(after.meta)) if metric.compared]
+    changes = _changes(found, metrics, settings, seed, max(before.overlap, after.overlap))
+    return RevisionComparison(before.name, after.name, settings.confidence, changes, found.unchanged, found.notes)
+
+
+def common(before: Revision, after: Revision) -> Common:
+    """Pair two revisions by test image and seed. Raise TouchstoneError as `compare_revisions` does."""
     if before.meta["classes"] != after.meta["classes"]:
         raise TouchstoneError(f"{before.name} and {after.name} have different classes; nothing can be compared")
     rows = _common_images(before, after)
@@ -155,39 +165,29 @@ def compare_revisions(before: Revision, after: Revision, settings: Compare, *, s
     seeds = [s for s in before.seeds if s in after.seeds]
     excluded = {*before.diverged, *after.diverged}
     names = [name for name in before.probs if name in after.probs and name not in excluded]
-    for what, common in (("test image with the same labels", rows[0].tolist()), ("seed", seeds), ("run", names)):
-        if not common:
+    for what, shared in (("test image with the same labels", rows[0].tolist()), ("seed", seeds), ("run", names)):
+        if not shared:
             raise TouchstoneError(f"{before.name} and {after.name} have no {what} in common; {' '.join(notes)}")
-    places = [[r.seeds.index(s) for s in seeds] for r in (before, after)]
-    table = after.table.iloc[rows[1]].reset_index(drop=True)
-    labels, groups = encode(table, after.meta), group_indices(table)
-    metrics = [metric for metric in metrics_of(multi_label=is_multi_label(after.meta)) if metric.compared]
-    pairs, unchanged = dict[str, list[np.ndarray]](), list[str]()
+    pairs, unchanged = dict[str, tuple[np.ndarray, np.ndarray]](), list[str]()
     for name in names:
-        pair = [r.probs[name][place][:, row] for r, place, row in zip((before, after), places, rows, strict=True)]
-        if np.array_equal(pair[0], pair[1]):
+        first, second = (
+            revision.probs[name][[revision.seeds.index(s) for s in seeds]][:, row]
+            for revision, row in zip((before, after), rows, strict=True)
+        )
+        if np.array_equal(first, second):
             unchanged.append(name)
         else:
-            pairs[name] = pair
-    overlap = max(before.overlap, after.overlap)
-    changes = _changes(pairs, metrics, labels, settings, seed, groups, overlap)
-    return RevisionComparison(before.name, after.name, changes, unchanged, notes)
+            pairs[name] = first, second
+    table = after.table.iloc[rows[1]].reset_index(drop=True)
+    return Common(table, rows, encode(table, after.meta), seeds, pairs, unchanged, notes)
 
 
-def _changes(
-    pairs: dict[str, list[np.ndarray]],
-    metrics: Sequence[Metric],
-    labels: np.ndarray,
-    settings: Compare,
-    seed: int,
-    groups: np.ndarray | None,
-    overlap: float,
-) -> list[Change]:
+def _changes(found: Common, metrics: Sequence[Metric], settings: Compare, seed: int, overlap: float) -> list[Change]:
     """Judge each metric of each run better, worse or inconclusive.
 
-    pairs: run -> its predictions before and after. The runs of one metric are a family: Holm adjusts over them, and
-    they share a pooled variance of seeds.
+    The runs of one metric are a family: Holm adjusts over them, and they share a pooled variance of seeds.
     """
+    pairs, labels, groups = found.pairs, found.labels, group_indices(found.table)
     scores = [(metric, probs) for metric in metrics for pair in pairs.values() for probs in pair]
     resamples = iter(
         resample_all(scores, labels, num_resamples=settings.num_resamples, seed=seed, groups=groups) if scores else ()

@@ -1,0 +1,27 @@
+"""What the training set of each arm holds, in words."""
+
+from touchstone.config.schema.data import Arm, Transform
+from touchstone.report.facts import Facts
+from touchstone.report.words import count, listing
+
+
+def training_sets(facts: Facts) -> list[tuple[str, str]]:
+    """Arm -> what its training set holds, as a clause that goes on from its name."""
+    return [(name, _holds(name, arm, facts)) for name, arm in facts.settings.arms.items()]
+
+
+def _holds(name: str, arm: Arm, facts: Facts) -> str:
+    real, added = facts.arm_sizes[name]
+    if not arm.add:
+        return f"is the {real:,} real images alone"
+    kinds = (("transform", facts.settings.transforms), ("generator", facts.settings.generators))
+    parts = []
+    for kind, known in kinds:
+        if names := [_named(each, known[each]) for each in arm.add if each in known]:
+            parts.append(f"the {kind}{'s' if len(names) > 1 else ''} {listing(names)}")
+    by = f"{count(added, 'image')} by {' and '.join(parts)}"
+    return f"adds {by}" if arm.real else f"is {by} without any real image"
+
+
+def _named(name: str, made_by: object) -> str:
+    return f"{name} (plain copies)" if made_by == Transform() else name
