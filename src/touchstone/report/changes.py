@@ -47,8 +47,8 @@ def missed(
     """Return the test images that most replicates of every run get wrong, in groups, and the number of all.
 
     runs: float32 (replicates, N, K) each. features: (N, D), by which images that resemble one another are grouped;
-    without them there is one group. At most about `count` images are kept: the largest groups first and, in a group,
-    those of the most frequent confusions.
+    without them there is one group, in which the most frequent confusions come first. At most about `count` images are
+    kept, equally many of each group: the most typical ones.
     """
     wrong, votes = np.ones(len(test.labels), bool), np.zeros((len(test.labels), len(test.classes)), np.int64)
     for probs in runs:
@@ -58,20 +58,26 @@ def missed(
     pairs = [(int(test.labels[row]), int(votes[row].argmax())) for row in rows]
     found = Counter(pairs)
     order = sorted(range(len(rows)), key=lambda i: (-found[pairs[i]], pairs[i], i))[:MOST]
-    groups = alike(features[rows[order]]) if features is not None else np.zeros(len(order), int)
-    members = [[i for i, group in zip(order, groups, strict=True) if group == each] for each in np.unique(groups)]
-    members.sort(key=len, reverse=True)
+    members = alike(features[rows[order]]) if features is not None else [np.arange(len(order))]
     shown = max(min(1, count), count // max(1, len(members)))
-    return tuple(_group([(int(rows[i]), pairs[i]) for i in each], test, count=shown) for each in members), len(rows)
+    each = [[(int(rows[i]), pairs[i]) for i in (order[at] for at in group)] for group in members]
+    return tuple(_group(group, test, count=shown) for group in each if group), len(rows)
 
 
-def alike(features: np.ndarray) -> np.ndarray:
-    """Group images by their features (M, D): the number of a group for each, int (M,), by Ward's linkage."""
+def alike(features: np.ndarray) -> list[np.ndarray]:
+    """Group images by their features (M, D) with Ward's linkage.
+
+    Return the rows of each group, those nearest to its centre first; the largest group comes first.
+    """
     number = min(GROUPS, len(features) // LEAST)
-    if number < 2:
-        return np.zeros(len(features), int)
-    scaled = features.astype(np.float64) - features.mean(0, dtype=np.float64)
-    return fcluster(linkage(scaled, "ward"), number, "maxclust")
+    values = features.astype(np.float64)
+    groups = fcluster(linkage(values, "ward"), number, "maxclust") if number > 1 else np.zeros(len(values))
+    members = []
+    for each in np.unique(groups):
+        rows = np.flatnonzero(groups == each)
+        distances = np.linalg.norm(values[rows] - values[rows].mean(0), axis=1)
+        members.append(rows[np.argsort(distances, kind="stable")])
+    return sorted(members, key=len, reverse=True)
 
 
 def _group(members: list[tuple[int, tuple[int, int]]], test: LabelledImages, *, count: int) -> MissedGroup:
