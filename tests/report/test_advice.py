@@ -12,7 +12,7 @@ from touchstone.report import advice, charts, words
 from touchstone.report.arms import training_sets
 from touchstone.report.facts import Facts
 from touchstone.report.forest import axis_over, forest
-from touchstone.report.headline import title
+from touchstone.report.headline import headline, title
 
 
 def judged(facts: Facts, **scores: dict) -> Facts:
@@ -183,3 +183,16 @@ def test_a_folder_is_titled_by_its_classes(facts: Facts, source: str, own: str, 
     report = facts.settings.report.model_copy(update={"title": own})
     changed = with_settings(facts, data=data, report=report)
     assert title(replace(changed, classes=list(classes))) == expected
+
+
+def test_without_a_comparison_the_first_screen_tells_the_scores_and_what_to_add(facts: Facts) -> None:
+    ends = {"accuracy_low": 0.85, "accuracy_high": 0.94}
+    alone = judged(facts)
+    run = replace(alone.results[0], scores={"accuracy": 0.9, "convergence": "overfitted"} | ends)
+    found = replace(alone, results=(run,))
+    assert spoken(headline(found)) == "lenet reaches 90.0 % test accuracy (95 % interval 85.0 to 94.0)."
+    first, second = (spoken(step) for step in advice.next_steps(found))
+    assert first.startswith("Add an arm (arms)")
+    assert second == "Try fewer steps: the validation loss of lenet-real rose long before the end."
+    many = replace(found, results=(run,) * 5)
+    assert spoken(headline(many)).endswith("; lenet reaches 90.0 % (85.0 to 94.0); 2 more runs below.")

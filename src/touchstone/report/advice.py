@@ -40,7 +40,8 @@ def next_steps(facts: Facts) -> list[Sentence]:
     """At most MOST sentences that say what would make the verdicts surer or the comparison fairer."""
     compared = [result for result in facts.results if result.arm and result.verdict]
     if not compared:
-        return []
+        first = "Add an arm (`arms`) and its transforms or generators: so far there is nothing to compare."
+        return [with_code(step) for step in (first, *_longer(facts), *_shorter(facts), *_unfrozen(facts))]
     fairer = [*_longer(facts), *_shorter(facts), *_tuned(facts)]
     surer = list(_replicates(facts, compared))
     found = any(result.verdict == HELPS for result in compared)  # what a fairer baseline could take back comes first

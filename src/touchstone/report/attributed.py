@@ -5,7 +5,7 @@ import numpy as np
 from touchstone.report.charts import Chart, chart
 from touchstone.report.facts import Attributions, Facts
 from touchstone.report.table import Table
-from touchstone.report.words import listing, number
+from touchstone.report.words import Sentence, listing, number, with_code
 
 SANITY = (
     "The sanity check randomises the weights layer by layer, from the last one on (Adebayo 2018). A method whose maps "
@@ -34,8 +34,8 @@ def basis(facts: Facts) -> str:
     )
 
 
-def reduced(name: str, facts: Facts) -> str:
-    """What a costly net left out, or ""."""
+def reduced(name: str, facts: Facts) -> Sentence:
+    """What a costly net left out, or nothing."""
     explain, extent = facts.settings.explain, facts.attributions[name].extent
     least = [
         f"{extent['images']} of {extent['chosen']} images" if extent["images"] < extent["chosen"] else "",
@@ -43,8 +43,8 @@ def reduced(name: str, facts: Facts) -> str:
         f"{extent['stages']} of its {explain.randomised} stages" if extent["stages"] < explain.randomised else "",
     ]
     if not (parts := [part for part in least if part]):
-        return ""
-    return (
+        return []
+    return with_code(
         f"The net is costly, so `explain.max_teraflop: {explain.max_teraflop:g}` limited the explanation to "
         f"{listing(parts)}."
     )
