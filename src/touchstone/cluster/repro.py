@@ -24,6 +24,7 @@ from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
 from touchstone.errors import TouchstoneError, one_line
 from touchstone.studies.commands import search_path
+from touchstone.studies.stale import OTHER, stale_results
 
 FOLDER = Path(".touchstone/repro")  # copies of the project, logs, and the lock
 NOTES = Path("metrics/runtime")
@@ -45,25 +46,30 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
         if not repo.status(targets or None, with_deps=bool(targets)):
             print("Everything is up to date.")
             return
-        report = root / "metrics/report.md"
-        seen = report.stat().st_mtime_ns if report.is_file() else None
-        if first := [stage.addressing for stage in _stages(repo, targets) if any(out.persist for out in stage.outs)]:
-            with _in_its_own_words():
-                repo.reproduce(first)
-            repo = Repo(str(root))  # what the graph depends on may have changed
-        needs, entries = _unfinished(repo, targets)
-        failed = _run_others(repo, needs, entries, jobs=jobs, held=held)
-        logging.getLogger("dvc").setLevel(logging.WARNING)  # no line for each stage that comes from the run-cache
-        if entries or not failed:
-            _take_over(root, entries)
-            Repo(str(root)).reproduce(list(entries) if failed else targets or None)
-            sort_lock(root, targets)
-        if failed:
-            name, *others = failed
-            also = f"; also failed: {', '.join(others)}" if others else ""
-            raise TouchstoneError(f"{name}: {failed[name]}; its log: {FOLDER / 'logs' / name}.log{also}")
-        if report.is_file() and report.stat().st_mtime_ns != seen:
-            print(f"{_headline(report)}\nmetrics/report.html says more.")
+        with _saying_what_is_stale(root):
+            _bring_up_to_date(root, repo, targets, jobs=jobs, held=held)
+
+
+def _bring_up_to_date(root: Path, repo: Repo, targets: list[str], *, jobs: int, held: int) -> None:
+    report = root / "metrics/report.md"
+    seen = report.stat().st_mtime_ns if report.is_file() else None
+    if first := [stage.addressing for stage in _stages(repo, targets) if any(out.persist for out in stage.outs)]:
+        with _in_its_own_words():
+            repo.reproduce(first)
+        repo = Repo(str(root))  # what the graph depends on may have changed
+    needs, entries = _unfinished(repo, targets)
+    failed = _run_others(repo, needs, entries, jobs=jobs, held=held)
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # no line for each stage that comes from the run-cache
+    if entries or not failed:
+        _take_over(root, entries)
+        Repo(str(root)).reproduce(list(entries) if failed else targets or None)
+        sort_lock(root, targets)
+    if failed:
+        name, *others = failed
+        also = f"; also failed: {', '.join(others)}" if others else ""
+        raise TouchstoneError(f"{name}: {failed[name]}; its log: {FOLDER / 'logs' / name}.log{also}")
+    if report.is_file() and report.stat().st_mtime_ns != seen:
+        print(f"{_headline(report)}\nmetrics/report.html says more.")
 
 
 def _headline(report: Path) -> str:
@@ -113,6 +119,27 @@ def _alone(folder: Path) -> Iterator[int]:
         except BlockingIOError:
             raise TouchstoneError("another `touchstone repro` is running in this folder; wait until it ends") from None
         yield file.fileno()
+
+
+@contextmanager
+def _saying_what_is_stale(root: Path) -> Iterator[None]:
+    """Say which reports are of other inputs as long as this runs, and again where it ends before they are renewed."""
+    reports: list[Path] = []
+    with suppress(TouchstoneError):  # a mistake in params.yaml, which the stage `settings` is about to explain
+        reports = [root / name for name in stale_results(root) if Path(name).stem in ("report", "verdict")]
+    seen = {file: file.stat().st_mtime_ns for file in reports}
+    _say_stale(root, reports)
+    try:
+        yield
+    except BaseException:
+        _say_stale(root, [file for file in reports if file.is_file() and file.stat().st_mtime_ns == seen[file]])
+        raise
+
+
+def _say_stale(root: Path, files: list[Path]) -> None:
+    if files:
+        names = ", ".join(file.relative_to(root).as_posix() for file in files)
+        print(f"{names} {'is' if len(files) == 1 else 'are'} {OTHER}", flush=True)
 
 
 @contextmanager
