@@ -80,6 +80,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _predict(arguments: argparse.Namespace) -> None:
     from touchstone.studies.predict_folder import best_on_validation, load_model, predict_folder
+    from touchstone.studies.stale import OTHER, scores_are_stale
 
     if arguments.output.is_dir() or not arguments.output.absolute().parent.is_dir():
         raise TouchstoneError(f"-o {arguments.output}: expected a file in a folder that exists")
@@ -87,6 +88,8 @@ def _predict(arguments: argparse.Namespace) -> None:
         raise TouchstoneError(f"--top {arguments.top}: expected at least 1")
     settings = load()
     name = arguments.model or best_on_validation(settings, METRICS)
+    if not arguments.model and scores_are_stale(Path.cwd(), METRICS):
+        print(f"warning: the scores in {METRICS}, which choose {name}, are {OTHER}", file=sys.stderr)
     model = load_model(name, params=settings, data=Path("data"))
     table = predict_folder(arguments.folder, model, top=arguments.top)
     failed = table[table["error"] != ""]
