@@ -25,6 +25,15 @@ def main(argv: list[str] | None = None) -> None:
         return added
 
     text = f"label the images in a folder with a run or ensemble; exit code {SOME_FAILED} where some cannot be read"
+    init = command(
+        "init", _init, "look at images and write a params.yaml that suits them, with the minutes it will take"
+    )
+    init.add_argument("path", type=Path, metavar="PATH", help="a folder or an archive of images")
+    mirrored = "whether an image may be mirrored; default: the names of the classes decide"
+    init.add_argument("--mirror", action=argparse.BooleanOptionalAction, default=None, help=mirrored)
+    init.add_argument("--minutes", type=float, default=15, help="what the study may take, about; default: 15")
+    init.add_argument("--force", action="store_true", help="replace a params.yaml with changes that are not committed")
+
     predict = command("predict", _predict, text)
     predict.add_argument("folder", type=Path, metavar="DIR", help="searched for images, with its subfolders")
     predict.add_argument("-o", "--output", type=Path, default=Path("predictions.csv"), help="default: predictions.csv")
@@ -125,6 +134,16 @@ def _sweep(arguments: argparse.Namespace) -> None:
 
     space = sweep(arguments.name, root=Path.cwd(), changes=arguments.set_param, jobs=max(1, arguments.jobs))
     print(f"kept in recipes/{arguments.name}/{TABLE}; `dvc exp show` in {space} shows the experiments")
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    from touchstone.cluster.local import default_slots
+    from touchstone.cluster.start import init
+
+    if not arguments.minutes > 0:
+        raise TouchstoneError(f"--minutes {arguments.minutes:g}: expected more than 0")
+    options = {"mirror": arguments.mirror, "minutes": arguments.minutes, "force": arguments.force}
+    init(Path.cwd(), arguments.path, jobs=default_slots(), **options)
 
 
 def _repro(arguments: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """What a run of the graph will take: its stages, their minutes and the disk, before anything runs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from typing import Any
 from dvc.repo import Repo
 
 from touchstone.cluster.engine import Job, Outcome
-from touchstone.cluster.repro import unfinished
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.config.schema.data import Arm
 from touchstone.config.schema.model import Model
 from touchstone.config.settings import Settings
 from touchstone.report.table import Table, grid
+from touchstone.studies.stale import stale_stages
 from touchstone.studies.timing import Pace
 
 OVERHEAD = 0.5  # seconds of any stage beside its work: its start and its files
@@ -57,19 +57,46 @@ class Forecast:
 
 
 def forecast(
-    root: Path, settings: Settings, counts: Counts, pace: Pace, *, jobs: int, pixels: int, decode: float
+    root: Path,
+    settings: Settings,
+    counts: Counts,
+    pace: Pace,
+    *,
+    jobs: int,
+    pixels: int,
+    num_classes: int,
+    decode: float,
 ) -> Forecast:
     """Estimate a run of all stages that are not up to date in the project at `root`.
 
-    pixels: values of a prepared image. decode: seconds to decode an image. Raises DvcException where dvc.yaml or
-    params.yaml cannot be read.
+    pixels: values of a prepared image. decode: seconds to decode an image. Raises TouchstoneError where DVC cannot read
+    its files, or params.yaml has a mistake.
     """
-    needs, entries = unfinished(Repo(str(root)), [])
-    left = sorted(needs.keys() - entries.keys())
-    work = _Work(settings, counts, pace, pixels, decode)
-    seconds = {stage: OVERHEAD + work.seconds(stage) for stage in left}
-    total = START + makespan(needs, entries, seconds, jobs) if left else 0.0
-    return Forecast(seconds, jobs, total, work.disk(left))
+    needs, left = unfinished(root)
+    work = Work(settings, counts, pace, pixels, num_classes, decode)
+    seconds = {stage: OVERHEAD + work.seconds(stage) for stage in sorted(left)}
+    done: dict[str, Any] = {stage: {} for stage in needs.keys() - left}
+    total = START + makespan(needs, done, seconds, jobs) if left else 0.0
+    return Forecast(seconds, jobs, total, work.disk(seconds))
+
+
+def unfinished(root: Path) -> tuple[Graph, set[str]]:
+    """Stage -> what it directly depends on; and the stages that would run.
+
+    These are the stale ones, and those of which an output is neither here nor in DVC's cache. Raises TouchstoneError as
+    `stale_stages` does.
+    """
+    left = set(stale_stages(root))
+    with Repo(str(root)) as repo:
+        stages = {stage.addressing: stage for stage in repo.index.stages if stage.cmd}
+        needs = {
+            name: {other.addressing for other in repo.index.graph.successors(stage) if other.cmd}
+            for name, stage in stages.items()
+        }
+        for name, stage in stages.items():
+            if any(out.use_cache and not out.exists and out.changed_cache() for out in stage.outs):
+                left.add(name)
+    return needs, left
 
 
 def makespan(needs: Graph, entries: dict[str, Any], seconds: Mapping[str, float], jobs: int) -> float:
@@ -102,17 +129,16 @@ class _Clock:
         pass
 
 
-class _Work:
+class Work:
     """The seconds and the bytes of each stage, from the settings and the machine's pace."""
 
-    def __init__(self, settings: Settings, counts: Counts, pace: Pace, pixels: int, decode: float) -> None:
-        self.settings, self.counts, self.pace, self.pixels, self.decode = settings, counts, pace, pixels, decode
-        self.runs = {
-            f"{model}-{arm}": (model, arm) for model in settings.trained for arm in settings.arms
-        }
-        train = settings.train
-        self.replicates = train.replicates
-        self.fits = train.replicates if train.vary in ("all", "generator") else 1
+    def __init__(
+        self, settings: Settings, counts: Counts, pace: Pace, pixels: int, num_classes: int, decode: float
+    ) -> None:
+        self.settings, self.counts, self.pace = settings, counts, pace
+        self.pixels, self.num_classes, self.decode = pixels, num_classes, decode
+        self.runs = {f"{model}-{arm}": (model, arm) for model in settings.trained for arm in settings.arms}
+        self.replicates, self.fits = settings.train.replicates, settings.train.num_fits
 
     def seconds(self, stage: str) -> float:
         kind, _, name = stage.partition("@")
@@ -161,21 +187,14 @@ class _Work:
     def _size(self, arm: Arm) -> tuple[int, int]:
         """The real and the added training images of a replicate."""
         settings, train = self.settings, self.counts.train
-        classes = self._classes
         sizes = [
-            train if name in settings.transforms else settings.generators[name].sample.per_class * classes
+            train if name in settings.transforms else settings.generators[name].sample.per_class * self.num_classes
             for name in arm.add
         ]
         added = sum(sizes)
         added = min(added, round(arm.ratio * train)) if arm.ratio else added
-        added = min(added, arm.per_class * classes) if arm.per_class else added
+        added = min(added, arm.per_class * self.num_classes) if arm.per_class else added
         return (train if arm.real else 0), added
-
-    @property
-    def _classes(self) -> int:
-        return self.num_classes
-
-    num_classes = 1
 
     def _samples(self, name: str) -> int:
         sample = self.settings.generators[name].sample
@@ -190,7 +209,7 @@ class _Work:
         passes = EXPLAINED * (len(explain.files) or explain.images)
         return sum(min(most, 3 * passes * self.pace.predicted[model]) for model in models)
 
-    def disk(self, stages: list[str]) -> float:
+    def disk(self, stages: Iterable[str]) -> float:
         """Bytes of pixels, of the images that are prepared and added, and of weights and predictions, about."""
         counts, settings = self.counts, self.settings
         images = 0.0
@@ -224,7 +243,11 @@ def text(found: Forecast) -> str:
     ]
     shown = sum(len(kinds[row[0]]) for row in rows)
     rest = len(found.seconds) - shown
-    rows += [["others", str(rest), f"{sum(sum(each) for kind, each in kinds.items() if sum(each) < 3) / 60:.1f}"]] if rest else []
+    rows += (
+        [["others", str(rest), f"{sum(sum(each) for kind, each in kinds.items() if sum(each) < 3) / 60:.1f}"]]
+        if rest
+        else []
+    )
     table = grid(Table("lrr", ["stage", "number", "minutes of a core"], rows))
     at_once = f"{found.jobs} at a time" if found.jobs > 1 else "one at a time"
     return (

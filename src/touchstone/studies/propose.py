@@ -10,7 +10,15 @@ SIDES = (16, 32, 48, 64, 96)  # px that are proposed for nets from scratch
 SQUARE = 1.25  # largest ratio of the sides of pictures that may be squashed
 TEST, VAL = 0.3, 0.2  # shares where there is no split
 BATCH = 32
-TURNED = ("left", "right", "clockwise", "anticlockwise", "counterclockwise", "east", "west")  # words that mirroring undoes
+TURNED = (
+    "left",
+    "right",
+    "clockwise",
+    "anticlockwise",
+    "counterclockwise",
+    "east",
+    "west",
+)  # words that mirroring undoes
 TRANSFORMS: dict[str, dict[str, Any]] = {
     "tilted": {"rotate_deg": 8, "zoom": 0.95},
     "shifted": {"shift_x": 0.06, "shift_y": 0.04},
@@ -52,7 +60,11 @@ def propose(seen: Seen, plan: Plan, *, source: str, path: str, mirror: bool | No
     assumed = []
     mirrored = mirrors(seen) if mirror is None else mirror
     if mirror is None:
-        why = "no class name speaks of a side, a letter or a digit" if mirrored else "class names look like symbols or sides"
+        why = (
+            "no class name speaks of a side, a letter or a digit"
+            if mirrored
+            else "class names look like symbols or sides"
+        )
         assumed.append(
             f"Images {'may' if mirrored else 'may not'} be mirrored, as {why}; --{'no-' if mirrored else ''}mirror "
             "says otherwise."

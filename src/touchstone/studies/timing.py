@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from touchstone import arithmetic
+from touchstone.arithmetic import hold
 from touchstone.config.settings import Settings
 from touchstone.errors import TouchstoneError
 
@@ -48,14 +48,16 @@ class Pace:
     """Of a step of a generator's fit."""
     sampled: Mapping[str, float]
     """Of a sample of a generator."""
+    parameters: Mapping[str, float]
+    """Numbers of a model's parameters."""
 
 
-def measured(kind: Kind, *, processes: int) -> Pace:
+def measured(kind: Kind, *, arithmetic: str, processes: int) -> Pace:
     """Measure the models and generators of params.yaml in the current folder, the mean over `processes` at once.
 
     Raises TouchstoneError where a trial fails.
     """
-    command = [sys.executable, "-P", "-m", "touchstone.studies.timing", json.dumps(asdict(kind))]
+    command = [sys.executable, "-P", "-m", "touchstone.studies.timing", arithmetic, json.dumps(asdict(kind))]
     trials = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(processes)
     ]
@@ -76,7 +78,7 @@ def trial(settings: Settings, kind: Kind) -> Pace:
     """Measure in this process."""
     import torch
 
-    pace = Pace({}, {}, {}, {}, {})
+    pace = Pace({}, {}, {}, {}, {}, {})
     models: dict[str, Any] = dict(settings.trained)
     if settings.generators:
         models["encoder"] = settings.audit.encoder
@@ -101,7 +103,7 @@ def _time_model(name: str, model: Any, settings: Settings, kind: Kind, pace: Any
     quiet = settings.machine.model_copy(update={"loggers": (), "save_seconds": math.inf})
     lr = {"lr": 1e-4} if model.phases[0].lr == "auto" else {}
     phases = tuple(phase.model_copy(update={**lr, "schedule": "constant", "warmup": 0}) for phase in model.phases)
-    model = model.model_copy(update={"seeds": [0], "init_from": "", "weights": "", "phases": phases, "patience": 0})
+    model = model.model_copy(update={"seeds": (0,), "init_from": "", "weights": "", "phases": phases, "patience": 0})
     images = _random_images(RATIO * model.batch_size, kind)
     data = combine(Arm(), train=images, name=name, multi_label=kind.multi_label)
     val = images.take(range(min(len(images), NUM_PREDICTED)))
@@ -116,6 +118,8 @@ def _time_model(name: str, model: Any, settings: Settings, kind: Kind, pace: Any
         features=scratch / "features",
     )
     classifier = build_classifier(run, 0)
+    pace.parameters[name] = float(sum(parameter.numel() for parameter in classifier.net.parameters()))
+    predict.logits(classifier, predict.batches(val.take([0]), run.test_view))  # the first pass takes longer
     seconds = _clock(lambda: predict.logits(classifier, predict.batches(val, run.test_view)))
     pace.predicted[name] = seconds / len(val) * (2 if model.test_flips else 1)
     steps, cached = [], []
@@ -200,13 +204,12 @@ def _clock(work: Callable[[], object]) -> float:
 
 
 def _main() -> None:
+    hold(sys.argv[1])
     from touchstone.config.load import load
     from touchstone.errors import run
 
     def tell() -> None:
-        settings = load()
-        arithmetic.hold(settings.arithmetic)
-        pace = trial(settings, Kind(**json.loads(sys.argv[1])))
+        pace = trial(load(), Kind(**json.loads(sys.argv[2])))
         print("\n" + json.dumps(asdict(pace)))
 
     run(tell)
