@@ -25,6 +25,9 @@ def main(argv: list[str] | None = None) -> None:
         return added
 
     text = f"label the images in a folder with a run or ensemble; exit code {SOME_FAILED} where some cannot be read"
+    new = command("new", _new, "lay out a project of your own: the pipeline without our recipes, tests and results")
+    new.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder")
+
     init = command(
         "init", _init, "look at images and write a params.yaml that suits them, with the minutes it will take"
     )
@@ -134,6 +137,13 @@ def _sweep(arguments: argparse.Namespace) -> None:
 
     space = sweep(arguments.name, root=Path.cwd(), changes=arguments.set_param, jobs=max(1, arguments.jobs))
     print(f"kept in recipes/{arguments.name}/{TABLE}; `dvc exp show` in {space} shows the experiments")
+
+
+def _new(arguments: argparse.Namespace) -> None:
+    from touchstone.studies.new_project import new_project
+
+    number = new_project(arguments.folder)
+    print(f"{arguments.folder}: {number} files; next: cd {arguments.folder}, make setup, touchstone init PATH")
 
 
 def _init(arguments: argparse.Namespace) -> None:

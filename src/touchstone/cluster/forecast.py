@@ -148,7 +148,7 @@ class Work:
         if kind in ("tune", "tune_finetuned"):
             model, arm = self.runs[name]
             tuned = settings.trained[model].budget == "tuned"
-            return settings.tune.trials * PRUNED * self._training(model, arm) if tuned else 0.0
+            return settings.train.tune.trials * PRUNED * self._training(model, arm) if tuned else 0.0
         if kind == "find_lr":
             auto = any(phase.lr == "auto" for phase in settings.trained[name].phases)
             return FINDER * pace.step[name] if auto else 0.0
@@ -211,8 +211,7 @@ class Work:
 
     def disk(self, stages: Iterable[str]) -> float:
         """Bytes of pixels, of the images that are prepared and added, and of weights and predictions, about."""
-        counts, settings = self.counts, self.settings
-        images = 0.0
+        counts, images = self.counts, 0.0
         for stage in stages:
             kind, _, name = stage.partition("@")
             if kind == "prepare":

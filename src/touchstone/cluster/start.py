@@ -1,4 +1,4 @@
-"""`touchstone init` and `touchstone plan`: look at images, propose parameters for them, and say what a study will take."""
+"""`touchstone init` and `touchstone plan`: parameters that suit some images, and what a study will take."""
 
 import os
 import tempfile
@@ -18,7 +18,7 @@ from touchstone.data.imageset import read_table
 from touchstone.data.sources import RawSet, load_source
 from touchstone.data.splits import LABELLED, UNLABELLED
 from touchstone.errors import TouchstoneError
-from touchstone.report.words import count, percent
+from touchstone.report.words import count
 from touchstone.studies.commands import git
 from touchstone.studies.look import Seen, look
 from touchstone.studies.propose import WEIGHTS, Proposal, plans, propose
@@ -39,6 +39,8 @@ def init(root: Path, path: Path, *, mirror: bool | None, minutes: float, jobs: i
     jobs: stages at a time. force: replace a params.yaml with changes that are not committed. Raises TouchstoneError
     where there are no images that can be read, and on such a params.yaml.
     """
+    if not (root / "dvc.yaml").is_file():
+        raise TouchstoneError("there is no dvc.yaml here; `touchstone new FOLDER` lays out a project")
     _check_replaceable(root, force=force)
     source = source_of(path)
     began = time.perf_counter()
@@ -49,22 +51,41 @@ def init(root: Path, path: Path, *, mirror: bool | None, minutes: float, jobs: i
     print(*described(seen, path), f"{SHEET} shows some of them.", sep="\n")
     _check(seen, path)
     where = os.path.relpath(path, root) if path.resolve().is_relative_to(root.resolve()) else str(path.resolve())
-    before = (root / PARAMS).read_bytes() if (root / PARAMS).is_file() else None
-    try:
-        for plan in plans(seen):
-            given: Any = {"source": source, "path": where, "mirror": mirror, "pretrained": (root / WEIGHTS).is_file()}
-            proposal = propose(seen, plan, **given)
-            _write(root, proposal)
-            found = estimate(root, load(root / PARAMS), seen=seen, jobs=jobs)
-            if found.total <= 60 * minutes:
-                break
-    except BaseException:
-        if before is not None:
-            (root / PARAMS).write_bytes(before)
-        raise
+    given: Any = {"source": source, "path": where, "mirror": mirror, "pretrained": (root / WEIGHTS).is_file()}
+    with _restored_on_error(root / PARAMS):
+        proposal, found = _fitting(root, seen, given, minutes=minutes, jobs=jobs)
     print("", *proposal.assumed, sep="\n")
     print(f"\n{PARAMS} is written: {summary(proposal)}")
     print(f"`touchstone repro` will take {about(found)}; looking took {time.perf_counter() - began:.0f} seconds.")
+
+
+def _fitting(root: Path, seen: Seen, given: dict[str, Any], *, minutes: float, jobs: int) -> tuple[Proposal, Forecast]:
+    """Write the first of the plans that fits the time, or the last one, and return it with its forecast."""
+    every, factor = plans(seen), 0.0
+    for plan in every:
+        if factor * plan.work > 60 * minutes and plan is not every[-1]:
+            continue  # what the first trial has shown rules it out
+        proposal = propose(seen, plan, **given)
+        _write(root, proposal)
+        found = estimate(root, load(root / PARAMS), seen=seen, jobs=jobs)
+        factor = factor or found.total / plan.work
+        if found.total <= 60 * minutes:
+            break
+    return proposal, found
+
+
+@contextmanager
+def _restored_on_error(file: Path) -> Iterator[None]:
+    """Put the file back as it was where the block fails."""
+    before = file.read_bytes() if file.is_file() else None
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            file.unlink(missing_ok=True)
+        else:
+            file.write_bytes(before)
+        raise
 
 
 def source_of(path: Path) -> str:
@@ -80,7 +101,7 @@ def source_of(path: Path) -> str:
 
 @contextmanager
 def opened(source: str, path: Path, mirror: str = "") -> Iterator[RawSet]:
-    """Open a data set as the pipeline will, in a temporary folder. Raises TouchstoneError on what the source refuses."""
+    """Open a data set as the pipeline does, in a temporary folder. Raises TouchstoneError as the source does."""
     with tempfile.TemporaryDirectory() as folder:
         module = load_source(source)
         module.download(to=Path(folder), path=path, mirror=mirror)
@@ -119,11 +140,10 @@ def described(seen: Seen, path: Path) -> list[str]:
     if seen.multi_label:
         lines.append("  an image may have several labels, or none")
     if seen.unreadable:
-        share = percent(len(seen.unreadable) / seen.num_tried, 1)
-        lines.append(f"  {len(seen.unreadable)} of {seen.num_tried} that were tried ({share} %) cannot be read, such as "
-                     f"{seen.unreadable[0]}")  # fmt: skip
+        tried = f"{len(seen.unreadable)} of {seen.num_tried} that were tried"
+        lines.append(f"  {tried} cannot be read, such as {seen.unreadable[0]}")
     if seen.repeats:
-        lines.append(f"  {count(seen.repeats, 'file')} are copies of another file")
+        lines.append(f"  {count(seen.repeats, 'copy', 'copies')} of another file")
     return lines + [f"  {note}" for note in (*seen.conflicts, *seen.notes)]
 
 

@@ -14,6 +14,7 @@ from touchstone.data.sheets import gallery, spread
 from touchstone.data.sources import RawImage, RawSet
 from touchstone.data.splits import UNLABELLED
 from touchstone.errors import BadImage
+from touchstone.report.words import count
 
 DECODED = 400  # images that are decoded, evenly over the classes
 SHOWN = 48  # of them on the contact sheet
@@ -96,7 +97,7 @@ def look(raw: RawSet) -> tuple[Seen, Image.Image]:
         conflicts=list(_conflicts(images)),
         group=group,
         group_about=about,
-        notes=list(_notes(raw, labelled)),
+        notes=[*_notes(raw, labelled), *(_similar_names([images[i] for i in labelled]) if not group else [])],
     )
     return seen, gallery([decoded[i] for i in shown])
 
@@ -131,7 +132,7 @@ def _conflicts(images: Iterable[RawImage]) -> list[str]:
         found = [group for group in twice if len({getattr(each, key) for each in group}) > 1]
         if found:
             first = " and ".join(each.file for each in found[0][:2])
-            out.append(f"{len(found)} files lie in {what}, such as {first}")
+            out.append(f"{count(len(found), 'file')} in {what}: {first}{', and others' if len(found) > 1 else ''}")
     return out
 
 
@@ -167,15 +168,16 @@ def _group(images: Sequence[RawImage]) -> tuple[str, str]:
     return rf"(?i)({word}[-_ ]?[A-Za-z]*[0-9]+)", f"file names hold {len(set(named) - {''}):,} groups, such as {first}"
 
 
-def similar_names(images: Sequence[RawImage]) -> str:
-    """A hint where file names look like series of one thing, such as `rose_01.jpg`, `rose_02.jpg`; otherwise ""."""
+def _similar_names(images: Sequence[RawImage]) -> list[str]:
+    """A hint where file names look like series of one thing, such as `rose_01.jpg`, `rose_02.jpg`."""
     stems = [_found(STEM, image.file) for image in images]
     if not _groups(stems):
-        return ""
-    return (
-        f"names such as {next(name for name in stems if name)}_... form {len(set(stems) - {''}):,} series; if images of "
-        "a series show one thing, set data.group, or test images will resemble training images"
-    )
+        return []
+    first = next(name for name in stems if name)
+    return [
+        f"names such as {first}_1 form {len(set(stems) - {''}):,} series: if the images of a series show one thing, set "
+        "data.group, or test images will resemble training images"
+    ]
 
 
 def _found(pattern: re.Pattern[str], text: str) -> str:

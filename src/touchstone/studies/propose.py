@@ -35,6 +35,11 @@ class Plan:
     replicates: int
     num_steps: int
 
+    @property
+    def work(self) -> float:
+        """What it takes, in arbitrary units."""
+        return self.image_size**2 * self.replicates * self.num_steps
+
 
 @dataclass(frozen=True)
 class Proposal:
