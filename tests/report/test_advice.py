@@ -95,8 +95,8 @@ def test_courses_of_training_lead_to_other_budgets(facts: Facts, course: str, wh
 
 def test_what_was_spent_is_counted(facts: Facts) -> None:
     settings = judged(facts, x=gain("helps")).settings
-    assert advice.spent(settings).startswith("6 trainings and 1 fit of generators")
-    assert advice.spent(settings.model_copy(update={"generators": {}})) == "6 trainings"
+    assert advice.spent(settings).startswith("6 training runs and 1 generator fit")
+    assert advice.spent(settings.model_copy(update={"generators": {}})) == "6 training runs"
 
 
 def test_the_forest_shades_the_gains_that_it_could_not_see(facts: Facts) -> None:
@@ -155,8 +155,8 @@ def test_each_arm_is_explained_beside_the_chart(facts: Facts) -> None:
     changed = replace(with_settings(facts, arms=arms, transforms=transforms), arm_sizes=sizes)
     assert training_sets(changed) == [
         ("real", "is the 200 real images alone"),
-        ("both", "adds 600 images by the transforms tilt and same (plain copies) and the generator gan"),
-        ("alone", "is 1 image by the generator gan without any real image"),
+        ("both", "adds 600 images from the transforms tilt and same (plain copies) and the generator gan"),
+        ("alone", "is 1 image from the generator gan without any real image"),
     ]
 
 
