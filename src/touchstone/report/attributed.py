@@ -9,9 +9,9 @@ from touchstone.report.words import Sentence, listing, number, with_code
 
 SANITY = (
     "The sanity check randomises the weights layer by layer, from the last one on (Adebayo 2018). A method whose maps "
-    "do not change, with a rank correlation near 1, shows the image and not what the net has learned. The yardstick is "
-    "the map of the second seed's net, trained in the same way: with random weights the correlation should be well "
-    "below it."
+    "do not change, with a rank correlation near 1, shows the image and not what the net has learned. Compare with the "
+    "map of the second seed's net, trained in the same way: with random weights, the correlation should be well below "
+    "that one."
 )
 
 
@@ -26,7 +26,7 @@ def basis(facts: Facts) -> str:
         target = "the class named beneath, missed or wrongly predicted," if errors else "the class named beneath"
     return (
         f"{images}, and the pixels that supported {target} (orange) or opposed it (blue) in the net of the first seed, "
-        "by each method. Saliency and the noise tunnel show how much, not in which direction. All maps of a method "
+        "by each method. Saliency and the noise tunnel show strength, not direction. All maps of a method "
         "share one scale; full colour stands for the value beneath the name, in logits per pixel. Integrated "
         "gradients, DeepLift and occlusion start from a plain image, which is 0 after the run's normalisation: the "
         "mean colour of its training images, or of ImageNet with pretrained weights. GradientShap starts from real "
