@@ -58,9 +58,10 @@ def main(argv: list[str] | None = None) -> None:
     at_a_time = "stages to run at a time; default: the number of GPUs, or else of cores, that this process may use"
     repro.add_argument("-j", "--jobs", type=int, help=at_a_time)
 
-    plan = command("plan", _plan, "say which gains a study of these settings could find, before anything is trained")
-    metrics = f"metrics.json of a pilot study, whose spread is taken; default: {METRICS}"
-    plan.add_argument("--metrics", type=Path, default=METRICS, metavar="FILE", help=metrics)
+    text = "say what will run, how long it will take, and which gains it could find, before anything runs"
+    plan = command("plan", _plan, text)
+    metrics = f"only the gains, from the metrics.json of a pilot study; default: {METRICS}"
+    plan.add_argument("--metrics", type=Path, metavar="FILE", help=metrics)
     plan.add_argument("--images", type=int, metavar="N", help="test images; default: those in data/prepared")
     for what in ("seed", "image"):
         given = f"instead of a pilot: the standard deviation of a gain from {what} to {what}, in points"
@@ -178,12 +179,20 @@ def _plan(arguments: argparse.Namespace) -> None:
 
     settings = load()
     points = arguments.seed_sd, arguments.image_sd
+    if (arguments.metrics, arguments.images, *points) == (None,) * 4:
+        from touchstone.cluster.local import default_slots
+        from touchstone.cluster.start import planned
+
+        print(planned(Path.cwd(), settings, METRICS, jobs=default_slots()))
+        return
     if (points[0] is None) != (points[1] is None):
         raise TouchstoneError("give both --seed-sd and --image-sd, or neither")
     if points[0] is not None and not (points[0] >= 0 and points[1] > 0):
         raise TouchstoneError(f"--seed-sd {points[0]:g} --image-sd {points[1]:g}: expected 0 or more, and more than 0")
     spread = (
-        pilot_spread(arguments.metrics, settings) if points[0] is None else Spread(points[0] / 100, points[1] / 100)
+        pilot_spread(arguments.metrics or METRICS, settings)
+        if points[0] is None
+        else Spread(points[0] / 100, points[1] / 100)
     )
     num_images, meta = arguments.images, Path("data/prepared/meta.json")
     if num_images is None:

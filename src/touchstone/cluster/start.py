@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from touchstone.cluster.forecast import Counts, Forecast, forecast
+from touchstone.cluster.forecast import Counts, Forecast, forecast, text, unfinished
 from touchstone.config.load import load
 from touchstone.config.settings import Settings
 from touchstone.data.archives import is_archive
@@ -21,7 +21,8 @@ from touchstone.errors import TouchstoneError
 from touchstone.report.words import count
 from touchstone.studies.commands import git
 from touchstone.studies.look import Seen, look
-from touchstone.studies.propose import WEIGHTS, Proposal, plans, propose
+from touchstone.studies.plan import pilot_spread, plan
+from touchstone.studies.propose import WEIGHTS, Proposal, numbers, plans, propose
 from touchstone.studies.timing import Kind, measured
 
 PARAMS = Path("params.yaml")
@@ -62,13 +63,13 @@ def init(root: Path, path: Path, *, mirror: bool | None, minutes: float, jobs: i
 def _fitting(root: Path, seen: Seen, given: dict[str, Any], *, minutes: float, jobs: int) -> tuple[Proposal, Forecast]:
     """Write the first of the plans that fits the time, or the last one, and return it with its forecast."""
     every, factor = plans(seen), 0.0
-    for plan in every:
-        if factor * plan.work > 60 * minutes and plan is not every[-1]:
+    for way in every:
+        if factor * way.work > 60 * minutes and way is not every[-1]:
             continue  # what the first trial has shown rules it out
-        proposal = propose(seen, plan, **given)
+        proposal = propose(seen, way, **given)
         _write(root, proposal)
         found = estimate(root, load(root / PARAMS), seen=seen, jobs=jobs)
-        factor = factor or found.total / plan.work
+        factor = factor or found.total / way.work
         if found.total <= 60 * minutes:
             break
     return proposal, found
@@ -86,6 +87,24 @@ def _restored_on_error(file: Path) -> Iterator[None]:
         else:
             file.write_bytes(before)
         raise
+
+
+def planned(root: Path, settings: Settings, metrics: Path, *, jobs: int) -> str:
+    """Say which stages would run, for how long, and which gains the study could find by the spread of its last run.
+
+    metrics: the metrics.json of that run, which counts only if the present settings are its own or have the same data.
+    Raises TouchstoneError where there is neither a prepared data set nor one that can be read.
+    """
+    seen = None
+    if "prepare" in unfinished(root)[1]:
+        with opened(settings.data.source, Path(settings.source.path), settings.source.mirror) as raw:
+            seen, _ = look(raw)
+    told = text(estimate(root, settings, seen=seen, jobs=jobs))
+    later = "Which gains the study could find is known after its first run, or with --seed-sd and --image-sd."
+    if seen is not None or not (root / metrics).is_file() or len(settings.arms) < 2:
+        return f"{told}\n\n{later}"
+    num_images = len(read_table(root / "data/prepared/test"))
+    return f"{told}\n\n{plan(settings, pilot_spread(root / metrics, settings), num_images=num_images)}"
 
 
 def source_of(path: Path) -> str:
@@ -190,21 +209,16 @@ def _check(seen: Seen, path: Path) -> None:
 
 
 def _write(root: Path, proposal: Proposal) -> None:
-    text = HEADER + yaml.safe_dump(proposal.params, sort_keys=False, allow_unicode=True, width=100)
     new = root / ".params.yaml.new"
-    new.write_text(text, encoding="utf-8")
+    content = yaml.safe_dump(proposal.params, sort_keys=False, allow_unicode=True, width=100)
+    new.write_text(HEADER + content, encoding="utf-8")
     new.replace(root / PARAMS)
 
 
 def _expected(seen: Seen, settings: Settings) -> Counts:
-    """The numbers of images after the splits that the settings ask for."""
-    data, given = settings.data, {split: seen.splits.get(split, 0) for split in LABELLED}
-    rest = seen.labelled - sum(given.values()) + given["train"]
-    test = given["test"] or round(rest * data.test_fraction)
-    rest -= 0 if given["test"] else test
-    val = given["val"] or round(rest * data.val_fraction)
-    rest -= 0 if given["val"] else val
-    return _counts(rest, val, test, seen.splits.get(UNLABELLED, 0), settings)
+    """The numbers of images after the splits that were proposed."""
+    of = numbers(seen)
+    return _counts(of["train"], of["val"], of["test"], seen.splits.get(UNLABELLED, 0), settings)
 
 
 def _prepared(settings: Settings) -> tuple[Counts, int, bool, float]:

@@ -175,8 +175,8 @@ def _similar_names(images: Sequence[RawImage]) -> list[str]:
         return []
     first = next(name for name in stems if name)
     return [
-        f"names such as {first}_1 form {len(set(stems) - {''}):,} series: if the images of a series show one thing, set "
-        "data.group, or test images will resemble training images"
+        f"names such as {first}_1 form {len(set(stems) - {''}):,} series: if the images of a series show one thing, "
+        "set data.group, or test images will resemble training images"
     ]
 
 

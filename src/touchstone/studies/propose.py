@@ -4,12 +4,13 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from touchstone.data.splits import LABELLED
 from touchstone.studies.look import Seen
 
 SIDES = (16, 32, 48, 64, 96)  # px that are proposed for nets from scratch
 SQUARE = 1.25  # largest ratio of the sides of pictures that may be squashed
 TEST, VAL = 0.3, 0.2  # shares where there is no split
-BATCH = 32
+BATCH, PASSES = 32, 15  # images of a batch; passes over the real training images
 TURNED = (
     "left",
     "right",
@@ -53,11 +54,20 @@ def plans(seen: Seen) -> list[Plan]:
     """Ways to study the data, the most thorough first; the first that fits the time is taken."""
     size = max([side for side in SIDES if side <= max(seen.side, SIDES[0])])
     smaller = [side for side in SIDES if side < size][-2:]
-    train = max(1, round(seen.labelled * (1 - TEST) * (1 - VAL)))
-    steps = min(1500, max(300, 100 * math.ceil(15 * train / BATCH / 100)))
+    steps = min(1500, max(300, 100 * math.ceil(PASSES * numbers(seen)["train"] / BATCH / 100)))
     sizes = [size, *reversed([side for side in smaller if side >= 16])]
     out = [Plan(each, 5, steps) for each in sizes]
     return [*out, replace(out[-1], replicates=3), replace(out[-1], replicates=3, num_steps=max(200, steps // 2))]
+
+
+def numbers(seen: Seen) -> dict[str, int]:
+    """Split -> images, where the official splits stay and others are drawn by the shares TEST and VAL."""
+    given = {split: seen.splits.get(split, 0) for split in LABELLED}
+    rest = seen.labelled - given["test"] - given["val"]
+    test = given["test"] or round(rest * TEST)
+    rest -= 0 if given["test"] else test
+    val = given["val"] or round(rest * VAL)
+    return {"train": rest - (0 if given["val"] else val), "val": val, "test": test}
 
 
 def propose(seen: Seen, plan: Plan, *, source: str, path: str, mirror: bool | None, pretrained: bool) -> Proposal:
@@ -121,10 +131,10 @@ def _data(seen: Seen, plan: Plan, source: str, assumed: list[str]) -> dict[str, 
     """The section `data`: size, channels, how pictures become square, and the splits that are not given."""
     ratios = seen.widths / seen.heights
     alike = float(abs(ratios - 1).max()) < SQUARE - 1
-    resize = "squash" if alike else "crop"
-    if not alike:
+    resize = "squash" if alike or seen.multi_label else "crop"  # a crop could lose what a label speaks of
+    if resize == "crop":
         assumed.append("Pictures are not square: their central squares are taken (data.resize: pad keeps the rest).")
-    given = [split for split in ("train", "val", "test") if seen.splits.get(split)]
+    given = [split for split in LABELLED if seen.splits.get(split)]
     if given:
         assumed.append(f"The splits {', '.join(given)} are taken as they are.")
     if seen.group:
