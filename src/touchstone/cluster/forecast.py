@@ -233,8 +233,6 @@ def text(found: Forecast) -> str:
     kinds: dict[str, list[float]] = {}
     for stage, seconds in found.seconds.items():
         kinds.setdefault(stage.partition("@")[0], []).append(seconds)
-    if not kinds:
-        return "Everything is up to date."
     rows = [
         [kind, str(len(each)), f"{sum(each) / 60:.1f}"]
         for kind, each in sorted(kinds.items(), key=lambda item: -sum(item[1]))

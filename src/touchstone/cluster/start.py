@@ -95,11 +95,11 @@ def planned(root: Path, settings: Settings, metrics: Path, *, jobs: int) -> str:
     metrics: the metrics.json of that run, which counts only if the present settings are its own or have the same data.
     Raises TouchstoneError where there is neither a prepared data set nor one that can be read.
     """
-    seen = None
-    if "prepare" in unfinished(root)[1]:
+    seen, left = None, unfinished(root)[1]
+    if "prepare" in left:
         with opened(settings.data.source, Path(settings.source.path), settings.source.mirror) as raw:
             seen, _ = look(raw)
-    told = text(estimate(root, settings, seen=seen, jobs=jobs))
+    told = text(estimate(root, settings, seen=seen, jobs=jobs)) if left else "Everything is up to date."
     later = "Which gains the study could find is known after its first run, or with --seed-sd and --image-sd."
     if seen is not None or not (root / metrics).is_file() or len(settings.arms) < 2:
         return f"{told}\n\n{later}"

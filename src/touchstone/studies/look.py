@@ -164,7 +164,7 @@ def _group(images: Sequence[RawImage]) -> tuple[str, str]:
     if not _groups(named):
         return "", ""
     first = next(name for name in named if name)
-    word = re.sub(r"[-_ ]?[A-Za-z]*[0-9]+$", "", first) or first
+    word = next(each for each in GROUP_WORDS.split("|") if first.lower().startswith(each))
     return rf"(?i)({word}[-_ ]?[A-Za-z]*[0-9]+)", f"file names hold {len(set(named) - {''}):,} groups, such as {first}"
 
 
