@@ -51,7 +51,7 @@ def next_steps(facts: Facts) -> list[Sentence]:
 def spent(settings: Settings) -> str:
     """The trainings and fits of the study. They are counted, as the minutes that they take differ by machine."""
     train = settings.train
-    fits = len(settings.generators) * (1 if train.vary == "seed" else train.replicates)
+    fits = len(settings.fitted) * (1 if train.vary == "seed" else train.replicates)
     trained = count(len(settings.runs) * train.replicates, "training")
     return f"{trained} and {count(fits, 'fit')} of generators" if fits else trained
 

@@ -14,13 +14,21 @@ def _holds(name: str, arm: Arm, facts: Facts) -> str:
     real, added = facts.arm_sizes[name]
     if not arm.add:
         return f"is the {real:,} real images alone"
-    kinds = (("transform", facts.settings.transforms), ("generator", facts.settings.generators))
-    parts = []
-    for kind, known in kinds:
+    settings = facts.settings
+    folders = {each: path for each, path in settings.folders.items() if path}
+    kinds = (
+        ("by", "transform", settings.transforms),
+        ("by", "generator", settings.fitted),
+        ("from", "folder", folders),
+    )
+    text, last = count(added, "image"), ""
+    for word, kind, known in kinds:
         if names := [_named(each, known[each]) for each in arm.add if each in known]:
-            parts.append(f"the {kind}{'s' if len(names) > 1 else ''} {listing(names)}")
-    by = f"{count(added, 'image')} by {' and '.join(parts)}"
-    return f"adds {by}" if arm.real else f"is {by} without any real image"
+            between = " and" if last else ""
+            between += "" if word == last else f" {word}"
+            text += f"{between} the {kind}{'s' if len(names) > 1 else ''} {listing(names)}"
+            last = word
+    return f"adds {text}" if arm.real else f"is {text} without any real image"
 
 
 def _named(name: str, made_by: object) -> str:
