@@ -64,13 +64,14 @@ def in_short(facts: Facts) -> Sentence:
     return [Fragment(text)] if text else []
 
 
-def leaks(facts: Facts) -> Sentence:
+def leaking(facts: Facts) -> Sentence:
     """The sentence that the headline adds where arms add copies of test images; empty where none does.
 
     Copies among a transform's images are those of training images, which the baseline has, too.
     """
     added = {name for arm in facts.settings.arms.values() for name in arm.add}
-    leaky = [audit.name for audit in facts.audits if audit.is_generated and audit.verdict == LEAK and audit.name in added]
+    leaks = [audit.name for audit in facts.audits if audit.is_generated and audit.verdict == LEAK]
+    leaky = [name for name in leaks if name in added]
     if not leaky:
         return []
     holds, them = ("holds", "it") if len(leaky) == 1 else ("hold", "them")

@@ -52,7 +52,7 @@ def headline(facts: Facts) -> Sentence:
     sentence = [
         *joined([*clauses, *_failures(arms)], "; "),
         Fragment(f".{holds}"),
-        *doubts.leaks(facts),
+        *doubts.leaking(facts),
         *doubts.in_short(facts),
     ]
     first = sentence[0]
