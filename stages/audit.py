@@ -29,7 +29,6 @@ def main() -> None:
     torch.set_num_threads(settings.audit.encoder.num_threads)
     train, test = of_replicate(load(DATA / "prepared/train"), 0), load(DATA / "prepared/test")
     plain = partial(by_thumbnails, size_px=settings.data.image_size)
-    shown = partial(tqdm, desc="audit", unit="set", disable=None)
     found: dict[str, Any] = {"encoder": None, "search": {}}
     if settings.generators:
         metadata = load_run_metadata(DATA / "encoder")
@@ -43,7 +42,7 @@ def main() -> None:
     else:  # no classifier was trained, and copies of test images are found by pixels
         real = RealImages(plain(train), plain(test), settings.audit)
     derived, generated = {}, {}
-    for name in shown(settings.added_sets):
+    for name in tqdm(settings.added_sets, desc="audit", unit="set", disable=None):
         images = load(DATA / "augmented" / name)
         if name in settings.transforms:
             derived[name] = audit_derived(plain(images), real)

@@ -1,7 +1,7 @@
 """data/runs x test images -> data/explained: attention maps, and attributions of predictions to pixels."""
 
 import json
-import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from touchstone.data.labels import encode
 from touchstone.data.replicates import of_replicate
 from touchstone.data.sheets import spread
 from touchstone.evaluation.probs import load_probs
-from touchstone.explain.attention_maps import picture
+from touchstone.explain.attention_maps import save_picture
+from touchstone.explain.resumed import resumed_folders
 from touchstone.explain.run import explain
 from touchstone.models.device import device
 from touchstone.models.nets import attends
 from touchstone.models.runs import load_first, load_nets, load_run_metadata
 from touchstone.stage import run
-from touchstone.training.resume import fingerprint, inputs, mark_complete, open_checkpoint
+from touchstone.training.resume import fingerprint, inputs
 
 import torch
 
@@ -34,7 +35,9 @@ def main() -> None:
         figures = {name: attention(name, folder, settings) for model in models for name in settings.runs_of(model)}
         (folder / "attention.json").write_text(json.dumps(figures, indent=2) + "\n")
         if settings.explain.images or settings.explain.files:
-            every_attribution(folder / "attributions", settings)
+            mark = fingerprint(inputs("explain"), accelerator=load_machine().accelerator)
+            make = partial(attributions, settings=settings)
+            resumed_folders(settings.explain.runs, make, to=folder / "attributions", store=STORE, fingerprint=mark)
 
 
 def attention(name: str, folder: Path, settings: Settings) -> dict[str, float]:
@@ -42,25 +45,10 @@ def attention(name: str, folder: Path, settings: Settings) -> dict[str, float]:
     torch.set_num_threads(settings.trained[name.rsplit("-", 1)[0]].num_threads)
     rows = spread((test := load(PREPARED / "test")).table["label"].tolist(), settings.explain.images)
     first = load_first(DATA / "runs" / name, device=device(load_machine().accelerator))
-    drawing, table, figures = picture(first, test.take(rows))
-    drawing.save(folder / f"{name}.png")
-    table.to_csv(folder / f"{name}.csv", index=False)
-    return figures
+    return save_picture(folder / name, first, test.take(rows))
 
 
-def every_attribution(folder: Path, settings: Settings) -> None:
-    """Attribute the predictions of all runs. Runs that a killed process has finished are taken as they are."""
-    mark = fingerprint(inputs("explain"), accelerator=load_machine().accelerator)
-    store = open_checkpoint(STORE, mark)
-    for name in settings.explain.runs:
-        if not (store / name).is_dir():
-            with replaced(store / name) as new:
-                attributions(name, new, settings)
-        shutil.copytree(store / name, folder / name)
-    mark_complete(STORE, mark, request="")
-
-
-def attributions(name: str, folder: Path, settings: Settings) -> None:
+def attributions(name: str, folder: Path, *, settings: Settings) -> None:
     """Attribute the predictions of a run to pixels, on the images that are chosen."""
     torch.set_num_threads(settings.trained[name.rsplit("-", 1)[0]].num_threads)
     test, train = load(PREPARED / "test"), of_replicate(load(PREPARED / "train"), 0)

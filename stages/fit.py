@@ -1,6 +1,7 @@
 """fit@<generator>: data/prepared/train -> data/generators/<generator>/<replicate>, data/losses/<generator>.csv.
 
-The losses are means over the replicates.
+The losses are means over the replicates. Nothing is fitted for images that were made elsewhere: how they are
+prepared is noted, and there are no losses.
 """
 
 import json
@@ -24,6 +25,12 @@ DATA = Path("data")
 
 def main() -> dict[str, object]:
     name = sys.argv[1]
+    (DATA / "losses").mkdir(exist_ok=True)
+    if read(f"generators/{name}.fit")["fit"] is None:
+        with replaced(DATA / "generators" / name) as new:
+            shutil.copyfile(DATA / "prepared/meta.json", new / "meta.json")
+        (DATA / f"losses/{name}.csv").write_text("step,loss\n")
+        return {}
     machine, number = load_machine(), read("replicates")["fits"]
     device(machine.accelerator)  # one that is not there is an error before any work
     apart = dict.fromkeys((*OF_REPLICATES, "data/settings/replicates.json"))
@@ -41,7 +48,6 @@ def main() -> dict[str, object]:
     )
     with replaced(DATA / "generators" / name) as new:
         save_replicates(new, fits)
-    (DATA / "losses").mkdir(exist_ok=True)
     history = pd.concat([fitted.history for _, fitted in fits]).groupby("step", as_index=False).mean()
     history.round(6).to_csv(DATA / f"losses/{name}.csv", index=False)
     if number == 1:

@@ -29,6 +29,9 @@ def main() -> None:
     source = sources.file_of(settings.data.source)
     if not Path(settings.source.path).exists():
         raise TouchstoneError(f"source.path: {settings.source.path}: no such file or folder; put the images there")
+    for name, path in settings.folders.items():
+        if path and not Path(path).exists():
+            raise TouchstoneError(f"generators.{name}.path: {path}: no such file or folder; put the images there")
     check_loggers(settings.machine.loggers)
     check_models(settings)
     print(end=note(settings.arithmetic))
@@ -46,9 +49,9 @@ def main() -> None:
         for name, transform in settings.transforms.items():
             write(folder / f"transforms/{name}.json", transform)
         for name, config in settings.generators.items():
-            code = hashes(generator.FOLDER / config.kind / "net.py")
+            code = hashes(generator.FOLDER / config.kind / config.CODE)
             for part in ("fit", "sample"):
-                values = {"kind": config.kind, part: getattr(config, part)}
+                values = {"kind": config.kind, part: getattr(config, part, None)}  # a folder's images need no fit
                 write(folder / f"generators/{name}.{part}.json", values, code=code)
 
 

@@ -46,19 +46,25 @@ def test_without_copying_the_verdict_tells_what_was_looked_for_and_bounds_it() -
 
 
 @pytest.mark.parametrize(
-    ("training", "test", "reason"),
+    ("training", "test", "word", "reason"),
     [
-        (copies(600, exact=1), None, "1 exact copy of training images among 600."),
-        (None, copies(600, exact=2), "2 exact copies of test images among 600."),
-        (copies(600, near=30), None, "30 of 600 images are near copies of training images, against 4 of 897"),
-        (None, copies(600, near=30), "30 of 600 images are near copies of test images, against 4 of 897"),
+        (copies(600, exact=1), None, COPIES, "1 exact copy of training images among 600."),
+        (None, copies(600, exact=2), LEAK, "2 exact copies of test images among 600."),
+        (copies(600, near=30), None, COPIES, "30 of 600 images are near copies of training images, against 4 of 897"),
+        (None, copies(600, near=30), LEAK, "30 of 600 images are near copies of test images, against 4 of 897"),
     ],
 )
-def test_copies_gives_the_reason_alone(training: Copies | None, test: Copies | None, reason: str) -> None:
+def test_copies_gives_the_reason_alone(training: Copies | None, test: Copies | None, word: str, reason: str) -> None:
     found = alone(generated(training, test))
-    assert found.word == COPIES
+    assert found.word == word
     assert len(found.reasons) == 1
     assert found.reasons[0].startswith(reason)
+
+
+def test_copies_of_test_images_are_a_leak_whatever_else_is_copied() -> None:
+    both = alone(generated(copies(600, exact=1), copies(600, exact=2)))
+    assert both.word == LEAK
+    assert len(both.reasons) == 2, "both are said"
 
 
 def test_images_that_are_nearer_but_no_copies_have_a_word_of_their_own() -> None:

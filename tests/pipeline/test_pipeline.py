@@ -38,6 +38,7 @@ def test_it_ends_in_metrics_and_a_report(tiny_space: Path) -> None:
 def test_nothing_of_one_run_is_in_git_but_small_text(tiny_space: Path) -> None:
     files = run("git", "ls-files", "data", "metrics", cwd=tiny_space).stdout.split()
     assert files == [
+        "data/added/README.md",
         "data/external/README.md",
         "data/external/none/README.md",
         "data/weights/README.md",

@@ -28,6 +28,17 @@ def study(facts: Facts, *, real: dict, more: dict, verdict: str, **train: str) -
     return replace(found, results=tuple(results))
 
 
+def test_a_generated_set_with_copies_of_test_images_is_named_in_the_headline(facts: Facts) -> None:
+    found = study(facts, real=SETTLED, more=SETTLED, verdict="helps")
+    arms = {"real": Arm(), "more": Arm(add=("gan",))}
+    audits = tuple(replace(one, figures=one.figures | {"verdict": "leak"}) for one in found.audits)
+    leaky = replace(with_settings(found, arms=arms), audits=audits)
+    assert spoken(headline(leaky)).endswith(
+        " But gan holds copies of test images: no verdict on an arm that adds it is fair."
+    )
+    assert doubts.leaking(replace(found, audits=audits)) == [], "no arm adds gan"
+
+
 def test_an_overfitted_baseline_could_explain_that_an_arm_helps(facts: Facts) -> None:
     found = study(facts, real=OVERFITTED, more=SETTLED, verdict="helps", select="last")
     assert doubts.sentences(found) == [

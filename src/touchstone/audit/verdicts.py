@@ -1,8 +1,9 @@
 """The verdict on each added set, with its reasons, from copies by pixels and nearness in features.
 
-Generated sets: `copies`, `nearer` (to training images than unseen images are) or `no copying found`. Sets that are made
-of training images by design, such as turned ones, are searched for copies of test images alone: `leak` or `no leak
-found`. All tests of the generated sets are one family, adjusted by Holm; those of the derived sets are another.
+Generated sets: `leak` (copies of test images), `copies` (of training images), `nearer` (to training images than unseen
+images are) or `no copying found`. Sets that are made of training images by design, such as turned ones, are searched
+for copies of test images alone: `leak` or `no leak found`. All tests of the generated sets are one family, adjusted by
+Holm; those of the derived sets are another.
 """
 
 import math
@@ -53,7 +54,8 @@ def judge(sets: Mapping[str, Evidence]) -> dict[str, Verdict]:
 
     A set holds copies where any is exact, or where its share of near ones is above that of real images against the same
     originals (Fisher's exact test, one-sided). Otherwise it is nearer where its nearness is significant. A reason that
-    decides stands alone with others that would; without one, all that was looked for is listed.
+    decides stands alone with others that would; without one, all that was looked for is listed. Copies of test images
+    are a leak, whatever else is copied.
     """
     plain = {(name, test): p for name, evidence in sets.items() for test, p in evidence.p_values().items()}
     adjusted = dict(zip(plain, holm(list(plain.values())), strict=True))
@@ -85,18 +87,20 @@ def _p_of_near(copies: Copies) -> float:
 def _verdict(evidence: Evidence, p_values: dict[str, float]) -> Verdict:
     copied: list[str] = []
     notes: list[str] = []
+    leaks = False
     for name, copies in evidence.against.items():
         exact = int(copies.matches.exact.sum())
         noun = "exact copy" if exact == 1 else "exact copies"
         (copied if exact else notes).append(f"{exact or 'No'} {noun} of {name} images among {len(copies.near)}.")
         p = p_values[f"near_{name}"]
+        leaks |= name == "test" and (exact > 0 or p <= LEVEL)
         (copied if p <= LEVEL else notes).append(_near(name, copies, p))
     if evidence.nearness is None:
-        return Verdict(LEAK if copied else NO_LEAK, copied or notes, p_values)
+        return Verdict(LEAK if leaks else NO_LEAK, copied or notes, p_values)
     sentence = _nearer(evidence.nearness, p_values.get("nearness", math.nan))
     is_nearer = p_values.get("nearness", 1) <= LEVEL
     if copied:
-        return Verdict(COPIES, [*copied, sentence] if is_nearer else copied, p_values)
+        return Verdict(LEAK if leaks else COPIES, [*copied, sentence] if is_nearer else copied, p_values)
     if is_nearer:
         return Verdict(NEARER, [sentence, *notes], p_values)
     return Verdict(NO_COPYING, [*notes, sentence, *_bound(evidence.against["training"])], p_values)

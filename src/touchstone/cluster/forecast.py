@@ -154,11 +154,11 @@ class Work:
             return FINDER * pace.step[name] if auto else 0.0
         if kind.startswith("predict"):
             return self.replicates * counts.predicted * pace.predicted[self.runs[name][0]]
-        if kind == "fit":
-            fit = settings.generators[name].fit
+        if kind == "fit" and name in settings.fitted:
+            fit = settings.fitted[name].fit
             return self.fits * fit.steps(counts.train, fit.batch_size) * pace.fit_step[name]
         if kind == "synthesize":
-            return self._samples(name) * pace.sampled[name]
+            return self._samples(name) * pace.sampled.get(name, self.decode)
         if kind == "transform":
             return counts.pool * self.pixels * DECODED
         if kind == "encoder" and settings.generators:
@@ -186,18 +186,23 @@ class Work:
 
     def _size(self, arm: Arm) -> tuple[int, int]:
         """The real and the added training images of a replicate."""
-        settings, train = self.settings, self.counts.train
-        sizes = [
-            train if name in settings.transforms else settings.generators[name].sample.per_class * self.num_classes
-            for name in arm.add
-        ]
+        train = self.counts.train
+        sizes = [self._added(name) for name in arm.add]
         added = sum(sizes)
         added = min(added, round(arm.ratio * train)) if arm.ratio else added
         added = min(added, arm.per_class * self.num_classes) if arm.per_class else added
         return (train if arm.real else 0), added
 
+    def _added(self, name: str) -> int:
+        """The images of an added set that a replicate has; a folder is taken to have as many as there are real ones."""
+        fitted = self.settings.fitted.get(name)
+        return fitted.sample.per_class * self.num_classes if fitted else self.counts.train
+
     def _samples(self, name: str) -> int:
-        sample = self.settings.generators[name].sample
+        """The images that a generator samples for all replicates."""
+        if name not in self.settings.fitted:
+            return self.counts.train
+        sample = self.settings.fitted[name].sample
         return self.fits * math.ceil(sample.per_class / sample.block) * sample.block * self.num_classes
 
     def _explained(self) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from touchstone.config.schema.data import Arm, Data
+from touchstone.config.schema.generator import ADDED, FolderConfig
 from touchstone.config.schema.model import Model, Phase
 from touchstone.config.schema.section import Section
 from touchstone.errors import TouchstoneError, nearest
@@ -42,6 +43,9 @@ def check(settings: "Settings") -> None:
             generator.check_size(settings.data.image_size)
         except ValueError as error:
             raise mistake(f"generators.{name}", str(error)) from None
+        if isinstance(generator, FolderConfig) and Path(generator.path).parent != ADDED:
+            expected = f"expected a folder or an archive directly in {ADDED}, where DVC sees it change"
+            raise mistake(f"generators.{name}.path", f"got {generator.path!r}, {expected}; put the images there")
     _check_arms(settings)
     _check_compared(settings)
     _check_ensembles(settings)

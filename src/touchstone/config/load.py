@@ -44,7 +44,7 @@ def settings_of(text: str) -> Settings:
     resolved = {
         "models": {name: _model(params, f"models.{name}", entry, net=name) for name, entry in params.models.items()},
         "finetunes": {name: _finetune(params, name, entry) for name, entry in params.finetunes.items()},
-        "generators": {name: _generator(name, entry) for name, entry in params.generators.items()},
+        "generators": {name: _generator(params, name, entry) for name, entry in params.generators.items()},
         "audit": _audit(params),
     }
     settings = Settings(**_fields(params, Params) | resolved)
@@ -141,13 +141,14 @@ def _audit(params: Params) -> Audit:
     return Audit(**_fields(params.audit, Audit) | {"encoder": encoder})
 
 
-def _generator(name: str, entry: dict[str, Any]) -> GeneratorConfig:
+def _generator(params: Params, name: str, entry: dict[str, Any]) -> GeneratorConfig:
     """Resolve an entry of generators, whose kind is by default its name."""
     key, kind = f"generators.{name}", entry.get("kind", name)
     if not isinstance(kind, str):
         raise mistake(f"{key}.kind", f"got {kind!r}, expected one of {', '.join(kinds())}")
     one_of(f"{key}.kind", kind, kinds())
-    return _valid(config_of(kind), f"{key}.", {"kind": kind} | entry)
+    config = config_of(kind)
+    return _valid(config, f"{key}.", {"kind": kind} | config.completed(entry, name=name, data=params.data))
 
 
 # --- what pydantic refuses, in one line ---

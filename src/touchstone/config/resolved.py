@@ -4,7 +4,8 @@
     models/<model>.json              a model, a finetune or the audit's encoder, and the hashes of its net's code;
                                      null for the encoder where no generator needs it
     transforms/<name>.json           a fixed transform
-    generators/<name>.fit.json       how a generator is fitted, and the hashes of its kind's code
+    generators/<name>.fit.json       how a generator is fitted, and the hashes of its kind's code; null for images that
+                                     were made elsewhere
     generators/<name>.sample.json    how it is sampled, and the same hashes
     sheet.json                       the number of images on a contact sheet
     replicates.json                  how many sets of training images are drawn, and how often generators are fitted

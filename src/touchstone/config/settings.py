@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from touchstone.config.resolved import FOLDER, read
 from touchstone.config.schema.audit import Audit
 from touchstone.config.schema.evaluation import ThresholdRule
-from touchstone.config.schema.generator import AnyGenerator
+from touchstone.config.schema.generator import AnyGenerator, FittedConfig, FolderConfig
 from touchstone.config.schema.model import Model
 from touchstone.config.schema.params import Params
 from touchstone.config.schema.section import Section
@@ -62,6 +62,16 @@ class Settings(Params):
     def added_sets(self) -> list[str]:
         """All added sets: those of transforms, then those of generators."""
         return [*self.transforms, *self.generators]
+
+    @property
+    def fitted(self) -> dict[str, FittedConfig]:
+        """The generators that are fitted to the training images."""
+        return {name: one for name, one in self.generators.items() if isinstance(one, FittedConfig)}
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Each generator's folder or archive of images that were made elsewhere; "" where it samples its images."""
+        return {name: one.path if isinstance(one, FolderConfig) else "" for name, one in self.generators.items()}
 
 
 def load_settings(stage: str, *, folder: Path = FOLDER) -> Settings:

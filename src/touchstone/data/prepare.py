@@ -8,27 +8,22 @@ In one folder it writes
 """
 
 import json
-import os
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from touchstone.config.schema.data import Data, MultiLabel
 from touchstone.data import split_table
 from touchstone.data.copies import drop_copies, rows_of
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import ImageSet
-from touchstone.data.ops.resize import edges, resize
+from touchstone.data.raw_images import Preparation, check_readable, decode_all
 from touchstone.data.replicates import COLUMN
 from touchstone.data.sheets import save_with_sheet
 from touchstone.data.sources import RawSet
 from touchstone.data.splits import SPLITS
-from touchstone.errors import BadImage, TouchstoneError
 
-BLOCK = 64  # images that a thread decodes in one piece
 DEFAULT = MultiLabel()
 
 
@@ -43,9 +38,10 @@ def prepare(
     """
     to.mkdir(parents=True, exist_ok=True)
     scratch = to / ".pixels.npy"
+    how = Preparation(data.channels, data.image_size, data.resize, data.max_pixels)
     try:
-        images, sizes, bad = _decode_all(raw, data, scratch)
-        _check_bad(raw, bad, data.bad_images)
+        images, sizes, bad = decode_all(raw, how, scratch)
+        check_readable(raw, bad, data.bad_images)
         table = split_table.split_table(raw, bad, data, multi_label)
         near, repeated = drop_copies(table, images, sizes, drop_near=data.near_duplicates == "drop")
         split_table.draw_training(table, data.train_size, draws=draws, multi_label=raw.multi_label)
@@ -56,71 +52,13 @@ def prepare(
         whole = ImageSet(images, split_table.image_table(table, padded_sizes))
         _write_splits(to, whole, table, sheet_size=sheet_size)
         meta: dict[str, object] = {"classes": raw.classes}
-        meta |= {name: getattr(data, name) for name in ("channels", "image_size", "resize", "max_pixels")}
+        meta |= asdict(how)
         meta |= {"multi_label": True} if raw.multi_label else {}
         _write_text(to / "meta.json", json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
         _write_findings(to / "findings", split_table.counts(table, raw.classes), table, near, summary)
     finally:
         scratch.unlink(missing_ok=True)
     return summary
-
-
-def _decode_all(raw: RawSet, data: Data, scratch: Path) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
-    """Decode and resize all images in threads.
-
-    Returns the pixels, uint8 (N, H, W, C), which lie in the file `scratch`; the valid (height, width), int64 (N, 2);
-    and the index of each image that cannot be decoded with the reason.
-    """
-    count = len(raw.images)
-    shape = (count, *_storage(raw, data))
-    images = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=shape)
-    sizes, bad = np.zeros((count, 2), np.int64), dict[int, str]()
-
-    def decode_block(rows: range) -> int:
-        for i in rows:
-            try:
-                source = raw.pixels(i, channels=data.channels, max_pixels=data.max_pixels)
-            except BadImage as error:
-                bad[i] = str(error)
-                continue
-            image = resize(source, size_px=data.image_size, mode=data.resize)
-            height, width = sizes[i] = image.shape[:2]
-            images[i, :height, :width] = image
-        return len(rows)
-
-    blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=count, desc="prepare", unit="img", disable=None) as bar:
-        for done in pool.map(decode_block, blocks):
-            bar.update(done)
-    return images, sizes, bad
-
-
-def _storage(raw: RawSet, data: Data) -> tuple[int, int, int]:
-    """Return the (H, W, C) that holds every prepared image; for shortest_edge, a first pass finds the largest sides."""
-    if data.resize != "shortest_edge":
-        return data.image_size, data.image_size, data.channels
-    height = width = data.image_size
-    for i in tqdm(range(len(raw.images)), desc="measure", unit="img", disable=None):
-        try:
-            h, w = raw.pixels(i, channels=data.channels, max_pixels=data.max_pixels).shape[:2]
-        except BadImage:
-            continue  # reported when it is decoded again
-        h, w = edges(h, w, data.image_size)
-        height, width = max(height, h), max(width, w)
-    return height, width, data.channels
-
-
-def _check_bad(raw: RawSet, bad: dict[int, str], policy: str) -> None:
-    if not bad:
-        return
-    lines = [f"{raw.images[i].file}: {bad[i]}" for i in sorted(bad)]
-    if policy == "fail":
-        shown = "; ".join(lines[:10]) + (f"; and {len(lines) - 10} more" if len(lines) > 10 else "")
-        raise TouchstoneError(
-            f"{len(lines)} of {len(raw.images)} images cannot be read: {shown}. "
-            "Repair or remove them, or set data.bad_images: skip"
-        )
-    print(f"left out {len(lines)} images that cannot be read:", *lines, sep="\n  ")
 
 
 def _write_splits(to: Path, images: ImageSet, table: pd.DataFrame, *, sheet_size: int) -> None:

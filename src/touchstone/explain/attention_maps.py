@@ -1,6 +1,7 @@
 """Attention maps: where in an image a net's attention lies."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,14 @@ from touchstone.explain.overlays import FOR, SIDE, covered, grey
 from touchstone.models.nets._attention import AttentiveResNet, attended
 from touchstone.models.predict import batches
 from touchstone.models.runs import Predictor
+
+
+def save_picture(file: Path, predictor: Predictor, images: ImageSet) -> dict[str, float]:
+    """Write what `picture` draws and its table to `file` with the suffixes .png and .csv; return its figures."""
+    drawing, table, figures = picture(predictor, images)
+    drawing.save(file.with_name(f"{file.name}.png"))
+    table.to_csv(file.with_name(f"{file.name}.csv"), index=False)
+    return figures
 
 
 def picture(predictor: Predictor, chosen: ImageSet) -> tuple[Image.Image, pd.DataFrame, dict[str, float]]:

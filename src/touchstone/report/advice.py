@@ -61,7 +61,7 @@ def next_steps(facts: Facts) -> list[Sentence]:
 def spent(settings: Settings) -> str:
     """The trainings and fits of the study. They are counted, as the minutes that they take differ by machine."""
     train = settings.train
-    fits = len(settings.generators) * (1 if train.vary == "seed" else train.replicates)
+    fits = len(settings.fitted) * (1 if train.vary == "seed" else train.replicates)
     trained = count(len(settings.runs) * train.replicates, "training run")
     return f"{trained} and {count(fits, 'generator fit')}" if fits else trained
 

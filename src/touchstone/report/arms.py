@@ -14,12 +14,13 @@ def _holds(name: str, arm: Arm, facts: Facts) -> str:
     real, added = facts.arm_sizes[name]
     if not arm.add:
         return f"is the {real:,} real images alone"
-    kinds = (("transform", facts.settings.transforms), ("generator", facts.settings.generators))
+    settings = facts.settings
+    folders = {each: path for each, path in settings.folders.items() if path}
     parts = []
-    for kind, known in kinds:
+    for kind, known in (("transform", settings.transforms), ("generator", settings.fitted), ("folder", folders)):
         if names := [_named(each, known[each]) for each in arm.add if each in known]:
             parts.append(f"the {kind}{'s' if len(names) > 1 else ''} {listing(names)}")
-    by = f"{count(added, 'image')} from {' and '.join(parts)}"
+    by = f"{count(added, 'image')} from {listing(parts)}"
     if arm.schedule == "pretrain":
         return f"is trained on {by} first ({percent(arm.pretrain_share, 0)} % of the steps), then on the real images"
     return f"adds {by}" if arm.real else f"is {by}, without real images"

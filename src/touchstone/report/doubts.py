@@ -1,10 +1,11 @@
-"""Courses of training that could explain a verdict: a baseline or an arm that overfitted or had not converged."""
+"""What could explain a verdict: a baseline or an arm that overfitted or had not converged, or copies of test images."""
 
 from touchstone.evaluation.convergence import LEAST_FALL, LEAST_RISE, OVERFITTED, STILL_FALLING
 from touchstone.report.facts import Facts, ReportedResult
 from touchstone.report.table import Table
 from touchstone.report.words import Fragment, Sentence, listing, points
 
+LEAK = "leak"  # the audit's word
 FREE = ("constant", "plateau")  # schedules whose first steps are the same in a training of fewer steps
 BASIS = (
     "Overfitted: the validation loss is lowest in the first 80 % of the training and ends higher by at least "
@@ -61,6 +62,21 @@ def in_short(facts: Facts) -> Sentence:
     if names := [run.name for run in _unfinished(facts)]:
         text += f" {listing(names)} had not converged: more steps could change the verdict."
     return [Fragment(text)] if text else []
+
+
+def leaking(facts: Facts) -> Sentence:
+    """The sentence that the headline adds where arms add copies of test images; empty where none does.
+
+    Copies among a transform's images are those of training images, which the baseline has, too.
+    """
+    added = {name for arm in facts.settings.arms.values() for name in arm.add}
+    leaks = [audit.name for audit in facts.audits if audit.is_generated and audit.verdict == LEAK]
+    leaky = [name for name in leaks if name in added]
+    if not leaky:
+        return []
+    holds, them = ("holds", "it") if len(leaky) == 1 else ("hold", "them")
+    text = f" But {listing(leaky)} {holds} copies of test images: no verdict on an arm that adds {them} is fair."
+    return [Fragment(text)]
 
 
 def _helped(facts: Facts) -> list[tuple[ReportedResult, list[str]]]:

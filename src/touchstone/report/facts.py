@@ -194,12 +194,12 @@ class AuditedSet:
 
     @property
     def verdict(self) -> str:
-        """copies, nearer or no copying found; of a set made by a transform, leak or no leak found."""
+        """leak, copies, nearer or no copying found; of a set made by a transform, leak or no leak found."""
         return str(self.figures["verdict"])
 
     @property
     def is_generated(self) -> bool:
-        """Whether a generator made it: a transform's images are copies of training images by design."""
+        """Whether it is judged as generated: a transform's images are copies of training images by design."""
         return "near_training" in self.figures
 
     def value(self, key: str) -> float:
@@ -272,7 +272,7 @@ class Facts:
     search: dict[str, float | None]
     """The share of planted copies that the audit's search finds, by kind, such as recall_mirrored."""
     losses: dict[str, pd.DataFrame]
-    """Generator -> step, loss and more."""
+    """Fitted generator -> step, loss and more."""
     rates: dict[str, tuple[float, pd.DataFrame]]
     """Model -> the suggestion of the learning-rate finder and its curve lr, loss, smoothed, where it was asked for."""
     trials: dict[str, pd.DataFrame]

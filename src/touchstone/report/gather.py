@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from touchstone.config.schema.data import Transform
-from touchstone.config.schema.generator import GeneratorConfig, Sample
+from touchstone.config.schema.generator import FittedConfig, FolderConfig, GeneratorConfig, Sample
 from touchstone.config.settings import Settings
 from touchstone.data.imageset import ImageSet, class_indices, load, read_files
 from touchstone.data.labels import encode, is_multi_label
@@ -37,7 +37,7 @@ from touchstone.report.facts import (
 from touchstone.report.files import numbers, read_bytes, read_json, read_table
 from touchstone.report.galleries import LabelledImages, ranked, worst
 from touchstone.report.multi_label import co_occurrence
-from touchstone.report.words import budget
+from touchstone.report.words import budget, listing
 
 
 def gather(root: Path, settings: Settings, *, complete: bool = True) -> Facts:
@@ -76,7 +76,7 @@ def gather(root: Path, settings: Settings, *, complete: bool = True) -> Facts:
         audits=tuple(_audited(name, audit, data) for name in settings.added_sets if complete),
         encoder=audit["encoder"],
         search=audit["search"],
-        losses={name: numbers(read_table(data / f"augmented/{name}/losses.csv")) for name in settings.generators},
+        losses={name: numbers(read_table(data / f"augmented/{name}/losses.csv")) for name in settings.fitted},
         rates=_rates(data, settings),
         trials={
             run: read_table(data / f"trials/{run}.csv") for name in settings.tuned for run in settings.runs_of(name)
@@ -250,6 +250,9 @@ def _transform_caption(transform: Transform) -> str:
 
 def _generator_caption(name: str, generator: GeneratorConfig, counts: pd.DataFrame) -> str:
     """The fit and the samples of a generator, and the share that its filter kept. counts: class, sampled, kept."""
+    if isinstance(generator, FolderConfig):
+        return _folder_caption(generator, counts)
+    assert isinstance(generator, FittedConfig)
     fit, sample = generator.fit, generator.sample
     parts = [generator.kind] if generator.kind != name else []
     parts.append(f"fitted for {budget(fit)} with batches of {fit.batch_size}")
@@ -258,6 +261,21 @@ def _generator_caption(name: str, generator: GeneratorConfig, counts: pd.DataFra
     if sample.filter.min_confidence:
         sampled, kept = counts["sampled"].astype(int).sum(), counts["kept"].astype(int).sum()
         parts.append(f"{kept:,} of {sampled:,} samples reach a confidence of {sample.filter.min_confidence:g}")
+    return ", ".join(parts)
+
+
+def _folder_caption(config: FolderConfig, counts: pd.DataFrame) -> str:
+    """The images that were made elsewhere, the limits set to them, and the classes that have none."""
+    sampled, kept = counts["sampled"].astype(int), counts["kept"].astype(int)
+    parts = [f"made elsewhere ({config.path})"]
+    if kept.sum() < sampled.sum():
+        parts.append(f"{kept.sum():,} of {sampled.sum():,} images kept")
+    if config.sample.per_class:
+        parts.append(f"at most {config.sample.per_class:,} of a class")
+    if config.sample.filter.min_confidence:
+        parts.append(f"with a confidence of at least {config.sample.filter.min_confidence:g}")
+    if without := counts["class"][kept == 0].tolist():
+        parts.append(f"none of class {listing(without)}" if len(without) == 1 else f"none of {len(without)} classes")
     return ", ".join(parts)
 
 

@@ -49,7 +49,12 @@ def headline(facts: Facts) -> Sentence:
     judged = any(r.verdict in ("helps", "hurts", "inconclusive") for r in compared)
     found = any(r.verdict in ("helps", "hurts") for r in compared)
     holds = f" {'This holds' if found else 'A verdict would hold'} {scope(facts.settings)}." if judged else ""
-    sentence = [*joined([*clauses, *_failures(arms)], "; "), Fragment(f".{holds}"), *doubts.in_short(facts)]
+    sentence = [
+        *joined([*clauses, *_failures(arms)], "; "),
+        Fragment(f".{holds}"),
+        *doubts.leaking(facts),
+        *doubts.in_short(facts),
+    ]
     first = sentence[0]
     return sentence if first.style else [Fragment(first.text[0].upper() + first.text[1:]), *sentence[1:]]
 

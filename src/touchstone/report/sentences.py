@@ -177,7 +177,9 @@ def caveat(settings: Settings) -> str:
     covered = f" and the variation among the {train.replicates} replicates"
     if train.replicates == 1:
         covered = "; with one replicate it says nothing about other seeds"
-    fitted = ", and for these generators, which were fitted once" if settings.generators else ""
+    fitted = ", and for these generators, which were fitted once" if settings.fitted else ""
+    folders = listing([name for name, path in settings.folders.items() if path])
+    given = f" A verdict on {folders} holds for those images alone, which all replicates share." if folders else ""
     holds = {
         "seed": f"this training split, which was drawn once{fitted}; others could give another gain",
         "generator": "this training split, which was drawn once, and for generators fitted to it; another split could "
@@ -186,7 +188,8 @@ def caveat(settings: Settings) -> str:
         "generators and seeds of its own",
     }
     held = holds[train.vary if train.replicates > 1 else "seed"]
-    return f"The {confidence(settings)} interval covers the choice of test images{covered}. A verdict holds for {held}."
+    covers = f"The {confidence(settings)} interval covers the choice of test images{covered}."
+    return f"{covers} A verdict holds for {held}.{given}"
 
 
 def scope(settings: Settings) -> str:
@@ -194,7 +197,7 @@ def scope(settings: Settings) -> str:
     train = settings.train
     if train.vary == "all" and train.replicates > 1:
         return f"for training images like these ({train.replicates} draws of them)"
-    if train.vary == "generator" and train.replicates > 1 and settings.generators:
+    if train.vary == "generator" and train.replicates > 1 and settings.fitted:
         return f"for these training images and generators like these ({train.replicates} fits)"
     return "for these training images"
 
@@ -216,11 +219,25 @@ def audit_words(facts: Facts) -> str:
     """The meaning of the verdicts on generated sets."""
     return (
         "The verdicts on generated sets are adjusted together by Holm, at a level of 5 %. Copies: there are exact "
-        "copies, or more near copies by pixels than among real images. Nearer: there are no such copies, but the "
-        "images lie nearer to the training images than unseen images do, by more than chance explains, as "
-        f"judged by {facts.settings.audit.num_splits} honest splits, which divide training and unseen images again at "
-        "random. No copying found does not prove that there is none: the column copies below % bounds the share of "
-        "images in which the search would find a copy (95 % confidence)."
+        "copies of training images, or more near copies by pixels than among real images. Leak: there are such copies "
+        "of test images, which make a set useless for this test. Nearer: there are no copies, but the images lie "
+        "nearer to the training images than unseen images do, by more than chance explains, as judged by "
+        f"{facts.settings.audit.num_splits} honest splits, which divide training and unseen images again at random. "
+        "No copying found does not prove that there is none: the column copies below % bounds the share of images in "
+        "which the search would find a copy (95 % confidence)."
+    )
+
+
+def audit_folders(facts: Facts) -> str:
+    """What the verdicts mean for images that were made elsewhere; empty without any."""
+    names = [name for name, path in facts.settings.folders.items() if path]
+    if not names:
+        return ""
+    count_as = "counts as a generated set" if len(names) == 1 else "count as generated sets"
+    return (
+        f"Here, {listing(names)} {count_as}. The images were made elsewhere, and this study cannot tell from what: "
+        "their makers may have seen test images, of which the audit finds copies by pixels and no other trace. That "
+        "such a set is nearer can also mean that it comes from the same source as the training images."
     )
 
 

@@ -86,7 +86,7 @@ def trial(settings: Settings, kind: Kind) -> Pace:
         for name, model in models.items():
             torch.set_num_threads(model.num_threads)
             _time_model(name, model, settings, kind, pace, Path(scratch))
-        for name, generator in settings.generators.items():
+        for name, generator in settings.fitted.items():
             torch.set_num_threads(generator.fit.num_threads)
             _time_generator(name, generator, settings, kind, pace, Path(scratch))
     return pace

@@ -10,7 +10,7 @@ from touchstone.studies import quotes
 from touchstone.studies.commands import cache_folder, dvc, git, locked_outputs, outputs_in_git
 
 PRODUCTS = ("metrics/metrics.json", "metrics/report.md")
-LINKED = ("data/external", "data/weights", ".touchstone/downloads")
+LINKED = ("data/added", "data/external", "data/weights", ".touchstone/downloads")
 
 
 def copy_project(root: Path, to: Path, *, settings: str, scm: bool = False) -> None:

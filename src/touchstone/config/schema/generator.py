@@ -1,4 +1,4 @@
-"""The settings that all generators share: how one is fitted, and how it is sampled.
+"""The settings that all generators share: how one is fitted, and how it is sampled; and those of images made elsewhere.
 
 Asking for more images changes `sample` alone, so nothing is fitted again. A kind of generator is a folder
 `generators/<kind>`, whose `config.py` names its subclass of `GeneratorConfig` as CONFIG.
@@ -7,14 +7,18 @@ Asking for more images changes `sample` alone, so nothing is fitted again. A kin
 import importlib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from touchstone.config.schema.model import Budget
 from touchstone.config.schema.section import Count, Fraction, Positive, Section, Seed
 
+if TYPE_CHECKING:
+    from touchstone.config.schema.data import Data
+
 FOLDER = Path(__file__).parents[2] / "generators"
+ADDED = Path("data/added")  # the dependency of the stage that reads images made elsewhere
 
 
 class Fit(Budget):
@@ -57,15 +61,62 @@ class Sample(Section):
 
 
 class GeneratorConfig(Section):
-    """An entry of `generators`. A kind narrows the types of `kind`, `fit` and `sample`."""
+    """An entry of `generators`. A kind narrows the types of `kind` and `sample`."""
 
+    CODE: ClassVar[str] = "net.py"
+    """The file in the kind's folder that makes its images."""
     kind: str
-    fit: Fit
-    sample: Sample
+    sample: Section
+
+    @classmethod
+    def completed(cls, entry: dict[str, Any], *, name: str, data: "Data") -> dict[str, Any]:
+        """Return the entry `name` with the defaults that depend on its name or on `data`."""
+        return entry
 
     def check_size(self, size_px: int) -> None:
         """Raise ValueError unless images with this side, in px, can be made."""
-        raise NotImplementedError
+
+
+class FittedConfig(GeneratorConfig):
+    """An entry whose images are sampled from a generator that is fitted. A kind narrows the type of `fit`, too."""
+
+    fit: Fit
+    sample: Sample
+
+
+class FolderFilter(Section):
+    """Which images of a folder are kept, by a classifier that was trained on the training split alone."""
+
+    min_confidence: Fraction = 0.0
+    """Least probability of an image's class, or of each of its classes; 0 keeps every image."""
+
+
+class FolderSample(Section):
+    """Which images of a folder become the added set."""
+
+    per_class: Annotated[int, Field(ge=0)] = 0
+    """Images of a class, at most, in the order of their files' sha256; 0 takes all."""
+    bad_images: Literal["fail", "skip"] = "fail"
+    """What happens to unreadable images; by default what `data.bad_images` says."""
+    filter: FolderFilter = FolderFilter()
+
+
+class FolderConfig(GeneratorConfig):
+    """An entry whose images were made elsewhere and lie in a folder or an archive: nothing is fitted."""
+
+    CODE: ClassVar[str] = "images.py"
+    kind: Literal["folder"]
+    path: str
+    """The folder or the archive; by default that with the entry's name in data/added."""
+    sample: FolderSample = FolderSample()
+
+    @classmethod
+    def completed(cls, entry: dict[str, Any], *, name: str, data: "Data") -> dict[str, Any]:
+        """Return the entry with its path, and with the rule of `data` for unreadable images."""
+        sample = entry.get("sample", {})
+        if isinstance(sample, dict):
+            sample = {"bad_images": data.bad_images} | sample
+        return {"path": (ADDED / name).as_posix()} | entry | {"sample": sample}
 
 
 def kinds() -> list[str]:

@@ -28,10 +28,11 @@ NAME = "labels.csv"
 RESERVED = ("sha256", "bytes", "difficult")  # names of columns that the manifest has for itself
 
 
-def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> None:
+def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, few: bool = False) -> None:
     """Pack the images under `path` into `files.zip`, with `manifest.csv` (file, label, split, ..., sha256, bytes).
 
-    A folder and an archive of it give the same bytes. `mirror` and `old` are not used. Raises TouchstoneError on a
+    A folder and an archive of it give the same bytes. `mirror` and `old` are not used. few: whether one class,
+    or one image of a class, is enough. Raises TouchstoneError on a
     layout other than this module's, and on what `find` refuses.
     """
     with tempfile.TemporaryFile(dir=to) as spool:
@@ -43,9 +44,9 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> N
         images = {name.removeprefix(root): read_content for name, read_content in images.items()}
         folders = {name.removeprefix(root) for name in folders if name + "/" != root}
         if root + NAME in files:
-            labels, cells = _table_labels(files[root + NAME](), images, path)
+            labels, cells = _table_labels(files[root + NAME](), images, path, few=few)
         else:
-            labels, cells = _folder_labels(images, folders, path), {}
+            labels, cells = _folder_labels(images, folders, path, few=few), {}
         blank = dict.fromkeys(next(iter(cells.values()), {}), "")
         rows = {name: (*labels[name], *cells.get(name, blank).values()) for name in labels}
         pack({name: images[name] for name in labels}, to, labels=rows, columns=("label", "split", *blank))
@@ -68,7 +69,7 @@ def _wrapper(images: Iterable[str], folders: set[str], files: Files) -> str:
 
 
 def _table_labels(
-    content: bytes, images: Files, path: Path
+    content: bytes, images: Files, path: Path, *, few: bool
 ) -> tuple[dict[str, tuple[str, str]], dict[str, dict[str, str]]]:
     """Return the (label, split) of each image that the table lists or that is unlabelled, and its other columns.
 
@@ -86,7 +87,11 @@ def _table_labels(
     labels |= {name: ("", UNLABELLED) for name in images if name not in labels and name.startswith(f"{UNLABELLED}/")}
     print_left_out(path, images.keys() - labels.keys(), f"images that {NAME} does not list")
     classes = {name for label, _ in labels.values() for name in names(label)}
-    if len(classes) < 2 and all(label in classes for label, split in labels.values() if split != UNLABELLED):
+    if (
+        not few
+        and len(classes) < 2
+        and all(label in classes for label, split in labels.values() if split != UNLABELLED)
+    ):
         raise refusal(path, f"{NAME}: every image is {classes.pop()}, so there is nothing to learn; add other images")
     return labels, others
 
@@ -142,7 +147,7 @@ def _parse(content: bytes, images: Files, *, file: str) -> tuple[dict[str, tuple
 # --- labels of folders ---
 
 
-def _folder_labels(images: Files, folders: set[str], path: Path) -> dict[str, tuple[str, str]]:
+def _folder_labels(images: Files, folders: set[str], path: Path, *, few: bool) -> dict[str, tuple[str, str]]:
     splits = any(split in folders for split in LABELLED)
     _check_tops(images, folders, path, splits=splits)
     labels = {name: _label(name, splits=splits) for name in images}
@@ -155,10 +160,10 @@ def _folder_labels(images: Files, folders: set[str], path: Path) -> dict[str, tu
         class_name(label, where=f"source.path: {path}")
         if not counts[label, split]:
             raise refusal(path, f"the class folder {name} has no images; remove it or put images in it")
-        if not splits and counts[label, split] < 2:
+        if not few and not splits and counts[label, split] < 2:
             raise refusal(path, f"class {label} has 1 image; at least 2 are needed: add some, or remove the class")
     classes = {label for label, split in counts if split == ("train" if splits else "")}
-    if len(classes) < 2:
+    if not few and len(classes) < 2:
         got = f"got {len(classes)} class ({', '.join(classes)})"
         raise refusal(path, f"{got}, expected at least two; add a class folder")
     for label, split in sorted(counts):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from touchstone.config.schema.generator import Fit, GeneratorConfig, Sample
+from touchstone.config.schema.generator import Fit, FittedConfig, Sample
 from touchstone.config.schema.section import Fraction
 
 SIZES = (8, 16, 32, 64, 128)  # px; 4 is doubled at each level
@@ -20,7 +20,7 @@ class DcganFit(Fit):
     diffaugment: tuple[Literal["color", "translation", "cutout"], ...] = ("color", "translation", "cutout")
 
 
-class DcganConfig(GeneratorConfig):
+class DcganConfig(FittedConfig):
     """An entry of `generators` whose kind is dcgan."""
 
     kind: Literal["dcgan"]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from touchstone.config.schema.generator import Fit, GeneratorConfig, Sample
+from touchstone.config.schema.generator import Fit, FittedConfig, Sample
 from touchstone.config.schema.section import Fraction
 
 MOST_SIGNAL = 0.3  # share of the image's amplitude that may be left at the last timestep
@@ -56,7 +56,7 @@ class DdpmSample(Sample):
     guidance_weight: Annotated[float, Field(ge=0)] = 0.0  # w of Ho & Salimans 2022; 0: none (a scale of 1)
 
 
-class DdpmConfig(GeneratorConfig):
+class DdpmConfig(FittedConfig):
     """An entry of `generators` whose kind is ddpm."""
 
     kind: Literal["ddpm"]

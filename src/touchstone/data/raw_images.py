@@ -1,0 +1,87 @@
+"""Decodes the images of a raw set into one array, all prepared in the same way."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from touchstone.data.ops.resize import edges, resize
+from touchstone.data.sources import RawSet
+from touchstone.errors import BadImage, TouchstoneError
+
+BLOCK = 64  # images that a thread decodes in one piece
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How images are decoded and resized: the settings of these names in the section `data`."""
+
+    channels: int
+    image_size: int
+    resize: str
+    max_pixels: int
+
+
+def decode_all(raw: RawSet, how: Preparation, scratch: Path) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """Decode and resize all images in threads.
+
+    Returns the pixels, uint8 (N, H, W, C), which lie in the file `scratch`; the valid (height, width), int64 (N, 2);
+    and the index of each image that cannot be decoded with the reason.
+    """
+    count = len(raw.images)
+    shape = (count, *_storage(raw, how))
+    images = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=shape)
+    sizes, bad = np.zeros((count, 2), np.int64), dict[int, str]()
+
+    def decode_block(rows: range) -> int:
+        for i in rows:
+            try:
+                source = raw.pixels(i, channels=how.channels, max_pixels=how.max_pixels)
+            except BadImage as error:
+                bad[i] = str(error)
+                continue
+            image = resize(source, size_px=how.image_size, mode=how.resize)
+            height, width = sizes[i] = image.shape[:2]
+            images[i, :height, :width] = image
+        return len(rows)
+
+    blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=count, desc="prepare", unit="img", disable=None) as bar:
+        for done in pool.map(decode_block, blocks):
+            bar.update(done)
+    return images, sizes, bad
+
+
+def _storage(raw: RawSet, how: Preparation) -> tuple[int, int, int]:
+    """Return the (H, W, C) that holds every prepared image; for shortest_edge, a first pass finds the largest sides."""
+    if how.resize != "shortest_edge":
+        return how.image_size, how.image_size, how.channels
+    height = width = how.image_size
+    for i in tqdm(range(len(raw.images)), desc="measure", unit="img", disable=None):
+        try:
+            h, w = raw.pixels(i, channels=how.channels, max_pixels=how.max_pixels).shape[:2]
+        except BadImage:
+            continue  # reported when it is decoded again
+        h, w = edges(h, w, how.image_size)
+        height, width = max(height, h), max(width, w)
+    return height, width, how.channels
+
+
+def check_readable(raw: RawSet, bad: dict[int, str], policy: str) -> None:
+    """Print the images that cannot be decoded or, with the policy fail, raise TouchstoneError.
+
+    bad: the index of each image that cannot be decoded, with the reason.
+    """
+    if not bad:
+        return
+    lines = [f"{raw.images[i].file}: {bad[i]}" for i in sorted(bad)]
+    if policy == "fail":
+        shown = "; ".join(lines[:10]) + (f"; and {len(lines) - 10} more" if len(lines) > 10 else "")
+        raise TouchstoneError(
+            f"{len(lines)} of {len(raw.images)} images cannot be read: {shown}. "
+            "Repair or remove them, or set data.bad_images: skip"
+        )
+    print(f"left out {len(lines)} images that cannot be read:", *lines, sep="\n  ")
