@@ -13,6 +13,7 @@ from touchstone.config.leftovers import remove_leftovers
 from touchstone.config.load import load
 from touchstone.config.resolved import ENCODER, FOLDER, write
 from touchstone.config.schema import generator
+from touchstone.config.schema.data import Columns
 from touchstone.data import sources
 from touchstone.data.folders import replaced
 from touchstone.errors import TouchstoneError
@@ -29,6 +30,8 @@ def main() -> None:
     source = sources.file_of(settings.data.source)
     if not Path(settings.source.path).exists():
         raise TouchstoneError(f"source.path: {settings.source.path}: no such file or folder; put the images there")
+    if settings.data.columns != Columns() and "columns" not in sources.options_of(settings.data.source):
+        raise TouchstoneError(f"data.columns: the source {settings.data.source} has none to name; take it out")
     check_loggers(settings.machine.loggers)
     check_models(settings)
     print(end=note(settings.arithmetic))
