@@ -1,9 +1,10 @@
 """Names of splits and classes as data sets write them."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
+from pathlib import Path
 
-from touchstone.data.sources._files import class_name
+from touchstone.data.sources._files import class_name, read_bytes
 from touchstone.data.splits import SPLITS
 from touchstone.errors import TouchstoneError
 
@@ -48,22 +49,23 @@ def splits_of_files(names: Iterable[str], *, where: str) -> dict[str, str]:
     return splits
 
 
-def class_list(files: Mapping[str, Callable[[], bytes]], *, where: str) -> list[str]:
-    """Return the names of the classes in `classes.txt` or `classnames.txt`, the number of a class being its line.
+def class_list(path: Path) -> list[str]:
+    """Return the names of the classes in `classes.txt` or `classnames.txt` in a folder, in the order of their numbers.
 
-    Returns [] where there is neither file. Raises TouchstoneError on a name that is empty, repeated or not in UTF-8.
+    Returns [] where `path` is no folder or has neither file. Raises TouchstoneError on a name that is empty, repeated
+    or not in UTF-8.
     """
-    file = next((name for name in CLASS_LISTS if name in files), "")
-    if not file:
+    file = next((path / name for name in CLASS_LISTS if (path / name).is_file()), None)
+    if file is None:
         return []
     try:
-        lines = files[file]().decode("utf-8-sig").splitlines()
+        lines = read_bytes(file).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise TouchstoneError(f"{where}: {file}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
-    classes = [class_name(line.strip(), where=f"{where}: {file}, line {k}") for k, line in enumerate(lines, 1)]
+        raise TouchstoneError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    classes = [class_name(line.strip(), where=f"{file}, line {number}") for number, line in enumerate(lines, 1)]
     for number, name in enumerate(classes, 1):
         if name in classes[: number - 1]:
-            raise TouchstoneError(f"{where}: {file}, line {number}: {name} is listed twice; remove one")
+            raise TouchstoneError(f"{file}, line {number}: {name} is listed twice; remove one")
     return classes
 
 
