@@ -46,7 +46,7 @@ class Listing:
         name is listed before, and on an unlabelled image with a label.
         """
         if name in self.files:
-            raise TouchstoneError(f"{where}: {name} is listed twice; list it once, with its classes joined by |")
+            raise TouchstoneError(f"{where}: {name} is listed twice; list it once, with all its classes")
         if label and split == UNLABELLED:
             raise TouchstoneError(f"{where}: {name} is unlabelled and has the label {label!r}; remove label or split")
         self.files[name] = read
