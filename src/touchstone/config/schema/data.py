@@ -12,7 +12,8 @@ class Source(Section):
     """Where the raw images lie on this machine. Only the stage `download` depends on it, since it changes no result."""
 
     path: str
-    """The folder or archive of your own images, for the sources that read them from there."""
+    """The folder or archive of your own images, for the sources that read them from there: a path or an address that
+    DVC reads, such as s3://bucket/birds."""
     mirror: str
     """A directory or URL to use instead of the official address; '' for the official one."""
 
