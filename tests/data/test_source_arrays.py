@@ -100,10 +100,11 @@ def test_a_list_of_classes(tmp_path: Path) -> None:
         ("train-images-idx3-ubyte", encoded(GREY) + b"x", "got more bytes for 6x4x3"),
         ("train-images-idx3-ubyte", encoded(GREY[:0]), "got 0 bytes for 0x4x3"),
         ("train-images-idx3-ubyte", bytes((0, 0, 8, 3)) + b"\xff" * 12, "the file is damaged"),
-        ("train-images-idx3-ubyte", gzip.compress(encoded(GREY))[:-20], "train-images-idx3-ubyte: damaged"),
+        ("train-images-idx3-ubyte", gzip.compress(encoded(GREY), mtime=0)[:-20], "train-images-idx3-ubyte: damaged"),
         ("more-train-images-idx3-ubyte", encoded(GREY), "expected one data set; set source.path to its own folder"),
         ("classes.txt", b"a\nb", "labels-idx1-ubyte: got the class number 7, expected 0 to 1"),
     ],
+    ids=lambda value: "bytes" if isinstance(value, bytes) else None,
 )
 def test_bad_idx_files(tmp_path: Path, name: str, content: bytes | None, said: str) -> None:
     path = mnist(tmp_path / "in")

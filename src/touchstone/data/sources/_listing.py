@@ -18,15 +18,19 @@ RESERVED = ("file", "label", "split", "sha256", "bytes", "difficult")  # columns
 class Listing:
     """The listed images. `add` them, then `pack` them once."""
 
-    def __init__(self, path: Path, spool: BinaryIO, *, difficult: bool = False) -> None:
-        """path: `source.path`, for messages. spool: a temporary file. difficult: whether the manifest has that one."""
+    def __init__(self, path: Path, to: Path, spool: BinaryIO, *, difficult: bool = False) -> None:
+        """Start an empty listing.
+
+        path: `source.path`, for messages. spool: a temporary file in the folder `to`. difficult: whether images may
+        have classes that are difficult, so that the manifest gets that column.
+        """
         self.path = path
         self.files: Files = {}
         self._rows: dict[str, tuple[str, ...]] = {}
         self._cells: dict[str, dict[str, str]] = {}
         self._difficult = difficult
         self._spool = spool
-        self._left = min(MAX_BYTES, shutil.disk_usage(path).free // 2)
+        self._left = min(MAX_BYTES, shutil.disk_usage(to).free // 2)
 
     def add(
         self,

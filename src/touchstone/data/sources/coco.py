@@ -45,7 +45,7 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> N
         images = {name: read for name, read in files.items() if is_image(name)}
         annotated = _annotations(files, path)
         splits = splits_of_files(annotated, where=f"source.path: {path}")
-        listing = Listing(path, spool, difficult=True)
+        listing = Listing(path, to, spool, difficult=True)
         by_name = defaultdict(list)
         for name in images:
             by_name[name.rpartition("/")[2]].append(name)

@@ -60,7 +60,7 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, colu
             expected = f"{columns.table!r} by data.columns.table" if columns.table else ", ".join(READERS)
             raise refusal(path, f"no table in it, expected {expected}; put one beside the images")
         images = {name: read for name, read in files.items() if is_image(name)}
-        listing = Listing(path, spool)
+        listing = Listing(path, to, spool)
         for name in tables:
             _list(open_table(files[name](), file=f"source.path: {path}: {name}"), name, columns, images, listing)
         for name in images.keys() - listing.files.keys():

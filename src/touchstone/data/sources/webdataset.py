@@ -39,7 +39,7 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, colu
     splits = splits_of_files(shards, where=f"source.path: {path}")
     classes = class_list(path)
     with tempfile.TemporaryFile(dir=to) as spool:
-        listing = Listing(path, spool)
+        listing = Listing(path, to, spool)
         for name, file in shards.items():
             for key, sample in _samples(file, max_bytes=min(MAX_BYTES, shutil.disk_usage(to).free // 2)):
                 where = f"source.path: {path}: {name}: {key}"
