@@ -13,7 +13,8 @@ from touchstone.config.leftovers import remove_leftovers
 from touchstone.config.load import load
 from touchstone.config.resolved import ENCODER, FOLDER, write
 from touchstone.config.schema import generator
-from touchstone.data import sources
+from touchstone.config.schema.data import Columns
+from touchstone.data import remote, sources
 from touchstone.data.folders import replaced
 from touchstone.errors import TouchstoneError
 from touchstone.models import nets
@@ -27,11 +28,15 @@ STAGES = Path("stages")
 def main() -> None:
     settings = load()
     source = sources.file_of(settings.data.source)
-    if not Path(settings.source.path).exists():
+    if remote.is_remote(settings.source.path):
+        remote.check(settings.source.path)
+    elif not Path(settings.source.path).exists():
         raise TouchstoneError(f"source.path: {settings.source.path}: no such file or folder; put the images there")
     for name, path in settings.folders.items():
         if path and not Path(path).exists():
             raise TouchstoneError(f"generators.{name}.path: {path}: no such file or folder; put the images there")
+    if settings.data.columns != Columns() and "columns" not in sources.options_of(settings.data.source):
+        raise TouchstoneError(f"data.columns: the source {settings.data.source} has none to name; take it out")
     check_loggers(settings.machine.loggers)
     check_models(settings)
     print(end=note(settings.arithmetic))

@@ -147,6 +147,7 @@ def test_bad_data(space: Path, make: Callable[[Path], None], name: str, parts: l
         ("models.simple.input_size=8", ["simple: got input_size 8 px, at least 16 px"]),
         ("models.simple.options={width: 3}", ["simple: unknown option 'width'"]),
         ("data.source=cifar", ["data.source", "did you mean cifar10?"]),
+        ("data.columns={label: kind}", ["data.columns: the source folder has none to name; take it out"]),
         ("models.simple.phases=[]", ["models.simple.phases: got (), ", "at least 1 item"]),
         ("models.simple.trainable=[head]", ["trainable head", "and no weights", "set weights to imagenet or a file"]),
         (

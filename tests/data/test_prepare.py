@@ -103,7 +103,7 @@ def test_the_images_of_a_group_come_into_one_split(tmp_path: Path, group: str) -
 
 def test_a_group_that_cannot_be_found_is_one_line(tmp_path: Path) -> None:
     for group, said in (
-        ("patiemt", "data.group: got 'patiemt', expected a column of labels.csv (patient) or a pattern"),
+        ("patiemt", "data.group: got 'patiemt', expected a column of the table of images (patient) or a pattern"),
         ("(q[0-9]+)", "data.group: '(q[0-9]+)' finds no group in a/p0_0.png; change the pattern"),
     ):
         with pytest.raises(TouchstoneError, match=re.escape(said)):

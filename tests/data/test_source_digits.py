@@ -67,8 +67,8 @@ def test_load_source() -> None:
 
 def test_unknown_source() -> None:
     with pytest.raises(
-        TouchstoneError, match=r"data.source: got digit, expected one of cifar10, digits, folder.*; did"
+        TouchstoneError, match=r"data.source: got digit, expected one of cifar10, .*digits, folder.*; did"
     ):
         load_source("digit")
-    with pytest.raises(TouchstoneError, match=r"got \.\.errors, expected one of [a-z0-9, ]+$"):
+    with pytest.raises(TouchstoneError, match=r"got \.\.errors, expected one of [a-z0-9_, ]+$"):
         load_source("..errors")

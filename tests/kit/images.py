@@ -1,7 +1,11 @@
-"""Random images with a table."""
+"""Random images with a table, and image files."""
+
+import hashlib
+import io
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from touchstone.data.imageset import ImageSet
 
@@ -14,3 +18,10 @@ def image_set(
     ids = [f"{prefix}{i:02d}" for i in range(len(labels))]
     table = pd.DataFrame({"id": ids, "label": labels, "source_id": ids, "origin": origin})
     return ImageSet(rng.integers(0, 256, (len(labels), side, side, channels), np.uint8), table)
+
+
+def picture(name: str, format: str = "PNG") -> bytes:
+    """Return an image file of 4x3 pixels whose grey depends on the name."""
+    file = io.BytesIO()
+    Image.new("L", (4, 3), hashlib.sha256(name.encode()).digest()[0]).save(file, format)
+    return file.getvalue()

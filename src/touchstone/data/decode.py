@@ -11,6 +11,9 @@
     16-bit RGB                                        8 bits, as Pillow reads it
     colour, one channel wanted                        Pillow's "L": ITU-R 601 luma
     grey, three channels wanted                       the grey repeated
+    HEIC, HEIF                                        the primary image, by pillow-heif, in 8 bits
+    DICOM                                             the first frame, rescaled, through its first window (dicom.py);
+                                                      without a window: 8 bits as they are, others as floats
 
 EPS is not read, because Pillow would run Ghostscript for it.
 """
@@ -21,26 +24,34 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from touchstone.errors import BadImage
+from touchstone.data import dicom, heif
+from touchstone.errors import BadImage, TouchstoneError
 
-# EPS runs a program. Pillow reads only the headers of the others and leaves the pixels to a plug-in or to Windows.
-NOT_DECODED = frozenset({"EPS", "BUFR", "GRIB", "HDF5", "MPEG", "WMF"})
+# EPS runs a program. Pillow reads only the headers of the others and leaves the pixels to a plug-in or to Windows; HEIF
+# is opened by heif.py alone, so that nothing else depends on whether its plug-in is registered.
+NOT_DECODED = frozenset({"EPS", "BUFR", "GRIB", "HDF5", "HEIF", "MPEG", "WMF"})
+HEAD_BYTES = 132  # enough to recognise the formats that Pillow does not read by itself
 
 
 def decode(file: BinaryIO, *, channels: int, max_pixels: int) -> np.ndarray:
     """Decode an image file completely and return uint8 (H, W, channels), by the rule of this module.
 
     `max_pixels` (H * W) and Pillow's `Image.MAX_IMAGE_PIXELS` are checked before anything is decoded. Raises BadImage
-    where the file is not an image, or is truncated, damaged, empty or too large. Safe to call from several threads.
+    where the file is not an image, or is truncated, damaged, empty or too large, and TouchstoneError where its format
+    needs an extra that is not installed. Safe to call from several threads.
     """
     assert channels in (1, 3), channels
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
     try:
-        image: Image.Image = Image.open(file, formats=_formats())
+        if dicom.is_dicom(head):
+            return as_channels(_dicom_pixels(file, max_pixels), channels)
+        image = heif.open_heif(file) if heif.is_heif(head) else Image.open(file, formats=_formats())
         _check_size(image, max_pixels)
         image = ImageOps.exif_transpose(image)
         _check_size(image, max_pixels)  # only now is an icon's real size known
         return as_channels(_pixels(image), channels)
-    except BadImage:
+    except TouchstoneError:  # BadImage included
         raise
     except UnidentifiedImageError:
         raise BadImage("not an image, or in a format that Pillow does not read") from None
@@ -65,7 +76,8 @@ def as_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
 def image_suffixes() -> frozenset[str]:
     """Return the lower-case file suffixes, with their dot, of the formats that `decode` reads."""
     formats = _formats()
-    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
+    of_pillow = (suffix for suffix, name in Image.registered_extensions().items() if name in formats)
+    return frozenset((*of_pillow, *heif.SUFFIXES, *dicom.SUFFIXES))
 
 
 @functools.cache
@@ -74,8 +86,17 @@ def _formats() -> tuple[str, ...]:
     return tuple(sorted(set(Image.OPEN) - NOT_DECODED))
 
 
+def _dicom_pixels(file: BinaryIO, max_pixels: int) -> np.ndarray:
+    """Return uint8 (H, W, 1 or 3)."""
+    pixels = dicom.read_pixels(file, lambda width, height: _check_sides(width, height, max_pixels))
+    return _stretch(pixels)[:, :, None] if pixels.ndim == 2 else pixels
+
+
 def _check_size(image: Image.Image, max_pixels: int) -> None:
-    width, height = image.size
+    _check_sides(*image.size, max_pixels)
+
+
+def _check_sides(width: int, height: int, max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise BadImage(f"no pixels ({width}x{height})")
     # Between one and two times its own limit Pillow only warns, so that limit is checked here as well.

@@ -72,7 +72,8 @@ def _groups(raw: RawSet, group: str) -> list[str]:
         known = sorted({name for image in raw.images for name in image.columns})
         if group not in known:
             raise TouchstoneError(
-                f"data.group: got {group!r}, expected a column of labels.csv ({', '.join(known) or 'there is none'}) "
+                f"data.group: got {group!r}, expected a column of the table of images "
+                f"({', '.join(known) or 'there is none'}) "
                 f"or a pattern such as '(patient[0-9]+)_'{nearest(group, known)}"
             )
         return [image.columns.get(group, "") for image in raw.images]

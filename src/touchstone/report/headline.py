@@ -10,7 +10,9 @@ from touchstone.report.facts import Facts, ReportedResult
 from touchstone.report.sentences import scope
 from touchstone.report.words import DIVERGED, Fragment, Sentence, confidence, count, joined, listing, percent
 
-UNNAMED, NAMED = ("folder", "voc"), 3  # sources that say nothing of their images; classes named in a title
+# Sources that say nothing of their images.
+UNNAMED = ("folder", "table", "coco", "webdataset", "idx", "medmnist", "voc")
+NAMED = 3  # classes named in a title
 
 
 def title(facts: Facts) -> str:

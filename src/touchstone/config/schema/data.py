@@ -12,7 +12,8 @@ class Source(Section):
     """Where the raw images lie on this machine. Only the stage `download` depends on it, since it changes no result."""
 
     path: str
-    """The folder of your own images, for the sources folder and voc."""
+    """The folder or archive of your own images, for the sources that read them from there: a path or an address that
+    DVC reads, such as s3://bucket/birds."""
     mirror: str
     """A directory or URL to use instead of the official address; '' for the official one."""
 
@@ -33,6 +34,19 @@ def _pattern(text: str) -> str:
         if groups != 1:
             raise ValueError(f"expected a pattern with one group in brackets, found {groups}")
     return text
+
+
+class Columns(Section):
+    """Where a table of images has what, for the sources table and webdataset; '' looks for the usual names."""
+
+    table: str = ""
+    """The table's name below source.path, or a pattern of names such as 'data/*.parquet'; '' for all tables."""
+    file: str = ""
+    """The column of image files, by name or with their bytes."""
+    label: str = ""
+    """The column of classes."""
+    split: str = ""
+    """The column of splits."""
 
 
 class Data(Section):
@@ -61,8 +75,10 @@ class Data(Section):
     """'k of n' for cross-validation instead of `val_fraction`; '' for none."""
     split_seed: Annotated[int, Field(ge=0)]
     group: Annotated[str, AfterValidator(_pattern)] = ""
-    """What stays together in every split, such as a patient: a column of labels.csv, or a pattern with a group in
+    """What stays together in every split, such as a patient: a column of the table, or a pattern with a group in
     brackets that is searched in the file's path; '' for nothing."""
+    columns: Columns = Columns()
+    """The columns of your own table."""
 
 
 class MultiLabel(Section):

@@ -8,6 +8,8 @@ Each module has two functions, which raise TouchstoneError on bad input:
         from which files with the right hash may be taken.
     read(raw: Path) -> RawSet
         Open what `download` wrote.
+
+A module whose constant OPTIONS is ("columns",) takes `columns: Columns`, the setting data.columns, as well.
 """
 
 import importlib
@@ -18,6 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
+from touchstone.code_hash import constant
 from touchstone.data.decode import as_channels
 from touchstone.data.labels import names
 from touchstone.errors import BadImage, TouchstoneError, nearest
@@ -72,7 +75,7 @@ class ArraySet:
     images: list[RawImage]
     array: np.ndarray
     """uint8 (N, H, W, 1 or 3)."""
-    multi_label = False
+    multi_label: bool = False
 
     def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
         height, width = self.array.shape[1:3]
@@ -93,3 +96,8 @@ def file_of(name: str) -> Path:
 def load_source(name: str) -> ModuleType:
     """Return the module of the source `name`. Raises TouchstoneError where it has no file."""
     return importlib.import_module(f"{__name__}.{file_of(name).stem}")
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """Return the names of the settings that the `download` of the source `name` takes beyond those of all sources."""
+    return constant(file_of(name), "OPTIONS") or ()

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from touchstone.data.archives import hidden, is_archive, members
 from touchstone.data.decode import decode, image_suffixes
+from touchstone.data.dicom import is_dicom, patient
 from touchstone.data.sources import RawImage
 from touchstone.data.splits import UNLABELLED
 from touchstone.errors import TouchstoneError
@@ -98,9 +99,11 @@ def refusal(path: Path, text: str) -> TouchstoneError:
 def pack(files: Files, to: Path, *, labels: Mapping[str, tuple[str, ...]], columns: tuple[str, ...]) -> None:
     """Write `files.zip` and `manifest.csv` (file, `columns`, sha256, bytes) into the folder `to`, sorted by name.
 
-    labels: file -> its values of the columns. The bytes depend on the arguments alone, on every system.
+    labels: file -> its values of the columns. The bytes depend on the arguments alone, on every system. DICOM files add
+    a column `patient`, their PatientID, unless `columns` has one.
     """
     rows = []
+    patients: dict[str, str] = {}
     with zipfile.ZipFile(to / "files.zip", "w", zipfile.ZIP_STORED) as archive:
         for name in tqdm(sorted(files), desc="pack", disable=None):  # None: a bar only in a terminal
             content = files[name]()
@@ -108,8 +111,12 @@ def pack(files: Files, to: Path, *, labels: Mapping[str, tuple[str, ...]], colum
             entry.create_system = 3  # Unix
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, content)
+            if is_dicom(content):
+                patients[name] = patient(content)
             rows.append((name, *labels[name], hashlib.sha256(content).hexdigest(), len(content)))
     table = pd.DataFrame(rows, columns=["file", *columns, "sha256", "bytes"])
+    if patients and "patient" not in columns:
+        table["patient"] = [patients.get(name, "") for name in table["file"]]
     table.to_csv(to / "manifest.csv", index=False, lineterminator="\n")
 
 

@@ -1,0 +1,123 @@
+"""Images in WebDataset's shards: tar archives in which files with one key belong together.
+
+    train-000000.tar, val/000.tar, ...     <key>.jpg with <key>.cls, or <key>.json, or <key>.txt
+    classes.txt                            perhaps: the names of the classes that numbers in .cls mean, one a line
+
+A. Aizman, G. Maltby, T. Breuel, "High performance I/O for large scale deep learning", 2020, arXiv 2001.01858. The label
+is the text of .cls (a number, a name, names joined by `|`), else the value of a key of .json (`data.columns.label`, or
+one of LABEL_NAMES), whose other values are kept for `data.group`, else the text of .txt; a sample without any of them
+is unlabelled. The split is that of the shard's name, else of its folder.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from touchstone.config.schema.data import Columns
+from touchstone.data.archives import TAR_OPENERS, hidden, members
+from touchstone.data.sources._files import MAX_BYTES, MAX_FILES, PackedSet, is_image, refusal
+from touchstone.data.sources._listing import Listing
+from touchstone.data.sources._tables import LABEL_NAMES, column, label_of, texts
+from touchstone.data.sources._words import class_list, splits_of_files
+from touchstone.errors import TouchstoneError, one_line
+
+OPTIONS = ("columns",)
+DEFAULT = Columns()
+LABELS = ("cls", "json", "txt")  # the first that a sample has
+
+
+def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, columns: Columns = DEFAULT) -> None:
+    """Pack the images of the shard at `path`, or of all shards below that folder, with their labels.
+
+    `mirror` and `old` are not used. Raises TouchstoneError on a sample with two images or none, on a label that cannot
+    be read, and on what `members` refuses.
+    """
+    shards = _shards(path)
+    splits = splits_of_files(shards, where=f"source.path: {path}")
+    classes = class_list(path)
+    with tempfile.TemporaryFile(dir=to) as spool:
+        listing = Listing(path, to, spool)
+        for name, file in shards.items():
+            for key, sample in _samples(file, max_bytes=min(MAX_BYTES, shutil.disk_usage(to).free // 2)):
+                where = f"source.path: {path}: {name}: {key}"
+                image = _image(sample, where)
+                label, cells = _label(sample, classes, columns, where)
+                stem = name[: -len(_suffix(name))]
+                content = listing.keep(sample[image])
+                listing.add(f"{stem}/{key}.{image}", content, label=label, split=splits[name], where=where, cells=cells)
+        listing.pack(to)
+
+
+read = PackedSet
+
+
+def _shards(path: Path) -> dict[str, Path]:
+    """Return shard -> its file; a shard's name is relative to the folder `path`."""
+    if path.is_file() and _suffix(path.name):
+        return {path.name: path}
+    if not path.exists():
+        raise refusal(path, "does not exist; put shards (.tar) there, or set source.path")
+    files = sorted(file for file in path.rglob("*") if _suffix(file.name))
+    found = {file.relative_to(path).as_posix(): file for file in files if not hidden(file.relative_to(path).as_posix())}
+    if not found:
+        expected = f"expected files such as train-000000.tar ({', '.join(TAR_OPENERS)})"
+        raise refusal(path, f"no shards in it, {expected}; set source.path to their folder")
+    for name, file in found.items():
+        if file.is_symlink() or not file.is_file():
+            raise refusal(path, f"{name} is not a regular file; put the shard itself there")
+    return found
+
+
+def _suffix(name: str) -> str:
+    return next((suffix for suffix in TAR_OPENERS if name.lower().endswith(suffix)), "")
+
+
+def _samples(shard: Path, *, max_bytes: int) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Yield (key, extension -> content) for each run of members with one key: the path up to the name's first dot."""
+    key, sample = "", dict[str, bytes]()
+    for name, content in members(shard, max_files=MAX_FILES, max_bytes=max_bytes):
+        folder, slash, own = name.rpartition("/")
+        stem, _, extension = own.partition(".")
+        if folder + slash + stem != key and sample:
+            yield key, sample
+            sample = {}
+        key = folder + slash + stem
+        sample[extension.lower()] = content
+    if sample:
+        yield key, sample
+
+
+def _image(sample: dict[str, bytes], where: str) -> str:
+    """Return the extension of the sample's image."""
+    # Not `seg.png` and the like, which are masks and other images of the sample.
+    images = [extension for extension in sample if is_image(f"x.{extension}") and "." not in extension]
+    if len(images) != 1:
+        got = ", ".join(f".{each}" for each in sample)
+        raise TouchstoneError(f"{where}: got {got}, expected one image for each key; write the shard again")
+    return images[0]
+
+
+def _label(
+    sample: dict[str, bytes], classes: list[str], columns: Columns, where: str
+) -> tuple[str | None, dict[str, str]]:
+    """Return the label, None where there is none, and what else a sample's JSON says."""
+    try:
+        texts_of = {kind: sample[kind].decode("utf-8-sig").strip() for kind in LABELS if kind in sample}
+        facts = json.loads(texts_of.pop("json", "{}"))
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise TouchstoneError(f"{where}: not UTF-8 or not JSON ({one_line(error)}); write the shard again") from error
+    facts = facts if isinstance(facts, dict) else {"label": facts}
+    wanted = column(columns.label, LABEL_NAMES, list(facts), key="data.columns.label", file=where)
+    cell: Any = facts.pop(wanted) if wanted else None
+    if "cls" in texts_of and not columns.label:
+        cell = texts_of["cls"]
+    elif not wanted and "txt" in texts_of:
+        cell = texts_of["txt"]
+    if cell is None:
+        return None, texts(facts)
+    if classes and isinstance(cell, str) and cell.lstrip("-").isdecimal():
+        cell = int(cell)
+    return label_of(cell, classes, where=where), texts(facts)

@@ -1,0 +1,74 @@
+import io
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from touchstone.data.decode import decode, image_suffixes
+from touchstone.data.heif import is_heif
+from touchstone.errors import BadImage, TouchstoneError
+
+
+def smooth() -> np.ndarray:
+    """A picture of 24x16 px that a lossy format keeps nearly as it is."""
+    y, x = np.mgrid[:16, :24]
+    return np.stack([x * 10, y * 15, (x + y) * 6], axis=-1).astype(np.uint8)
+
+
+def encoded(format: str, **options: object) -> bytes:
+    if format == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    file = io.BytesIO()
+    Image.fromarray(smooth()).save(file, format, quality=100, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("format", ["HEIF", "AVIF"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_of_telephones_are_read(format: str, channels: int) -> None:
+    got = decode(io.BytesIO(encoded(format)), channels=channels, max_pixels=16 * 24).astype(int)
+    expected = smooth() if channels == 3 else np.asarray(Image.fromarray(smooth()).convert("L"))[..., None]
+    assert np.abs(got - expected).mean() < 4
+
+
+def test_their_rotation_is_applied() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    got = decode(io.BytesIO(encoded("HEIF", exif=exif.tobytes())), channels=3, max_pixels=10**6).astype(int)
+    assert np.abs(got - np.rot90(smooth(), -1)).mean() < 4
+
+
+def test_damaged_and_large_ones_are_bad_images() -> None:
+    content = encoded("HEIF")
+    for size in (100, len(content) // 2):
+        with pytest.raises(BadImage, match=r"cannot be decoded|not an image"):
+            decode(io.BytesIO(content[:size]), channels=3, max_pixels=10**6)
+    with pytest.raises(BadImage, match="24x16 is more than 100 pixels"):
+        decode(io.BytesIO(content), channels=3, max_pixels=100)
+
+
+@pytest.mark.parametrize(
+    ("brands", "expected"),
+    [
+        ([b"heic", b"mif1", b"heic"], True),
+        ([b"mif1", b"mif1", b"heix"], True),
+        ([b"mif1", b"mif1"], True),
+        ([b"avif", b"mif1", b"miaf"], False),
+        ([b"mif1", b"avif"], False),
+        ([b"isom", b"mp42"], False),
+    ],
+)
+def test_the_brands_tell_heif_from_avif(brands: list[bytes], expected: bool) -> None:
+    body = b"ftyp" + brands[0] + bytes(4) + b"".join(brands[1:])
+    assert is_heif((4 + len(body)).to_bytes(4, "big") + body + b"heicheic" * 9) is expected
+    assert not is_heif(b"")
+
+
+def test_without_pillow_heif_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {".heic", ".heif", ".avif"} <= image_suffixes()
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    content = io.BytesIO(b"\x00\x00\x00\x18ftypheic" + bytes(100))
+    with pytest.raises(TouchstoneError, match=r"need pillow-heif; .* 'touchstone\[heic\]'") as raised:
+        decode(content, channels=3, max_pixels=100)
+    assert not isinstance(raised.value, BadImage), "it is no fault of the image, so bad_images: skip must not hide it"

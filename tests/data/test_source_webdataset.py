@@ -1,0 +1,146 @@
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from kit.images import picture
+from touchstone.config.schema.data import Columns
+from touchstone.data.sources import webdataset
+from touchstone.errors import TouchstoneError
+
+
+def shard(file: Path, members: dict[str, bytes | str]) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(file, "w:gz" if file.suffix == ".gz" else "w") as archive:
+        for name, content in members.items():
+            content = content.encode() if isinstance(content, str) else content
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return file
+
+
+def download(tmp_path: Path, path: Path, **columns: str) -> Path:
+    raw = tmp_path / f"raw{len(list(tmp_path.glob('raw*')))}"
+    raw.mkdir()
+    webdataset.download(to=raw, path=path, mirror="", columns=Columns(**columns))
+    return raw
+
+
+def rows(tmp_path: Path, path: Path, **columns: str) -> list[tuple[str, str, str]]:
+    return [(i.file, i.label, i.split) for i in webdataset.read(download(tmp_path, path, **columns)).images]
+
+
+def test_shards_of_splits_with_numbers_and_a_list_of_classes(tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    shard(
+        root / "train-000000.tar", {"a.jpg": picture("a", "JPEG"), "a.cls": "0\n", "b.cls": "1", "b.jpg": picture("b")}
+    )
+    shard(root / "train-000001.tar.gz", {"x/a.seg.png": b"", "x/a.png": picture("c"), "x/a.cls": "2"} | {})
+    shard(root / "test/000.tar", {"./a.png": picture("d"), "./a.cls": "1", "c.png": picture("e"), "c.cls": "-1"})
+    (root / "classes.txt").write_text("owl\nemu\nkea\n")
+    assert rows(tmp_path, root) == [
+        ("test/000/a.png", "emu", "test"),
+        ("test/000/c.png", "", "unlabelled"),
+        ("train-000000/a.jpg", "owl", "train"),
+        ("train-000000/b.jpg", "emu", "train"),
+        ("train-000001/x/a.png", "kea", "train"),
+    ]
+    raw = webdataset.read(tmp_path / "raw0")
+    assert not raw.multi_label
+    assert raw.pixels(0, channels=1, max_pixels=99).shape == (3, 4, 1)
+
+
+def test_names_numbers_and_texts_in_one_shard(tmp_path: Path) -> None:
+    facts = {"label": ["x", "10"], "patient": 3, "boxes": []}
+    members: dict[str, bytes | str] = {
+        "1.png": picture("1"),
+        "1.cls": "07",
+        "1.txt": "a caption that is no label",
+        "2.png": picture("2"),
+        "2.json": json.dumps(facts),
+        "2.txt": "a caption",
+        "3.png": picture("3"),
+        "3.txt": "x|y\n",
+        "4.png": picture("4"),
+        "5.png": picture("5"),
+        "5.json": "7",
+    }
+    raw = webdataset.read(download(tmp_path, shard(tmp_path / "all.tar", members)))
+    assert [(i.file, i.label, i.split, i.columns["patient"]) for i in raw.images] == [
+        ("all/1.png", "07", "", ""),
+        ("all/2.png", "10|x", "", "3"),
+        ("all/3.png", "x|y", "", ""),
+        ("all/4.png", "", "unlabelled", ""),
+        ("all/5.png", "7", "", ""),
+    ]
+
+
+def test_a_key_of_the_json_is_named_in_params(tmp_path: Path) -> None:
+    members: dict[str, bytes | str] = {}
+    for number in (1, 2):
+        members |= {f"{number}.png": picture(str(number)), f"{number}.cls": "0"}
+        members |= {f"{number}.json": json.dumps({"label": "no", "kind": f"k{number}"})}
+    path = shard(tmp_path / "a.tar", members)
+    assert [label for _, label, _ in rows(tmp_path, path, label="kind")] == ["k1", "k2"]
+    with pytest.raises(TouchstoneError, match=r"data.columns.label: got 'kinds', but .* did you mean kind\?"):
+        download(tmp_path, path, label="kinds")
+
+
+PLAIN: dict[str, bytes | str] = {"1.png": picture("1"), "1.cls": "a", "2.png": picture("2"), "2.cls": "b"}
+
+
+@pytest.mark.parametrize(
+    ("shards", "said"),
+    [
+        ({}, "no shards in it, expected files such as train-000000.tar"),
+        ({"a.tar": {"1.cls": "0"}}, "a.tar: 1: got .cls, expected one image for each key"),
+        ({"a.tar": {"1.png": b"x", "1.jpg": b"x"}}, "1: got .png, .jpg, expected one image for each key"),
+        ({"a.tar": PLAIN | {"1.cls": b"\xff"}}, "1: not UTF-8 or not JSON"),
+        ({"a.tar": {"1.json": "{"} | PLAIN}, "1: not UTF-8 or not JSON"),
+        ({"a.tar": PLAIN | {"1.cls": "a| b"}}, "1: got the class name ' b'"),
+        ({"a.tar": PLAIN | {"../3.png": b"x"}}, "../3.png: the name is absolute, or holds `..`"),
+        ({"train.tar": PLAIN, "more.tar": PLAIN}, "more.tar names no split, train.tar does"),
+        ({"a.tar": {"1.png": b"x", "1.cls": "a"}}, "every image is a, so there is nothing to learn"),
+        ({"a.tar": {"1.png": b"x"}}, "no image has a label"),
+        ({"a.tar": {"1.png": b"x", "1.cls": "0", "2.png": b"y", "1.txt": "x"}}, "1: got .txt, expected one image"),
+    ],
+)
+def test_a_bad_shard_is_refused_in_one_line(tmp_path: Path, shards: dict[str, dict], said: str) -> None:
+    (tmp_path / "in").mkdir()
+    for name, members in shards.items():
+        shard(tmp_path / "in" / name, members)
+    with pytest.raises(TouchstoneError) as raised:
+        download(tmp_path, tmp_path / "in")
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not list((tmp_path / "raw0").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("a\na\n", "classes.txt, line 2: a is listed twice"),
+        ("a\n", "2: got the class number 1, expected 0 to 0"),
+        ("\n", "classes.txt, line 1: got the class name ''"),
+    ],
+)
+def test_a_bad_list_of_classes(tmp_path: Path, lines: str, said: str) -> None:
+    members: dict[str, bytes | str] = {"1.png": b"x", "1.cls": "0", "2.png": b"y", "2.cls": "1"}
+    shard(tmp_path / "in/a.tar", members)
+    (tmp_path / "in/classes.txt").write_text(lines)
+    with pytest.raises(TouchstoneError) as raised:
+        download(tmp_path, tmp_path / "in")
+    assert said in str(raised.value)
+
+
+def test_a_link_is_refused(tmp_path: Path) -> None:
+    shard(tmp_path / "elsewhere.tar", PLAIN)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.tar").symlink_to(tmp_path / "elsewhere.tar")
+    with pytest.raises(TouchstoneError, match=r"a\.tar is not a regular file"):
+        download(tmp_path, tmp_path / "in")
+    with pytest.raises(TouchstoneError, match="nowhere: does not exist"):
+        download(tmp_path, tmp_path / "nowhere")
