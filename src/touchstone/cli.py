@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     init = command(
         "init", _init, "look at images and write a params.yaml that suits them, with the minutes it will take"
     )
-    init.add_argument("path", type=Path, metavar="PATH", help="a folder or an archive of images")
+    init.add_argument("path", metavar="PATH", help="a folder or an archive of images, or an address such as s3://...")
     mirrored = "whether an image may be mirrored; default: the names of the classes decide"
     init.add_argument("--mirror", action=argparse.BooleanOptionalAction, default=None, help=mirrored)
     init.add_argument("--minutes", type=float, default=15, help="what the study may take, about; default: 15")

@@ -114,6 +114,6 @@ def test_a_folder_and_its_archive_look_alike(tmp_path: Path, name: str) -> None:
     path = tmp_path / "images"
     if name == "zip":
         path = Path(shutil.make_archive(str(path), "zip", path))
-    with opened("folder", path) as raw:
+    with opened("folder", str(path)) as raw:
         seen, _ = look(raw)
     assert (seen.num_images, seen.counts) == (12, {"a": 6, "b": 6})

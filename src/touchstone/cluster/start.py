@@ -12,14 +12,16 @@ import yaml
 
 from touchstone.cluster.forecast import Counts, Forecast, forecast, text, unfinished
 from touchstone.config.load import load
+from touchstone.config.schema.data import Columns
 from touchstone.config.settings import Settings
-from touchstone.data.archives import is_archive
 from touchstone.data.imageset import read_table
-from touchstone.data.sources import RawSet, load_source
+from touchstone.data.remote import is_remote, local
+from touchstone.data.sources import RawSet, load_source, options_of
 from touchstone.data.splits import LABELLED, UNLABELLED
 from touchstone.errors import TouchstoneError
 from touchstone.report.words import count
 from touchstone.studies.commands import git
+from touchstone.studies.detect import source_of
 from touchstone.studies.look import Seen, look
 from touchstone.studies.plan import pilot_spread, plan
 from touchstone.studies.propose import WEIGHTS, Proposal, numbers, plans, propose
@@ -33,7 +35,7 @@ HEADER = (
 )
 
 
-def init(root: Path, path: Path, *, mirror: bool | None, minutes: float, jobs: int, force: bool) -> None:
+def init(root: Path, path: str, *, mirror: bool | None, minutes: float, jobs: int, force: bool) -> None:
     """Look at the images at `path`, say what was seen, and write a params.yaml for them with an estimate of its time.
 
     mirror: whether images may be mirrored; None lets the class names decide. minutes: what the study may take, about.
@@ -43,7 +45,8 @@ def init(root: Path, path: Path, *, mirror: bool | None, minutes: float, jobs: i
     if not (root / "dvc.yaml").is_file():
         raise TouchstoneError("there is no dvc.yaml here; `touchstone new FOLDER` lays out a project")
     _check_replaceable(root, force=force)
-    source = source_of(path)
+    remote = is_remote(path)
+    source = "folder" if remote else source_of(Path(path))
     began = time.perf_counter()
     with opened(source, path) as raw:
         seen, sheet = look(raw)
@@ -51,7 +54,7 @@ def init(root: Path, path: Path, *, mirror: bool | None, minutes: float, jobs: i
     sheet.save(root / SHEET)
     print(*described(seen, path), f"{SHEET} shows some of them.", sep="\n")
     _check(seen, path)
-    where = os.path.relpath(path, root) if path.resolve().is_relative_to(root.resolve()) else str(path.resolve())
+    where = path if remote else _place(Path(path), root)
     given: Any = {"source": source, "path": where, "mirror": mirror, "pretrained": (root / WEIGHTS).is_file()}
     with _restored_on_error(root / PARAMS):
         proposal, found = _fitting(root, seen, given, minutes=minutes, jobs=jobs)
@@ -97,7 +100,8 @@ def planned(root: Path, settings: Settings, metrics: Path, *, jobs: int) -> str:
     """
     seen, left = None, unfinished(root)[1]
     if "prepare" in left:
-        with opened(settings.data.source, Path(settings.source.path), settings.source.mirror) as raw:
+        place = settings.source
+        with opened(settings.data.source, place.path, place.mirror, settings.data.columns) as raw:
             seen, _ = look(raw)
     told = text(estimate(root, settings, seen=seen, jobs=jobs)) if left else "Everything is up to date."
     later = "Which gains the study could find is known after its first run, or with --seed-sd and --image-sd."
@@ -107,24 +111,15 @@ def planned(root: Path, settings: Settings, metrics: Path, *, jobs: int) -> str:
     return f"{told}\n\n{plan(settings, pilot_spread(root / metrics, settings), num_images=num_images)}"
 
 
-def source_of(path: Path) -> str:
-    """Return the data source that reads what lies at `path`. Raises TouchstoneError where nothing does."""
-    if not path.exists():
-        raise TouchstoneError(f"{path}: no such file or folder; give a folder or an archive of images")
-    if path.is_dir() and any(path.glob("**/JPEGImages")) and any(path.glob("**/ImageSets")):
-        return "voc"
-    if path.is_dir() or is_archive(path):
-        return "folder"
-    raise TouchstoneError(f"{path}: got a file, expected a folder or a .zip or .tar archive of images")
-
-
 @contextmanager
-def opened(source: str, path: Path, mirror: str = "") -> Iterator[RawSet]:
+def opened(source: str, path: str, mirror: str = "", columns: Columns | None = None) -> Iterator[RawSet]:
     """Open a data set as the pipeline does, in a temporary folder. Raises TouchstoneError as the source does."""
-    with tempfile.TemporaryDirectory() as folder:
+    options = {"columns": columns or Columns()} if "columns" in options_of(source) else {}
+    with tempfile.TemporaryDirectory() as folder, local(path, beside=Path(folder) / "raw") as found:
+        (to := Path(folder) / "packed").mkdir()
         module = load_source(source)
-        module.download(to=Path(folder), path=path, mirror=mirror)
-        yield module.read(Path(folder))
+        module.download(to=to, path=found, mirror=mirror, **options)
+        yield module.read(to)
 
 
 def estimate(root: Path, settings: Settings, *, seen: Seen | None = None, jobs: int) -> Forecast:
@@ -141,7 +136,7 @@ def estimate(root: Path, settings: Settings, *, seen: Seen | None = None, jobs: 
     return forecast(root, settings, counts, pace, jobs=jobs, pixels=pixels, num_classes=num_classes, decode=decode)
 
 
-def described(seen: Seen, path: Path) -> list[str]:
+def described(seen: Seen, path: str) -> list[str]:
     """What was seen, line by line."""
     splits = ", ".join(f"{number:,} {split}" for split, number in seen.splits.items() if split)
     lines = [
@@ -186,6 +181,12 @@ def about(found: Forecast) -> str:
     return f"about {found.total / 3600:.1f} hours"
 
 
+def _place(path: Path, root: Path) -> str:
+    """The path in params.yaml: relative to the project where it lies in it."""
+    inside = path.resolve().is_relative_to(root.resolve())
+    return os.path.relpath(path, root) if inside else str(path.resolve())
+
+
 def _check_replaceable(root: Path, *, force: bool) -> None:
     if force or not (root / PARAMS).is_file():
         return
@@ -199,7 +200,7 @@ def _check_replaceable(root: Path, *, force: bool) -> None:
         )
 
 
-def _check(seen: Seen, path: Path) -> None:
+def _check(seen: Seen, path: str) -> None:
     if not len(seen.heights):
         raise TouchstoneError(f"{path}: none of {seen.num_tried} images can be read; the first: {seen.unreadable[0]}")
     if len(seen.classes) < 2:

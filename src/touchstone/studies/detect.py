@@ -1,0 +1,75 @@
+"""Which data source reads a folder or an archive, by the names of its files."""
+
+import fnmatch
+import os
+from pathlib import Path
+
+from touchstone.data.archives import is_archive
+from touchstone.data.sources._files import is_image
+from touchstone.data.sources._tables import LABEL_NAMES, open_table
+from touchstone.data.sources.table import FILE_NAMES
+from touchstone.errors import TouchstoneError
+
+PATTERNS = (
+    ("table", ("*.parquet",)),
+    ("coco", ("instances_*.json", "*_annotations.coco.json", "_annotations.coco.json")),
+    ("idx", ("*-idx?-ubyte", "*-idx?-ubyte.gz")),
+    ("medmnist", ("*.npz",)),
+    ("table", ("metadata.csv", "metadata.jsonl", "metadata.tsv", "metadata.ndjson")),
+)
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+MOST = 200_000  # names that are looked at
+
+
+def source_of(path: Path) -> str:
+    """Return the name of the data source for what lies at `path`.
+
+    Raises TouchstoneError where nothing does, or a single file that no source reads.
+    """
+    if not path.exists():
+        raise TouchstoneError(f"{path}: no such file or folder; give a folder or an archive of images")
+    if path.is_dir():
+        return _of_folder(path)
+    if path.suffix.lower() in (".parquet", ".npz"):
+        return "table" if path.suffix.lower() == ".parquet" else "medmnist"
+    if is_archive(path):
+        return "folder"
+    raise TouchstoneError(f"{path}: got a file, expected a folder or a .zip or .tar archive of images")
+
+
+def _of_folder(path: Path) -> str:
+    names, folders = _names(path)
+    if "JPEGImages" in folders and "ImageSets" in folders:
+        return "voc"
+    if any(name == "labels.csv" for name in names):
+        return "folder"
+    for source, patterns in PATTERNS:
+        if any(fnmatch.fnmatch(Path(name).name, pattern) for name in names for pattern in patterns):
+            return source
+    if not any(map(is_image, names)) and any(is_archive(Path(name)) for name in names):
+        return "webdataset"
+    if any(_lists_images(path / name) for name in names if Path(name).suffix.lower() in TABLES):
+        return "table"
+    return "folder"
+
+
+def _names(path: Path) -> tuple[list[str], set[str]]:
+    """The files below a folder, relative to it, and the names of all its folders."""
+    names: list[str] = []
+    folders: set[str] = set()
+    for root, inner, files in os.walk(path):
+        inner.sort()
+        folders.update(inner)
+        names += [os.path.relpath(os.path.join(root, file), path) for file in sorted(files)]
+        if len(names) > MOST:
+            break
+    return names, folders
+
+
+def _lists_images(file: Path) -> bool:
+    """Whether a table has a column of files and one of labels, by their usual names."""
+    try:
+        columns = {name.lower() for name in open_table(file.read_bytes(), file=file.name).columns}
+    except (TouchstoneError, OSError):
+        return False  # some other table
+    return bool(columns & set(FILE_NAMES)) and bool(columns & set(LABEL_NAMES))

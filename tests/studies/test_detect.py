@@ -1,0 +1,54 @@
+"""Which source reads what people have, by the names of the files."""
+
+from pathlib import Path
+
+import pytest
+
+from touchstone.errors import TouchstoneError
+from touchstone.studies.detect import source_of
+
+
+@pytest.mark.parametrize(
+    ("files", "source"),
+    [
+        (["cat/1.png", "dog/2.png"], "folder"),
+        (["train/cat/1.png", "test/cat/2.png", "notes.csv"], "folder"),
+        (["labels.csv", "images/1.png"], "folder"),
+        (["JPEGImages/1.jpg", "ImageSets/Main/train.txt"], "voc"),
+        (["VOC2007/JPEGImages/1.jpg", "VOC2007/ImageSets/Main/train.txt"], "voc"),
+        (["data/train-00000-of-00002.parquet"], "table"),
+        (["train/metadata.jsonl", "train/1.png"], "table"),
+        (["annotations/instances_train2017.json", "train2017/1.jpg"], "coco"),
+        (["train/_annotations.coco.json", "train/1.jpg"], "coco"),
+        (["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"], "idx"),
+        (["pathmnist.npz"], "medmnist"),
+        (["train-000000.tar", "train-000001.tar"], "webdataset"),
+    ],
+)
+def test_the_names_of_the_files_decide(tmp_path: Path, files: list[str], source: str) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert source_of(tmp_path) == source
+
+
+def test_a_table_with_columns_of_files_and_labels_is_one(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat/1.png").write_bytes(b"")
+    (tmp_path / "list.csv").write_text("Path,Class\ncat/1.png,cat\n")
+    assert source_of(tmp_path) == "table"
+    (tmp_path / "list.csv").write_text("when,where\n1,2\n")
+    assert source_of(tmp_path) == "folder"
+
+
+@pytest.mark.parametrize(("name", "source"), [("a.parquet", "table"), ("a.npz", "medmnist"), ("a.zip", "folder")])
+def test_a_single_file(tmp_path: Path, name: str, source: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    assert source_of(tmp_path / name) == source
+
+
+def test_what_no_source_reads_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"")
+    for path, said in ((tmp_path / "a.txt", "got a file"), (tmp_path / "b", "no such file")):
+        with pytest.raises(TouchstoneError, match=said):
+            source_of(path)
