@@ -24,6 +24,7 @@ from touchstone.cluster.local import LocalEngine, visible_gpus
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
 from touchstone.config.graph import read_stages
+from touchstone.data import findings
 from touchstone.errors import TouchstoneError, one_line
 from touchstone.studies.commands import git, search_path
 
@@ -46,6 +47,7 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
         repo = Repo(str(root))
         if not repo.status(targets or None, with_deps=bool(targets)):
             print("Everything is up to date.")
+            _print_findings(root)
             return
         report = root / "metrics/report.md"
         seen = report.stat().st_mtime_ns if report.is_file() else None
@@ -64,8 +66,15 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
             name, *others = failed
             also = f"; also failed: {', '.join(others)}" if others else ""
             raise TouchstoneError(f"{name}: {failed[name]}; its log: {FOLDER / 'logs' / name}.log{also}")
+        _print_findings(root)
         if report.is_file() and report.stat().st_mtime_ns != seen:
             print(f"{_headline(report)}\nmetrics/report.html says more.")
+
+
+def _print_findings(root: Path) -> None:
+    """Print what was found out about the images, also when nothing had to run."""
+    for finding in findings.read(root / "data/prepared/findings/warnings.csv"):
+        print(f"images: {finding.text}")
 
 
 def _headline(report: Path) -> str:

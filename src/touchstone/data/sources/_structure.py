@@ -198,9 +198,9 @@ def _check_same_folders(tops: dict[str, Tree], path: Path, where: str) -> None:
         names, inner = ", ".join(sorted(folders)[:4]), ", ".join(sorted(same)[:4])
         raise refusal(
             path,
-            f"the folders {names}{f' in {where}' if where else ''} have the same folders in them ({inner}), so those may "
-            "be the classes: rename the outer ones to train, val and test, or put their images together; if the outer "
-            "ones are the classes, move the images directly into them",
+            f"the folders {names}{f' in {where}' if where else ''} have the same folders in them ({inner}), so those "
+            "may be the classes: rename the outer ones to train, val and test, or put their images together; if the "
+            "outer ones are the classes, move the images directly into them",
         )
 
 
