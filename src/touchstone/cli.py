@@ -68,7 +68,8 @@ def main(argv: list[str] | None = None) -> None:
 
     command("offline-plots", _offline_plots, "let `dvc plots show` and `diff` draw without a network, in this folder")
 
-    command("verify", _verify, "hash all outputs again and list those that differ from dvc.lock")
+    text = "hash all outputs again; list those that differ from dvc.lock, stale results, and what no stage makes"
+    command("verify", _verify, text)
 
     mosaics = command("mosaics", _mosaics, "make a multi-label data set of 2x2 pictures, in VOC's layout")
     mosaics.add_argument("to", type=Path, metavar="DIR", help="a new folder")
@@ -84,12 +85,15 @@ def main(argv: list[str] | None = None) -> None:
 
 def _predict(arguments: argparse.Namespace) -> None:
     from touchstone.studies.predict_folder import best_on_validation, load_model, predict_folder
+    from touchstone.studies.stale import OTHER, scores_are_stale
 
     _check_writable("-o", arguments.output)
     if arguments.top < 1:
         raise TouchstoneError(f"--top {arguments.top}: expected at least 1")
     settings = load()
     name = arguments.model or best_on_validation(settings, METRICS)
+    if not arguments.model and scores_are_stale(Path.cwd(), METRICS):
+        print(f"warning: the scores in {METRICS}, which choose {name}, are {OTHER}", file=sys.stderr)
     model = load_model(name, params=settings, data=Path("data"))
     table = predict_folder(arguments.folder, model, top=arguments.top)
     failed = table[table["error"] != ""]
@@ -187,12 +191,18 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 def _verify(arguments: argparse.Namespace) -> None:
     from touchstone.studies.commands import cache_folder
+    from touchstone.studies.stale import OTHER, stale_results
     from touchstone.studies.verify import verify
 
     root = Path.cwd()
     verified = verify(root, cache_folder(root))
     for fault in verified.faults:
         print(f"{fault.kind}: {fault.path.relative_to(root)} (output of {fault.stage})")
+    for path in verified.leftovers:
+        print(f"leftover: {path} (no stage makes it: delete it, or move it if it is yours)")
+    stale = stale_results(root)
+    for name, stage in stale.items():
+        print(f"stale: {name} (output of {stage})")
     counts = f"{verified.num_outs} outputs, {verified.num_files:,} files, {verified.num_bytes / 1e6:,.1f} MB"
     if verified.faults:
         raise TouchstoneError(
@@ -200,6 +210,8 @@ def _verify(arguments: argparse.Namespace) -> None:
             "its outputs again once they and their entries in DVC's cache are deleted"
         )
     print(f"{counts}: all as in dvc.lock")
+    if stale:
+        raise TouchstoneError(f"{len(stale)} stale results: they are {OTHER}")
 
 
 def _mosaics(arguments: argparse.Namespace) -> None:

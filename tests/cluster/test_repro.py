@@ -15,6 +15,7 @@ from kit.pipeline import TINY, start
 from kit.project import project, run
 from touchstone.config import yaml
 
+OF_OTHERS = "metrics/report.html, metrics/report.md, metrics/verdict.html are of other parameters, code or data"
 DEADLY = """
     import psutil, time
 
@@ -47,7 +48,9 @@ def test_entries_of_the_lock_stand_where_dvc_repro_puts_them(tiny_space: Path) -
     head, *entries = re.split(r"^(?=  \S)", text, flags=re.MULTILINE)
     lock.write_text(head + "".join(reversed(entries)))
     change(tiny_space, "report.worst=5")
-    *_, answer, where = run("touchstone", "repro", cwd=tiny_space).stdout.splitlines()
+    said = run("touchstone", "repro", cwd=tiny_space).stdout.splitlines()
+    assert [line for line in said if line.startswith(OF_OTHERS)] == said[:1], "it ended, so they are not any more"
+    *_, answer, where = said
     assert where == "metrics/report.html says more."
     assert answer in (tiny_space / "metrics/report.md").read_text().replace("*", "").replace("\\", "")
     names = re.compile(r"^  (\S+):$", re.MULTILINE)
@@ -61,6 +64,8 @@ def test_a_stage_that_fails_is_named_and_the_others_end(tiny_space: Path) -> Non
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert re.search(r"train@simple-real: .*lr.*; its log: \.touchstone/repro/logs/train@simple-real\.log$", line)
     assert run("dvc", "status", "transform", cwd=tiny_space).stdout.count("changed") == 0
+    said = done.stdout.splitlines()
+    assert [line for line in said if line.startswith(OF_OTHERS)] == [said[0], said[-1]]
 
 
 def test_a_mistake_in_params_is_one_line(tiny_space: Path) -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import yaml
 
 from kit.project import ROOT
-from touchstone.config.leftovers import leftovers
+from touchstone.config.leftovers import leftovers, remembered, remove_leftovers
 
 NAMES = SimpleNamespace(transforms=["tilt"], generators=["gan"], models=["lenet"], finetunes=[], arms=["real", "fixed"])
 
@@ -43,3 +43,21 @@ def test_nothing_else_is_touched(tmp_path: Path) -> None:
     put(tmp_path, "data/external/mine/a.png", "data/raw/b.bin", "data/prepared/meta.json", "data/settings/train.json")
     put(tmp_path, "metrics/metrics.json", "data/mine.txt")
     assert leftovers(NAMES, graph=graph(tmp_path)) == []
+
+
+def test_what_the_stages_made_is_remembered_where_the_lock_no_longer_lists_it(tmp_path: Path) -> None:
+    """As after an experiment with another arm, when git has restored params.yaml and dvc.lock."""
+    more = SimpleNamespace(**vars(NAMES) | {"arms": ["real", "fixed", "extra"]})
+    remove_leftovers(more, graph=graph(tmp_path))
+    put(tmp_path, "data/runs/lenet-extra/run.json", "data/runs/mine/a.txt", "data/trials/lenet-extra.csv")
+    put(tmp_path, "data/runs/lenet-real/run.json")
+    assert leftovers(more, graph=tmp_path / "dvc.yaml") == []
+    remove_leftovers(NAMES, graph=tmp_path / "dvc.yaml")
+    left = [path.relative_to(tmp_path).as_posix() for path in sorted((tmp_path / "data").rglob("*.*"))]
+    assert left == ["data/runs/lenet-real/run.json", "data/runs/mine/a.txt"]
+    assert "data/runs/lenet-extra" not in remembered(tmp_path)
+
+
+def test_a_damaged_memory_is_none(tmp_path: Path) -> None:
+    put(tmp_path, ".touchstone/outputs.json")
+    assert remembered(tmp_path) == set()

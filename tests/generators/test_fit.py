@@ -98,8 +98,11 @@ def test_killed_and_resumed_gives_the_same_bytes(
 
 
 @pytest.mark.parametrize("kind", FITS)
-def test_history_and_sheets(tmp_path: Path, kind: str) -> None:
+def test_history_and_sheets(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     done = run_fit(kind, tmp_path)
+    shown = {name: f"{name} {value:.3f}" for name, value in done.history.iloc[-1].items() if name != "step"}
+    assert {"loss", "diversity"} <= shown.keys()
+    assert capsys.readouterr().out.startswith(f"{kind}: 12 steps, {', '.join(shown.values())}, "), "its losses"
     assert done.history["step"].tolist() == list(range(1, 13)), "at most a hundred rows, and there are only 12 steps"
     assert sorted(done.grids) == [5, 10, 12]
     assert done.history.set_index("step")["diversity"].dropna().index.tolist() == [5, 10, 12]

@@ -163,7 +163,7 @@ def _explain(data: Path, runs: list[str]) -> None:
     to.mkdir(parents=True)
     np.save(to / "tiles.npy", np.full((1, 3, 8, 8, 3), [[[[[9]]], [[[99]]], [[[200]]]]], np.uint8))
     (to / "scales.json").write_text(json.dumps({"saliency": 0.25, "integrated_gradients": 0.5}))
-    (to / "extent.json").write_text(json.dumps({"chosen": 1, "images": 1, "checked": 1, "stages": 2, "doublings": 3}))
+    (to / "extent.json").write_text(json.dumps({"chosen": 1, "images": 1, "checked": 1, "stages": 5, "doublings": 5}))
     row = {"file": "test/0|a_.png", "true": CLASSES[0], "explained": CLASSES[1], "probability": 0.9, "logit": 2.5}
     row |= {"plain_logit": -0.25, "integrated_gradients_delta": 0.0012, "deep_lift_delta": -0.0}
     pd.DataFrame([row]).to_csv(to / "images.csv", index=False)

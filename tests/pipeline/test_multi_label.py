@@ -109,7 +109,7 @@ def test_the_report_shows_classes_galleries_and_what_comes_together(space: Path)
     assert page.count('class="misplaced"') == _misplaced(page) > 0
     assert "percentage points of mean average precision on the test images" in twin
     assert "| all labels | 60 | 28 | 36 |" in twin
-    assert re.search(r"\| of these without a label \| 5 \| 3 \| 3 \|", twin)
+    assert re.search(r"\| images without a label \| 5 \| 3 \| 3 \|", twin)
     table = pd.read_csv(space / "data/plots/classes/lenet-real.csv")
     row = next(line for line in twin.split("<!-- ap:start -->")[1].splitlines() if line.startswith("| left"))
     assert row.split("|")[5].strip() == f"{100 * table.loc[0, 'ap']:.1f}"

@@ -12,7 +12,7 @@ from touchstone.report import advice, charts, words
 from touchstone.report.arms import training_sets
 from touchstone.report.facts import Facts
 from touchstone.report.forest import axis_over, forest
-from touchstone.report.headline import title
+from touchstone.report.headline import headline, title
 
 
 def judged(facts: Facts, **scores: dict) -> Facts:
@@ -95,8 +95,8 @@ def test_courses_of_training_lead_to_other_budgets(facts: Facts, course: str, wh
 
 def test_what_was_spent_is_counted(facts: Facts) -> None:
     settings = judged(facts, x=gain("helps")).settings
-    assert advice.spent(settings).startswith("6 trainings and 1 fit of generators")
-    assert advice.spent(settings.model_copy(update={"generators": {}})) == "6 trainings"
+    assert advice.spent(settings).startswith("6 training runs and 1 generator fit")
+    assert advice.spent(settings.model_copy(update={"generators": {}})) == "6 training runs"
 
 
 def test_the_forest_shades_the_gains_that_it_could_not_see(facts: Facts) -> None:
@@ -155,8 +155,8 @@ def test_each_arm_is_explained_beside_the_chart(facts: Facts) -> None:
     changed = replace(with_settings(facts, arms=arms, transforms=transforms), arm_sizes=sizes)
     assert training_sets(changed) == [
         ("real", "is the 200 real images alone"),
-        ("both", "adds 600 images by the transforms tilt and same (plain copies) and the generator gan"),
-        ("alone", "is 1 image by the generator gan without any real image"),
+        ("both", "adds 600 images from the transforms tilt and same (plain copies) and the generator gan"),
+        ("alone", "is 1 image from the generator gan without any real image"),
     ]
 
 
@@ -183,3 +183,16 @@ def test_a_folder_is_titled_by_its_classes(facts: Facts, source: str, own: str, 
     report = facts.settings.report.model_copy(update={"title": own})
     changed = with_settings(facts, data=data, report=report)
     assert title(replace(changed, classes=list(classes))) == expected
+
+
+def test_without_a_comparison_the_first_screen_tells_the_scores_and_what_to_add(facts: Facts) -> None:
+    ends = {"accuracy_low": 0.85, "accuracy_high": 0.94}
+    alone = judged(facts)
+    run = replace(alone.results[0], scores={"accuracy": 0.9, "convergence": "overfitted"} | ends)
+    found = replace(alone, results=(run,))
+    assert spoken(headline(found)) == "lenet reaches 90.0 % test accuracy (95 % interval 85.0 to 94.0)."
+    first, second = (spoken(step) for step in advice.next_steps(found))
+    assert first.startswith("Add an arm (arms)")
+    assert second == "Try fewer steps: the validation loss of lenet-real rose long before the end."
+    many = replace(found, results=(run,) * 5)
+    assert spoken(headline(many)).endswith("; lenet reaches 90.0 % (85.0 to 94.0); 2 more runs below.")

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -218,3 +219,14 @@ def test_the_verdict_has_a_page_before_the_audit_and_the_explanations_are_there(
         assert f'id="{section}"' not in page
     assert 'id="worst"' in page
     assert "nearest training image" not in page
+
+
+def test_a_costly_net_says_what_its_explanation_left_out(facts: Facts) -> None:
+    whole = facts.attributions["lenet-real"]
+    assert attributed.reduced("lenet-real", facts) == []
+    extent = {"chosen": 6, "images": 4, "checked": 2, "stages": 1, "doublings": 2}
+    less = replace(facts, attributions={"lenet-real": replace(whole, extent=extent)})
+    assert spoken(attributed.reduced("lenet-real", less)) == (
+        "The net is costly, so explain.max_teraflop: 10 limited the explanation to 4 of 6 images, the sanity check of "
+        "2 of them and 1 of its 5 stages."
+    )

@@ -69,9 +69,9 @@ def test_scores_and_means_of_classes(labelled: Facts) -> None:
 
 def test_classes_with_few_test_images_are_pointed_out(labelled: Facts) -> None:
     assert multi_label.warnings(labelled) == [
-        f"{CLASSES[0]}: only 3 have it, of 6 test images; its average precision depends on these few, and a prediction "
-        "that is the same for all images reaches 50.0 %.",
-        f"{CLASSES[1]}: no test image has it; it has no average precision and is in no mean.",
+        f"{CLASSES[0]}: only 3 of 6 test images have it; its average precision depends on these few, and a constant "
+        "prediction reaches 50.0 %.",
+        f"{CLASSES[1]}: no test image has it, so it has no average precision and counts in no mean.",
     ]
 
 
@@ -84,5 +84,5 @@ def test_both_products_show_labels_in_place_of_confusions(labelled: Facts) -> No
     assert "it may move a probability across a threshold" in page
     assert "percentage points of mean average precision on the test images" in twin
     assert "<!-- ap:start -->\n| class | test images | with it | constant % | lenet-real |" in twin
-    assert "| of these without a label | 0 | 0 | 0 |" in twin
+    assert "| images without a label | 0 | 0 | 0 |" in twin
     assert "| lenet-real | straße_é | f5 1.000 (has it) | f0 0.091 (has it) |" in twin

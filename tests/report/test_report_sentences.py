@@ -183,7 +183,7 @@ def test_a_run_that_is_compared_with_another_is_named_and_its_attention_drawn(tm
     assert text.startswith("on-real has too few replicates compared with lenet-real (+50.00 points, 95 % interval ")
     assert text[8:] in re.sub(r"<[^>]+>", "", page)
     assert "compared with lenet-real" in twin
-    assert "Runs on the baseline arm are compared with the run that is named." in page
+    assert "Runs on the baseline arm are compared with the run that the verdict names." in page
     assert [row[2] for row in models(found).rows] == ["random weights", "lenet-real"]
     assert "0.80 to 1.50 times an even share" in page
     assert page.count('id="attention"') == 1
@@ -228,7 +228,7 @@ def test_without_generators_the_audit_speaks_of_test_images_alone(facts: Facts) 
     bare = replace(with_settings(facts, generators={}), audits=leaks, sheets=sheets, losses={}, encoder=None, search={})
     assert sentences.audit_recall(bare) == ""
     for text in (pages.markdown(bare), pages.html(bare)):
-        assert "the audit checks the leakage of test images alone" in text
+        assert "the audit only checks for copies of test images" in text
         assert "C_T" not in text
         assert "Holm, at a level" not in text
     assert "\n\n\n" not in pages.markdown(bare)

@@ -34,11 +34,11 @@ def test_an_untuned_baseline_is_warned_of(facts: Facts, page: str, twin: str) ->
 def test_searched_settings_are_told(facts: Facts) -> None:
     both = with_settings(facts, models={"a": model(budget="tuned"), "b": model(budget="tuned")}, finetunes={})
     text = tuning.about(both.settings)
-    assert text.startswith("The settings of each run, those on the baseline too, were searched: learning rate, weight")
+    assert text.startswith("The settings of each run, including the baseline, were searched: learning rate, weight")
     assert "with 16 trials each, on the validation images, with the first replicate." in text
     assert "untuned" not in text
     one = tuning.about(with_settings(facts, models={"a": model(budget="tuned"), "b": model()}, finetunes={}).settings)
-    assert "each run of a, those" in one
+    assert "each run of a, including" in one
     assert "The baseline of b, real, is untuned" in one
 
 

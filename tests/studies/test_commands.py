@@ -17,7 +17,7 @@ import json, pathlib, sys
 assert pathlib.Path(sys.executable).parent == pathlib.Path({str(Path(sys.executable).parent)!r}), sys.executable
 for file in map(pathlib.Path, sys.argv[1:]):
     file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps({{"lenet-real": {{"accuracy": 0.5}}}}))
+    file.write_text(json.dumps({{"lenet-real": {{"accuracy": 0.5}}}}) + "\\n\\n")
 """
 STAGES = """
 stages:
@@ -64,7 +64,8 @@ def only_git(tmp_path: Path) -> Path:
 def test_dvc_and_its_python_are_this_interpreters_whatever_path_holds(root: Path, only_git: Path) -> None:
     for command, said in (
         (["repro", "train"], "] train@lenet-real: "),
-        (["verify"], "1 outputs, 1 files, 0.0 MB: all as in dvc.lock"),
+        (["repro"], "metrics/report.html says more."),
+        (["verify"], "3 outputs, 3 files, 0.0 MB: all as in dvc.lock"),
         (["study", "mine"], "kept in recipes/mine"),
     ):
         done = touchstone(*command, root=root, path=only_git)

@@ -96,3 +96,20 @@ def test_an_unreadable_lock_is_one_line(tmp_path: Path, text: str | None) -> Non
         (tmp_path / "dvc.lock").write_text(text)
     with pytest.raises(TouchstoneError, match=r"dvc\.lock: not readable"):
         verify(tmp_path, tmp_path)
+
+
+def test_what_no_stage_makes_is_named_and_is_no_fault(space: Path) -> None:
+    """Outputs that dvc.lock lists for a stage that is gone, and whatever lies beside those of a matrix."""
+    matrix = "  train:\n    matrix: {arm: [a]}\n    cmd: mkdir -p runs/deep && echo 5 > runs/a\n    outs: [runs/a]\n"
+    gone = "  gone:\n    cmd: mkdir -p old && echo 6 > old/one\n    outs: [old/one]\n"
+    (space / "dvc.yaml").write_text(STAGES + matrix + gone)
+    run("dvc", "repro", cwd=space)
+    assert verify(space, cache(space)).leftovers == (Path("runs/deep"),)
+    (space / "dvc.yaml").write_text(STAGES + matrix)
+    (space / ".touchstone").mkdir()
+    (space / ".touchstone/outputs.json").write_text('["out/deep", "here", "absent"]')
+    (space / "here").write_text("")
+    found = verify(space, cache(space))
+    assert found.leftovers == (Path("here"), Path("old/one"), Path("runs/deep")), "a part of an output is none"
+    assert (found.num_outs, found.faults) == (3, ())
+    assert "leftover: old/one (no stage makes it" in run("touchstone", "verify", cwd=space).stdout

@@ -11,22 +11,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dvc.dvcfile import Lockfile
 from dvc.exceptions import DvcException, ReproductionError
 from dvc.repo import Repo
-from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from dvc.stage import Stage
 from dvc.stage.exceptions import StageCmdFailedError
 from dvc.stage.serialize import to_single_stage_lockfile
 from dvc.utils.serialize import modify_yaml
 
 from touchstone.cluster.local import LocalEngine, visible_gpus
+from touchstone.cluster.lock import locked, repaired, sort_lock
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
-from touchstone.config.graph import read_stages
 from touchstone.data import findings
 from touchstone.errors import TouchstoneError, one_line
-from touchstone.studies.commands import git, search_path
+from touchstone.studies.commands import search_path
+from touchstone.studies.stale import OTHER, stale_results
 
 FOLDER = Path(".touchstone/repro")  # copies of the project, logs, and the lock
 NOTES = Path("metrics/runtime")
@@ -43,32 +42,37 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
     logging.getLogger("dvc").setLevel(logging.INFO)
     logging.getLogger("dvc.output").addFilter(lambda record: "is empty" not in str(record.msg))  # as some are by design
     os.environ["PATH"] = search_path()  # of the stages that DVC starts here and in workers
-    with _alone(root / FOLDER) as held, _in_one_line(), _repaired(root):
+    with _alone(root / FOLDER) as held, _in_one_line(), repaired(root, root / FOLDER / "dvc.lock"):
         repo = Repo(str(root))
         if not repo.status(targets or None, with_deps=bool(targets)):
             print("Everything is up to date.")
             _print_findings(root)
             return
-        report = root / "metrics/report.md"
-        seen = report.stat().st_mtime_ns if report.is_file() else None
-        if first := [stage.addressing for stage in _stages(repo, targets) if any(out.persist for out in stage.outs)]:
-            with _in_its_own_words():
-                repo.reproduce(first)
-            repo = Repo(str(root))  # what the graph depends on may have changed
-        needs, entries = _unfinished(repo, targets)
-        failed = _run_others(repo, needs, entries, jobs=jobs, held=held)
-        logging.getLogger("dvc").setLevel(logging.WARNING)  # no line for each stage that comes from the run-cache
-        if entries or not failed:
-            _take_over(root, entries)
-            Repo(str(root)).reproduce(list(entries) if failed else targets or None)
-            _sort_lock(root, targets)
-        if failed:
-            name, *others = failed
-            also = f"; also failed: {', '.join(others)}" if others else ""
-            raise TouchstoneError(f"{name}: {failed[name]}; its log: {FOLDER / 'logs' / name}.log{also}")
-        _print_findings(root)
-        if report.is_file() and report.stat().st_mtime_ns != seen:
-            print(f"{_headline(report)}\nmetrics/report.html says more.")
+        with _saying_what_is_stale(root):
+            _bring_up_to_date(root, repo, targets, jobs=jobs, held=held)
+
+
+def _bring_up_to_date(root: Path, repo: Repo, targets: list[str], *, jobs: int, held: int) -> None:
+    report = root / "metrics/report.md"
+    seen = report.stat().st_mtime_ns if report.is_file() else None
+    if first := [stage.addressing for stage in _stages(repo, targets) if any(out.persist for out in stage.outs)]:
+        with _in_its_own_words():
+            repo.reproduce(first)
+        repo = Repo(str(root))  # what the graph depends on may have changed
+    needs, entries = _unfinished(repo, targets)
+    failed = _run_others(repo, needs, entries, jobs=jobs, held=held)
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # no line for each stage that comes from the run-cache
+    if entries or not failed:
+        _take_over(root, entries)
+        Repo(str(root)).reproduce(list(entries) if failed else targets or None)
+        sort_lock(root, targets)
+    if failed:
+        name, *others = failed
+        also = f"; also failed: {', '.join(others)}" if others else ""
+        raise TouchstoneError(f"{name}: {failed[name]}; its log: {FOLDER / 'logs' / name}.log{also}")
+    _print_findings(root)
+    if report.is_file() and report.stat().st_mtime_ns != seen:
+        print(f"{_headline(report)}\nmetrics/report.html says more.")
 
 
 def _print_findings(root: Path) -> None:
@@ -103,7 +107,7 @@ def _run_others(repo: Repo, needs: Graph, entries: dict[str, Any], *, jobs: int,
                 needs,
                 entries,
                 engine,
-                before=_locked(root),
+                before=locked(root),
                 logs=root / FOLDER / "logs",
                 seconds=_expected(repo) | _seconds(root / NOTES),
                 ended=screen.ended,
@@ -127,30 +131,24 @@ def _alone(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def _repaired(root: Path) -> Iterator[None]:
-    """Keep a copy of dvc.lock while this runs, and go on from it where a kill cut off DVC while it wrote the file.
-
-    Nothing is lost but the entries since: DVC finds their outputs in its run-cache.
-    """
-    lock, kept = root / "dvc.lock", root / FOLDER / "dvc.lock"
-    if kept.is_file() and lock.is_file():  # the run before this one was killed
-        before = read_stages(kept) if kept.stat().st_size else {}  # DVC removes no entries
-        try:
-            whole = before.keys() <= Lockfile(Repo(str(root)), str(lock)).load().get("stages", {}).keys()
-        except DvcException:
-            whole = False
-        if not whole:
-            print("dvc.lock was cut off by a kill: going on from what it was before")
-            kept.replace(lock)
-            if not lock.stat().st_size:  # there was none
-                lock.unlink()
-    new = kept.with_suffix(".new")
-    new.write_bytes(lock.read_bytes() if lock.is_file() else b"")
-    new.replace(kept)
+def _saying_what_is_stale(root: Path) -> Iterator[None]:
+    """Say which reports are of other inputs as long as this runs, and again where it ends before they are renewed."""
+    reports: list[Path] = []
+    with suppress(TouchstoneError):  # a mistake in params.yaml, which the stage `settings` is about to explain
+        reports = [root / name for name in stale_results(root) if Path(name).stem in ("report", "verdict")]
+    seen = {file: file.stat().st_mtime_ns for file in reports}
+    _say_stale(root, reports)
     try:
         yield
-    finally:
-        kept.unlink()
+    except BaseException:
+        _say_stale(root, [file for file in reports if file.is_file() and file.stat().st_mtime_ns == seen[file]])
+        raise
+
+
+def _say_stale(root: Path, files: list[Path]) -> None:
+    if files:
+        names = ", ".join(file.relative_to(root).as_posix() for file in files)
+        print(f"{names} {'is' if len(files) == 1 else 'are'} {OTHER}", flush=True)
 
 
 @contextmanager
@@ -240,42 +238,6 @@ def _take_over(root: Path, entries: dict[str, Any]) -> None:
     with repo.lock:
         for name in names:
             repo.stage.load_one("dvc.yaml", name).checkout(force=True)
-
-
-def _sort_lock(root: Path, targets: list[str]) -> None:
-    """Put the entries of dvc.lock in the order in which `dvc repro` alone would have written them.
-
-    DVC replaces entries where they stand and appends new ones as stages end. So those of the committed dvc.lock come
-    first, then the others in the order of the graph.
-    """
-    file = root / "dvc.lock"
-    head, *entries = _entries(file.read_text(encoding="utf-8"))
-    try:
-        committed = _entries(git(root, "show", "HEAD:./dvc.lock"))[1:]
-    except TouchstoneError:  # none is committed
-        committed = []
-    repo = Repo(str(root))
-    steps = plan_repro(get_active_graph(repo.index.graph), collect_stages(repo, targets or ["dvc.yaml"]))
-    names = [*map(_name, committed), *(stage.addressing for stage in steps), *map(_name, entries)]
-    place = {name: position for position, name in reversed(list(enumerate(names)))}
-    new = file.with_name(".dvc.lock.new")
-    new.write_text(head + "".join(sorted(entries, key=lambda entry: place[_name(entry)])), encoding="utf-8")
-    new.replace(file)
-
-
-def _entries(lock: str) -> list[str]:
-    """The text before the first entry, then the text of each."""
-    return re.split(r"^(?=  \S)", lock, flags=re.MULTILINE)
-
-
-def _name(entry: str) -> str:
-    return entry.partition(":")[0].strip()
-
-
-def _locked(root: Path) -> dict[str, Any]:
-    """The entries of dvc.lock by stage; none before the first run."""
-    lock = root / "dvc.lock"
-    return read_stages(lock) if lock.is_file() else {}
 
 
 def _expected(repo: Repo) -> dict[str, float]:

@@ -1,8 +1,11 @@
 """Outputs of stages that are gone: a transform, generator, model or arm that params.yaml no longer names.
 
-DVC leaves them where they are, and a stage that depends on a whole folder would take them for its inputs.
+DVC leaves them where they are, and a stage that depends on a whole folder would take them for its inputs. dvc.lock does
+not list all of them: an experiment's or a killed run's are gone from it once an older one is restored. So the project
+remembers what the stages make.
 """
 
+import json
 import shutil
 from collections.abc import Iterator
 from itertools import product
@@ -12,19 +15,34 @@ from typing import Any
 from touchstone.config.graph import read_stages
 
 GRAPH = Path("dvc.yaml")
+MADE = Path(".touchstone/outputs.json")  # the outputs that the stages have had here since they were last cleared
 
 
 def remove_leftovers(settings: Any, *, graph: Path = GRAPH) -> None:
-    """Remove what `leftovers` finds, and say so."""
+    """Remove what `leftovers` finds, say so, and remember the outputs that the stages are about to make."""
     for path in leftovers(settings, graph=graph):
-        print(f"removed: {path}, which no stage makes any more (DVC's cache keeps it)")
+        print(f"removed: {path}, which no stage makes any more (DVC's cache has it, if its stage ended)")
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    made = graph.parent / MADE
+    made.parent.mkdir(exist_ok=True)
+    new = made.with_suffix(".new")
+    new.write_text(json.dumps(sorted(out for out in set(_outputs(read_stages(graph), settings)) if "$" not in out)))
+    new.replace(made)
+
+
+def remembered(root: Path) -> set[str]:
+    """The paths of the outputs that the stages had when `settings` last ran in this folder; none before that."""
+    try:
+        return set(json.loads((root / MADE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # none, or one that was damaged: it is written anew
+        return set()
 
 
 def leftovers(settings: Any, *, graph: Path = GRAPH) -> list[Path]:
-    """Return the outputs in dvc.lock that lie beside those of matrix stages and belong to no stage now, sorted.
+    """Return the outputs of earlier stages that lie beside those of matrix stages and belong to no stage now, sorted.
 
-    DVC keeps the entries of stages that are gone. Whatever else lies there is not DVC's, and stays.
+    dvc.lock lists them, as DVC keeps the entries of stages that are gone, or `remembered` does. Whatever else lies
+    there is not DVC's, and stays.
 
     settings: its attributes are the sections of params.yaml that the matrices name, such as transforms.
     """
@@ -34,6 +52,7 @@ def leftovers(settings: Any, *, graph: Path = GRAPH) -> list[Path]:
     lock = graph.with_suffix(".lock")
     locked = read_stages(lock).values() if lock.is_file() else ()
     known = {root / out["path"] for stage in locked for out in stage.get("outs", ())}
+    known |= {root / out for out in remembered(root)}
     return sorted(path for path in known - outputs if path.parent in folders and path.exists())
 
 

@@ -105,6 +105,12 @@ def fit(
     if start < num_steps:
         loader = DataLoader(batches, batch_size=None, num_workers=machine.num_workers)
         trainer_for(machine, [callback]).fit(module, loader)
+    print(
+        f"{title}: {num_steps:,} steps, "
+        + ", ".join(f"{name} {value:.3f}" for name, value in state.history[-1].items() if name != "step")
+        + f", {time.perf_counter() - began:.0f} s",
+        flush=True,
+    )
     rate = (num_steps - start) * settings.batch_size / (time.perf_counter() - began)
     grids = {step: grid.numpy() for step, grid in state.grids.items()}
     return Fitted(module.weights(), pd.DataFrame(state.history).round(6), grids, rate)

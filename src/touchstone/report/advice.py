@@ -40,7 +40,8 @@ def next_steps(facts: Facts) -> list[Sentence]:
     """At most MOST sentences that say what would make the verdicts surer or the comparison fairer."""
     compared = [result for result in facts.results if result.arm and result.verdict]
     if not compared:
-        return []
+        first = "Add an arm (`arms`) and its transforms or generators: so far there is nothing to compare."
+        return [with_code(step) for step in (first, *_longer(facts), *_shorter(facts), *_unfrozen(facts))]
     fairer = [*_longer(facts), *_shorter(facts), *_tuned(facts)]
     surer = list(_replicates(facts, compared))
     found = any(result.verdict == HELPS for result in compared)  # what a fairer baseline could take back comes first
@@ -52,8 +53,8 @@ def spent(settings: Settings) -> str:
     """The trainings and fits of the study. They are counted, as the minutes that they take differ by machine."""
     train = settings.train
     fits = len(settings.generators) * (1 if train.vary == "seed" else train.replicates)
-    trained = count(len(settings.runs) * train.replicates, "training")
-    return f"{trained} and {count(fits, 'fit')} of generators" if fits else trained
+    trained = count(len(settings.runs) * train.replicates, "training run")
+    return f"{trained} and {count(fits, 'generator fit')}" if fits else trained
 
 
 def _validated(result: ReportedResult, facts: Facts) -> float:
@@ -77,7 +78,7 @@ def _replicates(facts: Facts, compared: list[ReportedResult]) -> Iterator[str]:
     if number > 1 and settings.train.vary != "all":
         pool = int(facts.findings["num_train"] + facts.findings["num_over_train_size"])
         yield (
-            "Give each replicate training images of its own, so that verdicts hold for other training sets, too: "
+            "Give each replicate its own training images; verdicts then also hold for other training sets: "
             f"`train.vary: all`, and `data.train_size: {pool // number}` for {number} that share none."
         )
 
@@ -122,15 +123,15 @@ def _tuned(facts: Facts) -> Iterator[str]:
     settings = facts.settings
     if models := [name for name in settings.trained if name not in settings.tuned]:
         yield (
-            f"Search settings for the baseline and for every arm (`budget: tuned`): that of {_some(models)} is "
-            "untuned, and a tuned one may gain as much as added images do."
+            f"Tune the baseline and every arm (`budget: tuned`): the baseline of {_some(models)} is untuned, and "
+            "tuning it may gain as much as adding images."
         )
 
 
 def _unfrozen(facts: Facts) -> Iterator[str]:
     frozen = [n for n, m in facts.settings.trained.items() if m.pretrained and "all" not in m.phases[-1].trainable]
     if frozen:
-        yield f"Train all layers of {_some(frozen)} (`trainable: [all]`): they keep pretrained weights so far."
+        yield f"Train all layers of {_some(frozen)} (`trainable: [all]`): so far some stay pretrained."
 
 
 def _some(names: list[str]) -> str:

@@ -19,7 +19,7 @@ def _holds(name: str, arm: Arm, facts: Facts) -> str:
     for kind, known in kinds:
         if names := [_named(each, known[each]) for each in arm.add if each in known]:
             parts.append(f"the {kind}{'s' if len(names) > 1 else ''} {listing(names)}")
-    by = f"{count(added, 'image')} by {' and '.join(parts)}"
+    by = f"{count(added, 'image')} from {' and '.join(parts)}"
     return f"adds {by}" if arm.real else f"is {by} without any real image"
 
 

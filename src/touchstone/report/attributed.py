@@ -5,13 +5,13 @@ import numpy as np
 from touchstone.report.charts import Chart, chart
 from touchstone.report.facts import Attributions, Facts
 from touchstone.report.table import Table
-from touchstone.report.words import listing, number
+from touchstone.report.words import Sentence, listing, number, with_code
 
 SANITY = (
     "The sanity check randomises the weights layer by layer, from the last one on (Adebayo 2018). A method whose maps "
-    "do not change, with a rank correlation near 1, shows the image and not what the net has learned. The yardstick is "
-    "the map of the second seed's net, trained in the same way: with random weights the correlation should be well "
-    "below it."
+    "do not change, with a rank correlation near 1, shows the image and not what the net has learned. Compare with the "
+    "map of the second seed's net, trained in the same way: with random weights, the correlation should be well below "
+    "that one."
 )
 
 
@@ -26,7 +26,7 @@ def basis(facts: Facts) -> str:
         target = "the class named beneath, missed or wrongly predicted," if errors else "the class named beneath"
     return (
         f"{images}, and the pixels that supported {target} (orange) or opposed it (blue) in the net of the first seed, "
-        "by each method. Saliency and the noise tunnel show how much, not in which direction. All maps of a method "
+        "by each method. Saliency and the noise tunnel show strength, not direction. All maps of a method "
         "share one scale; full colour stands for the value beneath the name, in logits per pixel. Integrated "
         "gradients, DeepLift and occlusion start from a plain image, which is 0 after the run's normalisation: the "
         "mean colour of its training images, or of ImageNet with pretrained weights. GradientShap starts from real "
@@ -34,8 +34,8 @@ def basis(facts: Facts) -> str:
     )
 
 
-def reduced(name: str, facts: Facts) -> str:
-    """What a costly net left out, or ""."""
+def reduced(name: str, facts: Facts) -> Sentence:
+    """What a costly net left out, or nothing."""
     explain, extent = facts.settings.explain, facts.attributions[name].extent
     least = [
         f"{extent['images']} of {extent['chosen']} images" if extent["images"] < extent["chosen"] else "",
@@ -43,8 +43,8 @@ def reduced(name: str, facts: Facts) -> str:
         f"{extent['stages']} of its {explain.randomised} stages" if extent["stages"] < explain.randomised else "",
     ]
     if not (parts := [part for part in least if part]):
-        return ""
-    return (
+        return []
+    return with_code(
         f"The net is costly, so `explain.max_teraflop: {explain.max_teraflop:g}` limited the explanation to "
         f"{listing(parts)}."
     )

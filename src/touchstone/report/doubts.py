@@ -8,9 +8,10 @@ from touchstone.report.words import Fragment, Sentence, listing, points
 FREE = ("constant", "plateau")  # schedules whose first steps are the same in a training of fewer steps
 BASIS = (
     "Overfitted: the validation loss is lowest in the first 80 % of the training and ends higher by at least "
-    f"{100 * LEAST_RISE:g} %. Still falling: it falls by at least {100 * LEAST_FALL:g} % from the last but one tenth "
-    "of the validations to the last. Either change must be larger than its noise from seed to seed; else the run "
-    "counts as settled. So does every run whose schedule ends at a low learning rate, and more steps could still gain."
+    f"{100 * LEAST_RISE:g} %. Still falling: it falls by at least {100 * LEAST_FALL:g} % from the second-last "
+    "to the last tenth of the validations. Either change must be larger than its noise from seed to seed; otherwise "
+    "the run counts as settled. Any schedule that ends at a low learning rate also settles, so more steps could still "
+    "gain."
 )
 
 
@@ -47,8 +48,7 @@ def sentences(facts: Facts) -> list[str]:
         verb = "helps" if len(names) == 1 else "help"
         out.append(f"{_told(run, facts)} A {way} baseline could explain why {listing(names)} {verb}.")
     for run in _unfinished(facts):
-        verdict = "hurts" if run.verdict == "hurts" else "is inconclusive"
-        out.append(f"{_told(run, facts)} More steps could change that it {verdict}.")
+        out.append(f"{_told(run, facts)} More steps could change its verdict ({run.verdict}).")
     return out
 
 

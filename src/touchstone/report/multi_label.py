@@ -85,12 +85,12 @@ def warnings(facts: Facts) -> list[str]:
     for name, row in zip(facts.classes, _of(facts.results[0]).classes.to_dict("records"), strict=True):
         positive, total = int(row["n_positive"]), int(row["n_test"])
         if not positive:
-            sentences.append(f"{name}: no test image has it; it has no average precision and is in no mean.")
+            sentences.append(f"{name}: no test image has it, so it has no average precision and counts in no mean.")
         elif min(positive, total - positive) < FEW:
-            few = f"{positive:,} have" if positive <= total - positive else f"{total - positive:,} lack"
+            fewer, verb = (positive, "have") if positive <= total - positive else (total - positive, "lack")
             sentences.append(
-                f"{name}: only {few} it, of {count(total, 'test image')}; its average precision depends on these few, "
-                f"and a prediction that is the same for all images reaches {percent(row['ap_constant'], 1)} %."
+                f"{name}: only {fewer:,} of {count(total, 'test image')} {verb} it; its average precision depends on "
+                f"these few, and a constant prediction reaches {percent(row['ap_constant'], 1)} %."
             )
     return sentences
 

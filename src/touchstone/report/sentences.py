@@ -133,8 +133,8 @@ def failures(facts: Facts) -> list[str]:
         if result.verdict in ("helps", "hurts") and same_steps:
             sentences.append(
                 f"{result.name} {result.verdict}, although plain copies make the same training set at the same number "
-                "of steps. This is chance, or so few replicates estimate the variance poorly: trust no verdict on "
-                f"{result.model} until more replicates agree."
+                "of steps. Either this is chance, or so few replicates estimate the variance poorly: trust no verdict "
+                f"on {result.model} until more replicates agree."
             )
     return sentences
 
@@ -147,20 +147,20 @@ def basis(facts: Facts) -> str:
     runs = any(settings.baseline(name, baseline) for name in settings.trained)
     if not others and not runs:
         return f"Only the baseline arm, {baseline}, was run: there is nothing to compare it with."
-    arms = "Each arm is one training set. Each model is compared with itself trained on the baseline arm, "
+    arms = "Each arm is one training set. A model trained on it is compared with the same model on the baseline arm, "
     compared = f"{arms}{baseline}. " if others else ""
-    compared += "Runs on the baseline arm are compared with the run that is named. " if runs else ""
+    compared += "Runs on the baseline arm are compared with the run that the verdict names. " if runs else ""
     subject, a_subject = ("arm", "An arm") if others else ("run", "A run")
     text = (
         f"{compared}Points are percentage points of {facts.measure_name}; a gain above 0 favours the {subject}. "
-        f"{a_subject} helps or hurts where the whole {confidence(settings)} interval lies on one side of 0. Intervals "
-        "and p-values are those of min F', over replicates and test images, and adjusted by Holm for all comparisons"
+        f"{a_subject} helps or hurts if the whole {confidence(settings)} interval lies on one side of 0. Intervals and "
+        "p-values come from min F' over replicates and test images and are adjusted by Holm for all comparisons"
     )
     if grouped := next((result for result in facts.results if "effective_images" in result.scores), None):
         alike, images = (number(grouped.value(key), 2) for key in ("group_correlation", "effective_images"))
         text += (
-            f". Test images come in groups, which intervals are over: right answers of {grouped.name} have "
-            f"an intraclass correlation of {alike}, and {facts.findings['num_test']:,} images tell as much as "
+            f". Test images come in groups, and intervals are over groups: right answers of {grouped.name} have "
+            f"an intraclass correlation of {alike}, and {facts.findings['num_test']:,} images are worth "
             f"{images.partition('.')[0]} independent ones"
         )
     if any(_detectable(result) for result in facts.results):
@@ -202,13 +202,13 @@ def scope(settings: Settings) -> str:
 def audit_basis(facts: Facts) -> str:
     """The audit's comparison and its features."""
     if facts.encoder is None:
-        return "No generator made images, so the audit checks the leakage of test images alone."
+        return "There are no generated images, so the audit only checks for copies of test images."
     net, accuracy = facts.settings.audit.encoder.net, percent(float(facts.encoder["test_accuracy"]), 1)
     mix, what = ("", "labels") if facts.multi_label else (" and with an equal mix of classes", "images")
     return (
         f"Each generated set is compared with real test images, at equal numbers{mix}, in the features of a classifier "
-        f"of the training images ({net}, {accuracy} % of the test {what} right). In brackets: the same figure for real "
-        "training images or, for copies, for real test images. No other result depends on the audit."
+        f"trained on the training images ({net}, {accuracy} % of the test {what} right). In brackets: the same figure "
+        "for real training images or, for copies, for real test images. No other result depends on the audit."
     )
 
 
@@ -217,10 +217,10 @@ def audit_words(facts: Facts) -> str:
     return (
         "The verdicts on generated sets are adjusted together by Holm, at a level of 5 %. Copies: there are exact "
         "copies, or more near copies by pixels than among real images. Nearer: there are no such copies, but the "
-        "images lie nearer to the training images than unseen images do, by more than chance explains in "
-        f"{facts.settings.audit.num_splits} honest splits, which deal training and unseen images again at random. No "
-        "copying found is no proof that there is none: the column copies below % bounds the share of images in which "
-        "the search would find a copy (95 % confidence)."
+        "images lie nearer to the training images than unseen images do, by more than chance explains, as "
+        f"judged by {facts.settings.audit.num_splits} honest splits, which divide training and unseen images again at "
+        "random. No copying found does not prove that there is none: the column copies below % bounds the share of "
+        "images in which the search would find a copy (95 % confidence)."
     )
 
 
@@ -230,12 +230,12 @@ def audit_recall(facts: Facts) -> str:
     if not shares:
         return ""
     found = [f"{percent(share, 0)} % of the {kind} ones" for kind, share in shares.items()]
-    return f"Of copies of training images that were planted to try it, the search finds {listing(found)}."
+    return f"In a test with planted copies of training images, the search finds {listing(found)}."
 
 
 def audit_derived() -> str:
     """Explain which copies are looked for in sets made by transforms."""
     return (
-        "A transform makes its images of training images by design, so they are searched for copies of test images "
-        "alone. In brackets: the share of near copies among real training images."
+        "A transform makes its images from training images by design, so they are only searched for copies of test "
+        "images. In brackets: the share of near copies among real training images."
     )

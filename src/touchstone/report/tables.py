@@ -27,7 +27,7 @@ def class_counts(facts: Facts) -> Table:
     rows = [[name, *(f"{n:,}" for n in numbers)] for name, *numbers in facts.counts[["class", *splits]].to_numpy()]
     rows.append(["all labels" if facts.multi_label else "all", *(f"{n:,}" for n in facts.counts[splits].sum())])
     if facts.multi_label:
-        for name, key in (("images", "num"), ("of these without a label", "num_without_label")):
+        for name, key in (("images", "num"), ("images without a label", "num_without_label")):
             rows.append([name, *(f"{facts.findings[f'{key}_{split}']:,}" for split in splits)])
     return Table("lrrr", ["class", *splits], rows)
 
@@ -266,7 +266,7 @@ def run_facts(facts: Facts) -> list[tuple[str, str]]:
     vary = {
         "seed": "new seeds",
         "generator": "new seeds and generators",
-        "all": f"new training images ({findings.get('num_train_of_a_replicate', 0):,}, of which another has "
+        "all": f"new training images ({findings.get('num_train_of_a_replicate', 0):,}, of which two share "
         f"{100 * findings.get('overlap', 0.0):.0f} %), generators and seeds",
     }[settings.train.vary]
     repeated = f", each time with {vary}" if facts.num_seeds > 1 else ""
@@ -280,6 +280,6 @@ def run_facts(facts: Facts) -> list[tuple[str, str]]:
         ("Exact copies", f"{findings['num_exact_copies_dropped']:,} left out of training and validation"),
         ("Near copies", f"{findings['num_near_copies']:,} found, {copies}"),
         ("Replicates", f"each run was trained {times}{repeated}"),
-        ("Groups", data.group or "none: each image is its own"),
-        ("Intervals", f"{confidence(settings)}, over {over_what}{resamples}; of gains simultaneous, by Holm"),
+        ("Groups", data.group or "none: each image is a group of its own"),
+        ("Intervals", f"{confidence(settings)}, over {over_what}{resamples}; for gains simultaneous, by Holm"),
     ]

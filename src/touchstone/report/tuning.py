@@ -19,7 +19,7 @@ def about(settings: Settings) -> str:
     if settings.tuned:
         of = f" of {listing(settings.tuned)}" if untuned else ""
         sentences.append(
-            f"The settings of each run{of}, those on the baseline too, were searched: {TUNED}, with "
+            f"The settings of each run{of}, including the baseline, were searched: {TUNED}, with "
             f"{settings.train.tune.trials} trials each, on the validation images, with the first replicate."
         )
     if untuned:
@@ -28,8 +28,8 @@ def about(settings: Settings) -> str:
         of = f" of {listing(untuned)}" if settings.tuned else ""
         sentences.append(
             f"The baseline{of}, {settings.compare.baseline}, is untuned: its {TUNED} are those that params.yaml gives "
-            f"to every arm{besides if found else ''}. Tuning them for it could gain as much as an arm does (Brigato et "
-            "al. 2021, 2022)."
+            f"to every arm{besides if found else ''}. Tuning the baseline could gain as much as an arm does (Brigato "
+            "et al. 2021, 2022)."
         )
     return " ".join(sentences)
 

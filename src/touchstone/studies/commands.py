@@ -1,4 +1,4 @@
-"""DVC and git as child processes, which nothing else in the project starts, and what dvc.yaml and dvc.lock list.
+"""DVC, git and scripts as child processes, which nothing else here starts, and what dvc.yaml and dvc.lock list.
 
 DVC is the one that is installed beside this interpreter, whatever PATH holds; git is the one on PATH.
 """
@@ -30,6 +30,17 @@ def dvc(root: Path, *arguments: str, **variables: str) -> bool:
 def dvc_output(root: Path, *arguments: str, **variables: str) -> str:
     """Run DVC in `root` and return what it writes to stdout. Raise TouchstoneError where it fails."""
     return _output(DVC, arguments, root, variables)
+
+
+def python(root: Path, script: str, **variables: str) -> str:
+    """Run a script with this interpreter in `root` and return what it writes to stdout.
+
+    Raise TouchstoneError where it fails, with the line in which it says why.
+    """
+    try:
+        return _output((sys.executable,), (script,), root, variables)
+    except TouchstoneError as error:
+        raise TouchstoneError(str(error).rpartition("error: ")[2]) from error
 
 
 def git(root: Path, *arguments: str, **variables: str) -> str:

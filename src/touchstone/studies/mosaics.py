@@ -52,7 +52,7 @@ def _source_images(raw: RawSet, counts: dict[str, int], seed: int) -> dict[str, 
         for split in LABELLED
     }
     if not len(indices["test"]):
-        raise TouchstoneError("mosaics: the source has no test split of its own, such as cifar10 has")
+        raise TouchstoneError("mosaics: the source has no test split of its own, as cifar10 has")
     if not len(indices["val"]):
         order = generator(seed, "mosaics", "val").permutation(indices["train"])
         num_val = round(VAL_FRACTION * len(order))

@@ -20,7 +20,7 @@ def pilot_spread(metrics: Path, settings: Settings) -> Spread:
     rows = json.loads(metrics.read_text(encoding="utf-8"))
     spread = spread_of(row for name, row in rows.items() if name not in settings.ensembles)
     if spread is None:
-        raise TouchstoneError(f"{metrics}: no gain with its spread is in it; run `touchstone repro` first")
+        raise TouchstoneError(f"{metrics}: it has no gain with its spread; run `touchstone repro` first")
     return spread
 
 
@@ -28,7 +28,7 @@ def plan(settings: Settings, spread: Spread, *, num_images: int) -> str:
     """The smallest gains by numbers of replicates and of test images, as a table in Markdown with its premises."""
     arms, models, here = len(settings.arms) - 1, len(settings.trained), settings.train.replicates
     if arms < 1:
-        raise TouchstoneError("arms: only the baseline is there; nothing will be compared")
+        raise TouchstoneError("arms: there is only the baseline, so nothing will be compared")
     sizes = [num_images * times for times in TIMES]
     rows = []
     for number in sorted({*SEEDS, here}):
@@ -41,6 +41,6 @@ def plan(settings: Settings, spread: Spread, *, num_images: int) -> str:
     return (
         f"{compared}; gains vary by {between} points between replicates and by {among} points between test images.\n"
         f"The smallest true gain, in points, found with 80 % power:\n\n{grid(table)}\n\n"
-        f"{'Replicates are taken to share no training image. ' if settings.train.vary == 'all' else ''}"
-        "Where a row does not fall, replicates are what is missing: few of them tell their own spread poorly."
+        f"{'This assumes that replicates share no training image. ' if settings.train.vary == 'all' else ''}"
+        "If a row does not fall, add replicates: few replicates estimate their own spread poorly."
     )

@@ -83,11 +83,16 @@ def load_model(name: str, *, params: Settings, data: Path) -> TrainedModel:
 def best_on_validation(params: Settings, metrics: Path) -> str:
     """Return the run or ensemble with the highest validation score in a metrics.json; the first one without scores.
 
-    Raise TouchstoneError where the file is missing: nothing has been evaluated then.
+    Raise TouchstoneError where the file is missing, as nothing has been evaluated then, or names other runs alone.
     """
     if not metrics.is_file():
         raise TouchstoneError(f"{metrics}: no such file; run `touchstone repro` first, or name a run with --model")
     names, rows = [*params.ensembles, *params.runs], json.loads(metrics.read_text(encoding="utf-8"))
+    if rows.keys().isdisjoint(names):
+        raise TouchstoneError(
+            f"{metrics}: has scores of {', '.join(rows)}, but of no run in params.yaml; run `touchstone repro` first, "
+            "or name a run with --model"
+        )
     scores = {name: rows[name].get(f"val_{primary_key(rows[name])}") for name in names if name in rows}
     found = {name: score for name, score in scores.items() if score is not None}
     return max(found, key=lambda name: found[name]) if found else names[0]
@@ -129,7 +134,7 @@ def predict_folder(folder: Path, model: TrainedModel, *, top: int = 1) -> pd.Dat
 def _files(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """The images below `folder`, by their paths relative to it, sorted; and those that cannot be read, with the reason.
 
-    What systems leave behind is no image, links are followed, and a byte of a name that is not UTF-8 is written as \\xe4.
+    What systems leave behind is no image, and links are followed. Of names that are not UTF-8, bytes are shown as \\xe4.
     """
     if not folder.is_dir():
         raise TouchstoneError(f"{folder}: no such folder; give a folder of images")

@@ -1,9 +1,8 @@
 """Compare the outputs on disk with dvc.lock by hashing every byte again; DVC itself trusts its earlier hashes.
 
-DVC's hash of a folder is the md5 of a JSON list of its files' names and md5s. The cache holds that list under the hash.
+DVC's cache holds the list of a folder's files under the folder's hash.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,9 @@ from pathlib import Path
 
 from dvc.repo import Repo
 
+from touchstone.config.leftovers import remembered
 from touchstone.studies.commands import locked_outputs
+from touchstone.studies.hashes import file_hash, files_in, folder_hash
 
 DAMAGED, MISSING, ADDED = "damaged", "missing", "added"
 
@@ -29,16 +30,20 @@ class Fault:
 
 @dataclass(frozen=True)
 class Verified:
-    """How many outputs and files were hashed, their size, and what differs."""
+    """How many outputs and files were hashed, their size, what differs, and what no stage makes."""
 
     num_outs: int
     num_files: int
     num_bytes: int
     faults: tuple[Fault, ...]
+    leftovers: tuple[Path, ...]
 
 
 def verify(root: Path, cache: Path) -> Verified:
     """Hash all outputs that `root`/dvc.lock lists, but for those of stages that are gone from dvc.yaml.
+
+    Those, where they still lie there, and whatever else lies beside outputs of matrix stages, are leftovers: no fault,
+    but a stage that reads the whole folder takes them for inputs.
 
     cache: DVC's cache, which holds the lists of folders.
 
@@ -47,20 +52,33 @@ def verify(root: Path, cache: Path) -> Verified:
     locked = locked_outputs(root)
     with Repo(str(root)) as repo:
         stages = {getattr(stage, "name", None) for stage in repo.index.stages}
+        left = tuple(sorted(_leftovers(repo, {name for _, name, _ in locked} | remembered(root))))
     outputs = [output for output in locked if output[0] in stages]  # DVC keeps entries of stages that are gone
     faults, files = list[Fault](), list[Path]()
     for stage, name, md5 in outputs:
         path = root / name
         if md5.endswith(".dir"):
-            inside = [inner for inner in sorted(path.rglob("*")) if inner.is_file()]
+            inside = files_in(path)
             files += inside
             faults += [Fault(wrong, stage, kind) for wrong, kind in _folder_faults(path, inside, md5, cache)]
         elif not path.is_file():
             faults.append(Fault(path, stage, MISSING))
         else:
             files.append(path)
-            faults += [] if _md5(path) == md5 else [Fault(path, stage, DAMAGED)]
-    return Verified(len(outputs), len(files), sum(file.stat().st_size for file in files), tuple(faults))
+            faults += [] if file_hash(path) == md5 else [Fault(path, stage, DAMAGED)]
+    return Verified(len(outputs), len(files), sum(file.stat().st_size for file in files), tuple(faults), left)
+
+
+def _leftovers(repo: Repo, made: set[str]) -> Iterator[Path]:
+    """Yield what no stage makes: of the outputs `made` before, and of what lies beside those of matrix stages."""
+    root, outs = Path(repo.root_dir), {Path(out.fs_path) for out in repo.index.outs}
+    above = {folder for out in outs for folder in out.parents}
+    matrix = [stage for stage in repo.index.stages if "@" in (getattr(stage, "name", None) or "")]
+    beside = {Path(out.fs_path).parent for stage in matrix for out in stage.outs}
+    found = {path for folder in beside if folder.is_dir() for path in folder.iterdir() if path.name[0] != "."}
+    for path in found | {root / name for name in made}:
+        if path.exists() and path not in outs | above and outs.isdisjoint(path.parents):
+            yield path.relative_to(root)
 
 
 def _folder_faults(folder: Path, files: list[Path], md5: str, cache: Path) -> Iterator[tuple[Path, str]]:
@@ -68,8 +86,8 @@ def _folder_faults(folder: Path, files: list[Path], md5: str, cache: Path) -> It
     if not folder.is_dir():
         yield folder, MISSING
         return
-    actual = {file.relative_to(folder).as_posix(): _md5(file) for file in files}
-    if _folder_md5(actual) == md5:
+    actual = {file.relative_to(folder).as_posix(): file_hash(file) for file in files}
+    if folder_hash(actual) == md5:
         return
     expected = _cached_list(cache, md5)
     if expected is None:
@@ -87,15 +105,4 @@ def _cached_list(cache: Path, md5: str) -> dict[str, str] | None:
         files = {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return files if _folder_md5(files) == md5 else None
-
-
-def _folder_md5(files: dict[str, str]) -> str:
-    """DVC's hash of a folder from name -> md5 of its files."""
-    entries = [{"md5": files[name], "relpath": name} for name in sorted(files)]
-    return hashlib.md5(json.dumps(entries).encode(), usedforsecurity=False).hexdigest() + ".dir"
-
-
-def _md5(file: Path) -> str:
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return files if folder_hash(files) == md5 else None

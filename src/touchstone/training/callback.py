@@ -130,7 +130,11 @@ class TrainingCallback(ResumableCallback[TrainState]):
         if self.validate is not None:
             row |= self.validate()
             shown = row.get(self.run.settings.select, row["val_accuracy"])
-            self.bar.set_postfix(loss=f"{row['train_loss']:.3f}", val=f"{shown:.3f}", refresh=False)
+            self.bar.set_postfix(
+                {self.run.settings.select if self.run.settings.select in row else "val_accuracy": f"{shown:.3f}"}
+                | {"train_loss": f"{row['train_loss']:.3f}"},
+                refresh=False,
+            )
 
         # The net that is judged must answer with finite numbers, on a batch of training images too.
         classifier.eval()

@@ -1,6 +1,7 @@
-"""Optional loggers, which write the rows of the history to TensorBoard or W&B too. No result depends on them.
+"""What a training says of itself, on which no result depends: a line at its end, and the rows of optional loggers.
 
-Each is an extra of the package, and writes below .touchstone/logs. With WANDB_MODE=offline, W&B sends nothing anywhere.
+Each logger, TensorBoard or W&B, is an extra of the package, and writes below .touchstone/logs. With WANDB_MODE=offline,
+W&B sends nothing anywhere.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from touchstone.errors import TouchstoneError
 
 LOGS = Path(".touchstone/logs")
+MEASURES = {"val_map": "validation mAP", "val_accuracy": "validation accuracy"}  # the first that a row has is shown
 Log = Callable[[int, dict[str, float]], None]  # takes a step and the rest of its row
 
 
@@ -53,3 +55,45 @@ def opened(names: Sequence[str], *, run: str, seed: int, settings: dict[str, Any
             stack.enter_context(writer)
             logs.append(lambda step, row: writer.log(row, step=step))
         yield logs
+
+
+def ended(
+    title: str,
+    seed: int,
+    seeds: Sequence[int],
+    history: Sequence[dict[str, float]],
+    *,
+    num_steps: int,
+    kept: int,
+    diverged: int | None,
+    seconds: float,
+) -> str:
+    """The line that says how a seed's training ended.
+
+    title: the run's. seeds: of all its replicates. num_steps: those that were planned. kept: the step whose weights
+    are. diverged: the step at which training did. seconds: of this process.
+    """
+    place = f", replicate {seeds.index(seed) + 1} of {len(seeds)}" if seed in seeds and len(seeds) > 1 else ""
+    taken = int(history[-1]["step"]) if diverged is None else diverged  # a stop ends at the last validation
+    steps = f"{taken:,} steps" if taken == num_steps else f"{taken:,} of {num_steps:,} steps"
+    how = _scores(history, kept) if diverged is None else "diverged"
+    return f"{title} seed {seed}{place}: {steps}, {how}, {_duration(seconds)}"
+
+
+def _scores(history: Sequence[dict[str, float]], kept: int) -> str:
+    """The last validation score, and that of the weights that are kept where they are others."""
+    last = history[-1]
+    measure = next((name for name in MEASURES if name in last), None)
+    if measure is None:
+        return f"training loss {last['train_loss']:.3f}"
+    of_kept = [row[measure] for row in history if row["step"] == kept != last["step"] and measure in row]
+    more = f" (kept: {_percent(of_kept[0])} at step {kept:,})" if of_kept else ""
+    return f"{MEASURES[measure]} {_percent(last[measure])}{more}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"

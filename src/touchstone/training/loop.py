@@ -96,6 +96,16 @@ def train_seed(
         weights, selected_step = state.best, state.best_step
     else:
         weights, selected_step = classifier.judged_weights(), run.num_steps
+    print(
+        loggers.ended(
+            *(run.title, seed, settings.seeds, state.history),
+            num_steps=run.num_steps,
+            kept=selected_step,
+            diverged=None if state.diverged is None else state.step,
+            seconds=time.perf_counter() - began,
+        ),
+        flush=True,
+    )
     return Trained(
         seed=seed,
         weights=weights,

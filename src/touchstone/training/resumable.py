@@ -75,7 +75,13 @@ class ResumableCallback(ABC, Generic[S]):
     def begin(self) -> None:
         self.saved_at = time.monotonic()
         self.bar = tqdm(
-            total=self.num_steps, initial=self.state.step, desc=self.title, unit="step", disable=None, mininterval=0.5
+            total=self.num_steps,
+            initial=self.state.step,
+            desc=self.title,
+            bar_format="{desc}: step {n_fmt} of {total_fmt}, {remaining} left{postfix} |{bar}|",  # cut off at the right
+            leave=False,  # a line follows
+            disable=None,
+            mininterval=0.5,
         )
 
     def before_step(self) -> None:

@@ -1,0 +1,79 @@
+"""The file dvc.lock under `touchstone repro`: repaired after a kill, and in the order that `dvc repro` gives it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dvc.dvcfile import Lockfile
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
+
+from touchstone.config.graph import read_stages
+from touchstone.errors import TouchstoneError
+from touchstone.studies.commands import git
+
+
+@contextmanager
+def repaired(root: Path, kept: Path) -> Iterator[None]:
+    """Keep a copy of dvc.lock while this runs, and go on from it where a kill cut off DVC while it wrote the file.
+
+    kept: the file for the copy. Nothing is lost but the entries since: DVC finds their outputs in its run-cache.
+    """
+    lock = root / "dvc.lock"
+    if kept.is_file() and lock.is_file():  # the run before this one was killed
+        before = read_stages(kept) if kept.stat().st_size else {}  # DVC removes no entries
+        try:
+            whole = before.keys() <= Lockfile(Repo(str(root)), str(lock)).load().get("stages", {}).keys()
+        except DvcException:
+            whole = False
+        if not whole:
+            print("dvc.lock was cut off by a kill: going on from what it was before")
+            kept.replace(lock)
+            if not lock.stat().st_size:  # there was none
+                lock.unlink()
+    new = kept.with_suffix(".new")
+    new.write_bytes(lock.read_bytes() if lock.is_file() else b"")
+    new.replace(kept)
+    try:
+        yield
+    finally:
+        kept.unlink()
+
+
+def sort_lock(root: Path, targets: list[str]) -> None:
+    """Put the entries of dvc.lock in the order in which `dvc repro` alone would have written them.
+
+    DVC replaces entries where they stand and appends new ones as stages end. So those of the committed dvc.lock come
+    first, then the others in the order of the graph.
+    """
+    file = root / "dvc.lock"
+    head, *entries = _entries(file.read_text(encoding="utf-8"))
+    try:
+        committed = _entries(git(root, "show", "HEAD:./dvc.lock"))[1:]
+    except TouchstoneError:  # none is committed
+        committed = []
+    repo = Repo(str(root))
+    steps = plan_repro(get_active_graph(repo.index.graph), collect_stages(repo, targets or ["dvc.yaml"]))
+    names = [*map(_name, committed), *(stage.addressing for stage in steps), *map(_name, entries)]
+    place = {name: position for position, name in reversed(list(enumerate(names)))}
+    new = file.with_name(".dvc.lock.new")
+    new.write_text(head + "".join(sorted(entries, key=lambda entry: place[_name(entry)])), encoding="utf-8")
+    new.replace(file)
+
+
+def _entries(lock: str) -> list[str]:
+    """The text before the first entry, then the text of each."""
+    return re.split(r"^(?=  \S)", lock, flags=re.MULTILINE)
+
+
+def _name(entry: str) -> str:
+    return entry.partition(":")[0].strip()
+
+
+def locked(root: Path) -> dict[str, Any]:
+    """The entries of dvc.lock by stage; none before the first run."""
+    lock = root / "dvc.lock"
+    return read_stages(lock) if lock.is_file() else {}
