@@ -15,6 +15,7 @@ from touchstone.config.resolved import ENCODER, FOLDER, write
 from touchstone.config.schema import generator
 from touchstone.data import sources
 from touchstone.data.folders import replaced
+from touchstone.data.walk import check_names
 from touchstone.errors import TouchstoneError
 from touchstone.models import nets
 from touchstone.models.checks import check_models
@@ -29,6 +30,7 @@ def main() -> None:
     source = sources.file_of(settings.data.source)
     if not Path(settings.source.path).exists():
         raise TouchstoneError(f"source.path: {settings.source.path}: no such file or folder; put the images there")
+    check_names(Path(settings.source.path))
     check_loggers(settings.machine.loggers)
     check_models(settings)
     print(end=note(settings.arithmetic))

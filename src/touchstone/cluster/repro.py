@@ -162,6 +162,11 @@ def _in_one_line() -> Iterator[None]:
             if isinstance(cause, Exception) and not isinstance(cause, StageCmdFailedError)
             else ""
         )
+        if isinstance(cause, UnicodeEncodeError):  # of DVC, which hashes what lies at source.path
+            raise TouchstoneError(
+                f"{one_line(error)}: a name below source.path is not UTF-8; rename it "
+                "(`find . | grep -axv '.*'` in that folder lists such names)"
+            ) from error
         raise TouchstoneError(one_line(error) + why) from error
     except KeyboardInterrupt:
         raise TouchstoneError("interrupted; the same command goes on from here") from None

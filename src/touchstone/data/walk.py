@@ -89,3 +89,19 @@ def _pass_over(path: Path, name: str, aside: Aside) -> None:
         inner = Path(folder).relative_to(path).as_posix()
         for file in files:
             aside.skip(f"{name}/{file}" if inner == "." else f"{name}/{inner}/{file}")
+
+
+def check_names(root: Path) -> None:
+    """Raise TouchstoneError at the first visible name below `root` that is not UTF-8, which DVC cannot hash.
+
+    An archive has its names checked when it is read.
+    """
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not hidden(name)]
+        for name in sorted((*folders, *files)):
+            if any("\udc80" <= char <= "\udcff" for char in name):
+                where = Path(folder).relative_to(root).as_posix()
+                shown = os.fsencode(name if where == "." else f"{where}/{name}").decode("utf-8", "backslashreplace")
+                raise TouchstoneError(
+                    f"{root}: the name {shown} is not UTF-8; rename it, as by `convmv` from its encoding"
+                )

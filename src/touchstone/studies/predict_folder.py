@@ -134,7 +134,7 @@ def predict_folder(folder: Path, model: TrainedModel, *, top: int = 1) -> pd.Dat
 def _files(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """The images below `folder`, by their paths relative to it, sorted; and those that cannot be read, with the reason.
 
-    What systems leave behind is no image, and links are followed. Of names that are not UTF-8, bytes are shown as \\xe4.
+    What systems leave behind is no image, and links are followed. Bytes of names that are not UTF-8 are shown as \\xe4.
     """
     if not folder.is_dir():
         raise TouchstoneError(f"{folder}: no such folder; give a folder of images")
