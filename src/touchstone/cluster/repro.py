@@ -162,14 +162,19 @@ def _in_one_line() -> Iterator[None]:
             if isinstance(cause, Exception) and not isinstance(cause, StageCmdFailedError)
             else ""
         )
-        if isinstance(cause, UnicodeEncodeError):  # of DVC, which hashes what lies at source.path
-            raise TouchstoneError(
-                f"{one_line(error)}: a name below source.path is not UTF-8; rename it "
-                "(`find . | grep -axv '.*'` in that folder lists such names)"
-            ) from error
+        if isinstance(cause, UnicodeEncodeError):
+            raise _not_utf8() from error
         raise TouchstoneError(one_line(error) + why) from error
+    except UnicodeEncodeError as error:
+        raise _not_utf8() from error
     except KeyboardInterrupt:
         raise TouchstoneError("interrupted; the same command goes on from here") from None
+
+
+def _not_utf8() -> TouchstoneError:
+    """The error where DVC cannot write the name of a file that it hashes."""
+    lists = "`find . | grep -axv '.*'` in that folder lists such names"
+    return TouchstoneError(f"source.path: a name in it is not UTF-8, which DVC cannot keep; rename it ({lists})")
 
 
 @contextmanager
