@@ -253,8 +253,8 @@ def test_one_picture_under_two_labels_is_told_with_both_names(tmp_path: Path) ->
     assert text.startswith("one picture has two labels: ")
     assert "a/41.png (a) and b/43.png (b), by bytes" in text
     assert "; correct one of the two" in text
-    assert told(tmp_path / "p")["copy"].startswith("2 images copy one of another split and are left out")
-    assert told(tmp_path / "p")["repeat"].startswith("1 images repeat one of their own split and stay")
+    assert told(tmp_path / "p")["copy"] == "2 images copy one of another split, left out (findings/left_out.csv)"
+    assert told(tmp_path / "p")["repeat"].startswith("1 image repeats another of the same split; all")
 
 
 def test_pictures_of_12_bits_in_files_of_16_are_told(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_words_of_splits_in_any_case(tmp_path: Path) -> None:
 
 def test_what_was_read_in_another_way_is_said(tmp_path: Path) -> None:
     _, texts = both(beside(tmp_path, rows(), "imgs/"), tmp_path)
-    assert texts == ["labels.csv: 4 files are named in another way; '00.png' was read as imgs/00.png"]
+    assert texts == ["labels.csv: files that are named in another way: 4; '00.png' was read as imgs/00.png"]
 
 
 def test_folders_of_splits_and_a_test_folder_that_it_does_not_list(tmp_path: Path) -> None:

@@ -71,7 +71,9 @@ def test_stages_run_side_by_side_in_such_a_folder(tmp_path: Path) -> None:
     assert "transform@tilt" in said
     assert run("dvc", "status", "transform", cwd=root).stdout == "Data and pipelines are up to date.\n"
     settings = root / "params.yaml"
-    settings.write_text(yaml.changed(settings.read_text(), ["data.source=folder", "source.path=data/external/pictures"]))
+    settings.write_text(
+        yaml.changed(settings.read_text(), ["data.source=folder", "source.path=data/external/pictures"])
+    )
     pictures = root / "data/external/pictures/cat"
     pictures.mkdir(parents=True)
     with open(bytes(pictures) + b"/K\xe4se.png", "wb"):

@@ -89,7 +89,7 @@ class Aside:
         if self.code_page:
             listed = ", ".join(sorted(self.code_page)[:3]) + (", ..." if len(self.code_page) > 3 else "")
             lines.append(
-                f"{len(self.code_page)} names in the archive are not UTF-8 and were read as code page 437: {listed}; "
+                f"names in the archive that are not UTF-8, read as code page 437: {len(self.code_page)} ({listed}); "
                 "pack it again if they look wrong"
             )
         if self.linked:

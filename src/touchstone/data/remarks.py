@@ -8,7 +8,7 @@ from touchstone.data import split_table
 from touchstone.data.findings import Finding
 
 DARK = 16  # of 255: 4095, the largest value of 12 bits, divided by 257
-NEAR = {"drop": "of which one each is left out", "report": "and stay"}
+NEAR = {"drop": "one image of each left out", "report": "all kept"}
 
 
 def about_images(
@@ -36,9 +36,15 @@ def _remarks(
         more = f"; and {len(conflicts) - 3} more in findings/repeats.csv" if len(conflicts) > 3 else ""
         yield "conflict", f"one picture has two labels: {'; '.join(shown)}{more}; correct one of the two"
     if within:
-        yield "repeat", f"{within} images repeat one of their own split and stay; findings/repeats.csv lists them"
+        yield (
+            "repeat",
+            f"{_count(within, 'image repeats', 'images repeat')} another of the same split; all kept",
+        )
     if across := len(repeats) - within:
-        yield "copy", f"{across} images copy one of another split and are left out; findings/left_out.csv lists them"
+        yield (
+            "copy",
+            f"{_count(across, 'image copies', 'images copy')} one of another split, left out (findings/left_out.csv)",
+        )
     if len(near):
         pairs = (
             "pair of images in two splits is a near copy" if len(near) == 1 else "pairs in two splits are near copies"
@@ -47,8 +53,12 @@ def _remarks(
     if dark:
         yield (
             "dark",
-            f"{len(dark)} images are nearly black, with no value above {DARK} of 255, such as {dark[0]}: pictures of "
-            "12 bits in files of 16 look so; multiply their values by 16",
+            f"{_count(len(dark), 'image is', 'images are')} nearly black, with no value above {DARK} of 255, such as "
+            f"{dark[0]}: pictures of 12 bits in files of 16 look so; multiply their values by 16",
         )
     if unread:
-        yield "unread", f"{unread} images cannot be read and are left out; findings/left_out.csv lists them"
+        yield "unread", f"{_count(unread, 'image', 'images')} that cannot be read, left out (findings/left_out.csv)"
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"

@@ -65,7 +65,7 @@ def parse(content: bytes, images: Iterable[str], *, file: str) -> Labels:
     if not any(label for label, _ in found.rows.values()):
         raise TouchstoneError(f"{file}: no image has a label, so nothing can be learned; label some")
     if number_of_repeats:
-        found.notes.append(f"{NAME}: {number_of_repeats} rows repeat an earlier one, word for word")
+        found.notes.append(f"{NAME}: rows that repeat an earlier one, word for word: {number_of_repeats}")
     found.notes += finder.notes()
     return found
 
@@ -191,7 +191,8 @@ class _Finder:
         if not self._count:
             return []
         return [
-            f"{NAME}: {self._count} files are named in another way; {self._example[0]!r} was read as {self._example[1]}"
+            f"{NAME}: files that are named in another way: {self._count}; {self._example[0]!r} was read as "
+            f"{self._example[1]}"
         ]
 
 
