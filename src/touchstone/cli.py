@@ -25,6 +25,18 @@ def main(argv: list[str] | None = None) -> None:
         return added
 
     text = f"label the images in a folder with a run or ensemble; exit code {SOME_FAILED} where some cannot be read"
+    new = command("new", _new, "lay out a project of your own: the pipeline without our recipes, tests and results")
+    new.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder")
+
+    init = command(
+        "init", _init, "look at images and write a params.yaml that suits them, with the minutes it will take"
+    )
+    init.add_argument("path", type=Path, metavar="PATH", help="a folder or an archive of images")
+    mirrored = "whether an image may be mirrored; default: the names of the classes decide"
+    init.add_argument("--mirror", action=argparse.BooleanOptionalAction, default=None, help=mirrored)
+    init.add_argument("--minutes", type=float, default=15, help="what the study may take, about; default: 15")
+    init.add_argument("--force", action="store_true", help="replace a params.yaml with changes that are not committed")
+
     predict = command("predict", _predict, text)
     predict.add_argument("folder", type=Path, metavar="DIR", help="searched for images, with its subfolders")
     predict.add_argument("-o", "--output", type=Path, default=Path("predictions.csv"), help="default: predictions.csv")
@@ -46,9 +58,10 @@ def main(argv: list[str] | None = None) -> None:
     at_a_time = "stages to run at a time; default: the number of GPUs, or else of cores, that this process may use"
     repro.add_argument("-j", "--jobs", type=int, help=at_a_time)
 
-    plan = command("plan", _plan, "say which gains a study of these settings could find, before anything is trained")
-    metrics = f"metrics.json of a pilot study, whose spread is taken; default: {METRICS}"
-    plan.add_argument("--metrics", type=Path, default=METRICS, metavar="FILE", help=metrics)
+    text = "say what will run, how long it will take, and which gains it could find, before anything runs"
+    plan = command("plan", _plan, text)
+    metrics = f"only the gains, from the metrics.json of a pilot study; default: {METRICS}"
+    plan.add_argument("--metrics", type=Path, metavar="FILE", help=metrics)
     plan.add_argument("--images", type=int, metavar="N", help="test images; default: those in data/prepared")
     for what in ("seed", "image"):
         given = f"instead of a pilot: the standard deviation of a gain from {what} to {what}, in points"
@@ -127,6 +140,23 @@ def _sweep(arguments: argparse.Namespace) -> None:
     print(f"kept in recipes/{arguments.name}/{TABLE}; `dvc exp show` in {space} shows the experiments")
 
 
+def _new(arguments: argparse.Namespace) -> None:
+    from touchstone.studies.new_project import new_project
+
+    number = new_project(arguments.folder)
+    print(f"{arguments.folder}: {number} files; next: cd {arguments.folder}, make setup, touchstone init PATH")
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    from touchstone.cluster.local import default_slots
+    from touchstone.cluster.start import init
+
+    if not arguments.minutes > 0:
+        raise TouchstoneError(f"--minutes {arguments.minutes:g}: expected more than 0")
+    options = {"mirror": arguments.mirror, "minutes": arguments.minutes, "force": arguments.force}
+    init(Path.cwd(), arguments.path, jobs=default_slots(), **options)
+
+
 def _repro(arguments: argparse.Namespace) -> None:
     from touchstone.cluster.local import default_slots
     from touchstone.cluster.repro import repro
@@ -149,12 +179,20 @@ def _plan(arguments: argparse.Namespace) -> None:
 
     settings = load()
     points = arguments.seed_sd, arguments.image_sd
+    if (arguments.metrics, arguments.images, *points) == (None,) * 4:
+        from touchstone.cluster.local import default_slots
+        from touchstone.cluster.start import planned
+
+        print(planned(Path.cwd(), settings, METRICS, jobs=default_slots()))
+        return
     if (points[0] is None) != (points[1] is None):
         raise TouchstoneError("give both --seed-sd and --image-sd, or neither")
     if points[0] is not None and not (points[0] >= 0 and points[1] > 0):
         raise TouchstoneError(f"--seed-sd {points[0]:g} --image-sd {points[1]:g}: expected 0 or more, and more than 0")
     spread = (
-        pilot_spread(arguments.metrics, settings) if points[0] is None else Spread(points[0] / 100, points[1] / 100)
+        pilot_spread(arguments.metrics or METRICS, settings)
+        if points[0] is None
+        else Spread(points[0] / 100, points[1] / 100)
     )
     num_images, meta = arguments.images, Path("data/prepared/meta.json")
     if num_images is None:

@@ -133,6 +133,26 @@ def test_a_fresh_study_finds_a_gain_of_the_detectable_size_four_times_in_five(
     assert 0.75 <= found / 500 <= 0.86
 
 
+@pytest.mark.parametrize("sds", [[0.01] * 5, [0.01] * 4 + [0.04]])
+def test_each_comparison_has_a_detectable_gain_of_its_own(sds: list[float]) -> None:
+    """Where one arm varies more than others, an average over the arms would be right for none of them."""
+    rng = np.random.default_rng(7)
+
+    def drawn(gains: list[float]) -> list[Comparison]:
+        baseline = rng.normal(0, 0.007, 5)
+        own = [rng.normal(0, math.sqrt(sd**2 - 0.007**2), 5) - baseline + rng.normal(0, 0.006) for sd in sds]
+        paired = [Paired(values + gain, 0.006**2, 1000) for values, gain in zip(own, gains, strict=True)]
+        return [compare_paired(one, confidence=0.95, pooled_with=paired) for one in paired]
+
+    found = np.zeros(2)
+    for _ in range(300):
+        pilot = drawn([0.0] * 5)
+        for place, arm in enumerate((0, 4)):
+            told = detectable([pilot[arm]], tests=5)
+            found[place] += judge(drawn([told if i == arm else 0.0 for i in range(5)]))[arm].word == "helps"
+    assert ((found / 300 >= 0.7) & (found / 300 <= 0.88)).all(), found / 300
+
+
 def test_the_detectable_gain_grows_with_the_family_and_shrinks_with_seeds() -> None:
     rng = np.random.default_rng(4)
     family = study(rng, seeds=5, arms=3)

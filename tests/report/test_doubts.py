@@ -35,7 +35,7 @@ def test_an_overfitted_baseline_could_explain_that_an_arm_helps(facts: Facts) ->
         "were kept. A shorter baseline could explain why a-more helps."
     ]
     assert spoken(headline(found)) == (
-        "Adding more images improves a over real images alone. This holds for this training set. "
+        "Adding more images improves a over real images alone. This holds for these training images. "
         "But a-real overfitted: trained for fewer steps, it might gain as much."
     )
 

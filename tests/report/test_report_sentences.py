@@ -44,15 +44,15 @@ def test_the_headline_groups_arms_that_do_the_same(facts: Facts) -> None:
     found = judged(facts, a__x="helps", b__x="helps", a__y="helps", b__y="helps", a__z="inconclusive", b__z="helps")
     assert spoken(headline(found)) == (
         "Adding x or y images improves both models over real images alone; adding z images improves b. "
-        "This holds for this training set."
+        "This holds for these training images."
     )
     found = judged(facts, a__x="hurts", a__y={"verdict": "diverged", "diverged": "1 of 2 seeds"}, a__z="inconclusive")
     text = "Adding x images worsens a compared with real images alone; z is inconclusive; y diverged."
-    assert spoken(headline(found)) == f"{text} This holds for this training set."
+    assert spoken(headline(found)) == f"{text} This holds for these training images."
     found = judged(facts, a__x="hurts", b__x="helps", a__y="inconclusive", b__y="inconclusive")
     assert spoken(headline(found)) == (
         "Adding x images improves b over real images alone; adding x images worsens a; y is inconclusive. "
-        "This holds for this training set."
+        "This holds for these training images."
     )
     styles = [fragment.style for fragment in headline(found) if fragment.style]
     assert styles == ["name", "helps", "name", "hurts", "name", "inconclusive"]
@@ -63,12 +63,12 @@ def test_the_headline_says_what_is_compared_where_arms_do_more_than_add(facts: F
     found = judged(facts, only, a__x="helps", a__only="helps")
     assert spoken(headline(found)) == (
         "Adding x images improves a over real images alone; training on only improves a. "
-        "This holds for this training set."
+        "This holds for these training images."
     )
     base = {"real": Arm(add=("tilt",))}
     found = judged(facts, base, a__x="hurts")
     assert spoken(headline(found)) == (
-        "Training on x worsens a compared with the baseline, real. This holds for this training set."
+        "Training on x worsens a compared with the baseline, real. This holds for these training images."
     )
 
 
@@ -86,10 +86,10 @@ def test_the_headline_says_what_is_compared_where_arms_do_more_than_add(facts: F
 def test_without_a_verdict_the_headline_says_what_could_have_been_detected(facts: Facts, gains, text: str) -> None:
     scores = [{"verdict": "inconclusive", "gain_detectable": gain} for gain in gains]
     found = judged(facts, a__x=scores[0], b__x=scores[1])
-    assert spoken(headline(found)) == f"{text} The comparison is for this training set."
+    assert spoken(headline(found)) == f"{text} A verdict would hold for these training images."
     failed = {"verdict": "diverged", "diverged": "1 of 2 seeds"}
     also = judged(facts, a__x=scores[0], b__x=scores[1], a__y=failed, b__y=failed)
-    assert spoken(headline(also)) == f"{text[:-1]}; y diverged. The comparison is for this training set."
+    assert spoken(headline(also)) == f"{text[:-1]}; y diverged. A verdict would hold for these training images."
 
 
 def test_where_nothing_could_be_compared_the_headline_says_why(facts: Facts) -> None:
@@ -150,9 +150,11 @@ def test_replicates_that_draw_anew_say_more(facts: Facts) -> None:
         )
         return replace(facts, settings=settings)
 
-    assert sentences.scope(varying("all").settings) == "for training sets like this one (5 draws)"
-    assert sentences.scope(varying("generator").settings) == "for this training set and generators like these (5 fits)"
-    assert sentences.scope(varying("all", 1).settings) == "for this training set"
+    assert sentences.scope(varying("all").settings) == "for training images like these (5 draws of them)"
+    assert (
+        sentences.scope(varying("generator").settings) == "for these training images and generators like these (5 fits)"
+    )
+    assert sentences.scope(varying("all", 1).settings) == "for these training images"
     assert "training sets like these" in sentences.caveat(varying("all").settings)
     assert "generators fitted to it" in sentences.caveat(varying("generator").settings)
 

@@ -66,18 +66,18 @@ def _verdicts(results: list[Result], by_name: dict[str, Result], measure: Measur
     gain is over the baseline, control_gain over the run on plain copies, equal_gain that of an ensemble over as many
     nets of its best member. Each has <key>_low and <key>_high, its simultaneous interval, and its p-value before and
     after Holm. gain_sd_seeds and gain_sd_images are the standard deviations behind its standard error: from seed to
-    seed, as pooled, and of the mean over the seeds from image to image. gain_detectable is missing where not even a
-    perfect run could be told apart. Where training of either side diverged, the verdict is `diverged` and there is no
-    gain: the seeds that survived are not the baseline's. Two families are adjusted: all comparisons of runs on arms,
-    over all models, and all others. The runs of a model are taken to vary alike from seed to seed.
+    seed, as pooled, and of the mean over the seeds from image to image. gain_detectable is that comparison's own; it is
+    missing where not even a perfect run could be told apart. Where training of either side diverged, the verdict is
+    `diverged` and there is no gain: the seeds that survived are not the baseline's. Two families are adjusted: all
+    comparisons of runs on arms, over all models, and all others. The runs of a model are taken to vary alike from seed
+    to seed.
     """
     compared = [result for result in results if result.baseline]
     valid = [result for result in compared if not result.diverged and not by_name[result.baseline].diverged]
     rows: dict[str, Row] = {result.name: {"verdict": "diverged"} for result in compared}
     for family in ([r for r in valid if r.pooled_with], [r for r in valid if not r.pooled_with]):
         comparisons = _comparisons(family, by_name, measure)
-        of_gains = [one for (_, key), one in comparisons.items() if key == "gain" and not one.too_few]
-        smallest = detectable(of_gains, tests=len([one for one in comparisons.values() if not one.too_few]))
+        tests = len([one for one in comparisons.values() if not one.too_few])
         for ((name, key), one), verdict in zip(comparisons.items(), judge(list(comparisons.values())), strict=True):
             row = {key: one.value, f"{key}_low": max(-1.0, verdict.low), f"{key}_high": min(1.0, verdict.high)}
             rows[name] |= row | {f"{key}_p": one.p_value, f"{key}_p_holm": verdict.p_value}
@@ -89,8 +89,10 @@ def _verdicts(results: list[Result], by_name: dict[str, Result], measure: Measur
                 rows[name]["gain_sd_images"] = math.sqrt(one.terms[0] * num_images)
         for result in family:
             baseline = by_name[result.baseline].probs
-            if rows[result.name]["verdict"] != TOO_FEW and smallest < 1 - measure.value(baseline, measure.labels):
-                rows[result.name]["gain_detectable"] = smallest
+            if rows[result.name]["verdict"] != TOO_FEW:
+                smallest = detectable([comparisons[result.name, "gain"]], tests=tests)
+                if smallest < 1 - measure.value(baseline, measure.labels):
+                    rows[result.name]["gain_detectable"] = smallest
             exact = measure.exact_p(result.probs, baseline)
             rows[result.name] |= {} if exact is None else {"exact_p": exact}
             rows[result.name] |= {"control": result.control} if (result.name, "control_gain") in comparisons else {}

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator
 
+import numpy as np
+
 from touchstone.config.settings import Settings
 from touchstone.evaluation.compare import HELPS, INCONCLUSIVE, TOO_FEW
 from touchstone.evaluation.convergence import OVERFITTED, STILL_FALLING
@@ -27,8 +29,15 @@ def keep(facts: Facts) -> list[Sentence]:
         if helped:
             best = max(helped, key=lambda result: _validated(result, facts))
             after = f" for {model} ({before} → {percent(best.value(facts.measure), 1)} %)"
-            others = ", the best on validation of those that help" if len(helped) > 1 else ""
-            out.append([Fragment(best.arm, "name"), Fragment(f"{after}{others}.")])
+            others = [result.arm for result in helped if result is not best]
+            text = (
+                f", the best on validation; {listing(others)} {'help' if len(others) > 1 else 'helps'}, too"
+                if others
+                else ""
+            )
+            before_end = facts.result(f"{model}-{baseline}").scores.get("convergence") in (OVERFITTED, STILL_FALLING)
+            doubt = " First see whether a baseline of another length gains as much." if before_end else ""
+            out.append([Fragment(best.arm, "name"), Fragment(f"{after}{text}.{doubt}")])
         elif compared:
             plain.append(f"{model} ({before} %)")
     if plain:
@@ -74,12 +83,17 @@ def _replicates(facts: Facts, compared: list[ReportedResult]) -> Iterator[str]:
         yield f"Repeat each run more often: `train.replicates: {FEW}` allows a verdict."
     elif INCONCLUSIVE in words and (spread := spread_of(result.scores for result in compared)):
         told = [gain for result in compared if not math.isnan(gain := result.value("gain_detectable"))]
-        yield from _larger(settings, spread, facts.findings["num_test"], max(told, default=math.nan))
+        yield from _larger(settings, spread, facts.findings["num_test"], float(np.median(told)) if told else math.nan)
     if number > 1 and settings.train.vary != "all":
-        pool = int(facts.findings["num_train"] + facts.findings["num_over_train_size"])
+        own, pool = (
+            int(facts.findings["num_train"]),
+            facts.findings["num_train"] + facts.findings["num_over_train_size"],
+        )
+        share = int(pool) // number
+        smaller = f" with `data.train_size: {share}`, so each trains on fewer images," if share < own else ""
         yield (
-            "Give each replicate its own training images; verdicts then also hold for other training sets: "
-            f"`train.vary: all`, and `data.train_size: {pool // number}` for {number} that share none."
+            f"Give each replicate training images of its own: `train.vary: all`{smaller} makes verdicts hold for other "
+            "training images, too."
         )
 
 
@@ -116,7 +130,9 @@ def _shorter(facts: Facts) -> Iterator[str]:
     baseline = facts.settings.compare.baseline
     runs = [r.name for r in facts.results if r.arm == baseline and r.scores.get("convergence") == OVERFITTED]
     if runs:
-        yield f"Try fewer steps: the validation loss of {_some(runs)} rose long before the end."
+        steps = {int(facts.result(run).value("val_lowest_step")) for run in runs}
+        when = f"step {min(steps):,}" if len(steps) == 1 else f"steps {min(steps):,} to {max(steps):,}"
+        yield f"Try fewer steps (`num_steps`): the validation loss of {_some(runs)} was lowest at {when}."
 
 
 def _tuned(facts: Facts) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from touchstone.config.schema.data import Arm, Transform
 from touchstone.report.facts import Facts
-from touchstone.report.words import count, listing
+from touchstone.report.words import count, listing, percent
 
 
 def training_sets(facts: Facts) -> list[tuple[str, str]]:
@@ -20,7 +20,9 @@ def _holds(name: str, arm: Arm, facts: Facts) -> str:
         if names := [_named(each, known[each]) for each in arm.add if each in known]:
             parts.append(f"the {kind}{'s' if len(names) > 1 else ''} {listing(names)}")
     by = f"{count(added, 'image')} from {' and '.join(parts)}"
-    return f"adds {by}" if arm.real else f"is {by} without any real image"
+    if arm.schedule == "pretrain":
+        return f"is trained on {by} first ({percent(arm.pretrain_share, 0)} % of the steps), then on the real images"
+    return f"adds {by}" if arm.real else f"is {by}, without real images"
 
 
 def _named(name: str, made_by: object) -> str:

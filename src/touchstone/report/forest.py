@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from touchstone.report.charts import Ticks, nice_ticks
 from touchstone.report.facts import Facts, ReportedResult
@@ -58,6 +59,8 @@ class Row:
     left: float
     width: float
     dot: float
+    band: tuple[float, float] | None = None
+    """Left end and width of the range of gains that are too small to be detected."""
 
 
 @dataclass(frozen=True)
@@ -78,23 +81,29 @@ class Forest:
     """All differences that a page compares."""
 
     caption: str
-    headings: tuple[str, str]
-    """What a row is, and what its difference is called."""
+    headings: tuple[str, str, str]
+    """What a row is, its score, and what its difference is called."""
     groups: list[Group]
     zero: float
     """Position of no difference."""
     ticks: Ticks
-    band: tuple[float, float] | None = None
-    """Left end and width of the range of gains of arms that are too small to be detected."""
-    detectable: str = ""
-    """Its half-width in points, or "" without a band."""
+
+    @property
+    def is_shaded(self) -> bool:
+        """Whether a row shows which gains are too small to be detected."""
+        return any(row.band for group in self.groups for row in group.rows)
 
 
-def row_of(axis: Axis, low: float, value: float, high: float, **texts: str | bool) -> Row:
-    """A row with its bar. texts: the fields of Row that no position follows from."""
+def row_of(
+    axis: Axis, low: float, value: float, high: float, *, detectable: float = math.nan, **texts: str | bool
+) -> Row:
+    """A row with its bar. detectable: the smallest gain that would be detected. texts: the other fields of Row."""
     left, right = axis.place(low), axis.place(high)
     interval = f"{points(low)} to {points(high)}"
-    bar = {"left": left, "width": round(right - left, 2), "dot": axis.place(value)}
+    bar: dict[str, Any] = {"left": left, "width": round(right - left, 2), "dot": axis.place(value)}
+    if not math.isnan(detectable):
+        start, end = axis.place(max(axis.low, -detectable)), axis.place(min(axis.high, detectable))
+        bar["band"] = start, round(end - start, 2)
     return Row(difference=points(value), interval=interval, **bar, **texts)  # type: ignore[arg-type]
 
 
@@ -103,10 +112,7 @@ def forest(facts: Facts) -> Forest | None:
     results = [result for result in facts.results if not math.isnan(result.value("gain"))]
     if not results:
         return None
-    possible = [gain for result in results if result.arm and not math.isnan(gain := result.value("gain_detectable"))]
-    band = max(possible, default=math.nan)
-    ends = [result.value(key) for result in results for key in ("gain_low", "gain_high")]
-    axis = axis_over([*ends, -band, band] if possible else ends)
+    axis = axis_over(result.value(key) for result in results for key in ("gain_low", "gain_high"))
     groups: dict[tuple[str, str], list[Row]] = {}
     for result in results:
         own = bool(result.arm) and facts.settings.compare.baseline != result.arm
@@ -120,12 +126,10 @@ def forest(facts: Facts) -> Forest | None:
     )
     return Forest(
         caption,
-        ("training set", "gain"),
+        ("arm", "mean AP %" if facts.multi_label else "accuracy %", "gain"),
         [_group(title, facts.result(baseline), rows, facts.measure) for (title, baseline), rows in groups.items()],
         axis.place(0.0),
         axis.ticks,
-        (axis.place(-band), round(axis.place(band) - axis.place(-band), 2)) if possible else None,
-        percent(band, 1) if possible else "",
     )
 
 
@@ -145,4 +149,5 @@ def _row(result: ReportedResult, axis: Axis, score: str, *, own: bool) -> Row:
         score=score,
         verdict=result.verdict,
         has_images=result.changes is not None,
+        detectable=result.value("gain_detectable"),
     )

@@ -48,7 +48,7 @@ def headline(facts: Facts) -> Sentence:
         clauses = [[Fragment("no verdict on "), *_names(open_arms, "or"), Fragment(f": {_detectable(compared)}")]]
     judged = any(r.verdict in ("helps", "hurts", "inconclusive") for r in compared)
     found = any(r.verdict in ("helps", "hurts") for r in compared)
-    holds = f" {'This holds' if found else 'The comparison is'} {scope(facts.settings)}." if judged else ""
+    holds = f" {'This holds' if found else 'A verdict would hold'} {scope(facts.settings)}." if judged else ""
     sentence = [*joined([*clauses, *_failures(arms)], "; "), Fragment(f".{holds}"), *doubts.in_short(facts)]
     first = sentence[0]
     return sentence if first.style else [Fragment(first.text[0].upper() + first.text[1:]), *sentence[1:]]

@@ -193,10 +193,10 @@ def scope(settings: Settings) -> str:
     """The training sets for which the verdicts hold, in a few words."""
     train = settings.train
     if train.vary == "all" and train.replicates > 1:
-        return f"for training sets like this one ({train.replicates} draws)"
+        return f"for training images like these ({train.replicates} draws of them)"
     if train.vary == "generator" and train.replicates > 1 and settings.generators:
-        return f"for this training set and generators like these ({train.replicates} fits)"
-    return "for this training set"
+        return f"for these training images and generators like these ({train.replicates} fits)"
+    return "for these training images"
 
 
 def audit_basis(facts: Facts) -> str:

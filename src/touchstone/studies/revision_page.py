@@ -1,5 +1,7 @@
 """The comparison of two revisions as one self-contained HTML page, in the frame and the style of the report."""
 
+from typing import Any
+
 from touchstone.evaluation.metrics import named
 from touchstone.report import words
 from touchstone.report.facts import Changes
@@ -60,14 +62,16 @@ def _forest(comparison: RevisionComparison, images: ChangedImages) -> Forest | N
     rows = []
     for change in changes:
         first, second, _ = means(change)
-        texts = {"label": change.run, "name": change.run, "score": f"{first} → {second}", "verdict": change.verdict}
-        value = change.after - change.before
-        rows.append(row_of(axis, change.low, value, change.high, arm="", has_images=change.run in shown, **texts))
+        texts: dict[str, Any] = {"label": change.run, "name": change.run, "verdict": change.verdict}
+        texts |= {"score": f"{first} → {second}", "arm": "", "has_images": change.run in shown}
+        rows.append(row_of(axis, change.low, change.after - change.before, change.high, **texts))
     caption = (
         f"Change of {named(changes[0].metric).name} in percentage points, with the {100 * comparison.confidence:g} % "
         "interval; verdicts are adjusted for all runs that changed."
     )
-    return Forest(caption, ("run or ensemble", "change"), [Group("", "", "", rows)], axis.place(0.0), axis.ticks)
+    return Forest(
+        caption, ("run or ensemble", "per cent", "change"), [Group("", "", "", rows)], axis.place(0.0), axis.ticks
+    )
 
 
 def _that_changed(images: ChangedImages) -> dict[str, Changes]:

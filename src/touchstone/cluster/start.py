@@ -1,0 +1,240 @@
+"""`touchstone init` and `touchstone plan`: parameters that suit some images, and what a study will take."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from touchstone.cluster.forecast import Counts, Forecast, forecast, text, unfinished
+from touchstone.config.load import load
+from touchstone.config.settings import Settings
+from touchstone.data.archives import is_archive
+from touchstone.data.imageset import read_table
+from touchstone.data.sources import RawSet, load_source
+from touchstone.data.splits import LABELLED, UNLABELLED
+from touchstone.errors import TouchstoneError
+from touchstone.report.words import count
+from touchstone.studies.commands import git
+from touchstone.studies.look import Seen, look
+from touchstone.studies.plan import pilot_spread, plan
+from touchstone.studies.propose import WEIGHTS, Proposal, numbers, plans, propose
+from touchstone.studies.timing import Kind, measured
+
+PARAMS = Path("params.yaml")
+SHEET = Path(".touchstone/init/sheet.png")
+HEADER = (
+    "# Written by `touchstone init`. Every number is yours to change; `touchstone plan` says what a change will cost,\n"
+    "# and `touchstone repro` runs what depends on it.\n"
+)
+
+
+def init(root: Path, path: Path, *, mirror: bool | None, minutes: float, jobs: int, force: bool) -> None:
+    """Look at the images at `path`, say what was seen, and write a params.yaml for them with an estimate of its time.
+
+    mirror: whether images may be mirrored; None lets the class names decide. minutes: what the study may take, about.
+    jobs: stages at a time. force: replace a params.yaml with changes that are not committed. Raises TouchstoneError
+    where there are no images that can be read, and on such a params.yaml.
+    """
+    if not (root / "dvc.yaml").is_file():
+        raise TouchstoneError("there is no dvc.yaml here; `touchstone new FOLDER` lays out a project")
+    _check_replaceable(root, force=force)
+    source = source_of(path)
+    began = time.perf_counter()
+    with opened(source, path) as raw:
+        seen, sheet = look(raw)
+    (root / SHEET).parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(root / SHEET)
+    print(*described(seen, path), f"{SHEET} shows some of them.", sep="\n")
+    _check(seen, path)
+    where = os.path.relpath(path, root) if path.resolve().is_relative_to(root.resolve()) else str(path.resolve())
+    given: Any = {"source": source, "path": where, "mirror": mirror, "pretrained": (root / WEIGHTS).is_file()}
+    with _restored_on_error(root / PARAMS):
+        proposal, found = _fitting(root, seen, given, minutes=minutes, jobs=jobs)
+    print("", *proposal.assumed, sep="\n")
+    print(f"\n{PARAMS} is written: {summary(proposal)}")
+    print(f"`touchstone repro` will take {about(found)}; looking took {time.perf_counter() - began:.0f} seconds.")
+
+
+def _fitting(root: Path, seen: Seen, given: dict[str, Any], *, minutes: float, jobs: int) -> tuple[Proposal, Forecast]:
+    """Write the first of the plans that fits the time, or the last one, and return it with its forecast."""
+    every, factor = plans(seen), 0.0
+    for way in every:
+        if factor * way.work > 60 * minutes and way is not every[-1]:
+            continue  # what the first trial has shown rules it out
+        proposal = propose(seen, way, **given)
+        _write(root, proposal)
+        found = estimate(root, load(root / PARAMS), seen=seen, jobs=jobs)
+        factor = factor or found.total / way.work
+        if found.total <= 60 * minutes:
+            break
+    return proposal, found
+
+
+@contextmanager
+def _restored_on_error(file: Path) -> Iterator[None]:
+    """Put the file back as it was where the block fails."""
+    before = file.read_bytes() if file.is_file() else None
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            file.unlink(missing_ok=True)
+        else:
+            file.write_bytes(before)
+        raise
+
+
+def planned(root: Path, settings: Settings, metrics: Path, *, jobs: int) -> str:
+    """Say which stages would run, for how long, and which gains the study could find by the spread of its last run.
+
+    metrics: the metrics.json of that run, which counts only if the present settings are its own or have the same data.
+    Raises TouchstoneError where there is neither a prepared data set nor one that can be read.
+    """
+    seen, left = None, unfinished(root)[1]
+    if "prepare" in left:
+        with opened(settings.data.source, Path(settings.source.path), settings.source.mirror) as raw:
+            seen, _ = look(raw)
+    told = text(estimate(root, settings, seen=seen, jobs=jobs)) if left else "Everything is up to date."
+    later = "Which gains the study could find is known after its first run, or with --seed-sd and --image-sd."
+    if seen is not None or not (root / metrics).is_file() or len(settings.arms) < 2:
+        return f"{told}\n\n{later}"
+    num_images = len(read_table(root / "data/prepared/test"))
+    return f"{told}\n\n{plan(settings, pilot_spread(root / metrics, settings), num_images=num_images)}"
+
+
+def source_of(path: Path) -> str:
+    """Return the data source that reads what lies at `path`. Raises TouchstoneError where nothing does."""
+    if not path.exists():
+        raise TouchstoneError(f"{path}: no such file or folder; give a folder or an archive of images")
+    if path.is_dir() and any(path.glob("**/JPEGImages")) and any(path.glob("**/ImageSets")):
+        return "voc"
+    if path.is_dir() or is_archive(path):
+        return "folder"
+    raise TouchstoneError(f"{path}: got a file, expected a folder or a .zip or .tar archive of images")
+
+
+@contextmanager
+def opened(source: str, path: Path, mirror: str = "") -> Iterator[RawSet]:
+    """Open a data set as the pipeline does, in a temporary folder. Raises TouchstoneError as the source does."""
+    with tempfile.TemporaryDirectory() as folder:
+        module = load_source(source)
+        module.download(to=Path(folder), path=path, mirror=mirror)
+        yield module.read(Path(folder))
+
+
+def estimate(root: Path, settings: Settings, *, seen: Seen | None = None, jobs: int) -> Forecast:
+    """Estimate what `touchstone repro` would take, from the images at hand or those that were seen."""
+    if seen is None:
+        counts, num_classes, multi_label, decode = _prepared(settings)
+    else:
+        counts, num_classes, multi_label = _expected(seen, settings), len(seen.classes), seen.multi_label
+        decode = seen.seconds
+    data = settings.data
+    kind = Kind(data.image_size, data.channels, num_classes, multi_label)
+    pace = measured(kind, arithmetic=settings.arithmetic, processes=jobs)
+    pixels = data.image_size**2 * data.channels
+    return forecast(root, settings, counts, pace, jobs=jobs, pixels=pixels, num_classes=num_classes, decode=decode)
+
+
+def described(seen: Seen, path: Path) -> list[str]:
+    """What was seen, line by line."""
+    splits = ", ".join(f"{number:,} {split}" for split, number in seen.splits.items() if split)
+    lines = [
+        f"{path}: {count(seen.num_images, 'image')} of {count(len(seen.classes), 'class', 'classes')}"
+        + (f" ({splits})" if splits else "")
+    ]
+    if seen.counts:
+        most = sorted(seen.counts.items(), key=lambda item: -item[1])
+        shown = ", ".join(f"{name} {number:,}" for name, number in most[:8])
+        lines.append(f"  classes: {shown}" + (f" and {len(most) - 8} more" if len(most) > 8 else ""))
+    if len(seen.heights):
+        low, high = (int(each) for each in (seen.heights.min(), seen.heights.max()))
+        wide = f"{int(seen.widths.min())} to {int(seen.widths.max())}"
+        lines.append(f"  sizes: {wide} px wide, {low} to {high} px high; {'grey' if seen.grey else 'colour'}")
+    if seen.multi_label:
+        lines.append("  an image may have several labels, or none")
+    if seen.unreadable:
+        tried = f"{len(seen.unreadable)} of {seen.num_tried} that were tried"
+        lines.append(f"  {tried} cannot be read, such as {seen.unreadable[0]}")
+    if seen.repeats:
+        lines.append(f"  {count(seen.repeats, 'copy', 'copies')} of another file")
+    return lines + [f"  {note}" for note in (*seen.conflicts, *seen.notes)]
+
+
+def summary(proposal: Proposal) -> str:
+    """The study in a few words."""
+    params = proposal.params
+    train = params["train"]
+    models = [f"{name} ({model['net']} at {model['input_size']} px)" for name, model in params["models"].items()]
+    return (
+        f"{', '.join(models)}, each on the arms {', '.join(params['arms'])}, {train['replicates']} times for "
+        f"{train['num_steps']} steps, images of {params['data']['image_size']} px."
+    )
+
+
+def about(found: Forecast) -> str:
+    """The time of a forecast, in words."""
+    if found.total < 90:
+        return f"about {max(5, round(found.total / 5) * 5):.0f} seconds"
+    if found.total < 6000:
+        return f"about {found.total / 60:.0f} minutes"
+    return f"about {found.total / 3600:.1f} hours"
+
+
+def _check_replaceable(root: Path, *, force: bool) -> None:
+    if force or not (root / PARAMS).is_file():
+        return
+    try:
+        changed = git(root, "status", "--porcelain", "--", str(PARAMS)).strip()
+    except TouchstoneError:
+        changed = "not in git"
+    if changed:
+        raise TouchstoneError(
+            f"{PARAMS} has changes that are not committed; commit them, or give --force to replace it"
+        )
+
+
+def _check(seen: Seen, path: Path) -> None:
+    if not len(seen.heights):
+        raise TouchstoneError(f"{path}: none of {seen.num_tried} images can be read; the first: {seen.unreadable[0]}")
+    if len(seen.classes) < 2:
+        raise TouchstoneError(
+            f"{path}: {count(len(seen.classes), 'class', 'classes')}; a classifier needs at least two"
+        )
+
+
+def _write(root: Path, proposal: Proposal) -> None:
+    new = root / ".params.yaml.new"
+    content = yaml.safe_dump(proposal.params, sort_keys=False, allow_unicode=True, width=100)
+    new.write_text(HEADER + content, encoding="utf-8")
+    new.replace(root / PARAMS)
+
+
+def _expected(seen: Seen, settings: Settings) -> Counts:
+    """The numbers of images after the splits that were proposed."""
+    of = numbers(seen)
+    return _counts(of["train"], of["val"], of["test"], seen.splits.get(UNLABELLED, 0), settings)
+
+
+def _prepared(settings: Settings) -> tuple[Counts, int, bool, float]:
+    import json
+
+    folder = Path("data/prepared")
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        sizes = [len(read_table(folder / split)) for split in (*LABELLED, UNLABELLED)]
+    except (OSError, ValueError) as error:
+        raise TouchstoneError(f"{folder}: {error}; run `touchstone repro prepare`") from error
+    train, val, test, unlabelled = sizes
+    counts = _counts(train // max(1, settings.train.num_draws), val, test, unlabelled, settings)
+    return counts, len(meta["classes"]), bool(meta.get("multi_label")), 0.0
+
+
+def _counts(pool: int, val: int, test: int, unlabelled: int, settings: Settings) -> Counts:
+    train = min(pool, settings.data.train_size) if settings.data.train_size else pool
+    return Counts(train, min(pool, train * settings.train.num_draws), val, test, unlabelled)

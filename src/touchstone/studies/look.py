@@ -1,0 +1,197 @@
+"""What a data set holds, found in seconds: sizes, classes, splits, copies, groups and unreadable images."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+from scipy import stats
+
+from touchstone.data.sheets import gallery, spread
+from touchstone.data.sources import RawImage, RawSet
+from touchstone.data.splits import UNLABELLED
+from touchstone.errors import BadImage
+from touchstone.report.words import count
+
+DECODED = 400  # images that are decoded, evenly over the classes
+SHOWN = 48  # of them on the contact sheet
+MAX_PIXELS = 50_000_000
+GREY_LEVELS = 3  # largest difference between the channels of a picture without colour
+UNLIKELY = 0.001  # p-value below which the classes of two splits are mixed in different ways
+GROUP_WORDS = (
+    "patient|subject|person|participant|case|donor|animal|plant|scene|video|clip|burst|session|product|item|slide|site|"
+    "plot|user"
+)
+NAMED_GROUP = re.compile(rf"((?:{GROUP_WORDS})[-_ ]?[A-Za-z]*[0-9]+)(?:[-_./ ]|$)", re.IGNORECASE)
+GROUP_COLUMN = re.compile(rf"(?:group|{GROUP_WORDS})s?[-_ ]?(?:id|no|number)?", re.IGNORECASE)
+STEM = re.compile(r"([^/]+?)[-_ (]+[0-9]+\)?\.[A-Za-z0-9]+$")
+LARGEST_GROUP = 0.2  # share of the images that one group may have at most
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was found."""
+
+    num_images: int
+    classes: list[str]
+    multi_label: bool
+    splits: dict[str, int]
+    """Official split, or "" for none -> images."""
+    counts: dict[str, int]
+    """Class -> images with a label."""
+    heights: np.ndarray
+    """int64, of the images that were decoded."""
+    widths: np.ndarray
+    grey: bool
+    """Whether none of them has colour."""
+    unreadable: list[str]
+    """`file: reason` of those that cannot be decoded."""
+    num_tried: int
+    repeats: int
+    """Images whose file is also that of an earlier image."""
+    conflicts: list[str]
+    """Files that lie under two classes, or in two splits, as sentences."""
+    group: str
+    """A setting for `data.group`, or ""."""
+    group_about: str
+    """Why, with numbers, or ""."""
+    notes: list[str] = field(default_factory=list)
+    """What else a user should know."""
+    seconds: float = 0.0
+    """Of decoding one image."""
+
+    @property
+    def side(self) -> int:
+        """The median of the shorter sides, px."""
+        return int(np.median(np.minimum(self.heights, self.widths)))
+
+    @property
+    def labelled(self) -> int:
+        return self.num_images - self.splits.get(UNLABELLED, 0)
+
+
+def look(raw: RawSet) -> tuple[Seen, Image.Image]:
+    """Look at a data set. Return what was found, and a contact sheet of some of its images."""
+    images = raw.images
+    labelled = [i for i, image in enumerate(images) if image.split != UNLABELLED]
+    rows = [labelled[row] for row in spread([images[i].label for i in labelled], DECODED)] or list(range(len(images)))
+    decoded, unreadable = _decoded(raw, rows)
+    shapes = np.array([pixels.shape[:2] for pixels in decoded.values()], np.int64).reshape(-1, 2)
+    shown = list(decoded)[:: max(1, len(decoded) // SHOWN)][:SHOWN]
+    group, about = _group([images[i] for i in labelled])
+    seen = Seen(
+        num_images=len(images),
+        classes=raw.classes,
+        multi_label=raw.multi_label,
+        splits=dict(Counter(image.split for image in images)),
+        counts={name: sum(name in images[i].labels for i in labelled) for name in raw.classes},
+        heights=shapes[:, 0],
+        widths=shapes[:, 1],
+        grey=bool(decoded) and all(_is_grey(pixels) for pixels in decoded.values()),
+        unreadable=unreadable,
+        num_tried=len(rows),
+        repeats=len(images) - len({image.id for image in images}),
+        conflicts=list(_conflicts(images)),
+        group=group,
+        group_about=about,
+        notes=[*_notes(raw, labelled), *(_similar_names([images[i] for i in labelled]) if not group else [])],
+    )
+    return seen, gallery([decoded[i] for i in shown])
+
+
+def _decoded(raw: RawSet, rows: Sequence[int]) -> tuple[dict[int, np.ndarray], list[str]]:
+    """The pixels of the rows that can be decoded, and why others cannot."""
+
+    def one(row: int) -> np.ndarray | str:
+        try:
+            return raw.pixels(row, channels=3, max_pixels=MAX_PIXELS)
+        except BadImage as error:
+            return f"{raw.images[row].file}: {error}"
+
+    with ThreadPoolExecutor() as pool:
+        found = dict(zip(rows, pool.map(one, rows), strict=True))
+    pixels = {row: each for row, each in found.items() if not isinstance(each, str)}
+    return pixels, [each for each in found.values() if isinstance(each, str)]
+
+
+def _is_grey(pixels: np.ndarray) -> bool:
+    return int(np.ptp(pixels.astype(np.int16), axis=2).max(initial=0)) <= GREY_LEVELS
+
+
+def _conflicts(images: Iterable[RawImage]) -> list[str]:
+    """Files that are there twice, under two classes or in two splits."""
+    by_id: dict[str, list[RawImage]] = {}
+    for image in images:
+        by_id.setdefault(image.id, []).append(image)
+    twice = [group for group in by_id.values() if len(group) > 1]
+    out = []
+    for what, key in (("two classes", "label"), ("two splits", "split")):
+        found = [group for group in twice if len({getattr(each, key) for each in group}) > 1]
+        if found:
+            first = " and ".join(each.file for each in found[0][:2])
+            out.append(f"{count(len(found), 'file')} in {what}: {first}{', and others' if len(found) > 1 else ''}")
+    return out
+
+
+def _notes(raw: RawSet, labelled: Sequence[int]) -> list[str]:
+    """Warn of classes that are rare, and of splits whose classes are mixed in different ways."""
+    out = []
+    images = [raw.images[i] for i in labelled]
+    counts = Counter(name for image in images for name in image.labels)
+    if counts and max(counts.values()) >= 5 * min(counts[name] for name in raw.classes):
+        most, least = max(counts, key=lambda name: counts[name]), min(raw.classes, key=lambda name: counts[name])
+        out.append(f"classes are imbalanced: {most} has {counts[most]:,} images, {least} {counts[least]:,}")
+    splits = [split for split in ("train", "val", "test") if any(image.split == split for image in images)]
+    if len(splits) > 1 and not raw.multi_label and len(raw.classes) > 1:
+        of = [Counter(image.label for image in images if image.split == split) for split in splits]
+        table = np.array([[each[name] for name in raw.classes] for each in of])
+        table = table[:, table.sum(0) > 0]
+        if stats.chi2_contingency(table).pvalue < UNLIKELY:
+            out.append(f"the splits {', '.join(splits)} mix the classes differently, which chance does not explain")
+    return out
+
+
+def _group(images: Sequence[RawImage]) -> tuple[str, str]:
+    """A column or a pattern that names groups of images, and what it was taken from; empty where none is plain."""
+    for column in images[0].columns if images else ():
+        values = [image.columns[column] for image in images]
+        if GROUP_COLUMN.fullmatch(column) and _groups(values):
+            return column, f"the column {column} names {len(set(values) - {''}):,} groups"
+    named = [_found(NAMED_GROUP, image.file) for image in images]
+    if not _groups(named):
+        return "", ""
+    first = next(name for name in named if name)
+    word = next(each for each in GROUP_WORDS.split("|") if first.lower().startswith(each))
+    return rf"(?i)({word}[-_ ]?[A-Za-z]*[0-9]+)", f"file names hold {len(set(named) - {''}):,} groups, such as {first}"
+
+
+def _similar_names(images: Sequence[RawImage]) -> list[str]:
+    """A hint where file names look like series of one thing, such as `rose_01.jpg`, `rose_02.jpg`."""
+    stems = [_found(STEM, image.file) for image in images]
+    if not _groups(stems):
+        return []
+    first = next(name for name in stems if name)
+    return [
+        f"names such as {first}_1 form {len(set(stems) - {''}):,} series: if the images of a series show one thing, "
+        "set data.group, or test images will resemble training images"
+    ]
+
+
+def _found(pattern: re.Pattern[str], text: str) -> str:
+    match = pattern.search(text)
+    return match[1] if match else ""
+
+
+def _groups(values: Sequence[str]) -> bool:
+    """Whether values name groups: nearly all images have one, groups are several and none is large."""
+    counts = Counter(value for value in values if value)
+    covered = sum(counts.values())
+    return (
+        covered >= 0.9 * len(values)
+        and len(counts) >= 6
+        and covered >= 1.5 * len(counts)
+        and max(counts.values()) <= LARGEST_GROUP * len(values)
+    )

@@ -1,0 +1,49 @@
+"""`touchstone new`: lay out a project that has the pipeline, and none of its recipes, tests, docs and results."""
+
+import shutil
+from pathlib import Path
+
+from touchstone.errors import TouchstoneError
+from touchstone.studies.commands import git
+
+SOURCE = Path(__file__).parents[3]
+TOPS = ("src", "stages", ".dvc", "data")
+FILES = (
+    *(".dvcignore", ".gitignore", "LICENSE", "Makefile", "constraints.txt", "dvc.yaml", "params.yaml"),
+    *("pyproject.toml", "requirements.lock"),
+)
+README = """# {name}
+
+A study by Touchstone: does adding images help a classifier?
+
+```
+make setup && source .venv/bin/activate     # needs Python 3.11 or newer, git and make
+touchstone init PATH                        # looks at your images and writes params.yaml
+touchstone plan                             # says what will run, and how long it will take
+touchstone repro                            # runs it; metrics/report.html opens with the verdict
+```
+
+`params.yaml` holds every number of the study. `src/` and `stages/` are the pipeline; commit them with your study, since
+`dvc.lock` holds results by the hash of the code that made them.
+"""
+
+
+def new_project(to: Path) -> int:
+    """Lay out a project in the new folder `to`, as a git repository, and return its number of files.
+
+    Raises TouchstoneError where `to` exists and is not empty, and where this package was not installed from a checkout,
+    which has the stages beside it.
+    """
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise TouchstoneError(f"{to}: exists already; give a new folder")
+    if not (SOURCE / "dvc.yaml").is_file():
+        raise TouchstoneError(
+            "the stages are not beside the package; install Touchstone from a clone with `make setup`"
+        )
+    names = [name for name in git(SOURCE, "ls-files", "-z").split("\0") if name in FILES or name.split("/")[0] in TOPS]
+    for name in names:
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(SOURCE / name, to / name)
+    (to / "README.md").write_text(README.format(name=to.resolve().name), encoding="utf-8")
+    git(to, "init", "--quiet")
+    return len(names) + 1

@@ -1,0 +1,182 @@
+"""What was seen of a data set -> a params.yaml that suits it, and what was assumed."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from touchstone.data.splits import LABELLED
+from touchstone.studies.look import Seen
+
+SIDES = (16, 32, 48, 64, 96)  # px that are proposed for nets from scratch
+SQUARE = 1.25  # largest ratio of the sides of pictures that may be squashed
+TEST, VAL = 0.3, 0.2  # shares where there is no split
+BATCH, PASSES = 32, 15  # images of a batch; passes over the real training images
+TURNED = (
+    "left",
+    "right",
+    "clockwise",
+    "anticlockwise",
+    "counterclockwise",
+    "east",
+    "west",
+)  # words that mirroring undoes
+TRANSFORMS: dict[str, dict[str, Any]] = {
+    "tilted": {"rotate_deg": 8, "zoom": 0.95},
+    "shifted": {"shift_x": 0.06, "shift_y": 0.04},
+    "brighter": {"brightness": 1.15},
+}
+WEIGHTS = "data/weights/mobilenet_v2-imagenet.safetensors"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One way to study a data set, from the most thorough to the quickest."""
+
+    image_size: int
+    replicates: int
+    num_steps: int
+
+    @property
+    def work(self) -> float:
+        """What it takes, in arbitrary units."""
+        return self.image_size**2 * self.replicates * self.num_steps
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Parameters, and what they assume."""
+
+    params: dict[str, Any]
+    assumed: list[str]
+
+
+def plans(seen: Seen) -> list[Plan]:
+    """Ways to study the data, the most thorough first; the first that fits the time is taken."""
+    size = max([side for side in SIDES if side <= max(seen.side, SIDES[0])])
+    smaller = [side for side in SIDES if side < size][-2:]
+    steps = min(1500, max(300, 100 * math.ceil(PASSES * numbers(seen)["train"] / BATCH / 100)))
+    sizes = [size, *reversed([side for side in smaller if side >= 16])]
+    out = [Plan(each, 5, steps) for each in sizes]
+    return [*out, replace(out[-1], replicates=3), replace(out[-1], replicates=3, num_steps=max(200, steps // 2))]
+
+
+def numbers(seen: Seen) -> dict[str, int]:
+    """Split -> images, where the official splits stay and others are drawn by the shares TEST and VAL."""
+    given = {split: seen.splits.get(split, 0) for split in LABELLED}
+    rest = seen.labelled - given["test"] - given["val"]
+    test = given["test"] or round(rest * TEST)
+    rest -= 0 if given["test"] else test
+    val = given["val"] or round(rest * VAL)
+    return {"train": rest - (0 if given["val"] else val), "val": val, "test": test}
+
+
+def propose(seen: Seen, plan: Plan, *, source: str, path: str, mirror: bool | None, pretrained: bool) -> Proposal:
+    """Return the parameters of a study. mirror: whether images may be mirrored; None lets the class names decide."""
+    assumed = []
+    mirrored = mirrors(seen) if mirror is None else mirror
+    if mirror is None:
+        why = (
+            "no class name speaks of a side, a letter or a digit"
+            if mirrored
+            else "class names look like symbols or sides"
+        )
+        assumed.append(
+            f"Images {'may' if mirrored else 'may not'} be mirrored, as {why}; --{'no-' if mirrored else ''}mirror "
+            "says otherwise."
+        )
+    transforms = ({"mirrored": {"hflip": True}} if mirrored else {}) | TRANSFORMS
+    data = _data(seen, plan, source, assumed)
+    train = _train(seen, plan, mirrored=mirrored, has_val=bool(data["val_fraction"] or "val" in seen.splits))
+    models: dict[str, Any] = {"small": _small(plan)}
+    if pretrained and seen.side >= 64 and not seen.grey:
+        models["mobilenet"] = {
+            "net": "mobilenet_v2", "input_size": 96, "weights": WEIGHTS, "trainable": ["head"], "lr": 0.001,
+        }  # fmt: skip
+        data["image_size"] = max(plan.image_size, 96)
+        assumed.append(f"{WEIGHTS} is there, so the head of a MobileNetV2 from ImageNet is trained, too.")
+    arms: dict[str, Any] = {"real": {"add": []}}
+    if mirrored:
+        arms["mirrored"] = {"add": ["mirrored"]}
+    arms["fixed"] = {"add": list(transforms)}
+    params = {
+        "source": {"path": path, "mirror": ""},
+        "data": data,
+        "multi_label": {},
+        "seed": 0,
+        "arithmetic": "portable",
+        "transforms": transforms,
+        "generators": {},
+        "arms": arms,
+        "models": models,
+        "finetunes": {},
+        "train": train,
+        "ensembles": {},
+        "compare": {"baseline": "real", "num_resamples": 10000, "confidence": 0.95},
+        "audit": {"seed": 1000, "encoder": {"net": "lenet", "input_size": 32}},
+        "explain": {"images": 6, "runs": ["small-real", "small-fixed"], "choose": "worst"},
+        "report": {"worst": 24, "sheet": 64},
+        "machine": {"accelerator": "auto", "num_workers": 0, "save_seconds": 20},
+    }
+    return Proposal(params, assumed)
+
+
+def mirrors(seen: Seen) -> bool:
+    """Whether mirrored images still show their class, as far as the names of the classes tell."""
+    names = [name.lower() for name in seen.classes]
+    symbols = sum(len(name) == 1 or name.isdigit() for name in names)
+    return symbols < len(names) / 2 and not any(word in name for name in names for word in TURNED)
+
+
+def _data(seen: Seen, plan: Plan, source: str, assumed: list[str]) -> dict[str, Any]:
+    """The section `data`: size, channels, how pictures become square, and the splits that are not given."""
+    ratios = seen.widths / seen.heights
+    alike = float(abs(ratios - 1).max()) < SQUARE - 1
+    resize = "squash" if alike or seen.multi_label else "crop"  # a crop could lose what a label speaks of
+    if resize == "crop":
+        assumed.append("Pictures are not square: their central squares are taken (data.resize: pad keeps the rest).")
+    given = [split for split in LABELLED if seen.splits.get(split)]
+    if given:
+        assumed.append(f"The splits {', '.join(given)} are taken as they are.")
+    if seen.group:
+        assumed.append(f"Images of a group stay in one split (data.group): {seen.group_about}.")
+    data = {
+        "source": source,
+        "image_size": plan.image_size,
+        "channels": 1 if seen.grey else 3,
+        "resize": resize,
+        "bad_images": "skip" if seen.unreadable else "fail",
+        "max_pixels": 50_000_000,
+        "near_duplicates": "report",
+        "train_size": 0,
+        "test_fraction": 0 if "test" in given else TEST,
+        "val_fraction": 0 if "val" in given else VAL,
+        "fold": "",
+        "split_seed": 0,
+    }
+    return data | ({"group": seen.group} if seen.group else {})
+
+
+def _train(seen: Seen, plan: Plan, *, mirrored: bool, has_val: bool) -> dict[str, Any]:
+    every = max(1, plan.num_steps // 10)
+    best = "val_map" if seen.multi_label else "val_accuracy"
+    return {
+        "num_steps": plan.num_steps,
+        "batch_size": BATCH,
+        "optimizer": "adam",
+        "lr": 0.002,
+        "schedule": "one_cycle",
+        "eval_steps": every,
+        "select": best if has_val else "last",
+        "crop_padding": 0,
+        "hflip": False,
+        "num_threads": 1,
+        "replicates": plan.replicates,
+        "vary": "seed",
+    }
+
+
+def _small(plan: Plan) -> dict[str, Any]:
+    """A net from scratch for images of this size, at most some 60 million multiply-adds."""
+    if plan.image_size <= 32:
+        return {"net": "lenet_bn", "input_size": 32}
+    return {"net": "simple" if plan.image_size < 64 else "complex", "input_size": plan.image_size}

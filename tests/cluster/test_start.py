@@ -1,0 +1,101 @@
+"""`touchstone init`, `plan` and `new` as a user types them."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from kit.project import ROOT, project, run
+
+
+def pictures(folder: Path, count: int = 40, side: int = 24) -> Path:
+    rng = np.random.default_rng(0)
+    for label, level in (("cat", 60), ("dog", 190)):
+        (folder / label).mkdir(parents=True)
+        for i in range(count):
+            pixels = np.clip(rng.normal(level, 40, (side, side, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{i:02d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A project after `touchstone init`, and what it said."""
+    root = tmp_path_factory.mktemp("begun") / "project"
+    project(root)
+    pictures(root / "data/external/pictures")
+    return root, run("touchstone", "init", "data/external/pictures", "--minutes", "60", cwd=root).stdout
+
+
+def test_init_says_what_it_saw_and_assumed_and_writes_parameters(begun: tuple[Path, str]) -> None:
+    root, said = begun
+    assert "data/external/pictures: 80 images of 2 classes" in said
+    assert "classes: cat 40, dog 40" in said
+    assert "sizes: 24 to 24 px wide, 24 to 24 px high; colour" in said
+    assert "Images may be mirrored" in said
+    assert re.search(r"`touchstone repro` will take about \d+ (seconds|minutes)", said)
+    assert Image.open(root / ".touchstone/init/sheet.png").width > 200
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    assert params["source"]["path"] == "data/external/pictures"
+    assert (params["data"]["source"], params["data"]["image_size"], params["data"]["channels"]) == ("folder", 16, 3)
+    assert list(params["arms"]) == ["real", "mirrored", "fixed"]
+
+
+def test_parameters_that_are_not_committed_are_not_replaced(begun: tuple[Path, str]) -> None:
+    root, _ = begun
+    done = run("touchstone", "init", "data/external/pictures", cwd=root, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: params.yaml has changes that are not committed; commit them, or give --force")
+
+
+@pytest.mark.slow
+def test_init_leads_to_a_verdict_without_editing_a_line(begun: tuple[Path, str]) -> None:
+    root, _ = begun
+    run("touchstone", "repro", cwd=root)
+    assert "small" in (root / "metrics/report.md").read_text()
+    said = run("touchstone", "plan", cwd=root).stdout
+    assert said.startswith("Everything is up to date.")
+    assert "The smallest true gain" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "nowhere: no such file or folder; give a folder or an archive of images"),
+        (["README.md"], "README.md: got a file, expected a folder or a .zip or .tar archive of images"),
+        (["src", "--minutes", "0"], "--minutes 0: expected more than 0"),
+        (["one"], "source.path: one: got 1 class (cat), expected at least two"),
+    ],
+)
+def test_bad_input_is_one_line_and_keeps_the_parameters(tmp_path: Path, arguments: list[str], said: str) -> None:
+    for name in ("params.yaml", "dvc.yaml", "README.md"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    pictures(tmp_path / "one", 3)
+    for file in (tmp_path / "one/dog").iterdir():
+        file.unlink()
+    (tmp_path / "one/dog").rmdir()
+    done = run("touchstone", "init", "--force", *arguments, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert said in done.stderr
+    assert (tmp_path / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
+
+
+def test_outside_a_project_init_says_how_to_make_one(tmp_path: Path) -> None:
+    done = run("touchstone", "init", ".", cwd=tmp_path, check=False)
+    assert done.stderr.strip() == "error: there is no dvc.yaml here; `touchstone new FOLDER` lays out a project"
+
+
+def test_new_lays_out_a_project_that_dvc_can_read(tmp_path: Path) -> None:
+    said = run("touchstone", "new", "mine", cwd=tmp_path).stdout
+    root = tmp_path / "mine"
+    assert said.startswith("mine: ")
+    assert not [name for name in ("recipes", "tests", "docs", "dvc.lock", "metrics") if (root / name).exists()]
+    assert "touchstone init PATH" in (root / "README.md").read_text()
+    stages = run("dvc", "stage", "list", "--name-only", cwd=root).stdout
+    assert "train@lenet-real" in stages.split()
+    again = run("touchstone", "new", "mine", cwd=tmp_path, check=False)
+    assert again.stderr.strip() == "error: mine: exists already; give a new folder"

@@ -1,0 +1,119 @@
+"""What `touchstone init` finds in a data set."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from touchstone.data.sources import RawImage
+from touchstone.errors import BadImage
+from touchstone.studies.look import look
+
+
+@dataclass
+class Made:
+    """A data set of generated images: a row for each of (file, label, split)."""
+
+    rows: list[tuple[str, str, str]]
+    colour: bool = True
+    bad: set[str] = field(default_factory=set)
+    same: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    sizes: tuple[int, int] = (20, 24)
+    multi_label: bool = False
+
+    @property
+    def classes(self) -> list[str]:
+        return sorted({label for _, label, _ in self.rows if label})
+
+    @property
+    def images(self) -> list[RawImage]:
+        cells = [{name: values[i] for name, values in self.columns.items()} for i in range(len(self.rows))]
+        return [
+            RawImage(self.same.get(file, file), label, split, file, columns=more)
+            for (file, label, split), more in zip(self.rows, cells, strict=True)
+        ]
+
+    def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
+        if self.rows[index][0] in self.bad:
+            raise BadImage("not an image")
+        rng = np.random.default_rng(index)
+        grey = rng.integers(0, 256, (*self.sizes, 1), np.uint8).repeat(3, 2)
+        return grey ^ np.array([0, 7, 31], np.uint8) if self.colour else grey
+
+
+def folder(numbers: dict[str, int], split: str = "") -> list[tuple[str, str, str]]:
+    top = f"{split}/" if split else ""
+    return [(f"{top}{label}/{i:03d}.png", label, split) for label, count in numbers.items() for i in range(count)]
+
+
+def test_sizes_classes_and_what_cannot_be_read_are_counted() -> None:
+    seen, sheet = look(Made(folder({"cat": 30, "dog": 20}), bad={"cat/003.png"}))
+    assert (seen.num_images, seen.classes, seen.counts) == (50, ["cat", "dog"], {"cat": 30, "dog": 20})
+    assert (seen.side, set(seen.heights), set(seen.widths)) == (20, {20}, {24})
+    assert (seen.unreadable, seen.num_tried) == (["cat/003.png: not an image"], 50)
+    assert not seen.grey
+    assert sheet.width > 400
+    assert look(Made(folder({"cat": 9, "dog": 9}), colour=False))[0].grey is True
+
+
+def test_a_file_in_two_classes_or_splits_is_named() -> None:
+    rows = folder({"cat": 5, "dog": 5}, "train") + folder({"cat": 3, "dog": 3}, "test")
+    same = {"train/dog/000.png": "train/cat/000.png", "test/cat/001.png": "train/cat/001.png"}
+    seen, _ = look(Made(rows, same=same))
+    assert seen.repeats == 2
+    assert seen.splits == {"train": 10, "test": 6}
+    assert any("two classes: train/cat/000.png and train/dog/000.png" in each for each in seen.conflicts)
+    assert any("two splits: train/cat/001.png and test/cat/001.png" in each for each in seen.conflicts)
+
+
+def test_rare_classes_and_splits_of_other_mixes_are_told() -> None:
+    rows = folder({"cat": 200, "dog": 30}, "train") + folder({"cat": 30, "dog": 60}, "test")
+    seen, _ = look(Made(rows))
+    assert any("mix the classes differently" in note for note in seen.notes)
+    assert any(
+        "imbalanced: cat has 60 images, dog 10" in n for n in look(Made(folder({"cat": 60, "dog": 10})))[0].notes
+    )
+    even = folder({"cat": 100, "dog": 50}, "train") + folder({"cat": 20, "dog": 10}, "test")
+    assert look(Made(even))[0].notes == []
+
+
+def test_groups_are_found_in_names_and_columns() -> None:
+    names = [(f"cat/patient{i // 4:02d}_{i % 4}.png", "cat" if i % 2 else "dog", "") for i in range(40)]
+    seen, _ = look(Made(names))
+    assert seen.group == "(?i)(patient[-_ ]?[A-Za-z]*[0-9]+)"
+    assert seen.group_about == "file names hold 10 groups, such as patient00"
+    plain = folder({"cat": 20, "dog": 20})
+    columns = {"subject_id": [f"s{i // 4}" for i in range(40)], "age": ["3"] * 40}
+    assert look(Made(plain, columns=columns))[0].group == "subject_id"
+    assert look(Made(plain))[0].group == "", "a number in each name is no group"
+    one = {"patient": ["p1"] * 30 + [f"q{i}" for i in range(10)]}
+    assert look(Made(plain, columns=one))[0].group == "", "a group of most images would leave nothing to split"
+
+
+def test_series_of_names_are_a_hint_and_no_more() -> None:
+    rows = [(f"{label}/rose{i // 5}_{i % 5}.jpg", label, "") for label in ("a", "b") for i in range(40)]
+    seen, _ = look(Made(rows))
+    assert seen.group == ""
+    assert any("names such as rose0_1 form 8 series" in note for note in seen.notes)
+
+
+@pytest.mark.parametrize("name", ["folder", "zip"])
+def test_a_folder_and_its_archive_look_alike(tmp_path: Path, name: str) -> None:
+    import shutil
+
+    from PIL import Image
+
+    from touchstone.cluster.start import opened
+
+    for i in range(12):
+        file = tmp_path / f"images/{'ab'[i % 2]}/{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (9, 9, 3), np.uint8)).save(file)
+    path = tmp_path / "images"
+    if name == "zip":
+        path = Path(shutil.make_archive(str(path), "zip", path))
+    with opened("folder", path) as raw:
+        seen, _ = look(raw)
+    assert (seen.num_images, seen.counts) == (12, {"a": 6, "b": 6})
