@@ -2,11 +2,12 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 PYTHON ?= python3
-VENV := $(CURDIR)/.venv
+# Relative, as make takes a blank in a path for the end of a name; only PATH below needs the whole path.
+VENV := .venv
 READY := $(VENV)/.ready
 JOBS ?= 2
 NAME ?= digits
-export PATH := $(VENV)/bin:$(PATH)
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 export DVC_NO_ANALYTICS := 1
 

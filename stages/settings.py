@@ -28,10 +28,7 @@ STAGES = Path("stages")
 def main() -> None:
     settings = load()
     source = sources.file_of(settings.data.source)
-    if remote.is_remote(settings.source.path):
-        remote.check(settings.source.path)
-    elif not Path(settings.source.path).exists():
-        raise TouchstoneError(f"source.path: {settings.source.path}: no such file or folder; put the images there")
+    remote.check_place(settings.source.path)
     for name, path in settings.folders.items():
         if path and not Path(path).exists():
             raise TouchstoneError(f"generators.{name}.path: {path}: no such file or folder; put the images there")

@@ -14,6 +14,7 @@ import pytest
 from kit.pipeline import TINY, start
 from kit.project import project, run
 from touchstone.config import yaml
+from touchstone.data import findings
 
 OF_OTHERS = "metrics/report.html, metrics/report.md, metrics/verdict.html are of other parameters, code or data"
 DEADLY = """
@@ -39,7 +40,13 @@ def test_it_gives_the_lock_of_dvc_repro(tiny_space: Path) -> None:
     assert re.search(r"train@simple-fixed: [\d.]+ s", done.stdout)
     assert (tiny_space / "dvc.lock").read_bytes() == lock
     assert run("dvc", "status", cwd=tiny_space).stdout == "Data and pipelines are up to date.\n"
-    assert run("touchstone", "repro", cwd=tiny_space).stdout == "Everything is up to date.\n"
+    first, *told = run("touchstone", "repro", cwd=tiny_space).stdout.splitlines()
+    assert first == "Everything is up to date."
+    texts = [finding.text for finding in findings.read(tiny_space / "data/prepared/findings/warnings.csv")]
+    assert told == [f"images: {text}" for text in texts]
+    assert any("near copies" in text for text in texts), "told again although nothing ran"
+    for report in ("report.html", "report.md"):
+        assert all(text in (tiny_space / "metrics" / report).read_text() for text in texts if "'" not in text)
 
 
 def test_entries_of_the_lock_stand_where_dvc_repro_puts_them(tiny_space: Path) -> None:

@@ -1,13 +1,16 @@
 import io
 import stat
+import struct
 import tarfile
 import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
 
 from touchstone.data.archives import SUFFIXES, is_archive, members
+from touchstone.data.hidden import Aside
 from touchstone.errors import TouchstoneError
 
 TARS = [suffix for suffix in SUFFIXES if suffix != ".zip"]
@@ -251,3 +254,39 @@ def test_unknown_compression(tmp_path: Path) -> None:
         content[at] = 99
     path.write_bytes(content)
     assert "damaged or truncated" in refused(path)
+
+
+# --- names in zips ---
+
+
+def without_flag(path: Path, name: bytes) -> Path:
+    """Write a zip with one member whose name is these bytes, without the flag that says UTF-8."""
+    pack_zip(path, {"?" * len(name): b"x"})
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"?" * len(name), name))
+    return path
+
+
+def test_a_name_is_utf8_also_without_its_flag(tmp_path: Path) -> None:
+    aside = Aside()
+    path = without_flag(tmp_path / "packed.zip", "K\u00e4se/\u732b.png".encode())
+    assert list(members(path, max_files=9, max_bytes=9, aside=aside)) == [("K\u00e4se/\u732b.png", b"x")]
+    assert aside.lines() == []
+
+
+def test_a_name_that_is_not_utf8_is_read_as_code_page_437_and_told(tmp_path: Path) -> None:
+    aside = Aside()
+    path = without_flag(tmp_path / "packed.zip", "K\u00e4se.png".encode("cp437"))
+    assert list(members(path, max_files=9, max_bytes=9, aside=aside)) == [("K\u00e4se.png", b"x")]
+    [line] = aside.lines()
+    assert line.startswith("names in the archive that are not UTF-8, read as code page 437: 1 (K\u00e4se.png); pack it")
+
+
+def test_a_name_in_the_extra_field_of_info_zip(tmp_path: Path) -> None:
+    plain = b"K?se.png"
+    entry = zipfile.ZipInfo(plain.decode())
+    field = struct.pack("<BL", 1, zlib.crc32(plain)) + "K\u00e4se.png".encode()
+    entry.extra = struct.pack("<HH", 0x7075, len(field)) + field
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        archive.writestr(entry, b"x")
+    assert unpack(tmp_path / "packed.zip") == [("K\u00e4se.png", b"x")]

@@ -10,6 +10,7 @@ import pytest
 from kit.project import ROOT
 from touchstone.config import yaml
 from touchstone.config.schema.data import Data
+from touchstone.data import findings
 from touchstone.data.imageset import group_indices, load, valid_sizes
 from touchstone.data.prepare import prepare
 from touchstone.data.sources import RawImage
@@ -226,3 +227,58 @@ def test_impossible_splits_say_what_to_change(tmp_path: Path) -> None:
     one_each = [("train", "a", picture(50)), ("train", "b", picture(51))]
     with pytest.raises(TouchstoneError, match="the validation split is empty"):
         prepared(tmp_path, Raw([*many(4, "test"), *one_each]), val_fraction=0.1)
+
+
+# --- what is told ---
+
+
+def told(folder: Path) -> dict[str, str]:
+    """Kind -> text of the warnings."""
+    return {finding.kind: finding.text for finding in findings.read(folder / "findings/warnings.csv")}
+
+
+def test_one_picture_under_two_labels_is_told_with_both_names(tmp_path: Path) -> None:
+    """By its bytes, which the id is of, and by its pixels alone; also within a split."""
+    rows = [*many(40, "train"), ("train", "b", picture(0)), ("train", "a", picture(99)), ("test", "a", picture(1))]
+    raw = Raw([*rows, ("test", "b", picture(98))], ids={41: "same", 43: "same"})
+    prepared(tmp_path, raw, val_fraction=0.0)
+    repeats = pd.read_csv(tmp_path / "p/findings/repeats.csv")
+    pairs = {frozenset((a, b)): same for a, b, same in repeats[["file", "other_file", "same"]].itertuples(index=False)}
+    assert pairs == {
+        frozenset(("a/0.png", "b/40.png")): "pixels",
+        frozenset(("a/41.png", "b/43.png")): "bytes",
+        frozenset(("b/1.png", "a/42.png")): "pixels",
+    }
+    text = told(tmp_path / "p")["conflict"]
+    assert text.startswith("one picture has two labels: ")
+    assert "a/41.png (a) and b/43.png (b), by bytes" in text
+    assert "; correct one of the two" in text
+    assert told(tmp_path / "p")["copy"] == "2 images copy one of another split, left out (findings/left_out.csv)"
+    assert told(tmp_path / "p")["repeat"].startswith("1 image repeats another of the same split; all")
+
+
+def test_pictures_of_12_bits_in_files_of_16_are_told(tmp_path: Path) -> None:
+    dark = [("", "ab"[i % 2], picture(i) // 16) for i in range(60, 63)]
+    prepared(tmp_path, Raw([*many(60), *dark, ("", "a", np.zeros((16, 16, 3), np.uint8))]))
+    assert told(tmp_path / "p")["dark"] == (
+        "3 images are nearly black, with no value above 16 of 255, such as a/60.png: pictures of 12 bits in files of "
+        "16 look so; multiply their values by 16"
+    )
+
+
+def test_what_the_source_found_comes_first(tmp_path: Path) -> None:
+    given = findings.Finding("layout", "took the folder Training as train")
+    prepare(Raw(many(60)), data=data(), to=tmp_path / "p", sheet_size=8, told=[given])
+    assert findings.read(tmp_path / "p/findings/warnings.csv")[0] == given
+    assert "conflict" not in told(tmp_path / "p")
+
+
+def test_no_findings_are_an_empty_table(tmp_path: Path) -> None:
+    rows = [
+        (split, "ab"[i % 2], picture(100 * n + i))
+        for n, split in enumerate(("train", "val", "test"))
+        for i in range(24)
+    ]
+    prepared(tmp_path, Raw(rows))
+    assert (tmp_path / "p/findings/warnings.csv").read_text() == "kind,text\n"
+    assert findings.read(tmp_path / "no such file") == []

@@ -44,7 +44,7 @@ def download(tmp_path: Path, path: Path) -> Path:
     raw = tmp_path / f"raw{len(list(tmp_path.iterdir()))}"
     raw.mkdir()
     folder.download(to=raw, path=path, mirror="")
-    assert sorted(file.name for file in raw.iterdir()) == ["files.zip", "manifest.csv"]
+    assert sorted({file.name for file in raw.iterdir()} - {"findings.csv"}) == ["files.zip", "manifest.csv"]
     return raw
 
 
@@ -322,8 +322,13 @@ def test_no_train(tmp_path: Path, split: str) -> None:
 
 
 def test_another_folder_beside_a_split(tmp_path: Path) -> None:
+    message = refused(tmp_path, [*SPLIT, "more/cat/1.png"])
+    assert "got the folder more beside a split's (test, train, val), expected only train, val, test, unl" in message
+
+
+def test_two_folders_of_one_split(tmp_path: Path) -> None:
     message = refused(tmp_path, [*SPLIT, "valid/cat/1.png"])
-    assert "got the folder valid beside a split's, expected only train, val, test, unlabelled" in message
+    assert message == "the folders val and valid are both taken as val; put them together"
 
 
 @pytest.mark.parametrize("split", ["test", "val"])
@@ -337,12 +342,45 @@ def test_a_class_of_one_image(tmp_path: Path) -> None:
     assert message.startswith("class bird has 1 image; at least 2 are needed")
 
 
-@pytest.mark.parametrize("target", ["cat/1.png", "cat", "/elsewhere"])
-def test_links_in_a_folder(tmp_path: Path, target: str) -> None:
+def test_links_are_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """To files, as DVC's cache type symlink leaves them and subsets are made, and to folders, in and outside."""
+    stored = lay(tmp_path / "store", [*PLAIN, "fox/1.png", "fox/2.png"])
+    plain = download(tmp_path, stored)
+    path = tmp_path / "in"
+    for name in PLAIN:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).symlink_to(stored / name)
+    (path / "fox").symlink_to(stored / "fox")
+    capsys.readouterr()
+    linked = download(tmp_path, path)
+    for file in ("files.zip", "manifest.csv"):
+        assert (linked / file).read_bytes() == (plain / file).read_bytes()
+    said = "fox: links to folders, in which DVC notices no change: after one, `dvc repro --force download`"
+    assert capsys.readouterr().out == f"{path}: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("/elsewhere", "is a link to /elsewhere, where there is nothing to read (No such file or directory)"),
+        ("link.png", "is a link to link.png, where there is nothing to read"),
+        (".", "is a link to ., a folder that holds the link; remove it"),
+        ("..", "is a link to .., a folder that holds the link; remove it"),
+        ("../..", "is a link to ../.., a folder that holds the link; remove it"),
+    ],
+)
+def test_links_that_lead_nowhere_or_back(tmp_path: Path, target: str, said: str) -> None:
     path = lay(tmp_path / "in", PLAIN)
-    (path / "dog" / "link.png").symlink_to(path / target)
-    message = refused_path(tmp_path, path)
-    assert "dog/link.png is a symbolic link, expected a file or folder" in message
+    (path / "dog" / "link.png").symlink_to(target)
+    assert f"dog/link.png {said}" in refused_path(tmp_path, path)
+
+
+def test_a_circle_through_two_links(tmp_path: Path) -> None:
+    path = lay(tmp_path / "in", PLAIN)
+    other = lay(tmp_path / "other", ["x.png"])
+    (path / "dog" / "there").symlink_to(other)
+    (other / "back").symlink_to(path / "dog")
+    assert "dog/there/back is a link to" in refused_path(tmp_path, path)
 
 
 def test_a_pipe_in_a_folder(tmp_path: Path) -> None:
@@ -418,7 +456,7 @@ def test_an_archive_and_a_wrapped_folder_of_a_table_give_the_same_bytes(tmp_path
     [
         ("name,label\n", "got the header 'name,label', expected file,label or file,label,split"),
         ("", "got the header ''"),
-        ("file,label,,\n1.png,a,,\n", "got the header 'file,label,,'"),
+        ("file,label,,\n1.png,a,x,\n", "got the header 'file,label,,'"),
         ("file,label,bytes\n1.png,a,1\n", "a column is called bytes, which is taken; give it another name"),
         ("file,label\n1.png\n", "line 2: got 1 cells, expected 2: file,label"),
         ("file,label\n1.pgn,a\n", "line 2: no image '1.pgn' beside labels.csv; did you mean 1.png?"),
@@ -428,7 +466,10 @@ def test_an_archive_and_a_wrapped_folder_of_a_table_give_the_same_bytes(tmp_path
         ("file,label\n1.png,a|\n", "line 2: got the class name ''"),
         ('file,label\n1.png,"a\nb"\n', r"line 2: got the class name 'a\nb'"),
         ("file,label\nunlabelled/4.png,a\n", "unlabelled/4.png lies in unlabelled and has the label 'a'"),
-        ("file,label,split\n1.png,a,dev\n", "line 2: got the split 'dev', expected train, val, test, unlabelled"),
+        (
+            "file,label,split\n1.png,a,holdout\n",
+            "line 2: got the split 'holdout', expected train, val, test, unlabelled",
+        ),
         ("file,label,split\n1.png,a,unlabelled\n", "an unlabelled image has the label 'a'"),
         ("file,label\n1.png,\n", "no image has a label"),
         ("file,label\n1.png,a\n3.png,a\n", "every image is a, so there is nothing to learn"),

@@ -111,7 +111,7 @@ def test_an_annotation_has_objects_and_no_parts() -> None:
         (b"<annotation><object><name>&x;</name></object></annotation>", "not well-formed XML (undefined entity"),
         (b"<annotation><object><pose/></object></annotation>", "an object has no name"),
         (b'<?xml version="1.0" encoding="foo"?><annotation/>', "not well-formed XML"),
-        (b'<?xml version="1.0" encoding="big5"?><annotation/>', "not well-formed XML"),
+        (b'<?xml version="1.0" encoding="big5"?><annotation>\xff</annotation>', "not well-formed XML"),
         (b"<html></html>", "got <html>, expected <annotation>"),
         (b" " * (1 << 22) + b"<annotation/>", "at most 4,194,304"),
     ],

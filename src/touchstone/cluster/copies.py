@@ -5,7 +5,7 @@ from pathlib import Path
 
 from configobj import ConfigObj
 
-from touchstone.studies.commands import git
+from touchstone.studies.commands import config_value, git
 
 SHARED = (".touchstone", "metrics/runtime")  # resume states and notes, each stage's own: the copies use the project's
 
@@ -31,8 +31,8 @@ def copy_project(root: Path, to: Path, *, names: list[str], cache: Path) -> None
         (to / name).symlink_to((root / name).resolve(), target_is_directory=True)
     (to / ".dvc").mkdir(exist_ok=True)
     local = root / ".dvc/config.local"
-    config = ConfigObj(str(local), list_values=False) if local.is_file() else ConfigObj(list_values=False)
+    config = ConfigObj(str(local) if local.is_file() else None, list_values=False, encoding="utf-8")
     config.setdefault("core", {})["no_scm"] = "true"
-    config.setdefault("cache", {})["dir"] = str(cache.resolve())
+    config.setdefault("cache", {})["dir"] = config_value(str(cache.resolve()))
     config.filename = str(to / ".dvc/config.local")
     config.write()

@@ -22,6 +22,7 @@ from touchstone.cluster.local import LocalEngine, visible_gpus
 from touchstone.cluster.lock import locked, repaired, sort_lock
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
+from touchstone.data import findings
 from touchstone.errors import TouchstoneError, one_line
 from touchstone.studies.commands import search_path
 from touchstone.studies.stale import OTHER, stale_results
@@ -45,6 +46,7 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
         repo = Repo(str(root))
         if not repo.status(targets or None, with_deps=bool(targets)):
             print("Everything is up to date.")
+            _print_findings(root)
             return
         with _saying_what_is_stale(root):
             _bring_up_to_date(root, repo, targets, jobs=jobs, held=held)
@@ -68,8 +70,15 @@ def _bring_up_to_date(root: Path, repo: Repo, targets: list[str], *, jobs: int, 
         name, *others = failed
         also = f"; also failed: {', '.join(others)}" if others else ""
         raise TouchstoneError(f"{name}: {failed[name]}; its log: {FOLDER / 'logs' / name}.log{also}")
+    _print_findings(root)
     if report.is_file() and report.stat().st_mtime_ns != seen:
         print(f"{_headline(report)}\nmetrics/report.html says more.")
+
+
+def _print_findings(root: Path) -> None:
+    """Print what was found out about the images, also when nothing had to run."""
+    for finding in findings.read(root / "data/prepared/findings/warnings.csv"):
+        print(f"images: {finding.text}")
 
 
 def _headline(report: Path) -> str:
@@ -153,9 +162,19 @@ def _in_one_line() -> Iterator[None]:
             if isinstance(cause, Exception) and not isinstance(cause, StageCmdFailedError)
             else ""
         )
+        if isinstance(cause, UnicodeEncodeError):
+            raise _not_utf8() from error
         raise TouchstoneError(one_line(error) + why) from error
+    except UnicodeEncodeError as error:
+        raise _not_utf8() from error
     except KeyboardInterrupt:
         raise TouchstoneError("interrupted; the same command goes on from here") from None
+
+
+def _not_utf8() -> TouchstoneError:
+    """The error where DVC cannot write the name of a file that it hashes."""
+    lists = "`find . | grep -axv '.*'` in that folder lists such names"
+    return TouchstoneError(f"source.path: a name in it is not UTF-8, which DVC cannot keep; rename it ({lists})")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from touchstone.data.hidden import Aside, hidden
 from touchstone.errors import TouchstoneError, one_line
 
 # Suffix -> the function that opens the stream of members.
@@ -30,6 +31,8 @@ TAR_OPENERS: dict[str, Callable[[Path, str], Any]] = {
 }
 SUFFIXES = (".zip", *TAR_OPENERS)
 CHUNK_BYTES = 1 << 20
+UTF8_FLAG = 0x800  # of a .zip's member: its name is in UTF-8
+UNICODE_PATH = 0x7075  # the extra field in which Info-ZIP keeps such a name
 DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, OSError, ValueError, OverflowError),
@@ -42,10 +45,12 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def members(path: Path, *, max_files: int, max_bytes: int) -> Iterator[tuple[str, bytes]]:
+def members(path: Path, *, max_files: int, max_bytes: int, aside: Aside | None = None) -> Iterator[tuple[str, bytes]]:
     """Yield (posix name, content) of each regular file in the archive, in the archive's order.
 
-    Directories and `hidden` names are left out. Memory holds one member at a time, and at most `max_bytes` of it.
+    Directories and `hidden` names are left out. Memory holds one member at a time, and at most `max_bytes` of it. Names
+    in a .zip are UTF-8, also where its flag for that is missing, or else code page 437. aside: notes what was passed
+    over and which names were not UTF-8.
 
     Raises TouchstoneError on links, devices, absolute names, drive letters, backslashes, `..`, two members of one name,
     encrypted members, more than `max_files` files or `max_bytes` uncompressed bytes in all, a damaged or truncated
@@ -56,7 +61,7 @@ def members(path: Path, *, max_files: int, max_bytes: int) -> Iterator[tuple[str
     reader = _zip_members if path.name.lower().endswith(".zip") else _tar_members
     seen: set[str] = set()
     try:
-        for name, content in reader(path, max_bytes):
+        for name, content in reader(path, max_bytes, aside or Aside()):
             if name in seen:
                 raise _refusal(path, name, "two members have this name", "pack the archive again")
             if len(seen) == max_files:
@@ -68,21 +73,22 @@ def members(path: Path, *, max_files: int, max_bytes: int) -> Iterator[tuple[str
         raise TouchstoneError(f"{path}: damaged or truncated ({one_line(error)}); get the archive again") from error
 
 
-def hidden(name: str) -> bool:
-    """Return whether a posix name has a part that begins with a dot or is `__MACOSX`, or is a file `Thumbs.db`."""
-    parts = name.split("/")
-    return parts[-1] == "Thumbs.db" or any(part.startswith(".") or part == "__MACOSX" for part in parts)
-
-
-def _zip_members(path: Path, left: int) -> Iterator[tuple[str, bytes]]:
+def _zip_members(path: Path, left: int, aside: Aside) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
-            name = _safe_name(path, info.filename)
+            plain = _zip_name(info)
+            name = _safe_name(path, info.filename if plain is None else plain)
             kind = stat.S_IFMT(info.external_attr >> 16)  # the Unix mode; 0 where the archive was not packed on Unix
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _not_regular(path, name, "a symbolic link" if stat.S_ISLNK(kind) else "a device")
-            if info.is_dir() or hidden(name):
+            if hidden(name):
+                aside.skip(name)
                 continue
+            if info.is_dir():
+                aside.directories.append(name)
+                continue
+            if plain is None:
+                aside.code_page.append(name)
             if info.flag_bits & 0x1:
                 raise _refusal(path, name, "is encrypted", "pack the archive again without a password")
             with archive.open(info) as file:
@@ -91,17 +97,35 @@ def _zip_members(path: Path, left: int) -> Iterator[tuple[str, bytes]]:
             yield name, content
 
 
-def _tar_members(path: Path, left: int) -> Iterator[tuple[str, bytes]]:
+def _zip_name(info: zipfile.ZipInfo) -> str | None:
+    """Return the member's name, or None where it is not in UTF-8, as Finder and `zip` write it without saying so."""
+    if info.flag_bits & UTF8_FLAG:
+        return info.filename
+    raw, extra = info.orig_filename.encode("cp437"), info.extra  # zipfile decodes such names so, whatever they are
+    while len(extra) >= 4:
+        kind, size = struct.unpack("<HH", extra[:4])
+        if kind == UNICODE_PATH and size > 5 and extra[5:9] == struct.pack("<L", zlib.crc32(raw)):
+            return extra[9 : 4 + size].decode()
+        extra = extra[4 + size :]
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _tar_members(path: Path, left: int, aside: Aside) -> Iterator[tuple[str, bytes]]:
     opener = next(opener for suffix, opener in TAR_OPENERS.items() if path.name.lower().endswith(suffix))
     with opener(path, "rb") as stream, tarfile.open(fileobj=_SmallReads(stream), mode="r:") as archive:
         for info in archive:
             archive.members.clear()  # type: ignore[attr-defined]  # otherwise tarfile keeps all headers
             name = _safe_name(path, info.name)
             if info.isdir():
+                aside.directories += [] if hidden(name) else [name]
                 continue
             if not info.isreg():
                 raise _not_regular(path, name, "a link" if info.issym() or info.islnk() else "a device")
             if hidden(name):
+                aside.skip(name)
                 left -= info.size  # a tar file is read from its beginning to its end
                 if left < 0:
                     raise _too_large(path, name)

@@ -13,46 +13,51 @@ SIDE = 8  # px, of the thumbnails in which near copies are sought
 CLOSE = 5, 20  # the least and the largest number of neighbours, k of near_copies
 UNLIKE = 0.45  # the largest distance of near copies, a cosine of 0.9 between thumbnails
 ALPHA = 0.01  # of near_copies, over all held-out images
+REPEATS = ("file", "label", "split", "other_file", "other_label", "other_split", "same")
 BLOCK = 256  # rows of distances that are computed together
 
 
 def drop_copies(
     table: pd.DataFrame, images: np.ndarray, sizes: np.ndarray, *, drop_near: bool
-) -> tuple[pd.DataFrame, int]:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Mark training and validation images that copy held-out ones, in the column `left_out` of the table.
 
     table: a row per image, see `split_table`. images: uint8 (N, H, W, C), of valid `sizes` (N, 2). A copy is kept in
     test rather than in val, and in val rather than in train. Near copies are marked only with `drop_near`. Returns the
-    near copies, a row per pair, and the number of images that repeat another of their own split, which stay.
+    near copies, a row per pair, and the repeats: a row per image with the bytes or prepared pixels of an earlier one,
+    with the labels of both. Repeats within a split stay.
     """
-    repeated = _drop_exact(table, images)
+    repeats = _drop_exact(table, images)
     small = thumbnails(images, sizes)
     pairs = (("test", "train"), ("test", "val"), ("val", "train"))
     near = pd.concat([_near(table, small, held_out, kept) for held_out, kept in pairs], ignore_index=True)
     if drop_near:
         for row, split, file in zip(near["copy_row"], near["split"], near["file"], strict=True):
             table.loc[row, "left_out"] = f"near copy of {file} in {split}"
-    return near.drop(columns="copy_row"), repeated
+    return near.drop(columns="copy_row"), repeats
 
 
-def _drop_exact(table: pd.DataFrame, images: np.ndarray) -> int:
-    """Mark images with the bytes or prepared pixels of another split's; return the number of repeats within a split."""
+def _drop_exact(table: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:
+    """Mark images with the bytes or prepared pixels of another split's; return all repeats, also within a split."""
     first: dict[str, tuple[str, str, str]] = {}
-    repeated = 0
+    repeats = []
     rank = {"test": 0, "val": 1, "train": 2}
     rows = table[(table["left_out"] == "") & table["split"].isin(rank)]
     order = rows.assign(rank=rows["split"].map(rank)).sort_values(["rank", "id", "file"])
     for row, image_id, split, label, file in order[["id", "split", "label", "file"]].itertuples():
         keys = image_id, hashlib.sha256(images[row]).hexdigest()
         earlier = next((first[key] for key in keys if key in first), None)
+        if earlier is not None:
+            repeats.append(
+                (file, label, split, earlier[2], earlier[1], earlier[0], "bytes" if image_id in first else "pixels")
+            )
         if earlier is not None and earlier[0] != split:
             other = "" if earlier[1] == label else f", labelled {earlier[1]} there"
             table.loc[row, "left_out"] = f"exact copy of {earlier[2]} in {earlier[0]}{other}"
             continue
-        repeated += earlier is not None
         for key in keys:
             first.setdefault(key, (split, label, file))
-    return repeated
+    return pd.DataFrame(repeats, columns=REPEATS).sort_values("file", kind="stable")
 
 
 def _near(table: pd.DataFrame, small: np.ndarray, held_out: str, kept: str) -> pd.DataFrame:

@@ -2,9 +2,9 @@
 
     in the file                                       decoded
     several frames or pages                           the first
-    EXIF orientation                                  applied
+    EXIF orientation                                  applied; as stored where the EXIF data are damaged
     alpha, or a colour declared transparent           composited over white
-    16-bit grey, 32-bit integers (I;16*, I)           value / 257, rounded, clipped to 0..255
+    16-bit grey, 32-bit integers (I;16*, I)           value / 257, rounded, clipped to 0..255; a transparent value white
     1 bit                                             0 and 255
     float (F)                                         its own minimum..maximum -> 0..255; a constant image -> 0
     palette, CMYK, YCbCr, LAB, HSV                    Pillow's convert("RGB")
@@ -18,15 +18,28 @@
 EPS is not read, because Pillow would run Ghostscript for it.
 """
 
+import contextlib
 import functools
+import io
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from touchstone.data import dicom, heif
+from touchstone.data.metadata import without_metadata
 from touchstone.errors import BadImage, TouchstoneError
 
+# EXIF orientation -> how the stored pixels are turned. Source: Exif 2.32, tag 0x0112.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 # EPS runs a program. Pillow reads only the headers of the others and leaves the pixels to a plug-in or to Windows; HEIF
 # is opened by heif.py alone, so that nothing else depends on whether its plug-in is registered.
 NOT_DECODED = frozenset({"EPS", "BUFR", "GRIB", "HDF5", "HEIF", "MPEG", "WMF"})
@@ -41,26 +54,50 @@ def decode(file: BinaryIO, *, channels: int, max_pixels: int) -> np.ndarray:
     needs an extra that is not installed. Safe to call from several threads.
     """
     assert channels in (1, 3), channels
-    head = file.read(HEAD_BYTES)
-    file.seek(0)
+    content = file.read()
     try:
-        if dicom.is_dicom(head):
-            return as_channels(_dicom_pixels(file, max_pixels), channels)
-        image = heif.open_heif(file) if heif.is_heif(head) else Image.open(file, formats=_formats())
-        _check_size(image, max_pixels)
-        image = ImageOps.exif_transpose(image)
-        _check_size(image, max_pixels)  # only now is an icon's real size known
-        return as_channels(_pixels(image), channels)
+        return _decode(content, channels, max_pixels)
     except TouchstoneError:  # BadImage included
         raise
-    except UnidentifiedImageError:
-        raise BadImage("not an image, or in a format that Pillow does not read") from None
-    except Image.DecompressionBombError:
-        raise BadImage(f"more than {max_pixels} pixels") from None
-    except Exception as error:  # on damaged bytes Pillow raises almost anything, TypeError and IndexError included
-        # Not errors.one_line, whose code is not hashed: the reason is written to findings/left_out.csv.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise BadImage(f"cannot be decoded ({reason})") from error
+    except Exception as error:
+        plain = without_metadata(content)
+        if plain is not None and not isinstance(error, Image.DecompressionBombError):
+            with contextlib.suppress(Exception):  # where the pixels are damaged, too, the first error says why
+                return _decode(plain, channels, max_pixels)
+        raise _bad(error, max_pixels) from error
+
+
+def _decode(content: bytes, channels: int, max_pixels: int) -> np.ndarray:
+    file, head = io.BytesIO(content), content[:HEAD_BYTES]
+    if dicom.is_dicom(head):
+        return as_channels(_dicom_pixels(file, max_pixels), channels)
+    image = heif.open_heif(file) if heif.is_heif(head) else Image.open(file, formats=_formats())
+    _check_size(image, max_pixels)
+    image.load()
+    image = _upright(image)
+    _check_size(image, max_pixels)  # only now is an icon's real size known
+    return as_channels(_pixels(image), channels)
+
+
+def _bad(error: Exception, max_pixels: int) -> BadImage:
+    if isinstance(error, UnidentifiedImageError):
+        return BadImage("not an image, or in a format that Pillow does not read")
+    if isinstance(error, Image.DecompressionBombError):
+        return BadImage(f"more than {max_pixels} pixels")
+    # On damaged bytes Pillow raises almost anything, TypeError and IndexError included.
+    # Not errors.one_line, whose code is not hashed: the reason is written to findings/left_out.csv.
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return BadImage(f"cannot be decoded ({reason})")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return the image as its EXIF orientation says; as it is where that cannot be read."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # on damaged metadata Pillow raises almost anything; the pixels have been read by now
+        return image
+    turned = TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turned is None else image.transpose(turned)
 
 
 def as_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
@@ -111,7 +148,11 @@ def _pixels(image: Image.Image) -> np.ndarray:
         return _stretch(np.asarray(image, np.float64))[:, :, None]
     if image.mode == "I" or image.mode.startswith("I;16"):
         values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        return ((values + 128) // 257).astype(np.uint8)[:, :, None]  # v / 257, rounded
+        grey = ((values + 128) // 257).astype(np.uint8)  # v / 257, rounded
+        transparent = image.info.get("transparency")
+        if isinstance(transparent, int):
+            grey[values == transparent] = 255
+        return grey[:, :, None]
     if image.has_transparency_data:
         # La is the one mode without a direct way to RGBA.
         rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")

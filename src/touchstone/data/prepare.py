@@ -4,21 +4,24 @@ In one folder it writes
     train, val, test, unlabelled   ImageSets, rows sorted by id
     meta.json                      classes and how images were prepared
     files.csv                      split,row,file,label: the original file names
-    findings/                      counts.csv, left_out.csv, near_copies.csv, summary.json
+    findings/                      warnings.csv, counts.csv, left_out.csv, repeats.csv, near_copies.csv, summary.json
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
 from touchstone.config.schema.data import Data, MultiLabel
-from touchstone.data import split_table
+from touchstone.data import findings, split_table
 from touchstone.data.copies import drop_copies, rows_of
+from touchstone.data.findings import Finding
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import ImageSet
 from touchstone.data.raw_images import Preparation, check_readable, decode_all
+from touchstone.data.remarks import about_images
 from touchstone.data.replicates import COLUMN
 from touchstone.data.sheets import save_with_sheet
 from touchstone.data.sources import RawSet
@@ -28,11 +31,19 @@ DEFAULT = MultiLabel()
 
 
 def prepare(
-    raw: RawSet, *, data: Data, multi_label: MultiLabel = DEFAULT, draws: int = 1, to: Path, sheet_size: int
+    raw: RawSet,
+    *,
+    data: Data,
+    multi_label: MultiLabel = DEFAULT,
+    draws: int = 1,
+    to: Path,
+    sheet_size: int,
+    told: Sequence[Finding] = (),
 ) -> dict[str, object]:
     """Decode, resize, split, search for copies and write to the folder `to`. Return the content of summary.json.
 
-    draws: the number of sets of training images. sheet_size: images of a contact sheet. Raises TouchstoneError on
+    draws: the number of sets of training images. sheet_size: images of a contact sheet. told: what the source found
+    out, which is kept beside what is found here. Raises TouchstoneError on
     images that cannot be decoded (with `data.bad_images: fail`), on a class without training images, and on an empty
     split that is needed.
     """
@@ -40,14 +51,19 @@ def prepare(
     scratch = to / ".pixels.npy"
     how = Preparation(data.channels, data.image_size, data.resize, data.max_pixels)
     try:
-        images, sizes, bad = decode_all(raw, how, scratch)
+        images, sizes, bad, dark = decode_all(raw, how, scratch)
         check_readable(raw, bad, data.bad_images)
         table = split_table.split_table(raw, bad, data, multi_label)
-        near, repeated = drop_copies(table, images, sizes, drop_near=data.near_duplicates == "drop")
+        near, repeats = drop_copies(table, images, sizes, drop_near=data.near_duplicates == "drop")
         split_table.draw_training(table, data.train_size, draws=draws, multi_label=raw.multi_label)
         split_table.check_splits(table, raw.classes, data, marked=any(i.difficult for i in raw.images))
-        print(*split_table.few(table, raw.classes), sep="\n")
-        summary = split_table.summary(table, near, repeated, multi_label=raw.multi_label)
+        within = int((repeats["split"] == repeats["other_split"]).sum())
+        summary = split_table.summary(table, near, within, multi_label=raw.multi_label)
+        found = about_images(
+            table, repeats, near, dark=[raw.images[i].file for i in sorted(dark)], kept=data.near_duplicates
+        )
+        found += [Finding("few", line) for line in split_table.few(table, raw.classes)]
+        print(*(finding.text for finding in found), sep="\n")
         padded_sizes = sizes if data.resize == "shortest_edge" else None
         whole = ImageSet(images, split_table.image_table(table, padded_sizes))
         _write_splits(to, whole, table, sheet_size=sheet_size)
@@ -55,7 +71,8 @@ def prepare(
         meta |= asdict(how)
         meta |= {"multi_label": True} if raw.multi_label else {}
         _write_text(to / "meta.json", json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
-        _write_findings(to / "findings", split_table.counts(table, raw.classes), table, near, summary)
+        frames = {"counts": split_table.counts(table, raw.classes), "repeats": repeats, "near_copies": near}
+        _write_findings(to / "findings", frames, table, summary, [*told, *found])
     finally:
         scratch.unlink(missing_ok=True)
     return summary
@@ -73,13 +90,18 @@ def _write_splits(to: Path, images: ImageSet, table: pd.DataFrame, *, sheet_size
 
 
 def _write_findings(
-    to: Path, counts: pd.DataFrame, table: pd.DataFrame, near: pd.DataFrame, summary: dict[str, object]
+    to: Path,
+    frames: dict[str, pd.DataFrame],
+    table: pd.DataFrame,
+    summary: dict[str, object],
+    warnings: Sequence[Finding],
 ) -> None:
     left_out = table[~table["left_out"].isin(["", split_table.OVER_TRAIN_SIZE])].sort_values("file")
-    frames = {"counts": counts, "left_out": left_out[["file", "label", "split", "left_out"]], "near_copies": near}
+    frames["left_out"] = left_out[["file", "label", "split", "left_out"]]
     with replaced(to) as folder:
         for name, frame in frames.items():
             frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        findings.write(folder / "warnings.csv", warnings)
         (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 

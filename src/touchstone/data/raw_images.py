@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from touchstone.data.ops.resize import edges, resize
+from touchstone.data.remarks import DARK
 from touchstone.data.sources import RawSet
 from touchstone.errors import BadImage, TouchstoneError
 
@@ -25,16 +26,16 @@ class Preparation:
     max_pixels: int
 
 
-def decode_all(raw: RawSet, how: Preparation, scratch: Path) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+def decode_all(raw: RawSet, how: Preparation, scratch: Path) -> tuple[np.ndarray, np.ndarray, dict[int, str], set[int]]:
     """Decode and resize all images in threads.
 
     Returns the pixels, uint8 (N, H, W, C), which lie in the file `scratch`; the valid (height, width), int64 (N, 2);
-    and the index of each image that cannot be decoded with the reason.
+    the index of each image that cannot be decoded with the reason; and the indices of those that are nearly black.
     """
     count = len(raw.images)
     shape = (count, *_storage(raw, how))
     images = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=shape)
-    sizes, bad = np.zeros((count, 2), np.int64), dict[int, str]()
+    sizes, bad, dark = np.zeros((count, 2), np.int64), dict[int, str](), set[int]()
 
     def decode_block(rows: range) -> int:
         for i in rows:
@@ -43,6 +44,8 @@ def decode_all(raw: RawSet, how: Preparation, scratch: Path) -> tuple[np.ndarray
             except BadImage as error:
                 bad[i] = str(error)
                 continue
+            if 0 < source.max() <= DARK:
+                dark.add(i)
             image = resize(source, size_px=how.image_size, mode=how.resize)
             height, width = sizes[i] = image.shape[:2]
             images[i, :height, :width] = image
@@ -52,7 +55,7 @@ def decode_all(raw: RawSet, how: Preparation, scratch: Path) -> tuple[np.ndarray
     with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=count, desc="prepare", unit="img", disable=None) as bar:
         for done in pool.map(decode_block, blocks):
             bar.update(done)
-    return images, sizes, bad
+    return images, sizes, bad, dark
 
 
 def _storage(raw: RawSet, how: Preparation) -> tuple[int, int, int]:

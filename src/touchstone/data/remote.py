@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from touchstone.data.walk import check_names
 from touchstone.errors import TouchstoneError, one_line
 
 EXTRAS = {"s3": "pip install 'touchstone[s3]'", "gs": "pip install dvc-gs", "azure": "pip install dvc-azure"}
@@ -21,6 +22,16 @@ MAX_FILES = 2_000_000
 def is_remote(path: str) -> bool:
     """Return whether a path is an address with a protocol, such as s3://bucket/birds."""
     return re.match(r"[a-z][a-z0-9+]*://", path) is not None
+
+
+def check_place(path: str) -> None:
+    """Raise TouchstoneError where `source.path` is missing, has an unknown protocol, or holds a name not in UTF-8."""
+    if is_remote(path):
+        check(path)
+        return
+    if not Path(path).exists():
+        raise TouchstoneError(f"source.path: {path}: no such file or folder; put the images there")
+    check_names(Path(path))
 
 
 def check(path: str) -> None:

@@ -32,6 +32,8 @@ def _check_model(key: str, model: Model, settings: Settings) -> None:
         check_precision(model.precision, device(settings.machine.accelerator))
     check_settings(key, model.net, input_size=model.input_size, options=model.options)
     frozen = any(phase.trainable != ("all",) for phase in model.phases)
+    if model.batch_size == 1:
+        _check_batch_of_one(key, model, channels=settings.data.channels)
     if model.options or model.pretrained or model.test_input_size or frozen or model.init_from:
         origin = settings.trained[model.init_from.rsplit("-", 1)[0]] if model.init_from else None
         check_plan(key, model, origin, channels=settings.data.channels)
@@ -76,6 +78,27 @@ def check_plan(key: str, model: Model, origin: Model | None, *, channels: int) -
             )
     except TouchstoneError as error:
         raise TouchstoneError(f"{key}: {error}") from error
+
+
+def _check_batch_of_one(key: str, model: Model, *, channels: int) -> None:
+    """Raise TouchstoneError where a trained batch norm sees a single value of each channel, which has no variance."""
+    import torch
+
+    from touchstone.models.freezing import freeze, train_mode
+
+    net, head = outline(model, channels=channels), head_of(model.net)
+    for phase in model.phases:
+        try:
+            freeze(net, phase, head=head)
+            train_mode(net, head=head)
+            net(torch.empty(1, channels, model.input_size, model.input_size, device="meta"))
+        except ValueError as error:
+            raise TouchstoneError(
+                f"{key}.batch_size: got 1, expected at least 2: {model.net} has batch norms that see a single value of "
+                f"each channel at input_size {model.input_size}; raise batch_size"
+            ) from error
+        except TouchstoneError as error:
+            raise TouchstoneError(f"{key}: {error}") from error
 
 
 def _check_test_size(net: "nn.Module", model: Model, channels: int) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from touchstone.config.settings import Settings
+from touchstone.data.findings import Finding
 from touchstone.evaluation.metrics import primary
 from touchstone.report.words import points
 
@@ -253,6 +254,10 @@ class Facts:
     """findings/summary.json of preparation."""
     left_out: pd.DataFrame
     near_copies: pd.DataFrame
+    repeats: pd.DataFrame
+    """file, label, split, other_file, other_label, other_split, same (bytes or pixels)."""
+    warnings: tuple[Finding, ...]
+    """What preparation and the source found out about the images."""
     arm_sizes: dict[str, tuple[int, int]]
     """Arm -> the numbers of its real and of its added training images."""
     results: tuple[ReportedResult, ...]

@@ -12,6 +12,7 @@ import pandas as pd
 from touchstone.config.schema.data import Transform
 from touchstone.config.schema.generator import FittedConfig, FolderConfig, GeneratorConfig, Sample
 from touchstone.config.settings import Settings
+from touchstone.data.findings import read as read_findings
 from touchstone.data.imageset import ImageSet, class_indices, load, read_files
 from touchstone.data.labels import encode, is_multi_label
 from touchstone.data.replicates import of_replicate
@@ -65,6 +66,8 @@ def gather(root: Path, settings: Settings, *, complete: bool = True) -> Facts:
         counts=read_table(prepared / "findings/counts.csv").astype({"train": int, "val": int, "test": int}),
         findings=findings,
         left_out=read_table(prepared / "findings/left_out.csv"),
+        repeats=read_table(prepared / "findings/repeats.csv"),
+        warnings=tuple(read_findings(prepared / "findings/warnings.csv")),
         near_copies=read_table(prepared / "findings/near_copies.csv"),
         arm_sizes=_arm_sizes(train, data, settings, meta),
         results=tuple(every),

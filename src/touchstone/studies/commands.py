@@ -76,6 +76,11 @@ def cache_folder(root: Path) -> Path:
         raise TouchstoneError(f"{root}: {error}; run from the folder that holds dvc.yaml") from error
 
 
+def config_value(text: str) -> str:
+    """The text as a value in a configuration of DVC, in which a comma or a # would end it without quotes."""
+    return f"'{text}'" if '"' in text else f'"{text}"'
+
+
 def outputs_in_git(root: Path) -> set[str]:
     """The outputs in `root`/dvc.yaml that git keeps and DVC's cache does not: those with `cache: false`.
 

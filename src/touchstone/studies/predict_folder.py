@@ -1,10 +1,12 @@
 """Predict a folder of images with a trained run or ensemble, decoded and resized as the pipeline does it."""
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -12,10 +14,13 @@ from tqdm import tqdm
 
 from touchstone.config.settings import Settings
 from touchstone.data.decode import decode, image_suffixes
+from touchstone.data.hidden import Aside
 from touchstone.data.imageset import read_table
 from touchstone.data.labels import encode
 from touchstone.data.ops.resize import resize
-from touchstone.errors import BadImage, TouchstoneError, nearest
+from touchstone.data.sources._left_out import left_out
+from touchstone.data.walk import walk
+from touchstone.errors import TouchstoneError, nearest
 from touchstone.evaluation.ensembles import combine, tie_breaker, without_diverged
 from touchstone.evaluation.metrics import primary_key
 from touchstone.evaluation.probs import load_probs, load_weights, predictions
@@ -100,10 +105,10 @@ def predict_folder(folder: Path, model: TrainedModel, *, top: int = 1) -> pd.Dat
     missing, or holds no image that can be read, and where `top` asks for more than one class of a model that predicts
     several labels.
     """
-    files, metadata = _files(folder), model.metadata
+    (paths, unreadable), metadata = _files(folder), model.metadata
+    files = list(paths)
     if top > 1 and model.thresholds is not None:
         raise TouchstoneError(f"--top {top}: this model predicts several labels, with the probability of each class")
-    unreadable: dict[str, str] = {}
     names: list[str] = []
     probs: list[np.ndarray] = []
     with tqdm(total=len(files), desc="predict", unit="img", disable=None) as bar:
@@ -111,8 +116,8 @@ def predict_folder(folder: Path, model: TrainedModel, *, top: int = 1) -> pd.Dat
             images = {}
             for name in block:
                 try:
-                    images[name] = _decoded(folder / name, metadata)
-                except (BadImage, OSError) as error:
+                    images[name] = _decoded(paths[name], metadata)
+                except (TouchstoneError, OSError) as error:  # BadImage, or an extra that is not installed
                     unreadable[name] = str(error)
             if images:
                 names += images
@@ -126,15 +131,34 @@ def predict_folder(folder: Path, model: TrainedModel, *, top: int = 1) -> pd.Dat
     return pd.concat([table, failed]).sort_values("file").reset_index(drop=True)[list(table)]
 
 
-def _files(folder: Path) -> list[str]:
-    """The paths of the images below `folder`, relative to it and sorted."""
+def _files(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """The images below `folder`, by their paths relative to it, sorted; and those that cannot be read, with the reason.
+
+    What systems leave behind is no image, and links are followed. Bytes of names that are not UTF-8 are shown as \\xe4.
+    """
     if not folder.is_dir():
         raise TouchstoneError(f"{folder}: no such folder; give a folder of images")
-    images = (path for path in folder.rglob("*") if path.suffix.lower() in image_suffixes() and path.is_file())
-    files = sorted(path.relative_to(folder).as_posix() for path in images)
-    if not files:
+    aside, odd = Aside(), dict[str, str]()
+    names = {entry.name: entry for entry in walk(folder, aside=aside, odd=odd.__setitem__)}
+    images = {name: e.path for name, e in names.items() if not e.is_folder and _suffix(name) in image_suffixes()}
+    others = [name for name, e in names.items() if not e.is_folder and name not in images]
+    for line in (*left_out(others, lambda _: ""), *aside.lines()):
+        print(f"{folder}: {line}", file=sys.stderr)
+    lost = {name: reason for name, reason in odd.items() if _suffix(name) in image_suffixes()}
+    for name in odd.keys() - lost.keys():
+        print(f"{folder}: left out: {_readable(name)} {odd[name]}", file=sys.stderr)
+    if not images:
         raise TouchstoneError(f"{folder}: no images in it; give a folder of images such as .png or .jpg")
-    return files
+    shown = {_readable(name): path for name, path in images.items()}
+    return {name: shown[name] for name in sorted(shown)}, {_readable(name): reason for name, reason in lost.items()}
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _readable(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _decoded(file: Path, metadata: RunMetadata) -> np.ndarray:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from touchstone.errors import TouchstoneError
+from touchstone.studies.commands import git
 
 T = TypeVar("T")
 
@@ -20,18 +21,21 @@ class Stored:
         for name in ("dvc", "dvc_data", "dvc_objects"):  # they warn about every empty folder
             logging.getLogger(name).setLevel(logging.ERROR)
         self._revision = revision
-        self._files = DVCFileSystem(str(root), rev=None if revision == "workspace" else revision)
+        # DVC roots a revision at the top of its git repository, of which the project may be a sub-folder.
+        self._prefix = "" if revision == "workspace" else _prefix(root)
+        rev = None if revision == "workspace" else revision
+        self._files = DVCFileSystem(str(root), rev=rev, subrepos=bool(self._prefix))
 
     def read(self, path: str) -> bytes | None:
         """The content of a file, None where it cannot be had.
 
         Raise TouchstoneError where there is no such revision or no DVC repository.
         """
-        return self._tried(lambda: self._files.read_bytes(path))
+        return self._tried(lambda: self._files.read_bytes(self._prefix + path))
 
     def open(self, path: str) -> BinaryIO | None:
         """The same file to read parts of."""
-        return self._tried(lambda: self._files.open(path, "rb"))
+        return self._tried(lambda: self._files.open(self._prefix + path, "rb"))
 
     def _tried(self, action: Callable[[], T]) -> T | None:
         from dvc.exceptions import NotDvcRepoError
@@ -48,3 +52,11 @@ class Stored:
             ) from error
         except (NotDvcRepoError, SCMError) as error:
             raise TouchstoneError(f"{error}; run from the folder that holds dvc.yaml") from error
+
+
+def _prefix(root: Path) -> str:
+    """The path of the project within its git repository, with a slash at its end; "" at the top and without git."""
+    try:
+        return git(root, "rev-parse", "--show-prefix").rstrip("\n")
+    except TouchstoneError:  # the first file that is read says what is missing
+        return ""

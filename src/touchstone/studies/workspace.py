@@ -7,7 +7,7 @@ from touchstone.config import yaml
 from touchstone.config.load import load
 from touchstone.errors import TouchstoneError, nearest
 from touchstone.studies import quotes
-from touchstone.studies.commands import cache_folder, dvc, git, locked_outputs, outputs_in_git
+from touchstone.studies.commands import cache_folder, config_value, dvc, git, locked_outputs, outputs_in_git
 
 PRODUCTS = ("metrics/metrics.json", "metrics/report.md")
 LINKED = ("data/added", "data/external", "data/weights", ".touchstone/downloads")
@@ -44,7 +44,9 @@ def copy_project(root: Path, to: Path, *, settings: str, scm: bool = False) -> N
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             (to / name).symlink_to((root / name).resolve(), target_is_directory=True)
     core = "" if scm else "[core]\n    no_scm = true\n"
-    (to / ".dvc/config.local").write_text(f"{core}[cache]\n    dir = {cache_folder(root)}\n")
+    (to / ".dvc/config.local").write_text(
+        f"{core}[cache]\n    dir = {config_value(str(cache_folder(root)))}\n", encoding="utf-8"
+    )
 
 
 def _remove_foreign(to: Path, outputs: set[str]) -> None:

@@ -1,5 +1,6 @@
 """PASCAL VOC's annotations: XML files, read without expanding entities or fetching anything."""
 
+import re
 from typing import NamedTuple
 from xml.parsers import expat
 
@@ -54,9 +55,17 @@ def things(xml: bytes, *, file: str) -> list[Thing]:
     parser.StartDoctypeDeclHandler = refuse
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
     try:
-        parser.Parse(xml, True)
+        parser.Parse(_in_utf8(xml), True)
     except (expat.ExpatError, LookupError, ValueError) as error:  # the last two on unknown encodings
         raise TouchstoneError(f"{file}: not well-formed XML ({error}); correct or remove it") from error
     if root != "annotation":
         raise TouchstoneError(f"{file}: got <{root}>, expected <annotation>, as in PASCAL VOC; correct it")
     return found
+
+
+def _in_utf8(xml: bytes) -> bytes:
+    """Return the XML in UTF-8 where it declares an encoding that the parser lacks and Python has, such as gbk."""
+    declared = re.match(rb"\s*<\?xml[^>]*encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"'][^>]*\?>", xml)
+    if not declared or declared[1].lower() in (b"utf-8", b"utf-16", b"iso-8859-1", b"us-ascii"):
+        return xml
+    return xml[declared.end() :].decode(declared[1].decode()).encode()

@@ -7,7 +7,7 @@ import shutil
 import threading
 import unicodedata
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
@@ -16,11 +16,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from touchstone.data.archives import hidden, is_archive, members
+from touchstone.data.archives import is_archive, members
 from touchstone.data.decode import decode, image_suffixes
 from touchstone.data.dicom import is_dicom, patient
+from touchstone.data.hidden import Aside
 from touchstone.data.sources import RawImage
 from touchstone.data.splits import UNLABELLED
+from touchstone.data.walk import walk
 from touchstone.errors import TouchstoneError
 
 # Limits of an archive. Its bytes may also take half of the free disk space at most, as they are briefly stored twice.
@@ -32,22 +34,25 @@ Files = dict[str, Callable[[], bytes]]
 """Posix name relative to the root -> a function that reads the file."""
 
 
-def find(path: Path, to: Path, spool: BinaryIO, *, keep: Callable[[str], bool]) -> tuple[Files, set[str]]:
+def find(
+    path: Path, to: Path, spool: BinaryIO, *, keep: Callable[[str], bool], aside: Aside | None = None
+) -> tuple[Files, set[str]]:
     """Return the visible files below the folder or archive at `path`, and the names of all its folders, in NFC.
 
-    spool: a temporary file in the folder `to` for the contents of an archive's files whose names `keep` accepts. Raises
-    TouchstoneError where there is neither a folder nor an archive, on links and other odd entries, on a name with a
-    control character, on two names that are one in NFC, and on what `members` refuses.
+    spool: a temporary file in the folder `to` for the contents of an archive's files whose names `keep` accepts. aside:
+    notes what was passed over. Raises TouchstoneError where there is neither a folder nor an archive, on a name with a
+    control character, on two names that are one in NFC, and on what `walk` and `members` refuse.
     """
+    aside = aside or Aside()
     if path.is_dir():
-        files, folders = _find_in_directory(path)
+        files, folders = _find_in_directory(path, aside)
     elif not path.exists():
         raise refusal(path, "does not exist; put a folder or an archive of images there, or set source.path")
     elif not path.is_file() or not is_archive(path):
         expected = "a folder or a .zip or .tar(.gz|.bz2|.xz) archive"
         raise refusal(path, f"got a file, expected {expected}; set source.path to one")
     else:
-        files, folders = _find_in_archive(path, to, spool, keep)
+        files, folders = _find_in_archive(path, to, spool, keep, aside)
     return _in_nfc(files, path), set(_in_nfc(dict.fromkeys(folders), path))
 
 
@@ -153,42 +158,31 @@ class PackedSet:
         return decode(io.BytesIO(content), channels=channels, max_pixels=max_pixels)
 
 
-def _find_in_directory(path: Path) -> tuple[Files, set[str]]:
+def _find_in_directory(path: Path, aside: Aside) -> tuple[Files, set[str]]:
     files: Files = {}
     folders = set()
-    for entry in _walk(path, path):
-        name = entry.relative_to(path).as_posix()
-        if entry.is_symlink():
-            raise refusal(path, f"{name} is a symbolic link, expected a file or folder; put the file itself there")
-        if entry.is_dir():
-            folders.add(name)
-        elif entry.is_file():
-            files[name] = partial(read_bytes, entry)
-        else:
-            raise refusal(path, f"{name} is neither a file nor a folder; remove it")
+    try:
+        for entry in walk(path, aside=aside):
+            if entry.is_folder:
+                folders.add(entry.name)
+            else:
+                files[entry.name] = partial(read_bytes, entry.path)
+    except TouchstoneError as error:
+        raise TouchstoneError(f"source.path: {error}") from error
     return files, folders
 
 
-def _walk(folder: Path, path: Path) -> Iterator[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise refusal(path, f"{folder} cannot be read ({error.strerror}); change its permissions") from error
-    for entry in entries:
-        if not hidden(entry.name):
-            yield entry
-            if entry.is_dir() and not entry.is_symlink():
-                yield from _walk(entry, path)
-
-
-def _find_in_archive(path: Path, to: Path, spool: BinaryIO, keep: Callable[[str], bool]) -> tuple[Files, set[str]]:
+def _find_in_archive(
+    path: Path, to: Path, spool: BinaryIO, keep: Callable[[str], bool], aside: Aside
+) -> tuple[Files, set[str]]:
     files: Files = {}
     max_bytes = min(MAX_BYTES, shutil.disk_usage(to).free // 2)
-    for name, content in members(path, max_files=MAX_FILES, max_bytes=max_bytes):
+    for name, content in members(path, max_files=MAX_FILES, max_bytes=max_bytes, aside=aside):
         files[name] = partial(_read_slice, spool, spool.tell(), len(content))
         if keep(name):
             spool.write(content)
-    return files, {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
+    around = {str(parent) for name in (*files, *aside.directories) for parent in PurePosixPath(name).parents}
+    return files, (around | set(aside.directories)) - {"."}
 
 
 def _read_slice(spool: BinaryIO, offset: int, size: int) -> bytes:

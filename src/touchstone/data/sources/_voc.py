@@ -6,21 +6,26 @@
     ImageSets/Main/{train,val,test}.txt     the ids of each split
 
 M. Everingham et al., "The PASCAL visual object classes (VOC) challenge", 2010, doi 10.1007/s11263-009-0275-4.
-`source.path` is the folder that holds JPEGImages, or one above it (`VOCdevkit` with one year). Images on no list are
+`source.path` is the folder that holds JPEGImages, or one above it (`VOCdevkit` with one year), or an archive of either.
+A list may also give file names, paths or a mark behind each id, and ids may have blanks. Images on no list are
 left out; images on the list `trainval` that are in neither train nor val belong to train. The classes are those of the
 class lists, or without any those that annotations name.
 """
 
 import re
 import tempfile
-from functools import partial
-from pathlib import Path
+import unicodedata
+from pathlib import Path, PurePosixPath
 
+from touchstone.data import findings
 from touchstone.data.archives import members
 from touchstone.data.fetch import fetch
+from touchstone.data.findings import Finding
+from touchstone.data.hidden import Aside
 from touchstone.data.labels import join
 from touchstone.data.sources._annotations import things
-from touchstone.data.sources._files import Files, class_name, is_image, pack, read_bytes, refusal
+from touchstone.data.sources._files import Files, class_name, find, is_image, pack, refusal
+from touchstone.data.sources._structure import twins
 from touchstone.data.splits import LABELLED
 from touchstone.errors import TouchstoneError, nearest
 
@@ -66,99 +71,165 @@ def _unpack(archive: Path, to: Path, year: str) -> None:
 
 
 def pack_folder(path: Path, to: Path, *, rename: dict[str, str] | None = None) -> None:
-    """Pack the listed images under `path` with their labels into the folder `to`.
+    """Pack the listed images under `path`, a folder or an archive, with their labels into the folder `to`.
 
     rename: official split -> the split it is used as. Raises TouchstoneError on a layout other than this module's, on a
     list that names a missing image, on an image in two splits, and on annotations that are missing, damaged or name an
     unknown class.
     """
-    root = _root(path)
-    splits = _splits(root)
-    images = _images(root, splits)
-    classes = _annotated(root, images) if (root / "Annotations").is_dir() else _listed(root, images)
-    if not any(shown for shown, _ in classes.values()):
-        raise refusal(root, "no image has an object, so nothing can be learned; annotate some")
-    serves_as = {split: split for split in LABELLED} | (rename or {})
-    labels = {
-        images[name].name: (join(sorted(shown)), serves_as[splits[name]], join(sorted(difficult)))
-        for name, (shown, difficult) in classes.items()
-    }
-    files: Files = {file.name: partial(read_bytes, file) for file in images.values()}
-    pack(files, to, labels=labels, columns=("label", "split", "difficult"))
+    aside = Aside()
+    with tempfile.TemporaryFile(dir=to) as spool:
+        files, folders = find(path, to, spool, keep=lambda name: any(f"{part}/" in name for part in PARTS), aside=aside)
+        root = _Root(path, files, folders)
+        splits = _splits(root)
+        images = _images(root, splits)
+        classes = _annotated(root, images) if root.has("Annotations") else _listed(root, images)
+        if not any(shown for shown, _ in classes.values()):
+            raise refusal(root.path, "no image has an object, so nothing can be learned; annotate some")
+        if len(alike := {join(sorted(shown | difficult)) for shown, difficult in classes.values()}) == 1:
+            raise refusal(root.path, f"every image is {alike.pop()}, so there is nothing to learn; add other images")
+        serves_as = {split: split for split in LABELLED} | (rename or {})
+        labels = {
+            images[name]: (join(sorted(shown)), serves_as[splits[name]], join(sorted(difficult)))
+            for name, (shown, difficult) in classes.items()
+        }
+        found = [Finding("layout", note) for note in twins(set().union(*(a | b for a, b in classes.values())))]
+        found += [Finding("left out", line) for line in aside.lines()]
+        for finding in found:
+            print(f"{path}: {finding.text}")
+        read = {file: root.files[f"JPEGImages/{file}"] for file in images.values()}
+        pack(read, to, labels=labels, columns=("label", "split", "difficult"))
+        if found:
+            findings.write(to / "findings.csv", found)
 
 
-def _root(path: Path) -> Path:
-    """Return the only folder with JPEGImages: `path` itself, or below it."""
-    folders = [path] if (path / "JPEGImages").is_dir() else sorted(f.parent for f in path.glob("**/JPEGImages"))
-    if not folders:
-        raise refusal(path, "no folder JPEGImages in it or below; put a data set of PASCAL VOC's layout there")
-    if len(folders) > 1:
-        names = ", ".join(folder.relative_to(path).as_posix() for folder in folders)
-        raise refusal(path, f"several data sets ({names}); set source.path to one of them")
-    return folders[0]
+class _Root:
+    """The only folder with JPEGImages below a path: the path itself, or below it."""
+
+    def __init__(self, path: Path, files: Files, folders: set[str]) -> None:
+        found = sorted(name.removesuffix("JPEGImages") for name in folders if f"/{name}".endswith("/JPEGImages"))
+        if not found:
+            raise refusal(path, "no folder JPEGImages in it or below; put a data set of PASCAL VOC's layout there")
+        if "" not in found and len(found) > 1:
+            names = ", ".join(folder.removesuffix("/") for folder in found)
+            raise refusal(path, f"several data sets ({names}); set source.path to one of them")
+        inner = found[0]
+        self.path = path / inner if inner else path
+        self.files: Files = {name.removeprefix(inner): read for name, read in files.items() if name.startswith(inner)}
+        self._folders = {name.removeprefix(inner) for name in folders if name.startswith(inner)}
+
+    def has(self, folder: str) -> bool:
+        """Return whether the folder exists."""
+        return folder in self._folders
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files directly in a folder, sorted."""
+        return sorted(name.removeprefix(f"{folder}/") for name in self.files if name.rpartition("/")[0] == folder)
+
+    def text(self, name: str) -> str:
+        """Return the text of a file, "" where it does not exist."""
+        if name not in self.files:
+            return ""
+        try:
+            return self.files[name]().decode("utf-8-sig")  # some editors begin a file with a byte-order mark
+        except UnicodeDecodeError as error:
+            raise TouchstoneError(f"{self.path / name}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
 
 
-def _splits(root: Path) -> dict[str, str]:
+def _splits(root: _Root) -> dict[str, str]:
     """Return id -> split, by the official lists."""
     splits: dict[str, str] = {}
+    known = {PurePosixPath(file).stem for file in root.names("JPEGImages") if is_image(file)}
     for split in LABELLED:
-        for name in _list(root, split):
+        for name in _list(root, split, known):
             if splits.setdefault(name, split) != split:
                 raise _in_two_lists(root, name, splits[name], split)
-    for name in _list(root, "trainval"):
+    for name in _list(root, "trainval", known):
         if splits.setdefault(name, "train") == "test":
             raise _in_two_lists(root, name, "test", "trainval")
     if "train" not in splits.values():
-        raise refusal(root, "no list ImageSets/Main/train.txt or trainval.txt with an id in it; add one")
+        raise refusal(root.path, "no list ImageSets/Main/train.txt or trainval.txt with an id in it; add one")
     return splits
 
 
-def _in_two_lists(root: Path, name: str, one: str, other: str) -> TouchstoneError:
-    return refusal(root, f"ImageSets/Main: {name} is listed in {one} and in {other}; remove it from one of them")
+def _in_two_lists(root: _Root, name: str, one: str, other: str) -> TouchstoneError:
+    return refusal(root.path, f"ImageSets/Main: {name} is listed in {one} and in {other}; remove it from one of them")
 
 
-def _list(root: Path, name: str) -> list[str]:
-    """Return the ids of a list, [] if it does not exist."""
-    file = root / f"ImageSets/Main/{name}.txt"
-    return _text(file).split() if file.is_file() else []
+def _list(root: _Root, name: str, known: set[str]) -> list[str]:
+    """Return the ids of a list, [] if it does not exist. known: the ids of the images."""
+    file = f"ImageSets/Main/{name}.txt"
+    ids = []
+    for number, line in enumerate(root.text(file).splitlines(), 1):
+        ids += _ids(line.strip(), known, where=f"{root.path / file}, line {number}")
+    return ids
 
 
-def _images(root: Path, splits: dict[str, str]) -> dict[str, Path]:
+def _ids(line: str, known: set[str], *, where: str) -> list[str]:
+    """Return the ids in a line: as a rule one, perhaps a file name or a path, perhaps with a mark behind it."""
+    whole = unicodedata.normalize("NFC", line)
+    if (name := _id(whole, known)) in known:
+        return [name]
+    head, _, mark = whole.rpartition(" ")
+    if (name := _id(head.strip(), known)) in known and re.fullmatch("-?[0-9]+", mark) and mark not in known:
+        if mark in ("0", "-1"):
+            raise TouchstoneError(
+                f"{where}: got the mark {mark} behind {name}; a list of a split has no marks, and those of "
+                "a class are called <class>_<list>.txt; remove the line, or the mark"
+            )
+        return [name]
+    return [_id(word, known) for word in whole.split()]
+
+
+def _id(text: str, known: set[str]) -> str:
+    """Return the id that a text names: itself, or the stem of a file name or path."""
+    file = text.replace("\\", "/").rpartition("/")[2]
+    if text in known or not is_image(file):
+        return file if file in known else text
+    return PurePosixPath(file).stem
+
+
+def _images(root: _Root, splits: dict[str, str]) -> dict[str, str]:
     """Return id -> image file."""
-    files: dict[str, Path] = {}
-    for file in sorted((root / "JPEGImages").iterdir()):
-        if is_image(file.name) and files.setdefault(file.stem, file) != file:
-            raise refusal(root, f"JPEGImages has {files[file.stem].name} and {file.name} for one id; remove one")
+    files: dict[str, str] = {}
+    for file in root.names("JPEGImages"):
+        stem = PurePosixPath(file).stem
+        if is_image(file) and files.setdefault(stem, file) != file:
+            raise refusal(root.path, f"JPEGImages has {files[stem]} and {file} for one id; remove one")
     missing = [name for name in splits if name not in files]
     if missing:
         more = f" ({len(missing)} such ids)" if len(missing) > 1 else ""
         raise refusal(
-            root,
+            root.path,
             f"the list {splits[missing[0]]} names {missing[0]}, which is not in JPEGImages{more}; correct the list",
         )
     return {name: files[name] for name in splits}
 
 
-def _class_lists(root: Path) -> dict[str, list[Path]]:
+def _class_lists(root: _Root) -> dict[str, list[str]]:
     """Return class -> its lists of train, val, trainval or test."""
-    lists: dict[str, list[Path]] = {}
-    for file in sorted((root / "ImageSets/Main").glob("*_*.txt")):
-        match = re.fullmatch(r"(.+)_(train|val|trainval|test)", file.stem)
-        lines = (line.split() for line in _text(file).splitlines()) if match else ()
+    lists: dict[str, list[str]] = {}
+    for name in root.names("ImageSets/Main"):
+        file = f"ImageSets/Main/{name}"
+        match = re.fullmatch(r"(.+)_(train|val|trainval|test)\.txt", name)
+        lines = (line.split() for line in root.text(file).splitlines()) if match else ()
         if match and any(len(cells) > 1 for cells in lines):  # lines of one cell are a user's own list of ids
-            lists.setdefault(class_name(match[1], where=str(file)), []).append(file)
+            lists.setdefault(class_name(match[1], where=str(root.path / file)), []).append(file)
     return lists
 
 
-def _annotated(root: Path, images: dict[str, Path]) -> dict[str, Labels]:
+def _annotated(root: _Root, images: dict[str, str]) -> dict[str, Labels]:
     classes = list(_class_lists(root))
+    annotations = {
+        name[:-4]: f"Annotations/{name}" for name in root.names("Annotations") if name[-4:].lower() == ".xml"
+    }
     labels: dict[str, Labels] = {}
     for name in images:
-        file = root / f"Annotations/{name}.xml"
-        if not file.is_file():
-            raise refusal(root, f"Annotations/{name}.xml: no such file, but the lists name {name}; add it")
+        if name not in annotations:
+            raise refusal(root.path, f"Annotations/{name}.xml: no such file, but the lists name {name}; add it")
+        file = root.path / annotations[name]
         shown, difficult = set[str](), set[str]()
-        for thing in things(read_bytes(file), file=str(file)):
+        for thing in things(root.files[annotations[name]](), file=str(file)):
             label = class_name(thing.name, where=str(file))
             if classes and label not in classes:
                 expected = f"{', '.join(classes)}{nearest(label, classes)}"
@@ -168,39 +239,35 @@ def _annotated(root: Path, images: dict[str, Path]) -> dict[str, Labels]:
     return labels
 
 
-def _listed(root: Path, images: dict[str, Path]) -> dict[str, Labels]:
+def _listed(root: _Root, images: dict[str, str]) -> dict[str, Labels]:
     lists = _class_lists(root)
     if not lists:
-        raise refusal(root, "neither Annotations nor ImageSets/Main/<class>_<list>.txt, so no labels; add either")
+        reason = "neither Annotations nor ImageSets/Main/<class>_<list>.txt, so no labels; add either"
+        raise refusal(root.path, reason)
     labels: dict[str, Labels] = {name: (set(), set()) for name in images}
     for label, files in lists.items():
-        marks = _marks(files)
+        marks = _marks(root, files)
         for name in labels:
             if name not in marks:
-                raise refusal(root, f"ImageSets/Main: no list of class {label} names {name}, which a split has; add it")
+                raise refusal(
+                    root.path, f"ImageSets/Main: no list of class {label} names {name}, which a split has; add it"
+                )
             if marks[name] != "-1":
                 labels[name][int(marks[name] == "0")].add(label)
     return labels
 
 
-def _marks(files: list[Path]) -> dict[str, str]:
+def _marks(root: _Root, files: list[str]) -> dict[str, str]:
     """Return id -> 1, 0 or -1, from the lists of a class."""
     marks: dict[str, str] = {}
     for file in files:
-        for number, line in enumerate(_text(file).splitlines(), 1):
-            cells, where = line.split(), f"{file}, line {number}"
+        for number, line in enumerate(root.text(file).splitlines(), 1):
+            cells, where = line.rsplit(maxsplit=1), f"{root.path / file}, line {number}"
             if cells and (len(cells) != 2 or cells[1] not in ("1", "0", "-1")):
                 raise TouchstoneError(f"{where}: got {line!r}, expected an id and 1, 0 or -1; correct the line")
-            if cells and marks.setdefault(cells[0], cells[1]) != cells[1]:
-                earlier = marks[cells[0]]
+            name = unicodedata.normalize("NFC", cells[0].strip()) if cells else ""
+            if cells and marks.setdefault(name, cells[1]) != cells[1]:
                 raise TouchstoneError(
-                    f"{where}: {cells[0]} has {cells[1]}, and {earlier} before; remove one of the two"
+                    f"{where}: {name} has {cells[1]}, and {marks[name]} before; remove one of the two"
                 )
     return marks
-
-
-def _text(file: Path) -> str:
-    try:
-        return read_bytes(file).decode("utf-8-sig")  # some editors begin a file with a byte-order mark
-    except UnicodeDecodeError as error:
-        raise TouchstoneError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from error

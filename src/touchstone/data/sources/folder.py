@@ -1,68 +1,72 @@
 """Your own images in a folder, or in a .zip or .tar archive of one.
 
     <class>/*                         no official split; a class may have deeper folders
-    train|val|test/<class>/*          the split is given
+    train|val|test/<class>/*          the split is given, also under names such as Training, seg_test or valid
+    test/*                            beside train/<class>/: images without a class, as unlabelled
     unlabelled/**                     beside either: images without a class
     labels.csv                        instead of class folders: file,label and perhaps split, where | joins an image's
                                       classes, then columns such as patient, which `data.group` may name; images lie
                                       beside it or deeper, in unlabelled/ without a row
 
-All this may lie in a single top folder. Class names are the folders' names in NFC, sorted. Files whose suffix Pillow
-does not read are reported and left out; hidden files are left out silently.
+All this may lie in folders that hold nothing else (_structure.py). Class names are the folders' names in NFC, sorted.
+Files whose suffix Pillow does not read are reported and left out; what systems leave behind is left out silently.
 """
 
-import csv
-import io
 import tempfile
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from touchstone.data.labels import join, names
+from touchstone.data import findings
+from touchstone.data.findings import Finding
+from touchstone.data.hidden import Aside
+from touchstone.data.labels import names
+from touchstone.data.sources import _left_out
 from touchstone.data.sources._files import Files, PackedSet, class_name, find, is_image, pack, print_left_out, refusal
-from touchstone.data.splits import LABELLED, SPLITS, UNLABELLED
-from touchstone.errors import TouchstoneError, nearest
-
-NAME = "labels.csv"
-RESERVED = ("sha256", "bytes", "difficult")  # names of columns that the manifest has for itself
+from touchstone.data.sources._roles import plain_role
+from touchstone.data.sources._structure import Layout, layout, no_images, renamed, tree_of, twins, wrapper
+from touchstone.data.sources._table import NAME, parse
+from touchstone.data.splits import LABELLED, UNLABELLED
 
 
 def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, few: bool = False) -> None:
     """Pack the images under `path` into `files.zip`, with `manifest.csv` (file, label, split, ..., sha256, bytes).
 
-    A folder and an archive of it give the same bytes. `mirror` and `old` are not used. few: whether one class,
-    or one image of a class, is enough. Raises TouchstoneError on a
-    layout other than this module's, and on what `find` refuses.
+    What should be known of them is printed and written to `findings.csv`, if there is anything. A folder and an archive
+    of it give the same bytes. `mirror` and `old` are not used. few: whether one class, or one image of a class, is
+    enough. Raises TouchstoneError on a layout other than this module's, and on what `find` refuses.
     """
+    aside = Aside()
     with tempfile.TemporaryFile(dir=to) as spool:
-        files, folders = find(path, to, spool, keep=lambda name: is_image(name) or name.rpartition("/")[2] == NAME)
-        others = (name for name in files if not is_image(name) and not name.endswith((".dvc", NAME)))
-        print_left_out(path, others, "that are not images")
-        images = {name: read_content for name, read_content in files.items() if is_image(name)}
-        root = _wrapper(images, folders, files)
-        images = {name.removeprefix(root): read_content for name, read_content in images.items()}
-        folders = {name.removeprefix(root) for name in folders if name + "/" != root}
-        if root + NAME in files:
-            labels, cells = _table_labels(files[root + NAME](), images, path, few=few)
+        keep = lambda name: is_image(name) or name.rpartition("/")[2] == NAME  # noqa: E731
+        files, folders = find(path, to, spool, keep=keep, aside=aside)
+        tables = {name.rpartition("/")[0] for name in files if name.rpartition("/")[2] == NAME}
+        root = wrapper(tree_of((name for name in files if is_image(name)), folders), tables)
+        inside = {name.removeprefix(root): read_content for name, read_content in files.items()}
+        images = {name: read_content for name, read_content in inside.items() if is_image(name)}
+        others = [name for name in inside if name not in images and not name.endswith((".dvc", NAME))]
+        folders = {name.removeprefix(root) for name in folders if name.startswith(root)}
+        if NAME in inside:
+            labels, cells, notes, class_of = _table_labels(inside[NAME](), images, path, few=few)
         else:
-            labels, cells = _folder_labels(images, folders, path, few=few), {}
+            labels, notes, class_of = _folder_labels(images, folders, others, path, few=few)
+            cells = {}
+        aside.folders = Counter({name.removeprefix(root): count for name, count in aside.folders.items()})
+        left_out = _left_out.left_out(others, class_of)
+        print_left_out(path, (name for name in others if _left_out.kind(name) == "other"), "that are not images")
+        notes += twins({each for label, _ in labels.values() for each in names(label)})
+        found = [Finding("layout", note) for note in notes]
+        found += [Finding("left out", line) for line in (*left_out, *aside.lines())]
+        for finding in found:
+            print(f"{path}: {finding.text}")
         blank = dict.fromkeys(next(iter(cells.values()), {}), "")
         rows = {name: (*labels[name], *cells.get(name, blank).values()) for name in labels}
         pack({name: images[name] for name in labels}, to, labels=rows, columns=("label", "split", *blank))
+        if found:
+            findings.write(to / "findings.csv", found)
 
 
 read = PackedSet
-
-
-def _wrapper(images: Iterable[str], folders: set[str], files: Files) -> str:
-    """Return `top/` if a single folder holds everything and has folders or a table of labels in it; otherwise ""."""
-    if NAME in files:
-        return ""
-    tops = {name.split("/")[0] for name in (*images, *folders)}
-    top = tops.pop() if len(tops) == 1 else ""
-    inside = f"{top}/{NAME}" in files or any(name.startswith(top + "/") for name in folders)
-    return f"{top}/" if top and top not in SPLITS and inside else ""
 
 
 # --- labels of a table ---
@@ -70,131 +74,86 @@ def _wrapper(images: Iterable[str], folders: set[str], files: Files) -> str:
 
 def _table_labels(
     content: bytes, images: Files, path: Path, *, few: bool
-) -> tuple[dict[str, tuple[str, str]], dict[str, dict[str, str]]]:
-    """Return the (label, split) of each image that the table lists or that is unlabelled, and its other columns.
+) -> tuple[dict[str, tuple[str, str]], dict[str, dict[str, str]], list[str], Callable[[str], str]]:
+    """Return the (label, split) of each image that the table lists or that is unlabelled, its other columns, and notes.
 
     Prints a line on images that it does not list. An image in a folder with a split's name belongs to that split
-    unless the table gives another.
+    unless the table gives another; images in a folder of the test split that it does not list at all are unlabelled.
     """
-    labels, others = _parse(content, images, file=f"source.path: {path}: {NAME}")
+    found = parse(content, images, file=f"source.path: {path}: {NAME}")
+    labels, notes = found.rows, found.notes
+    tops = {name.partition("/")[0] for name in images if "/" in name}
+    listed = {name.partition("/")[0] for name, (_, split) in labels.items() if "/" in name and not split}
+    splits = {top: plain_role(top) for top in tops if plain_role(top)}
+    notes += renamed({top: split for top, split in splits.items() if top in listed})
     for name, (label, split) in labels.items():
         top = name.partition("/")[0] if "/" in name else ""
-        if not split and top in SPLITS:
-            labels[name] = label, top
-            if label and top == UNLABELLED:
+        if not split and top in splits:
+            labels[name] = label, splits[top]
+            if label and splits[top] == UNLABELLED:
                 remedy = "move it or remove the label"
-                raise refusal(path, f"{NAME}: {name} lies in {UNLABELLED} and has the label {label!r}; {remedy}")
-    labels |= {name: ("", UNLABELLED) for name in images if name not in labels and name.startswith(f"{UNLABELLED}/")}
+                raise refusal(path, f"{NAME}: {name} lies in {top} and has the label {label!r}; {remedy}")
+    in_use = {name.partition("/")[0] for name in labels if "/" in name}
+    without = {top for top, split in splits.items() if split == UNLABELLED or (split == "test" and top not in in_use)}
+    labels |= {name: ("", UNLABELLED) for name in images if name not in labels and name.partition("/")[0] in without}
+    for top in sorted(top for top in without if splits[top] == "test"):
+        notes.append(f"{NAME} lists no image of {top}, so they are taken as unlabelled: predicted, never scored")
     print_left_out(path, images.keys() - labels.keys(), f"images that {NAME} does not list")
-    classes = {name for label, _ in labels.values() for name in names(label)}
-    if (
-        not few
-        and len(classes) < 2
-        and all(label in classes for label, split in labels.values() if split != UNLABELLED)
-    ):
-        raise refusal(path, f"{NAME}: every image is {classes.pop()}, so there is nothing to learn; add other images")
-    return labels, others
-
-
-def _parse(content: bytes, images: Files, *, file: str) -> tuple[dict[str, tuple[str, str]], dict[str, dict[str, str]]]:
-    """Return image -> (label, split), and image -> column -> cell for all other columns.
-
-    An empty label means that the image shows none of the classes.
-    """
-    try:
-        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise TouchstoneError(f"{file}: not a CSV file in UTF-8 ({error}); save it as one") from error
-    header = rows[0] if rows else []
-    if header[:2] != ["file", "label"] or "" in header or len(set(header)) < len(header):
-        raise TouchstoneError(
-            f"{file}: got the header {','.join(header)!r}, expected file,label or file,label,split, then columns of "
-            "your own, each with a name; correct it, or remove the file to take labels from class folders"
-        )
-    if taken := [name for name in header if name in RESERVED]:
-        raise TouchstoneError(f"{file}: a column is called {taken[0]}, which is taken; give it another name")
-    labels: dict[str, tuple[str, str]] = {}
-    others: dict[str, dict[str, str]] = {}
-    for number, row in enumerate(rows[1:], 2):
-        if not row:
-            continue
-        where = f"{file}, line {number}"
-        if len(row) != len(header):
-            raise TouchstoneError(f"{where}: got {len(row)} cells, expected {len(header)}: {','.join(header)}")
-        cells = dict(zip(header, row, strict=True))
-        name, label, split = cells.pop("file"), cells.pop("label"), cells.pop("split", "")
-        name = unicodedata.normalize("NFC", name)  # as the images' names are
-        if name not in images:
-            raise TouchstoneError(f"{where}: no image {name!r} beside {NAME}{nearest(name, images)}; correct the name")
-        if name in labels:
-            raise TouchstoneError(f"{where}: {name} is listed twice; join its classes by |, as in cat|dog")
-        classes = [class_name(each, where=where) for each in names(label)]
-        if len(set(classes)) < len(classes):
-            raise TouchstoneError(f"{where}: got the label {label!r}, expected each class once, joined by |")
-        if split not in ("", *SPLITS):
-            raise TouchstoneError(f"{where}: got the split {split!r}, expected {', '.join(SPLITS)} or nothing")
-        if label and split == UNLABELLED:
-            raise TouchstoneError(
-                f"{where}: an unlabelled image has the label {label!r}; remove the label or the split"
-            )
-        labels[name] = join(sorted(classes)), split  # sorted: equal sets of classes are equal labels
-        others[name] = cells
-    if not any(label for label, _ in labels.values()):
-        raise TouchstoneError(f"{file}: no image has a label, so nothing can be learned; label some")
-    return labels, others
+    every = {label for label, split in labels.values() if split != UNLABELLED}
+    if not few and len(every) == 1:
+        raise refusal(path, f"{NAME}: every image is {every.pop()}, so there is nothing to learn; add other images")
+    return labels, found.cells, notes, lambda name: ""
 
 
 # --- labels of folders ---
 
 
-def _folder_labels(images: Files, folders: set[str], path: Path, *, few: bool) -> dict[str, tuple[str, str]]:
-    splits = any(split in folders for split in LABELLED)
-    _check_tops(images, folders, path, splits=splits)
-    labels = {name: _label(name, splits=splits) for name in images}
+def _folder_labels(
+    images: Files, folders: set[str], others: list[str], path: Path, *, few: bool
+) -> tuple[dict[str, tuple[str, str]], list[str], Callable[[str], str]]:
+    """Return the (label, split) of each image, notes, and the function that tells the class of any file."""
+    found = layout(tree_of(images, folders), path)
+    _check_images(images, folders, found, path)
+    labels = {name: found.of(name) for name in images}
     counts = Counter(labels.values())  # (label, split) -> images
-    depth = 1 if splits else 0  # the number of slashes in a class folder's name
-    for name in sorted(folder for folder in folders if folder.count("/") == depth):
-        label, split = _label(name, splits=splits)
-        if split == UNLABELLED:
+    for name in sorted(folders):
+        label, split = found.of(name)
+        depth = (found.inner[name.partition("/")[0]] if split else "").count("/")
+        if not label or name.count("/") != depth:
             continue
         class_name(label, where=f"source.path: {path}")
         if not counts[label, split]:
-            raise refusal(path, f"the class folder {name} has no images; remove it or put images in it")
-        if not few and not splits and counts[label, split] < 2:
+            raise no_images(path, name, _instead(name, others))
+        if not few and not found.labelled and counts[label, split] < 2:
             raise refusal(path, f"class {label} has 1 image; at least 2 are needed: add some, or remove the class")
-    classes = {label for label, split in counts if split == ("train" if splits else "")}
+    classes = {label for label, split in counts if split == ("train" if found.labelled else "")}
     if not few and len(classes) < 2:
         got = f"got {len(classes)} class ({', '.join(classes)})"
         raise refusal(path, f"{got}, expected at least two; add a class folder")
     for label, split in sorted(counts):
         if split in ("val", "test") and label not in classes:
             raise refusal(path, f"the class {label} of {split} is not in train; add train/{label} or remove it")
-    return labels
+    return labels, found.notes, lambda name: found.of(name)[0] if "/" in name else ""
 
 
-def _label(name: str, *, splits: bool) -> tuple[str, str]:
-    """Return the (label, split) of an image or a class folder."""
-    top, _, rest = name.partition("/")
-    if top == UNLABELLED:
-        return "", UNLABELLED
-    return (rest.split("/")[0], top) if splits else (top, "")
+def _instead(folder: str, others: Iterable[str]) -> str:
+    """Return what a folder without images holds, "" where that is nothing that seems to be an image."""
+    kinds = Counter(_left_out.kind(name) for name in others if name.startswith(f"{folder}/"))
+    del kinds["other"]
+    return "; ".join(f"{_left_out.of(kind, count)}, {_left_out.remedy(kind)}" for kind, count in sorted(kinds.items()))
 
 
-def _check_tops(images: Iterable[str], folders: set[str], path: Path, *, splits: bool) -> None:
-    """Check what lies directly under the root, and directly under a split's folder."""
-    expected = "expected <class>/<image>" + (f" under each of {', '.join(LABELLED)}" if splits else "")
+def _check_images(images: Iterable[str], folders: set[str], found: Layout, path: Path) -> None:
+    """Check that each image lies in a class folder, and that folders of splits hold images."""
+    expected = "expected <class>/<image>" + (f" under each of {', '.join(LABELLED)}" if found.labelled else "")
     tops = sorted(name for name in folders if "/" not in name)
-    depth = 2 if splits else 1  # the number of slashes that an image's name needs
     for name in images:
-        if name.count("/") < depth and not name.startswith(f"{UNLABELLED}/"):
+        top = name.partition("/")[0]
+        inner = found.inner.get(top, "") if "/" in name else ""
+        if found.splits.get(top) != UNLABELLED and "/" not in name.removeprefix(inner):
             raise refusal(path, f"the image {name} is not in a class folder; {expected}: move it into one")
-    if not set(tops) - {UNLABELLED}:
+    if not [top for top in tops if found.splits.get(top) != UNLABELLED]:
         raise refusal(path, f"no class folder; {expected}, at least two classes")
     for top in tops:
-        if splits and top not in SPLITS:
-            allowed = ", ".join(SPLITS)
-            raise refusal(path, f"got the folder {top} beside a split's, expected only {allowed}; move or rename it")
-        if top in SPLITS and not any(name.startswith(f"{top}/") for name in images):
+        if top in found.splits and not any(name.startswith(f"{top}/") for name in images):
             raise refusal(path, f"the folder {top} has no images; remove the folder or put images in it")
-    if splits and "train" not in tops:
-        raise refusal(path, f"got the folder {', '.join(tops)} without train; add train/<class>/")

@@ -53,7 +53,7 @@ def read(
             f"generators.{name}.sample.per_class: images have several labels; limit the added ones by an arm's ratio"
         )
     how = Preparation(**{field.name: meta[field.name] for field in fields(Preparation)})
-    pixels, sizes, bad = decode_all(raw, how, scratch / "pixels.npy")
+    pixels, sizes, bad, _ = decode_all(raw, how, scratch / "pixels.npy")
     try:
         check_readable(raw, bad, settings.bad_images)
     except TouchstoneError as error:

@@ -1,0 +1,63 @@
+"""What the name of a folder or a cell says about a split: train, val, test or unlabelled, in the words people use."""
+
+import re
+
+from touchstone.data.splits import UNLABELLED
+
+WORDS = {
+    "train": "train",
+    "training": "train",
+    "trainset": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "valset": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+    "testset": "test",
+    "unlabelled": UNLABELLED,
+    "unlabeled": UNLABELLED,
+    "unlabel": UNLABELLED,
+    "pred": UNLABELLED,
+    "predict": UNLABELLED,
+    "prediction": UNLABELLED,
+}
+# Words beside one of these that change nothing in its meaning: train_images is train, test_tube is a class.
+PLAIN = frozenset(
+    {
+        *("set", "split", "data", "dataset", "folder", "dir", "files"),
+        *("image", "images", "img", "imgs", "picture", "pictures", "pics", "photo", "photos"),
+    }
+)
+
+
+def role(name: str) -> str:
+    """Return the split that a word of the name stands for; "" where none or more than one does.
+
+    `seg_train`, `TrainingSet` and `train2017` are train; unlabelled goes before the others.
+    """
+    found = {WORDS[word] for word in _words(name) if word in WORDS}
+    if UNLABELLED in found:
+        return UNLABELLED
+    return found.pop() if len(found) == 1 else ""
+
+
+def plain_role(name: str) -> str:
+    """Return the split that the name stands for and nothing else, as in `Testing` and `train_images`; "" for others."""
+    return role(name) if all(word in WORDS or word in PLAIN for word in _words(name)) else ""
+
+
+def is_unlabelled(name: str) -> bool:
+    """Return whether the name says that images have no class: `unlabelled`, `Unlabeled_images`."""
+    return plain_role(name) == UNLABELLED and any(word.startswith("unlabel") for word in _words(name))
+
+
+def is_plain(name: str) -> bool:
+    """Return whether the name only says that there are images, as `images` and `unknown` do."""
+    return all(word in PLAIN or word == "unknown" for word in _words(name) or ["none"])
+
+
+def _words(name: str) -> list[str]:
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return [word.lower() for word in re.findall(r"[^\W\d_]+", spaced)]

@@ -1,0 +1,77 @@
+"""touchstone predict on folders as other people keep them."""
+
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kit.pictures import classes, lay
+from touchstone.errors import TouchstoneError
+from touchstone.studies.predict_folder import predict_folder
+
+
+def model() -> Any:
+    """A model of two classes that takes everything for the first."""
+    metadata = SimpleNamespace(channels=3, max_pixels=10**6, image_size=8, resize="squash", classes=["cat", "dog"])
+    predict = lambda images: np.tile(np.float32([0.9, 0.1]), (1, len(images), 1))  # noqa: E731
+    return SimpleNamespace(metadata=metadata, predict=predict, thresholds=None)
+
+
+def test_a_folder_from_a_mac_a_notebook_and_a_nas(tmp_path: Path) -> None:
+    names = classes("new")
+    left = ["new/._0.png", "new/.ipynb_checkpoints/0-checkpoint.png", "__MACOSX/new/._0.png", "new/@eaDir/0.png/T.jpg"]
+    table = predict_folder(lay(tmp_path / "in", [*names, *left]), model())
+    assert table["file"].tolist() == names
+    assert table["error"].tolist() == ["", ""]
+
+
+def test_links_are_followed_and_those_that_lead_nowhere_are_rows_with_a_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = lay(tmp_path / "in", ["a/1.png"])
+    lay(tmp_path / "store", ["2.png"])
+    (root / "store").symlink_to(tmp_path / "store")
+    (root / "a/loop").symlink_to("..")
+    (root / "broken.png").symlink_to("nowhere.png")
+    table = predict_folder(root, model()).set_index("file")
+    assert table.index.tolist() == ["a/1.png", "broken.png", "store/2.png"]
+    assert table["error"]["broken.png"].startswith("is a link to nowhere.png, where there is nothing to read")
+    assert "left out: a/loop is a link to .., a folder that holds the link" in capsys.readouterr().err
+
+
+def test_names_that_are_not_utf8_are_predicted_and_written_with_escapes(tmp_path: Path) -> None:
+    root = lay(tmp_path / "in", ["1.png"])
+    os.rename(os.fsencode(root / "1.png"), os.fsencode(root) + b"/K\xe4se.png")
+    table = predict_folder(root, model())
+    assert table["file"].tolist() == [r"K\xe4se.png"]
+    table.to_csv(tmp_path / "out.csv", index=False)
+
+
+def test_pictures_that_are_not_read_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = lay(tmp_path / "in", ["1.png", "2.NEF", "a/3", ".22 rifle/4.png"])
+    assert predict_folder(root, model())["file"].tolist() == ["1.png"]
+    said = capsys.readouterr().err
+    assert "left out 1 .nef file, a format that is not read; convert them to .png or .jpg" in said
+    assert "left out 1 file without a suffix" in said
+    assert "left out hidden folders with images: .22 rifle (1)" in said
+
+
+def test_a_picture_that_needs_an_extra_has_a_row_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = lay(tmp_path / "in", ["1.png"])
+    (root / "2.heic").write_bytes(b"\x00\x00\x00\x18ftypheic" + bytes(100))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    table = predict_folder(root, model())
+    assert table["file"].tolist() == ["1.png", "2.heic"]
+    assert table["error"][0] == ""
+    assert "need pillow-heif" in table["error"][1]
+
+
+def test_no_image_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(TouchstoneError, match="no images in it; give a folder of images"):
+        predict_folder(lay(tmp_path / "in", ["._1.png", "@eaDir/1.png"]), model())
