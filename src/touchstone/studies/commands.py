@@ -43,6 +43,14 @@ def python(root: Path, script: str, **variables: str) -> str:
         raise TouchstoneError(str(error).rpartition("error: ")[2]) from error
 
 
+def module(root: Path, name: str, *arguments: str) -> str:
+    """Run a module of this package in `root` and return what it writes to stdout. Raise TouchstoneError as `python`."""
+    try:
+        return _output((sys.executable, "-P", "-m"), (name, *arguments), root, {})
+    except TouchstoneError as error:
+        raise TouchstoneError(str(error).rpartition("error: ")[2]) from error
+
+
 def git(root: Path, *arguments: str, **variables: str) -> str:
     """Run git in `root` and return what it writes to stdout. Raise TouchstoneError where it fails or is missing."""
     try:

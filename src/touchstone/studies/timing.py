@@ -5,18 +5,18 @@
 
 import json
 import math
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from touchstone.arithmetic import hold
 from touchstone.config.settings import Settings
-from touchstone.errors import TouchstoneError
+from touchstone.studies.commands import module
 
 ENOUGH = 0.8  # seconds of a trial, about
 FEW, MOST = 2, 40  # steps of the shortest trial and of the longest
@@ -57,16 +57,10 @@ def measured(kind: Kind, *, arithmetic: str, processes: int) -> Pace:
 
     Raises TouchstoneError where a trial fails.
     """
-    command = [sys.executable, "-P", "-m", "touchstone.studies.timing", arithmetic, json.dumps(asdict(kind))]
-    trials = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(processes)
-    ]
-    outcomes = [(trial.communicate(), trial.returncode) for trial in trials]
-    for (_, said), code in outcomes:
-        if code:
-            last = (said.strip().splitlines() or ["no message"])[-1]
-            raise TouchstoneError(f"the trial of the models failed: {last.removeprefix('error: ')}")
-    found = [json.loads(out.splitlines()[-1]) for (out, _), _ in outcomes]
+    arguments = "touchstone.studies.timing", arithmetic, json.dumps(asdict(kind))
+    with ThreadPoolExecutor(processes) as pool:
+        said = list(pool.map(lambda _: module(Path.cwd(), *arguments), range(processes)))
+    found = [json.loads(text.splitlines()[-1]) for text in said]
     return Pace(**{part: _mean([each[part] for each in found]) for part in found[0]})
 
 
