@@ -41,6 +41,15 @@ def test_a_table_with_columns_of_files_and_labels_is_one(tmp_path: Path) -> None
     assert source_of(tmp_path) == "folder"
 
 
+def test_annotations_of_any_name_are_known_by_their_keys(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/1.png").write_bytes(b"")
+    (tmp_path / "notes.json").write_text('{"images": 1}')
+    assert source_of(tmp_path) == "folder"
+    (tmp_path / "birds.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    assert source_of(tmp_path) == "coco"
+
+
 @pytest.mark.parametrize(("name", "source"), [("a.parquet", "table"), ("a.npz", "medmnist"), ("a.zip", "folder")])
 def test_a_single_file(tmp_path: Path, name: str, source: str) -> None:
     (tmp_path / name).write_bytes(b"")

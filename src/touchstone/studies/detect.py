@@ -46,6 +46,8 @@ def _of_folder(path: Path) -> str:
     for source, patterns in PATTERNS:
         if any(fnmatch.fnmatch(Path(name).name, pattern) for name in names for pattern in patterns):
             return source
+    if any(_is_coco(path / name) for name in names if name.lower().endswith(".json")):
+        return "coco"
     if not any(map(is_image, names)) and any(is_archive(Path(name)) for name in names):
         return "webdataset"
     if any(_lists_images(path / name) for name in names if Path(name).suffix.lower() in TABLES):
@@ -64,6 +66,12 @@ def _names(path: Path) -> tuple[list[str], set[str]]:
         if len(names) > MOST:
             break
     return names, folders
+
+
+def _is_coco(file: Path) -> bool:
+    """Whether a JSON file has the keys of COCO's annotations."""
+    content = file.read_bytes()
+    return b'"images"' in content and b'"categories"' in content
 
 
 def _lists_images(file: Path) -> bool:
