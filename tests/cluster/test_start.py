@@ -40,7 +40,7 @@ def test_init_says_what_it_saw_and_assumed_and_writes_parameters(begun: tuple[Pa
     assert Image.open(root / ".touchstone/init/sheet.png").width > 200
     params = yaml.safe_load((root / "params.yaml").read_text())
     assert params["source"]["path"] == "data/external/pictures"
-    assert (params["data"]["source"], params["data"]["image_size"], params["data"]["channels"]) == ("folder", 16, 3)
+    assert (params["data"]["source"], params["data"]["image_size"], params["data"]["channels"]) == ("folder", 32, 3)
     assert list(params["arms"]) == ["real", "mirrored", "fixed"]
 
 
@@ -67,12 +67,15 @@ def test_init_leads_to_a_verdict_without_editing_a_line(begun: tuple[Path, str])
         (["nowhere"], "nowhere: no such file or folder; give a folder or an archive of images"),
         (["README.md"], "README.md: got a file, expected a folder or a .zip or .tar archive of images"),
         (["src", "--minutes", "0"], "--minutes 0: expected more than 0"),
+        (["few"], "few: class cat has 2 different images to train and validate with; add some"),
         (["one"], "source.path: one: got 1 class (cat), expected at least two"),
     ],
 )
 def test_bad_input_is_one_line_and_keeps_the_parameters(tmp_path: Path, arguments: list[str], said: str) -> None:
     for name in ("params.yaml", "dvc.yaml", "README.md"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    run("git", "init", "-q", cwd=tmp_path)
+    pictures(tmp_path / "few", 2)
     pictures(tmp_path / "one", 3)
     for file in (tmp_path / "one/dog").iterdir():
         file.unlink()
@@ -89,6 +92,13 @@ def test_outside_a_project_init_says_how_to_make_one(tmp_path: Path) -> None:
     assert done.stderr.strip() == "error: there is no dvc.yaml here; `touchstone new FOLDER` lays out a project"
 
 
+def test_without_git_init_says_so(tmp_path: Path) -> None:
+    for name in ("params.yaml", "dvc.yaml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    done = run("touchstone", "init", "--force", str(pictures(tmp_path / "p", 6)), cwd=tmp_path, check=False)
+    assert done.stderr.strip() == "error: this folder is in no git repository, which DVC needs; run `git init`"
+
+
 def test_new_lays_out_a_project_that_dvc_can_read(tmp_path: Path) -> None:
     said = run("touchstone", "new", "mine", cwd=tmp_path).stdout
     root = tmp_path / "mine"
@@ -97,5 +107,11 @@ def test_new_lays_out_a_project_that_dvc_can_read(tmp_path: Path) -> None:
     assert "touchstone init PATH" in (root / "README.md").read_text()
     stages = run("dvc", "stage", "list", "--name-only", cwd=root).stdout
     assert "train@lenet-real" in stages.split()
+    pictures(root / "data/external/pictures")
+    said = run("touchstone", "init", "data/external/pictures", cwd=root).stdout
+    assert "params.yaml is written" in said, "its own parameters are nobody's changes"
+    (root / "params.yaml").write_text("seed: 1\n")
+    refused = run("touchstone", "init", "data/external/pictures", cwd=root, check=False)
+    assert "changes that are not committed" in refused.stderr
     again = run("touchstone", "new", "mine", cwd=tmp_path, check=False)
     assert again.stderr.strip() == "error: mine: exists already; give a new folder"

@@ -92,6 +92,17 @@ def test_groups_are_found_in_names_and_columns() -> None:
     assert look(Made(plain, columns=one))[0].group == "", "a group of most images would leave nothing to split"
 
 
+def test_groups_that_cannot_be_split_and_classes_that_lack_images_are_told() -> None:
+    plain = folder({"cat": 20, "dog": 20})
+    seen, _ = look(Made(plain, columns={"patient": ["p1"] * 20 + ["p2"] * 20}))
+    assert seen.group == ""
+    assert any("the column patient seems to name groups" in note for note in seen.notes)
+    rows = folder({"cat": 9, "dog": 9}, "train") + folder({"cat": 4}, "test")
+    assert any(note == "test has no image of dog" for note in look(Made(rows))[0].notes)
+    same = {f"dog/{i:03d}.png": "dog/000.png" for i in range(20)}
+    assert look(Made(plain, same=same))[0].fewest == ("dog", 1)
+
+
 def test_series_of_names_are_a_hint_and_no_more() -> None:
     rows = [(f"{label}/rose{i // 5}_{i % 5}.jpg", label, "") for label in ("a", "b") for i in range(40)]
     seen, _ = look(Made(rows))

@@ -40,7 +40,7 @@ def proposed(found: Seen, mirror: bool | None = None, pretrained: bool = False) 
 
 
 @pytest.mark.parametrize(
-    ("side", "size", "net"), [(12, 16, "lenet_bn"), (32, 32, "lenet_bn"), (50, 48, "simple"), (300, 96, "complex")]
+    ("side", "size", "net"), [(12, 16, "lenet_bn"), (28, 32, "lenet_bn"), (50, 48, "simple"), (300, 96, "complex")]
 )
 def test_the_size_and_the_net_follow_from_the_images(side: int, size: int, net: str) -> None:
     params = proposed(seen(heights=np.full(5, side), widths=np.full(5, side + 2)))
@@ -74,6 +74,7 @@ def test_pictures_become_square_by_what_they_are_like() -> None:
     assert proposed(seen(**wide))["data"]["resize"] == "crop"
     assert proposed(seen(**wide, multi_label=True))["data"]["resize"] == "squash", "a label may speak of an edge"
     assert proposed(seen())["data"]["resize"] == "squash"
+    assert proposed(seen(heights=np.full(5, 10), widths=np.full(5, 300)))["data"]["resize"] == "pad"
     assert proposed(seen(grey=True))["data"]["channels"] == 1
     assert proposed(seen(unreadable=["x: damaged"]))["data"]["bad_images"] == "skip"
 

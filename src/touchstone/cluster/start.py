@@ -23,12 +23,14 @@ from touchstone.report.words import count
 from touchstone.studies.commands import git
 from touchstone.studies.detect import source_of
 from touchstone.studies.look import Seen, look
+from touchstone.studies.new_project import is_unchanged
 from touchstone.studies.plan import pilot_spread, plan
 from touchstone.studies.propose import WEIGHTS, Proposal, numbers, plans, propose
 from touchstone.studies.timing import Kind, measured
 
 PARAMS = Path("params.yaml")
 SHEET = Path(".touchstone/init/sheet.png")
+LEAST, LEAST_TRAINING = 5, 3  # different images of a class, from which all splits are drawn or all but the test split
 HEADER = (
     "# Written by `touchstone init`. Every number is yours to change; `touchstone plan` says what a change will cost,\n"
     "# and `touchstone repro` runs what depends on it.\n"
@@ -52,14 +54,17 @@ def init(root: Path, path: str, *, mirror: bool | None, minutes: float, jobs: in
         seen, sheet = look(raw)
     (root / SHEET).parent.mkdir(parents=True, exist_ok=True)
     sheet.save(root / SHEET)
-    print(*described(seen, path), f"{SHEET} shows some of them.", sep="\n")
+    print(*described(seen, path), sep="\n")
     _check(seen, path)
+    print(f"{SHEET} shows some of them.")
     where = path if remote else _place(Path(path), root)
     given: Any = {"source": source, "path": where, "mirror": mirror, "pretrained": (root / WEIGHTS).is_file()}
     with _restored_on_error(root / PARAMS):
         proposal, found = _fitting(root, seen, given, minutes=minutes, jobs=jobs)
     print("", *proposal.assumed, sep="\n")
     print(f"\n{PARAMS} is written: {summary(proposal)}")
+    if found.total > 60 * minutes:
+        print(f"No plan fits --minutes {minutes:g}: this is the quickest one.")
     print(f"`touchstone repro` will take {about(found)}; looking took {time.perf_counter() - began:.0f} seconds.")
 
 
@@ -188,13 +193,13 @@ def _place(path: Path, root: Path) -> str:
 
 
 def _check_replaceable(root: Path, *, force: bool) -> None:
-    if force or not (root / PARAMS).is_file():
-        return
     try:
-        changed = git(root, "status", "--porcelain", "--", str(PARAMS)).strip()
+        git(root, "rev-parse", "--git-dir")
     except TouchstoneError:
-        changed = "not in git"
-    if changed:
+        raise TouchstoneError("this folder is in no git repository, which DVC needs; run `git init`") from None
+    if force or not (root / PARAMS).is_file() or is_unchanged(root):
+        return
+    if git(root, "status", "--porcelain", "--", str(PARAMS)).strip():
         raise TouchstoneError(
             f"{PARAMS} has changes that are not committed; commit them, or give --force to replace it"
         )
@@ -203,6 +208,13 @@ def _check_replaceable(root: Path, *, force: bool) -> None:
 def _check(seen: Seen, path: str) -> None:
     if not len(seen.heights):
         raise TouchstoneError(f"{path}: none of {seen.num_tried} images can be read; the first: {seen.unreadable[0]}")
+    label, number = seen.fewest
+    least = LEAST_TRAINING if seen.splits.get("test") else LEAST
+    if number < least and not seen.multi_label:
+        raise TouchstoneError(
+            f"{path}: class {label} has {count(number, 'different image')} to train and validate with; add some, or "
+            f"remove the class, since a study needs {least} at least"
+        )
     if len(seen.classes) < 2:
         raise TouchstoneError(
             f"{path}: {count(len(seen.classes), 'class', 'classes')}; a classifier needs at least two"

@@ -106,6 +106,8 @@ def locked_outputs(root: Path) -> list[tuple[str, str, str]]:
 
     Raise TouchstoneError where dvc.lock is missing or cannot be read.
     """
+    if not (root / "dvc.lock").exists():
+        raise TouchstoneError("there is no dvc.lock here: nothing has run yet; run `touchstone repro`")
     with _stages(root / "dvc.lock") as stages:
         return [(name, out["path"], out["md5"]) for name, stage in stages.items() for out in stage.get("outs", ())]
 

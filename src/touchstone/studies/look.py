@@ -64,6 +64,9 @@ class Seen:
     seconds: float = 0.0
     """Of decoding one image, in as many threads as there are cores."""
 
+    fewest: tuple[str, int] = ("", 0)
+    """The class with the fewest different images outside of the test split, and their number."""
+
     @property
     def side(self) -> int:
         """The median of the shorter sides, px."""
@@ -100,8 +103,9 @@ def look(raw: RawSet) -> tuple[Seen, Image.Image]:
         conflicts=list(_conflicts(images)),
         group=group,
         group_about=about,
+        fewest=_fewest(raw, labelled),
         seconds=seconds,
-        notes=[*_notes(raw, labelled), *(_similar_names([images[i] for i in labelled]) if not group else [])],
+        notes=[*_notes(raw, labelled), *([] if group else _hints([images[i] for i in labelled]))],
     )
     return seen, gallery([decoded[i] for i in shown])
 
@@ -125,6 +129,12 @@ def _is_grey(pixels: np.ndarray) -> bool:
     return int(np.ptp(pixels.astype(np.int16), axis=2).max(initial=0)) <= GREY_LEVELS
 
 
+def _fewest(raw: RawSet, labelled: Sequence[int]) -> tuple[str, int]:
+    own = [raw.images[i] for i in labelled if raw.images[i].split in ("", "train")]
+    different = {name: len({image.id for image in own if name in image.labels}) for name in raw.classes}
+    return min(different.items(), key=lambda item: item[1], default=("", 0))
+
+
 def _conflicts(images: Iterable[RawImage]) -> list[str]:
     """Files that are there twice, under two classes or in two splits."""
     by_id: dict[str, list[RawImage]] = {}
@@ -135,7 +145,8 @@ def _conflicts(images: Iterable[RawImage]) -> list[str]:
     for what, key in (("two classes", "label"), ("two splits", "split")):
         found = [group for group in twice if len({getattr(each, key) for each in group}) > 1]
         if found:
-            first = " and ".join(each.file for each in found[0][:2])
+            pair = {getattr(each, key): each.file for each in found[0]}
+            first = " and ".join(list(pair.values())[:2])
             out.append(f"{count(len(found), 'file')} in {what}: {first}{', and others' if len(found) > 1 else ''}")
     return out
 
@@ -148,6 +159,10 @@ def _notes(raw: RawSet, labelled: Sequence[int]) -> list[str]:
     if counts and max(counts.values()) >= 5 * min(counts[name] for name in raw.classes):
         most, least = max(counts, key=lambda name: counts[name]), min(raw.classes, key=lambda name: counts[name])
         out.append(f"classes are imbalanced: {most} has {counts[most]:,} images, {least} {counts[least]:,}")
+    for split in ("val", "test"):
+        own = {name for image in images if image.split == split for name in image.labels}
+        if own and (lacking := [name for name in raw.classes if name not in own]):
+            out.append(f"{split} has no image of {', '.join(lacking[:3])}{' and others' if len(lacking) > 3 else ''}")
     splits = [split for split in ("train", "val", "test") if any(image.split == split for image in images)]
     if len(splits) > 1 and not raw.multi_label and len(raw.classes) > 1:
         of = [Counter(image.label for image in images if image.split == split) for split in splits]
@@ -170,6 +185,16 @@ def _group(images: Sequence[RawImage]) -> tuple[str, str]:
     first = next(name for name in named if name)
     word = next(each for each in GROUP_WORDS.split("|") if first.lower().startswith(each))
     return rf"(?i)({word}[-_ ]?[A-Za-z]*[0-9]+)", f"file names hold {len(set(named) - {''}):,} groups, such as {first}"
+
+
+def _hints(images: Sequence[RawImage]) -> list[str]:
+    """Hints at groups of which no split can be made as they are, or that only seem to be some."""
+    unused = [
+        f"the column {column} seems to name groups, but they are too few, too large or too small to be split whole"
+        for column in (images[0].columns if images else ())
+        if GROUP_COLUMN.fullmatch(column) and len({image.columns[column] for image in images}) < len(images)
+    ]
+    return unused or _similar_names(images)
 
 
 def _similar_names(images: Sequence[RawImage]) -> list[str]:

@@ -1,5 +1,6 @@
 """`touchstone new`: lay out a project that has the pipeline, and none of its recipes, tests, docs and results."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from touchstone.errors import TouchstoneError
 from touchstone.studies.commands import git
 
 SOURCE = Path(__file__).parents[3]
+NOTE = Path(".touchstone/new")
 TOPS = ("src", "stages", ".dvc", "data")
 FILES = (
     *(".dvcignore", ".gitignore", "LICENSE", "Makefile", "constraints.txt", "dvc.yaml", "params.yaml"),
@@ -28,6 +30,21 @@ touchstone repro                            # runs it; metrics/report.html opens
 """
 
 
+def note_unchanged(root: Path) -> None:
+    """Note the present params.yaml as one that holds nothing of the user's."""
+    (root / NOTE).parent.mkdir(parents=True, exist_ok=True)
+    (root / NOTE).write_text(_sha256(root), encoding="utf-8")
+
+
+def is_unchanged(root: Path) -> bool:
+    """Whether params.yaml is still as `touchstone new` laid it out."""
+    return (root / NOTE).is_file() and (root / NOTE).read_text(encoding="utf-8") == _sha256(root)
+
+
+def _sha256(root: Path) -> str:
+    return hashlib.sha256((root / "params.yaml").read_bytes()).hexdigest()
+
+
 def new_project(to: Path) -> int:
     """Lay out a project in the new folder `to`, as a git repository, and return its number of files.
 
@@ -40,10 +57,12 @@ def new_project(to: Path) -> int:
         raise TouchstoneError(
             "the stages are not beside the package; install Touchstone from a clone with `make setup`"
         )
-    names = [name for name in git(SOURCE, "ls-files", "-z").split("\0") if name in FILES or name.split("/")[0] in TOPS]
+    known = git(SOURCE, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    names = [name for name in known if name in FILES or name.split("/")[0] in TOPS]
     for name in names:
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(SOURCE / name, to / name)
     (to / "README.md").write_text(README.format(name=to.resolve().name), encoding="utf-8")
     git(to, "init", "--quiet")
+    note_unchanged(to)
     return len(names) + 1

@@ -4,11 +4,13 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from touchstone.data.splits import LABELLED
 from touchstone.studies.look import Seen
 
 SIDES = (16, 32, 48, 64, 96)  # px that are proposed for nets from scratch
-SQUARE = 1.25  # largest ratio of the sides of pictures that may be squashed
+SQUARE, LONG = 1.25, 2.0  # ratios of the sides up to which pictures may be squashed, and cropped to a square
 TEST, VAL = 0.3, 0.2  # shares where there is no split
 BATCH, PASSES = 32, 15  # images of a batch; passes over the real training images
 TURNED = (
@@ -52,7 +54,7 @@ class Proposal:
 
 def plans(seen: Seen) -> list[Plan]:
     """Ways to study the data, the most thorough first; the first that fits the time is taken."""
-    size = max([side for side in SIDES if side <= max(seen.side, SIDES[0])])
+    size = min(SIDES, key=lambda side: abs(math.log(side / max(1, seen.side))))
     smaller = [side for side in SIDES if side < size][-2:]
     steps = min(1500, max(300, 100 * math.ceil(PASSES * numbers(seen)["train"] / BATCH / 100)))
     sizes = [size, *reversed([side for side in smaller if side >= 16])]
@@ -132,6 +134,9 @@ def _data(seen: Seen, plan: Plan, source: str, assumed: list[str]) -> dict[str, 
     ratios = seen.widths / seen.heights
     alike = float(abs(ratios - 1).max()) < SQUARE - 1
     resize = "squash" if alike or seen.multi_label else "crop"  # a crop could lose what a label speaks of
+    if resize == "crop" and float(np.median(np.maximum(ratios, 1 / ratios))) > LONG:
+        resize = "pad"
+        assumed.append("Pictures are much longer than wide or wider than long: they are padded to squares.")
     if resize == "crop":
         assumed.append("Pictures are not square: their central squares are taken (data.resize: pad keeps the rest).")
     given = [split for split in LABELLED if seen.splits.get(split)]
