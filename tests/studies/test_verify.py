@@ -1,6 +1,7 @@
 """Outputs compared with dvc.lock, with a real DVC: what DVC itself does not notice is named."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -94,7 +95,8 @@ def test_a_damaged_list_in_the_cache_is_not_trusted(space: Path) -> None:
 def test_an_unreadable_lock_is_one_line(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "dvc.lock").write_text(text)
-    with pytest.raises(TouchstoneError, match=r"dvc\.lock: not readable|there is no dvc\.lock here: nothing has run yet"):
+    said = "there is no dvc.lock here: nothing has run yet" if text is None else "dvc.lock: not readable"
+    with pytest.raises(TouchstoneError, match=re.escape(said)):
         verify(tmp_path, tmp_path)
 
 
