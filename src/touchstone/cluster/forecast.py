@@ -1,4 +1,4 @@
-"""What a run of the graph will take: its stages, their minutes and the disk, before anything runs."""
+"""Estimate the stages, the minutes and the disk that a run of the graph needs, before anything runs."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -252,16 +252,15 @@ def text(found: Forecast) -> str:
     )
     table = grid(Table("lrr", ["stage", "number", "minutes of a core"], rows))
     at_once = f"{found.jobs} at a time" if found.jobs > 1 else "one at a time"
-    return (
-        f"{table}\n\nAbout {_minutes(found.total)} with {at_once}, and {_size(found.disk)} of disk. The minutes are "
-        "estimated from short trials of each net on this machine."
-    )
+    takes = f"About {duration(found.total, digits=1)} with {at_once}, and {_size(found.disk)} of disk."
+    return f"{table}\n\n{takes} The minutes are estimated from short trials of each net on this machine."
 
 
-def _minutes(seconds: float) -> str:
+def duration(seconds: float, *, digits: int) -> str:
+    """Return `45 seconds`, `7.3 minutes` or `2.5 hours`. digits: of the minutes, after the point."""
     if seconds < 90:
         return f"{max(5, round(seconds / 5) * 5):.0f} seconds"
-    return f"{seconds / 60:.1f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
+    return f"{seconds / 60:.{digits}f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
 
 
 def _size(number: float) -> str:

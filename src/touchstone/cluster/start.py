@@ -1,4 +1,4 @@
-"""`touchstone init` and `touchstone plan`: parameters that suit some images, and what a study will take."""
+"""`touchstone init` and `touchstone plan` propose parameters that suit some images and estimate what a study takes."""
 
 import os
 import tempfile
@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from touchstone.cluster.forecast import Counts, Forecast, forecast, text, unfinished
+from touchstone.cluster.forecast import Counts, Forecast, duration, forecast, text, unfinished
 from touchstone.config.load import load
 from touchstone.config.schema.data import Columns
 from touchstone.config.settings import Settings
@@ -65,7 +65,8 @@ def init(root: Path, path: str, *, mirror: bool | None, minutes: float, jobs: in
     print(f"\n{PARAMS} is written: {summary(proposal)}")
     if found.total > 60 * minutes:
         print(f"No plan fits --minutes {minutes:g}: this is the quickest one.")
-    print(f"`touchstone repro` will take {about(found)}; looking took {time.perf_counter() - began:.0f} seconds.")
+    took = time.perf_counter() - began
+    print(f"`touchstone repro` will take about {duration(found.total, digits=0)}; looking took {took:.0f} seconds.")
 
 
 def _fitting(root: Path, seen: Seen, given: dict[str, Any], *, minutes: float, jobs: int) -> tuple[Proposal, Forecast]:
@@ -142,7 +143,7 @@ def estimate(root: Path, settings: Settings, *, seen: Seen | None = None, jobs: 
 
 
 def described(seen: Seen, path: str) -> list[str]:
-    """What was seen, line by line."""
+    """Describe what was seen, a line for each fact."""
     splits = ", ".join(f"{number:,} {split}" for split, number in seen.splits.items() if split)
     lines = [
         f"{path}: {count(seen.num_images, 'image')} of {count(len(seen.classes), 'class', 'classes')}"
@@ -175,15 +176,6 @@ def summary(proposal: Proposal) -> str:
         f"{', '.join(models)}, each on the arms {', '.join(params['arms'])}, {train['replicates']} times for "
         f"{train['num_steps']} steps, images of {params['data']['image_size']} px."
     )
-
-
-def about(found: Forecast) -> str:
-    """The time of a forecast, in words."""
-    if found.total < 90:
-        return f"about {max(5, round(found.total / 5) * 5):.0f} seconds"
-    if found.total < 6000:
-        return f"about {found.total / 60:.0f} minutes"
-    return f"about {found.total / 3600:.1f} hours"
 
 
 def _place(path: Path, root: Path) -> str:

@@ -1,4 +1,4 @@
-"""What is found out about a user's data and should be known when its results are read.
+"""Findings about a user's data that readers of the results should know.
 
 A source notes what it finds in `findings.csv` of the raw data; preparation adds its own and keeps all of them in
 `findings/warnings.csv`, which the report and `touchstone repro` show, also when nothing had to run.

@@ -1,6 +1,6 @@
-"""What systems and programs leave beside a user's images, which no reader takes for data.
+"""Recognise the files that systems and programs leave beside a user's images, which no reader takes for data.
 
-Every reader asks here: of folders and archives, of PASCAL VOC's layout, and of the folder that is predicted.
+All readers use it: those of folders, archives and PASCAL VOC's layout, and `touchstone predict`.
 """
 
 import os
@@ -62,7 +62,7 @@ def _is_hidden(part: str) -> bool:
 
 @dataclass
 class Aside:
-    """What a reader passes over, or reads in a way of its own, and its user should hear of."""
+    """Things that a reader leaves out or interprets, and that it reports to the user."""
 
     folders: Counter[str] = field(default_factory=Counter)
     """Hidden folder whose name may be a class -> its number of images."""
@@ -74,7 +74,7 @@ class Aside:
     """Folders that are links."""
 
     def skip(self, name: str) -> None:
-        """Count a hidden file if it is an image of a folder that is told."""
+        """Count a hidden file if it is an image in a folder that is reported."""
         if (folder := told(name)) and os.path.splitext(name)[1].lower() in image_suffixes():
             self.folders[folder] += 1
 

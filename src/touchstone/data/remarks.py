@@ -1,4 +1,4 @@
-"""What preparation says of the images in sentences; the tables beside it list all of them."""
+"""Sentences about the prepared images, such as copies and conflicts; tables beside them list every image concerned."""
 
 from collections.abc import Iterator
 

@@ -14,7 +14,7 @@ BACKWARD = 3  # a pass forward and backward takes about three times the operatio
 
 @dataclass(frozen=True)
 class Extent:
-    """What is computed of an explanation."""
+    """The parts of an explanation that are computed."""
 
     chosen: int
     """Images that were chosen."""

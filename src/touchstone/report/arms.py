@@ -1,4 +1,4 @@
-"""What the training set of each arm holds, in words."""
+"""Describe the training set of each arm in words."""
 
 from touchstone.config.schema.data import Arm, Transform
 from touchstone.report.facts import Facts

@@ -109,7 +109,7 @@ def _time_model(name: str, model: Any, settings: Settings, kind: Kind, pace: Any
         val=val,
         meta=meta | {"channels": kind.channels},
         machine=quiet,
-        features=scratch / "features",
+        features=scratch / "features" / name,
     )
     classifier = build_classifier(run, 0)
     pace.parameters[name] = float(sum(parameter.numel() for parameter in classifier.net.parameters()))
@@ -124,7 +124,7 @@ def _time_model(name: str, model: Any, settings: Settings, kind: Kind, pace: Any
             train_seed(of_phase, seed=0, state_file=scratch / f"{name}-{number}-{num_steps}.pt")
 
         steps.append(_per_step(short))
-        cached.append(float(any((scratch / "features").rglob("*"))) * pace.predicted[name])
+        cached.append(float(any((scratch / "features" / name).rglob("*"))) * pace.predicted[name])
     pace.step[name] = _weighted(steps, model)
     pace.cached[name] = max(cached)
 

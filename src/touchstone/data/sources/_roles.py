@@ -1,23 +1,26 @@
-"""What the name of a folder or a cell says about a split: train, val, test or unlabelled, in the words people use."""
+"""Find the split, train, val, test or unlabelled, that the name of a folder or the cell of a table means."""
 
 import re
 
 from touchstone.data.splits import UNLABELLED
 
-WORDS = {
+SPLIT_OF = {
     "train": "train",
     "training": "train",
-    "trainset": "train",
     "val": "val",
     "valid": "val",
     "validation": "val",
-    "valset": "val",
     "dev": "val",
     "test": "test",
     "testing": "test",
-    "testset": "test",
     "unlabelled": UNLABELLED,
     "unlabeled": UNLABELLED,
+}
+"""A word -> the split that it means in the name of a folder or a file, or in the cell of a table."""
+WORDS = SPLIT_OF | {
+    "trainset": "train",
+    "valset": "val",
+    "testset": "test",
     "unlabel": UNLABELLED,
     "pred": UNLABELLED,
     "predict": UNLABELLED,

@@ -5,16 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from touchstone.data.sources._files import class_name, read_bytes
+from touchstone.data.sources._roles import SPLIT_OF
 from touchstone.data.splits import SPLITS
 from touchstone.errors import TouchstoneError
 
-WORDS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
-    "unlabelled": ("unlabelled", "unlabeled"),
-}
-SPLIT_OF = {word: split for split, words in WORDS.items() for word in words}
 CLASS_LISTS = ("classes.txt", "classnames.txt")  # a class per line, in the order of their numbers
 
 

@@ -32,8 +32,9 @@ from touchstone.data.sources._files import (
     refusal,
 )
 from touchstone.data.sources._listing import RESERVED, Listing
+from touchstone.data.sources._roles import SPLIT_OF
 from touchstone.data.sources._tables import LABEL_NAMES, READERS, Table, column, label_of, open_table, text, texts
-from touchstone.data.sources._words import SPLIT_OF, split_in, split_of
+from touchstone.data.sources._words import split_in, split_of
 from touchstone.data.splits import UNLABELLED
 from touchstone.errors import TouchstoneError, nearest
 
