@@ -5,7 +5,19 @@ from typing import Any
 import pytest
 
 from kit.params import DEFAULT
-from touchstone.cluster.forecast import AUDIT, FINDER, PRUNED, Counts, Forecast, Work, makespan, text
+from touchstone.cluster.forecast import (
+    AUDIT,
+    FILED,
+    FINDER,
+    PAIR,
+    PRUNED,
+    STORED,
+    Counts,
+    Forecast,
+    Work,
+    makespan,
+    text,
+)
 from touchstone.config import yaml
 from touchstone.config.load import settings_of
 from touchstone.studies.timing import Pace
@@ -18,6 +30,7 @@ PACE = Pace(
     fit_step={"dcgan": 0.02, "ddpm": 0.1},
     sampled={"dcgan": 0.001, "ddpm": 0.05},
     parameters=dict.fromkeys(NAMES, 1e6),
+    matched={"audit": 0.001},
 )
 COUNTS = Counts(train=200, pool=1000, val=183, test=576, unlabelled=0)
 
@@ -54,8 +67,9 @@ def test_features_that_are_cached_are_computed_once() -> None:
         ("synthesize@ddpm", 5 * 60 * 10 * 0.05),
         ("tune@lenet-real", 0.0),
         ("find_lr@lenet", 0.0),
-        ("audit", 2 * 200 * 576 * AUDIT),
-        ("download", 0.002 * (1000 + 183 + 576)),
+        ("audit", (200 + 2 * 600 + 4 * 1000) * (0.001 + PAIR * 576) + 2 * 200 * 576 * AUDIT),
+        ("download", FILED * (1000 + 183 + 576)),
+        ("prepare", (STORED + 0.002) * (1000 + 183 + 576)),
     ],
 )
 def test_each_stage_has_its_own_work(stage: str, expected: float) -> None:

@@ -20,6 +20,9 @@ from touchstone.studies.timing import Pace
 OVERHEAD = 0.5  # seconds of any stage beside its work: its start and its files
 START = 6.0  # seconds until the first stage runs, and after the last one
 AUDIT = 8e-7  # seconds for a pair of a training and a test image, each generated set
+PAIR = 4e-8  # seconds to compare the thumbnails of an image with those of another one, plain and mirrored
+FILED = 5e-5  # seconds for an image that `download` hashes
+STORED = 3e-4  # seconds for an image that `prepare` resizes, compares and stores, beside its decoding
 DECODED = 1.5e-8  # seconds for each value of a prepared image that a transform makes
 FINDER = 100  # steps of the learning-rate finder, about
 PRUNED = 0.65  # share of the steps of all trials that a search takes, as it ends the worse ones early
@@ -165,10 +168,12 @@ class Work:
             encoder = settings.audit.encoder
             steps = sum(phase.steps(counts.train, encoder.batch_size) for phase in encoder.phases)
             return len(encoder.seeds) * steps * pace.step["encoder"]
-        if kind in ("download", "prepare"):
-            return self.decode * (counts.pool + counts.predicted)
+        if kind == "download":
+            return FILED * (counts.pool + counts.predicted)
+        if kind == "prepare":
+            return (STORED + self.decode) * (counts.pool + counts.predicted)
         if kind == "audit":
-            return AUDIT * len(settings.generators) * counts.train * counts.test
+            return self._audited()
         if kind == "explain":
             return self._explained()
         return 1.0 if kind in ("evaluate", "report", "verdict", "ensemble") else 0.0
@@ -204,6 +209,14 @@ class Work:
             return self.counts.train
         sample = self.settings.fitted[name].sample
         return self.fits * math.ceil(sample.per_class / sample.block) * sample.block * self.num_classes
+
+    def _audited(self) -> float:
+        """The search for copies, in each added set and once in the training images, and the audit of generated sets."""
+        counts, generated = self.counts, self.settings.generators
+        made = sum(self._added(name) for name in generated) + counts.pool * len(self.settings.transforms)
+        searched = counts.train + made
+        search = searched * (self.pace.matched["audit"] + PAIR * counts.test)
+        return search + AUDIT * len(generated) * counts.train * counts.test
 
     def _explained(self) -> float:
         explain = self.settings.explain

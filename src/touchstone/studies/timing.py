@@ -22,6 +22,7 @@ ENOUGH = 0.8  # seconds of a trial, about
 FEW, MOST = 2, 40  # steps of the shortest trial and of the longest
 NUM_PREDICTED = 64  # images of a trial prediction
 RATIO = 8  # images of a trial for each image of a batch
+COMPARED = 64  # images of a trial of the audit's search for copies, and as many originals
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Pace:
     """Of a sample of a generator."""
     parameters: Mapping[str, float]
     """Numbers of a model's parameters."""
+    matched: Mapping[str, float]
+    """"audit" -> of the search for copies of an image among a few others."""
 
 
 def measured(kind: Kind, *, arithmetic: str, processes: int) -> Pace:
@@ -72,7 +75,7 @@ def trial(settings: Settings, kind: Kind) -> Pace:
     """Measure in this process."""
     import torch
 
-    pace = Pace({}, {}, {}, {}, {}, {})
+    pace = Pace({}, {}, {}, {}, {}, {}, {"audit": _time_match(kind)})
     models: dict[str, Any] = dict(settings.trained)
     if settings.generators:
         models["encoder"] = settings.audit.encoder
@@ -162,6 +165,17 @@ def _time_generator(name: str, generator: Any, settings: Settings, kind: Kind, p
     streams = [stream(0, "noise", 0, k) for k in range(size)]
     labels = torch.zeros(size, dtype=torch.long)
     pace.sampled[name] = _clock(lambda: module.sample(labels, streams, generator.sample)) / size
+
+
+def _time_match(kind: Kind) -> float:
+    from threadpoolctl import threadpool_limits
+
+    from touchstone.audit.pairs import match
+
+    images = _random_images(2 * COMPARED, kind).images
+    with threadpool_limits(limits=1):
+        match(images[:1], images[COMPARED:])  # the first search takes longer
+        return _clock(lambda: match(images[:COMPARED], images[COMPARED:])) / COMPARED
 
 
 def _random_images(number: int, kind: Kind) -> Any:
