@@ -84,6 +84,12 @@ def attends(net: str) -> bool:
     return "ATTENDS" in constants and ast.literal_eval(constants["ATTENDS"]) is True
 
 
+def least_px(net: str) -> int:
+    """Return the smallest side in px of the input of a net of ours; its file is read but not run."""
+    constants = _read(net)[1]
+    return ast.literal_eval(constants["LEAST_PX"]) if "LEAST_PX" in constants else 1
+
+
 def _read(net: str) -> tuple[ast.Module, dict[str, ast.expr]]:
     """Return the syntax tree of a net's file, and its constants by name."""
     tree = ast.parse(file_of(net).read_text(encoding="utf-8"))
