@@ -1,7 +1,7 @@
 """models -> data/pretrained/<model>.json, and .safetensors where a model starts from weights: all but its head."""
 
 import hashlib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from touchstone.config.resolved import ENCODER, load, read
@@ -35,9 +35,11 @@ def note(file: Path, model: Model, channels: int, mirror: str) -> None:
         from touchstone.models.pretrained import write_body  # here: most models start at random, and need no torch
 
         weights, old = file.with_suffix(".safetensors"), OUT / file.name  # old: so that nothing is fetched twice
-        source = write_body(weights, model, channels=channels, old=old, mirror=mirror, downloads=DOWNLOADS)
+        origin = write_body(weights, model, channels=channels, old=old, mirror=mirror, downloads=DOWNLOADS)
         sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-        initial = replace(initial, source=source, sha256={EVERY_SEED: sha256})
+        initial = replace(initial, **asdict(origin), sha256={EVERY_SEED: sha256})
+        if origin.source:
+            print(f"{file.stem}: {origin.source}, licence: {origin.licence or 'not stated by its publisher'}")
     initial.write(file)
 
 

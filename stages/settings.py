@@ -45,7 +45,8 @@ def main() -> None:
             write(folder / f"{script.stem}.json", sections(script, settings), **computes, code=code)
         encoder = settings.audit.encoder if settings.generators else None  # only generated images need it
         for name, model in {**settings.trained, ENCODER: encoder}.items():
-            write(folder / f"models/{name}.json", model, code=hashes(nets.file_of(model.net)) if model else {})
+            code = hashes(nets.file_of(model.net)) | nets.facts_of(model.net) if model else {}
+            write(folder / f"models/{name}.json", model, code=code)
         write(folder / "sheet.json", settings.report.sheet)
         write(folder / "replicates.json", {"draws": settings.train.num_draws, "fits": settings.train.num_fits})
         for name, transform in settings.transforms.items():

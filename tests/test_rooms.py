@@ -10,7 +10,7 @@ from touchstone.code_hash import PACKAGE
 
 # Each room may import from itself and from those before it.
 ROOMS = (
-    *("arithmetic", "errors", "seeds", "code_hash", "stage"),
+    *("arithmetic", "errors", "seeds", "code_hash", "stage", "hub"),
     *("config", "data", "models", "evaluation", "training", "generators", "explain", "audit", "report", "studies"),
     *("cluster", "cli"),
 )

@@ -45,6 +45,13 @@ def main(argv: list[str] | None = None) -> None:
         "--top", type=int, default=1, metavar="K", help="write the K most probable classes; default: 1"
     )
 
+    text = "list nets by name, ours, torchvision's and timm's: parameters, operations, input, speed, weights"
+    models = command("models", _models, text)
+    models.add_argument(
+        "patterns", nargs="*", metavar="PATTERN", help="such as 'convnext*' or 'timm/*tiny*'; none: ours"
+    )
+    models.add_argument("--speed", action="store_true", help="measure the speed of all, also of many")
+
     study = command("study", _study, "run recipes/NAME and keep its metrics.json and report.md there")
     sweep = command("sweep", _sweep, "run recipes/NAME with all values in its sweep.yaml, as DVC experiments")
     change = "a parameter to change in the recipe's params.yaml; may be repeated"
@@ -138,6 +145,13 @@ def _sweep(arguments: argparse.Namespace) -> None:
 
     space = sweep(arguments.name, root=Path.cwd(), changes=arguments.set_param, jobs=max(1, arguments.jobs))
     print(f"kept in recipes/{arguments.name}/{TABLE}; `dvc exp show` in {space} shows the experiments")
+
+
+def _models(arguments: argparse.Namespace) -> None:
+    from touchstone.studies.list_models import described, matching
+
+    mirror = load().source.mirror if Path("params.yaml").is_file() else ""
+    print(described(matching(arguments.patterns), channels=3, mirror=mirror, speed=arguments.speed))
 
 
 def _new(arguments: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ import torch
 from torchvision import models as torchvision_models
 
 from touchstone.errors import TouchstoneError
-from touchstone.models.nets import attends, build, check_net, check_settings, head_of, imagenet_weights, nets
+from touchstone.models.nets import attends, build, check_net, check_settings, head_of, nets, published_weights
 
 CASES = [(net, {}) for net in nets()] + [
     ("resnet", {"depth": 34}),
@@ -106,7 +106,7 @@ def test_the_features_that_the_studies_state(net: str, size: int, features: int)
 def test_weights_load_strictly_under_torchvisions_names(net: str, options: dict) -> None:
     """The state dict of torchvision's own net, 1,000 classes, in ours with its stock head."""
     body = {k: v for k, v in options.items() if k not in ("hidden", "dropout")}
-    weights = torchvision_models.get_weight(imagenet_weights(net, body))
+    weights = torchvision_models.get_weight(published_weights(net, "imagenet", body))
     with torch.device("meta"):
         theirs = getattr(torchvision_models, type(weights).__name__.removesuffix("_Weights").lower())()
         assert sum(p.numel() for p in theirs.parameters()) == weights.meta["num_params"]
@@ -164,4 +164,4 @@ def test_unknown_nets_and_options_name_the_nearest() -> None:
         with pytest.raises(TouchstoneError, match=r"mobilenet_v2: options .*; correct models\.<name>\.options"):
             made("mobilenet_v2", options)
     with pytest.raises(TouchstoneError, match="lenet: torchvision has no ImageNet weights"):
-        imagenet_weights("lenet", {})
+        published_weights("lenet", "imagenet", {})

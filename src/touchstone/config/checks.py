@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from touchstone.config.pretrained_config import is_published
 from touchstone.config.schema.data import Arm, Data
 from touchstone.config.schema.generator import ADDED, FolderConfig
 from touchstone.config.schema.model import Model, Phase
@@ -82,10 +83,11 @@ def _check_model(key: str, model: Model, data: Data) -> None:
         _check_colours(phase_key, phase, data.channels)
     if model.weights_sha256 and not model.pretrained:
         raise mistake(f"{key}.weights_sha256", f"weights are {model.weights}, which is no file")
-    if model.pretrained and model.weights != "imagenet" and Path(model.weights).parent != WEIGHTS:
+    if model.pretrained and not is_published(model.weights) and Path(model.weights).parent != WEIGHTS:
         raise mistake(
             f"{key}.weights",
-            f"got {model.weights!r}, expected none, random, imagenet or a file in {WEIGHTS}, where DVC sees it change",
+            f"got {model.weights!r}, expected none, random, imagenet, pretrained, a version such as IMAGENET1K_V2, or "
+            f"a file in {WEIGHTS}, where DVC sees it change",
         )
     for phase_key, phase in _phases(key, model):
         if model.weights == "none" and not model.init_from and not phase.trains_all:

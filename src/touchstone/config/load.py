@@ -7,6 +7,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 
 from touchstone.config.checks import check, mistake, one_of
+from touchstone.config.pretrained_config import is_library_net, is_published, pretrained_config
 from touchstone.config.schema.audit import Audit
 from touchstone.config.schema.generator import GeneratorConfig, config_of, kinds
 from touchstone.config.schema.model import FinetuneEntry, Model, ModelEntry, Net, Phase, Run, Seeded
@@ -96,6 +97,7 @@ def _merged(params: Params, key: str, entry: dict[str, Any], *, net: str, **fixe
     """Resolve an entry. Settings that it leaves out are those of `train`; `net` is the net that it has by default."""
     settings = params.train.model_dump(exclude={"replicates", "vary", "tune"})
     settings |= {"net": net, "input_size": params.data.image_size, "seeds": tuple(range(params.train.replicates))}
+    settings |= _expected(key, str(entry.get("net", net)), entry.get("weights", settings.get("weights", "none")))
     if "epochs" in entry or "num_steps" in entry:  # an entry's own budget replaces the default one
         settings |= {"epochs": 0, "num_steps": 0}
     model = resolve_model(settings | entry | fixed, key=key)
@@ -104,6 +106,17 @@ def _merged(params: Params, key: str, entry: dict[str, Any], *, net: str, **fixe
     if entry.get("phases") and ("num_steps" in entry or "epochs" in entry):
         raise mistake(key, "phases have budgets of their own; take out num_steps and epochs")
     return model
+
+
+def _expected(key: str, net: str, weights: Any) -> dict[str, Any]:
+    """Return the settings of the input that a library's pretrained weights expect; none for others."""
+    if not is_library_net(net) or not isinstance(weights, str) or not is_published(weights):
+        return {}
+    try:
+        found = pretrained_config(net, weights)
+    except TouchstoneError as error:
+        raise TouchstoneError(f"params.yaml: {key}: {error}") from error
+    return {"input_size": found.input_px, "crop_share": found.crop_share, "interpolation": found.interpolation}
 
 
 def _phases(key: str, merged: ModelEntry) -> tuple[Phase, ...]:

@@ -17,7 +17,7 @@ from touchstone.config.schema.augmentation import Augmentation
 from touchstone.data.augment import augment, draw
 from touchstone.data.imageset import valid_sizes
 from touchstone.data.ops import crops
-from touchstone.data.ops.resize import scale
+from touchstone.data.ops.resize import filtered
 from touchstone.data.training_set import TrainingSet
 from touchstone.seeds import generator
 
@@ -36,6 +36,10 @@ class View:
     """Side of the net's input."""
     crop_px: int = 0
     """Side of five crops that are taken instead of the square, in pixels of the stored image; 0 for none."""
+    crop_share: float = 1.0
+    """Share of the square's side that the net sees, at its centre."""
+    interpolation: str = "area"
+    """How squares are scaled, see `resize.filtered`."""
 
     @property
     def num_crops(self) -> int:
@@ -48,7 +52,7 @@ class View:
         uint8 (n, h, w, C), the images `rows` of the batch: squares, or whole images before five crops are taken.
         """
         if not self.crop_px:
-            squares = self.squares(pixels, sizes)
+            squares = self._centre(self.squares(pixels, sizes))
             return self.resized(squares if change is None else change(squares, slice(None)))
         cut = []
         for i, image in enumerate(pixels):
@@ -68,10 +72,18 @@ class View:
             out[i] = pixels[i, top : top + self.size_px, left : left + self.size_px]
         return out
 
+    def _centre(self, squares: np.ndarray) -> np.ndarray:
+        """Cut the share of squares that the net sees."""
+        whole = squares.shape[1]
+        side = max(1, round(self.crop_share * whole))
+        first = (whole - side) // 2
+        return squares if side == whole else squares[:, first : first + side, first : first + side]
+
     def resized(self, squares: np.ndarray) -> torch.Tensor:
         """Scale squares uint8 (B, S, S, C) to uint8 (B, input_px, input_px, C)."""
         if squares.shape[1] != self.input_px:
-            squares = np.stack([scale(image, self.input_px, self.input_px) for image in squares])
+            size = self.input_px, self.input_px
+            squares = np.stack([filtered(image, *size, interpolation=self.interpolation) for image in squares])
         return torch.from_numpy(np.require(squares, requirements=["C", "W"]))  # copies only memory-mapped files
 
 

@@ -6,11 +6,12 @@ torch is imported only where a model needs it, and most do not.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from touchstone.config.pretrained_config import is_library_net, is_published
 from touchstone.config.schema.model import Model
 from touchstone.config.settings import Settings
 from touchstone.errors import TouchstoneError
 from touchstone.models.initial_weights import InitialWeights, check_fit, outline
-from touchstone.models.nets import check_settings, head_of, imagenet_weights
+from touchstone.models.nets import check_settings, head_of, published_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +35,14 @@ def _check_model(key: str, model: Model, settings: Settings) -> None:
     frozen = any(phase.trainable != ("all",) for phase in model.phases)
     if model.batch_size == 1:
         _check_batch_of_one(key, model, channels=settings.data.channels)
-    if model.options or model.pretrained or model.test_input_size or frozen or model.init_from:
+    if (
+        is_library_net(model.net)
+        or model.options
+        or model.pretrained
+        or model.test_input_size
+        or frozen
+        or model.init_from
+    ):
         origin = settings.trained[model.init_from.rsplit("-", 1)[0]] if model.init_from else None
         check_plan(key, model, origin, channels=settings.data.channels)
 
@@ -50,8 +58,8 @@ def check_plan(key: str, model: Model, origin: Model | None, *, channels: int) -
 
     try:
         InitialWeights.of_model(model, channels=channels)
-        if model.weights == "imagenet":
-            imagenet_weights(model.net, model.options)
+        if is_published(model.weights):
+            published_weights(model.net, model.weights, model.options)
         elif model.pretrained:
             from touchstone.models.pretrained import check_file
 

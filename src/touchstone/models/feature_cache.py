@@ -45,7 +45,15 @@ class Backbone:
         view: View,
     ) -> None:
         self.net, self.head, self.view, self.mean, self.std = net, nets.head_of(name), view, mean, std
-        facts = [name, nets.body_options(name, options), view, mean.tolist(), std.tolist(), mean.device.type]
+        facts = [
+            name,
+            nets.facts_of(name),
+            nets.body_options(name, options),
+            view,
+            mean.tolist(),
+            std.tolist(),
+            mean.device.type,
+        ]
         facts += [
             arithmetic.held(),
             torch.get_num_threads(),

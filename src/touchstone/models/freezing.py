@@ -51,6 +51,11 @@ def is_frozen_but_head(net: nn.Module, head: str) -> bool:
     return not any(p.requires_grad for name, p in net.named_parameters() if not name.startswith(head + "."))
 
 
+def takes_vectors(net: nn.Module, head: str) -> bool:
+    """Return whether a net's head takes features (B, D), which can be cached, and no maps."""
+    return not any(isinstance(layer, nn.Conv2d) for layer in net.get_submodule(head).modules())
+
+
 def _frozen(net: nn.Module) -> Iterator[nn.Module]:
     """Yield the outermost modules that have parameters, none of them trainable."""
     parameters = list(net.parameters())

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from touchstone.config.pretrained_config import PUBLISHED, is_library_net, is_published, pretrained_config
 from touchstone.config.schema.model import Model
 from touchstone.errors import TouchstoneError, nearest
-from touchstone.models.nets import build
+from touchstone.models import nets
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +24,7 @@ Tensors = dict[str, "torch.Tensor"]  # name -> tensor, as in a state dict
 
 EVERY_SEED = "all"  # stands for the seeds where one file serves them all
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean, sd that torchvision's weights expect, in [0, 1]
+ADDED = ("licence", "file_sha256")  # facts that are written only where there are any
 SHOWN = 3  # names in an error message
 
 
@@ -33,7 +35,11 @@ class InitialWeights:
     name: str
     """The weights as params.yaml names them, or the run that a finetune starts from."""
     source: str = ""
-    """torchvision's name of ImageNet's weights; "" for others."""
+    """The publisher's name of the weights; "" for a file of one's own."""
+    licence: str = ""
+    """Of the publisher's weights, as it names it, or ""."""
+    file_sha256: str = ""
+    """The hash of the file that the weights were read from."""
     mean: list[float] | None = None
     """Per channel, in grey levels, for the normalisation; None takes the training images' own."""
     std: list[float] | None = None
@@ -62,7 +68,11 @@ class InitialWeights:
             raise TouchstoneError(
                 f"normalisation: imagenet has 3 channels, got data.channels {channels}; set 3, or normalisation: data"
             )
-        mean, std = ([round(255 * value, 4) for value in values] for values in IMAGENET)
+        expected: tuple[tuple[float, ...], ...] = IMAGENET
+        if model.normalisation == "auto" and is_library_net(model.net):
+            config = pretrained_config(model.net, model.weights if is_published(model.weights) else PUBLISHED[0])
+            expected = config.mean, config.std
+        mean, std = ([round(255 * value, 4) for value in values] for values in expected)
         return cls(model.weights, mean=mean, std=std)
 
     @classmethod
@@ -90,7 +100,7 @@ class InitialWeights:
     def write(self, file: Path) -> None:
         """Write the note."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        note = {name: value for name, value in vars(self).items() if name != "tensors"}
+        note = {name: value for name, value in vars(self).items() if name != "tensors" and (value or name not in ADDED)}
         file.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
 
     def load_into(self, net: "nn.Module", *, seed: int, net_name: str) -> None:
@@ -164,7 +174,6 @@ def check_fit(
 
 def outline(model: Model, *, channels: int) -> "nn.Module":
     """Build the model's net without values, only names and shapes, with a head of two classes."""
-    import torch
-
-    with torch.device("meta"):
-        return build(model.net, num_classes=2, in_channels=channels, input_size=model.input_size, options=model.options)
+    return nets.outline(
+        model.net, num_classes=2, in_channels=channels, input_size=model.input_size, options=model.options
+    )

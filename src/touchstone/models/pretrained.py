@@ -6,6 +6,7 @@ The head starts at random, since its classes are the user's own; everything befo
 import hashlib
 import pickle
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,46 +14,117 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from touchstone.config.pretrained_config import (
+    WEIGHTS,
+    PretrainedConfig,
+    is_library_net,
+    is_published,
+    pretrained_config,
+)
 from touchstone.config.schema.model import Model
 from touchstone.data.fetch import fetch
 from touchstone.errors import TouchstoneError
-from touchstone.models.initial_weights import EVERY_SEED, Tensors, check_fit, load_initial_weights, outline
-from touchstone.models.nets import head_of, imagenet_weights
+from touchstone.hub import Hub
+from touchstone.models.initial_weights import (
+    EVERY_SEED,
+    InitialWeights,
+    Tensors,
+    check_fit,
+    load_initial_weights,
+    outline,
+)
+from touchstone.models.nets import head_of, published_weights
 
 WRAPPERS = ("state_dict", "model")  # keys under which training scripts keep the weights
 
 
-def write_body(to: Path, model: Model, *, channels: int, old: Path, mirror: str, downloads: Path) -> str:
+@dataclass(frozen=True)
+class Origin:
+    """Where a model's weights come from."""
+
+    source: str
+    """The publisher's name of the weights; "" for a file of one's own."""
+    licence: str
+    """As the publisher names it, or ""."""
+    file_sha256: str
+    """The hash of the file that was read."""
+
+
+def write_body(to: Path, model: Model, *, channels: int, old: Path, mirror: str, downloads: Path) -> Origin:
     """Write the weights that `model.weights` names to `to`, checked against the model's net, without its head.
 
-    imagenet takes torchvision's file from `mirror` (a folder or URL; "" for its official address) and keeps it in
-    `downloads`, unless the note `old` of an earlier run has the same weights. Returns torchvision's name of the
-    weights, or "" for the user's own file. Raises TouchstoneError where they cannot be fetched or read, or do not fit.
+    A publisher's weights are taken from `mirror` (a folder or URL; "" for their official address or the hub's cache)
+    and kept in `downloads`, unless the note `old` of an earlier run has the same weights. Raises TouchstoneError where
+    they cannot be fetched or read, do not fit, or are other ones than before.
     """
-    source = imagenet_weights(model.net, model.options) if model.weights == "imagenet" else ""
-    file = old
-    tensors = None if model.weights_sha256 else _earlier(old, source)  # a given hash is that of the original file
-    if tensors is None:
-        file = _fetch(source, mirror=mirror, downloads=downloads) if source else Path(model.weights)
+    published = is_published(model.weights)
+    source = published_weights(model.net, model.weights, model.options) if published else ""
+    config = pretrained_config(model.net, model.weights) if published and is_library_net(model.net) else None
+    licence = config.licence if config else ""
+    earlier = _earlier(old, source)
+    if earlier is not None and not model.weights_sha256 and not is_library_net(model.net):
+        tensors, sha256, file = earlier.tensors[EVERY_SEED], earlier.file_sha256, old
+    else:
+        file = _file(model, source, config, mirror=mirror, downloads=downloads)
         check_file(file)
-        expected = model.weights_sha256
-        if expected and (got := hashlib.sha256(file.read_bytes()).hexdigest()) != expected:
-            raise TouchstoneError(f"{file}: got sha256 {got}, expected weights_sha256 {expected}; this is another file")
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        if model.weights_sha256 not in ("", sha256):
+            raise TouchstoneError(
+                f"{file}: got sha256 {sha256}, expected weights_sha256 {model.weights_sha256}; this is another file"
+            )
+        if earlier is not None and earlier.file_sha256 not in ("", sha256) and not model.weights_sha256:
+            raise TouchstoneError(
+                f"{source}: its file has sha256 {sha256}, and had {earlier.file_sha256}: the revision has moved; set "
+                "weights_sha256 to the one that you want"
+            )
         tensors = read_tensors(file)
+    if is_library_net(model.net):
+        from touchstone.models.nets import _library
+
+        shape: Any = {"in_channels": channels, "input_size": model.input_size, "options": model.options}
+        tensors = _library.fitted(model.net, tensors, **shape)
     net = outline(model, channels=channels)
     safetensors.torch.save_file(body(tensors, net, head=head_of(model.net), file=file, net_name=model.net), to)
-    return source
+    return Origin(source, licence, sha256)
 
 
-def _earlier(old: Path, source: str) -> Tensors | None:
-    """Return the ImageNet weights of an earlier run of the stage, or None."""
+def _file(model: Model, source: str, config: PretrainedConfig | None, *, mirror: str, downloads: Path) -> Path:
+    """Return the file of a model's weights, fetched where it is a publisher's."""
+    if not source:
+        return Path(model.weights)
+    if config is None or (config.url and not config.repository):
+        return _fetch(source, config.url if config else "", mirror=mirror, downloads=downloads)
+    if config.folder:
+        return Path(config.folder) / WEIGHTS
+    return _from_hub(config, mirror=mirror, downloads=downloads)
+
+
+def _from_hub(config: PretrainedConfig, *, mirror: str, downloads: Path) -> Path:
+    """Return a file of the hub: from a folder that mirrors it, Hugging Face's cache, or the hub itself."""
+    name = f"{config.repository.replace('/', '--')}.{config.filename}"
+    if mirror and not mirror.lower().startswith(("http://", "https://")):
+        if not (Path(mirror) / name).is_file():
+            raise TouchstoneError(
+                f"{mirror}: no {name}; put {config.filename} of {config.repository} there by that name"
+            )
+        return Path(mirror) / name
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(config.repository, config.filename, revision=config.revision or None)
+    if isinstance(cached, str):
+        return Path(cached)
+    return Hub("weights", config.repository, config.revision, downloads=downloads).get(config.filename)
+
+
+def _earlier(old: Path, source: str) -> InitialWeights | None:
+    """Return the publisher's weights of an earlier run of the stage, or None."""
     if not source or not old.exists():
         return None
     try:
         weights = load_initial_weights(old)
     except TouchstoneError:  # damaged: fetched again
         return None
-    return weights.tensors.get(EVERY_SEED) if weights.source == source else None
+    return weights if weights.source == source and EVERY_SEED in weights.tensors else None
 
 
 def read_tensors(file: Path) -> Tensors:
@@ -105,12 +177,17 @@ def check_file(weights: Path) -> None:
         raise TouchstoneError(f"{weights}: no such file; put the weights there, or set weights to none or imagenet")
 
 
-def _fetch(source: str, *, mirror: str, downloads: Path) -> Path:
-    """Fetch torchvision's file, whose name holds the first digits of its sha256."""
-    from torchvision.models import get_weight
+def _fetch(source: str, url: str, *, mirror: str, downloads: Path) -> Path:
+    """Fetch a file of torchvision or timm, whose name holds the first digits of its sha256."""
+    if not url:
+        from torchvision.models import get_weight
 
-    url = get_weight(source).url
+        url = get_weight(source).url
     name = url.rsplit("/", 1)[1]
     digits = re.search(r"-([0-9a-f]{8,})\.", name)
-    assert digits, f"{name}: no hash in the name"
+    if digits is None:
+        raise TouchstoneError(
+            f"{source}: {name} has no hash in its name, by which to check it; download it, and name the file in "
+            "weights, with weights_sha256"
+        )
     return fetch(name, to=downloads / name, url=url, mirror=mirror, sha256=digits[1])

@@ -57,6 +57,10 @@ class RunMetadata:
     """Whether an image may have several classes."""
     crop_size: int = 0
     """Side in px of five crops of the prepared image; 0 shows its centre."""
+    crop_share: float = 1.0
+    """Share of the square's side that the net sees."""
+    interpolation: str = "area"
+    """How the square is scaled to the net's input."""
     normalisations: dict[str, list[list[float]]] = field(default_factory=dict)
     """Seed -> mean and std, where replicates have training images of their own."""
 
@@ -74,13 +78,21 @@ class RunMetadata:
             test_flips=model.test_flips,
             weights={},
             crop_size=model.crop_px,
+            crop_share=model.crop_share,
+            interpolation=model.interpolation,
             **facts,
             **meta,
         )
 
     @property
     def view(self) -> View:
-        return View(size_px=self.image_size, input_px=self.test_input_size, crop_px=self.crop_size)
+        return View(
+            size_px=self.image_size,
+            input_px=self.test_input_size,
+            crop_px=self.crop_size,
+            crop_share=self.crop_share,
+            interpolation=self.interpolation,
+        )
 
     def untrained(self) -> nn.Module:
         """Build the run's net, (B, channels, S, S) -> logits (B, classes), with weights from torch's generator."""

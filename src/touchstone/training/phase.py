@@ -16,7 +16,7 @@ from touchstone.errors import TouchstoneError
 from touchstone.models import predict
 from touchstone.models.device import device
 from touchstone.models.feature_cache import Backbone
-from touchstone.models.freezing import freeze, is_frozen_but_head
+from touchstone.models.freezing import freeze, is_frozen_but_head, takes_vectors
 from touchstone.training import swa
 from touchstone.training.classifier import Classifier
 from touchstone.training.objective import mixing
@@ -141,6 +141,7 @@ def _feature_cache(phase: PhaseState, view: View) -> Callable[..., np.ndarray] |
     """
     settings, classifier, folder = phase.run.settings, phase.classifier, phase.run.features
     is_fixed = phase.scheduled.is_fixed and is_frozen_but_head(classifier.net, classifier.head)
+    is_fixed = is_fixed and takes_vectors(classifier.net, classifier.head)
     if folder is None or not is_fixed or settings.precision != "fp32" or not settings.feature_cache:
         return None
     backbone = Backbone(

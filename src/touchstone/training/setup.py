@@ -144,7 +144,8 @@ def set_up(
     objective = objective_for(encode(data.table, meta), len(classes))
     check_run(title, settings, objective, machine, initial, num_val=len(val))
     mean, std = (initial.mean, initial.std) if initial.mean and initial.std else statistics(data)
-    stored = {"size_px": meta["image_size"], "crop_px": settings.crop_px}
+    stored: Any = {"size_px": meta["image_size"], "crop_px": settings.crop_px}
+    stored |= {"crop_share": settings.crop_share, "interpolation": settings.interpolation}
     return TrainingRun(
         title=title,
         settings=settings,

@@ -223,19 +223,27 @@ class Net(Section):
     """The net of a model, its input, and its initial weights."""
 
     net: str
-    """The name of a file in models/nets; default: the model's own name."""
+    """The name of a file in models/nets, or torchvision/NAME, timm/NAME.TAG, hf-hub:ORG/NAME@COMMIT or
+    local-dir:FOLDER; default: the model's own name."""
     input_size: Annotated[int, Field(ge=4, le=2048)]
-    """Side of the net's input in training, in px; default: data.image_size."""
+    """Side of the net's input in training, in px; default: that of a library's pretrained weights, or else
+    data.image_size."""
     test_input_size: Annotated[int, Field(ge=0, le=2048)] = 0
     """Side of the images that are predicted, in px; 0 takes input_size."""
     crops: Literal["centre", "five"] = "centre"
     """five takes the four corners and the centre; for each label, the crop with the highest output counts."""
     crop_size: Annotated[int, Field(ge=0, le=2048)] = 0
     """Side of the five crops, in px of the prepared image; 0 takes input_size."""
+    crop_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the square's side that the net sees, at its centre; default: that of a library's pretrained weights."""
+    interpolation: Literal["area", "bilinear", "bicubic", "lanczos"] = "area"
+    """How the square is scaled to the input: area averages shrink and lines enlarge (area), or Pillow's filters;
+    default: that of a library's pretrained weights."""
     options: dict[str, Option] = Field(default={})
     """Keyword arguments of the net's build()."""
     weights: str = "none"
-    """Weights to start from: none, random, imagenet, or a file in data/weights."""
+    """Weights to start from: none, random, pretrained (the publisher's usual ones; imagenet is the same), a version
+    such as IMAGENET1K_V2, or a file in data/weights."""
     weights_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
     """The hash that this file must have; '' accepts any."""
     normalisation: Literal["auto", "data", "imagenet"] = "auto"

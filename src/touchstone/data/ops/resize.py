@@ -1,9 +1,17 @@
-"""Resizes an image in one resampling by OpenCV: area averages to shrink, linear interpolation to enlarge."""
+"""Resizes an image in one resampling: by OpenCV, area averages to shrink and linear interpolation to enlarge; or by a
+filter of Pillow, which works in whole numbers, too.
+"""
 
 import cv2
 import numpy as np
+from PIL import Image
 
 MODES = ("squash", "crop", "pad", "shortest_edge")
+FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 LONGEST = 2  # limit of the aspect ratio in shortest_edge, since the largest image determines the storage of all
 
 
@@ -36,6 +44,19 @@ def scale(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     shrinks = height * width < pixels.shape[0] * pixels.shape[1]
     out = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return out.reshape(height, width, pixels.shape[2])  # OpenCV drops a channel axis of 1
+
+
+def filtered(pixels: np.ndarray, height: int, width: int, *, interpolation: str) -> np.ndarray:
+    """Scale uint8 (h, w, C) to uint8 (height, width, C) as `scale` does (area) or by a filter of FILTERS.
+
+    Pillow's filters widen as they shrink an image, as those do with which most pretrained nets were trained.
+    """
+    if interpolation == "area":
+        return scale(pixels, height, width)
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    planes = (Image.fromarray(np.ascontiguousarray(pixels[:, :, c])) for c in range(pixels.shape[2]))
+    return np.stack([np.asarray(plane.resize((width, height), FILTERS[interpolation])) for plane in planes], axis=2)
 
 
 def _middle(pixels: np.ndarray, longest: int) -> np.ndarray:

@@ -8,16 +8,20 @@ also defines
     HEAD_OPTIONS   optional: the options that change only the head
     imagenet(...)  optional: torchvision's name of the weights trained on ImageNet
     ATTENDS        optional: True where the net is an `_attention.AttentiveResNet`
+
+A name that begins with torchvision/, timm/, hf-hub: or local-dir: is a net of a library, which `_library.py` builds.
 """
 
 import ast
 import importlib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from touchstone.config import pretrained_config
+from touchstone.config.pretrained_config import is_library_net
 from touchstone.errors import TouchstoneError, nearest, one_line
 
 if TYPE_CHECKING:
@@ -35,21 +39,31 @@ def nets() -> list[str]:
 
 
 def file_of(net: str) -> Path:
-    """Return the file of a net."""
-    return FOLDER / f"{net}.py"
+    """Return the file that builds a net."""
+    return FOLDER / ("_library.py" if is_library_net(net) else f"{net}.py")
+
+
+def facts_of(net: str) -> dict[str, str]:
+    """Return what decides how a net is built, beside its file: a library's version, or nothing."""
+    return {net: _of_library().version(net)} if is_library_net(net) else {}
 
 
 def check_net(key: str, net: str) -> None:
-    """Raise TouchstoneError unless `net`, the value of `key` in params.yaml, has a file."""
-    if net not in nets():
+    """Raise TouchstoneError unless `net`, the value of `key` in params.yaml, has a file or is a library's."""
+    if is_library_net(net):
+        pretrained_config.check_name(key, net)
+    elif net not in nets():
         raise TouchstoneError(
-            f"{key}: no src/touchstone/models/nets/{net}.py; nets are {', '.join(nets())}{nearest(net, nets())}"
+            f"{key}: no src/touchstone/models/nets/{net}.py; nets are {', '.join(nets())}{nearest(net, nets())}, and "
+            "torchvision/NAME and timm/NAME, which `touchstone models` lists"
         )
 
 
 def check_settings(key: str, net: str, *, input_size: int, options: Iterable[str]) -> None:
     """Raise TouchstoneError where the net cannot be built with these settings. Its file is read but not run."""
     check_net(key, net)
+    if is_library_net(net):
+        return
     tree, constants = _read(net)
     if "HEAD" not in constants:
         raise TouchstoneError(
@@ -64,8 +78,16 @@ def check_settings(key: str, net: str, *, input_size: int, options: Iterable[str
 
 def attends(net: str) -> bool:
     """Return whether the net has a block of attention (ATTENDS = True). Its file is read but not run."""
+    if is_library_net(net):
+        return False
     constants = _read(net)[1]
     return "ATTENDS" in constants and ast.literal_eval(constants["ATTENDS"]) is True
+
+
+def least_px(net: str) -> int:
+    """Return the smallest side in px of the input of a net of ours; its file is read but not run."""
+    constants = _read(net)[1]
+    return ast.literal_eval(constants["LEAST_PX"]) if "LEAST_PX" in constants else 1
 
 
 def _read(net: str) -> tuple[ast.Module, dict[str, ast.expr]]:
@@ -99,16 +121,46 @@ def build(
     Raises TouchstoneError on an unknown net, too small an input, and an option or value that the net does not take.
     """
     check_net(net, net)
+    given = {"num_classes": num_classes, "in_channels": in_channels, "input_size": input_size}
+    if is_library_net(net):
+        return _built(net, {**given, "net": net}, options, _of_library().build)
     function = _module(net).build
     _check_options(net, options, inspect.signature(function).parameters)
-    given = {"num_classes": num_classes, "in_channels": in_channels, "input_size": input_size}
-    if not options:
-        return function(**given)
+    return _built(net, given, options, function) if options else function(**given)
+
+
+def outline(
+    net: str, *, num_classes: int, in_channels: int, input_size: int, options: "dict[str, Option]"
+) -> "nn.Module":
+    """Build a net as `build` does, without values, only names and shapes."""
+    import torch
+
+    given: Any = {"num_classes": num_classes, "in_channels": in_channels, "input_size": input_size}
+    if is_library_net(net):
+        check_net(net, net)
+        return _built(net, {**given, "net": net}, options, _of_library().outline)
+    with torch.device("meta"):
+        return build(net, options=options, **given)
+
+
+def _built(
+    net: str, given: dict[str, Any], options: "dict[str, Option]", function: Callable[..., "nn.Module"]
+) -> "nn.Module":
     try:
         return function(**given, **options)
-    except (TypeError, ValueError, RuntimeError) as error:  # libraries refuse values in different ways
+    except (TouchstoneError, NotImplementedError):
+        raise
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:  # libraries refuse values in different ways
         values = ", ".join(f"{name} {value!r}" for name, value in options.items())
-        raise TouchstoneError(f"{net}: options {values}: {one_line(error)}; correct models.<name>.options") from error
+        what = f"options {values}" if options else f"input_size {given['input_size']}, {given['in_channels']} channels"
+        where = "models.<name>.options" if options else "models.<name>.input_size"
+        raise TouchstoneError(f"{net}: {what}: {one_line(error)}; correct {where}") from error
+
+
+def _of_library() -> ModuleType:
+    from touchstone.models.nets import _library  # here: it needs torch
+
+    return _library
 
 
 def _module(net: str) -> ModuleType:
@@ -117,21 +169,38 @@ def _module(net: str) -> ModuleType:
 
 def head_of(net: str) -> str:
     """Return the name of the net's last module, which turns features into logits."""
-    return _module(net).HEAD
+    head: str = _of_library().head_of(net) if is_library_net(net) else _module(net).HEAD
+    return head
 
 
 def body_options(net: str, options: "dict[str, Option]") -> "dict[str, Option]":
     """Return the options that change more than the head."""
-    of_head = getattr(_module(net), "HEAD_OPTIONS", ())
+    of_head = () if is_library_net(net) else getattr(_module(net), "HEAD_OPTIONS", ())
     return {name: value for name, value in options.items() if name not in of_head}
 
 
-def imagenet_weights(net: str, options: "dict[str, Option]") -> str:
-    """Return torchvision's name of the net's ImageNet weights. Raises TouchstoneError where there are none."""
+def published_weights(net: str, weights: str, options: "dict[str, Option]") -> str:
+    """Return the publisher's name of a net's weights.
+
+    weights: imagenet, pretrained, or a version such as IMAGENET1K_V2. Raises TouchstoneError where there are none.
+    """
+    if is_library_net(net):
+        return pretrained_config.pretrained_config(net, weights).source
     name = getattr(_module(net), "imagenet", None)
     if name is None:
         raise TouchstoneError(f"{net}: torchvision has no ImageNet weights for this net; set weights to none or a file")
-    return name(**body_options(net, options))
+    usual: str = name(**body_options(net, options))
+    if weights in pretrained_config.PUBLISHED:
+        return usual
+    from torchvision.models import get_weight
+
+    kind = usual.split(".")[0]
+    versions = type(get_weight(usual)).__members__
+    if weights not in versions:
+        raise TouchstoneError(
+            f"weights: {net} has no {weights}; it has {', '.join(versions)}{nearest(weights, versions)}"
+        )
+    return f"{kind}.{weights}"
 
 
 def check_option(net: str, name: str, value: object, choices: Iterable[object]) -> None:
