@@ -1,0 +1,195 @@
+"""Finds the nearest thumbnails of those that have one close by: exactly, in blocks, without a table of all pairs.
+
+Thumbnails are bytes, so the products that make up a cosine are whole numbers below 2^24. Float32 adds those without
+rounding, in any order: no result depends on blocks, threads or the processor.
+
+An upper bound of the cosine, from the few directions in which thumbnails differ most, rules out nearly all pairs at a
+tenth of the cost. Only for those that have a close neighbour are all cosines computed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from touchstone.data.thumbnails import mirrored, standardised
+from touchstone.seeds import generator
+
+QUERIES, IMAGES = 256, 2048  # compared at a time: their bounds lie in the processor's cache
+GATHERED = 4096  # queries whose neighbours are gathered at a time
+SAMPLE = 2048  # thumbnails from which directions are computed
+WIDTHS = (7, 15, 23, 31, 47, 63, 95, 127)  # numbers of directions to choose from
+RARE = 1 / 1000  # share of pairs that a bound should leave over
+DENSE = 1 / 32  # of the pairs of a block; where more are left over, all its cosines are computed at once
+SLACK = 1e-3  # of bounds, far more than float32 can be wrong by
+ROUNDING = 1e-5  # of squared lengths, likewise
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """M thumbnails, each plain and mirrored: 2M rows, the mirrored ones last. A row is standardised on demand."""
+
+    small: np.ndarray
+    """uint8 (M, D)."""
+
+    def __len__(self) -> int:
+        return 2 * len(self.small)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Return the given rows, uint8 (B, D)."""
+        taken = self.small[rows % len(self.small)]
+        flipped = rows >= len(self.small)
+        taken[flipped] = mirrored(taken[flipped])
+        return taken
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield the numbers of all rows in blocks, in a random order.
+
+        In that order the nearest ones seen so far soon leave little to replace, however the images are sorted.
+        """
+        order = generator(0, "neighbours").permutation(len(self))
+        yield from np.split(order, range(IMAGES, len(order), IMAGES))
+
+
+def gather(query: np.ndarray, images: np.ndarray, *, within: float, count: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """Find the nearest images, plain or mirrored, of each thumbnail that has one at a distance up to `within`.
+
+    query: uint8 (N, D). images: uint8 (M, D), 2M >= count. None may be of a single colour. The distance is Euclidean,
+    between standardised thumbnails. Yields blocks of rows of the query, int64 (B,), with their `count` nearest images,
+    int64 (B, count), from M on mirrored, and the distances, float64 (B, count), ascending. Of images at the same
+    distance as the last one, any may be returned; others are sorted by number.
+    """
+    gallery = Gallery(images)
+    close = _with_neighbour(query, gallery, 1 - within**2 / 2)
+    for start in range(0, len(close), GATHERED):
+        rows = close[start : start + GATHERED]
+        nearest, cosine = _nearest(query[rows], gallery, count)
+        yield rows, nearest, np.sqrt(np.maximum(2 - 2 * cosine, 1e-12))
+
+
+# --- which thumbnails have a neighbour ---
+
+
+def _with_neighbour(query: np.ndarray, gallery: Gallery, cosine: float) -> np.ndarray:
+    """Return the rows of the query that have a neighbour with at least this cosine, int64, ascending."""
+    to_bound = _bounds(query, gallery, cosine - SLACK)
+    waiting, found = np.arange(len(query)), np.zeros(len(query), bool)
+    coordinates = np.concatenate([to_bound(query[start : start + IMAGES]) for start in range(0, len(query), IMAGES)])
+    for rows in gallery.blocks():
+        images = gallery.take(rows)
+        others = to_bound(images).T  # (w, T)
+        for start in range(0, len(waiting), QUERIES):
+            block = waiting[start : start + QUERIES]
+            left_over = coordinates[start : start + QUERIES] @ others >= cosine - SLACK  # (B, T)
+            found[block] |= _any_reaches(query[block], images, left_over, cosine)
+        keep = ~found[waiting]
+        if not keep.all():
+            waiting, coordinates = waiting[keep], coordinates[keep]
+    return np.flatnonzero(found)
+
+
+def _any_reaches(query: np.ndarray, images: np.ndarray, left_over: np.ndarray, cosine: float) -> np.ndarray:
+    """Return which thumbnails have the cosine with one of those images that are left over for it, bool (B,)."""
+    if np.count_nonzero(left_over) > DENSE * left_over.size:
+        return np.any(_cosines(query, images) >= cosine, axis=1)
+    row, column = np.nonzero(left_over)
+    reached = np.zeros(len(query), bool)
+    for start in range(0, len(row), IMAGES):
+        pair = slice(start, start + IMAGES)
+        reached[row[pair][_paired_cosines(query[row[pair]], images[column[pair]]) >= cosine]] = True
+    return reached
+
+
+class _Bounds:
+    """Coordinates of thumbnails whose products are upper bounds of their cosines.
+
+    The cosine is the sum of the products along `directions`, orthogonal to one another, and of what lies across them,
+    which is at most the product of the two lengths there (Cauchy-Schwarz).
+    """
+
+    def __init__(self, directions: np.ndarray) -> None:
+        self.directions = directions
+
+    def __call__(self, small: np.ndarray) -> np.ndarray:
+        """uint8 (B, D) -> float32 (B, w + 1)."""
+        unit = standardised(small)
+        along = unit @ self.directions  # (B, w)
+        across = np.sqrt(np.maximum(1 - np.einsum("bw,bw->b", along, along), 0) + ROUNDING)
+        return np.concatenate([along, across[:, None]], axis=1)
+
+
+def _bounds(query: np.ndarray, gallery: Gallery, cosine: float) -> _Bounds:
+    """Choose directions: the first principal ones of the images, as few as leave RARE pairs to this cosine."""
+    sample = gallery.take(_evenly(len(gallery), SAMPLE))
+    unit = standardised(sample).astype(np.float64)
+    directions = np.linalg.eigh(unit.T @ unit)[1][:, ::-1].astype(np.float32)
+    asking = query[_evenly(len(query), QUERIES)]
+    for width in WIDTHS:
+        bounds = _Bounds(np.ascontiguousarray(directions[:, :width]))
+        if width >= len(directions) / 2 or (bounds(asking) @ bounds(sample).T >= cosine).mean() < RARE:
+            break
+    return bounds
+
+
+def _evenly(total: int, number: int) -> np.ndarray:
+    return np.unique(np.linspace(0, total - 1, min(total, number)).astype(np.int64))
+
+
+# --- the nearest neighbours ---
+
+
+def _nearest(query: np.ndarray, gallery: Gallery, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nearest rows of the gallery, int64 (N, count), and their cosines, float64 (N, count), descending."""
+    nearest, cosine = np.zeros((len(query), count), np.int64), np.full((len(query), count), -np.inf)
+    for rows in gallery.blocks():
+        images = gallery.take(rows)
+        for start in range(0, len(query), QUERIES):
+            block = slice(start, start + QUERIES)
+            found = _cosines(query[block], images)
+            nearest[block], cosine[block] = _merge(nearest[block], cosine[block], rows, found)
+    order = np.lexsort((nearest, -cosine), axis=1)
+    return np.take_along_axis(nearest, order, 1), np.take_along_axis(cosine, order, 1)
+
+
+def _merge(nearest: np.ndarray, best: np.ndarray, rows: np.ndarray, cosine: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the best of those so far (B, count) and of new ones: the cosines (B, T) with images of these rows."""
+    row, column = np.nonzero(cosine > best.min(1, keepdims=True))
+    if not len(row):
+        return nearest, best
+    place = np.arange(len(row)) - np.searchsorted(row, row)  # of a new one among those of its row
+    values = np.full((len(best), place.max() + 1), -np.inf)
+    numbers = np.zeros(values.shape, np.int64)
+    values[row, place], numbers[row, place] = cosine[row, column], rows[column]
+    values, numbers = np.concatenate([best, values], axis=1), np.concatenate([nearest, numbers], axis=1)
+    keep = np.argpartition(-values, best.shape[1] - 1, axis=1)[:, : best.shape[1]]
+    return np.take_along_axis(numbers, keep, 1), np.take_along_axis(values, keep, 1)
+
+
+# --- cosines of standardised thumbnails, from whole numbers ---
+
+
+def _cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the cosine of each pair of two sets of thumbnails, uint8 (B, D) and (T, D), as float64 (B, T)."""
+    total, norm = moments(one)
+    other_total, other_norm = moments(other)
+    products = one.astype(np.float32) @ other.astype(np.float32).T  # exact: D * 255 * 255 < 2^24
+    cosine = products.astype(np.float64)
+    cosine *= one.shape[1]
+    cosine -= np.outer(total, other_total)
+    cosine /= norm[:, None]
+    cosine /= other_norm
+    return cosine
+
+
+def _paired_cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the cosine of each thumbnail with the one in the same row of the other set, float64 (P,)."""
+    (total, norm), (other_total, other_norm) = moments(one), moments(other)
+    products = np.einsum("pd,pd->p", one.astype(np.float32), other.astype(np.float32)).astype(np.float64)
+    return (products * one.shape[1] - total * other_total) / norm / other_norm
+
+
+def moments(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sum of each thumbnail, and D times the root of the sum of squares about its mean, float64 (N,)."""
+    values = small.astype(np.float32)
+    total, squares = values.sum(1).astype(np.float64), np.einsum("nd,nd->n", values, values).astype(np.float64)
+    return total, np.sqrt(small.shape[1] * squares - total**2)
