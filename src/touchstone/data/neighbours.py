@@ -7,10 +7,14 @@ An upper bound of the cosine, from the few directions in which thumbnails differ
 tenth of the cost. Only for those that have a close neighbour are all cosines computed.
 """
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from touchstone.data.thumbnails import mirrored, standardised
 from touchstone.seeds import generator
@@ -60,17 +64,21 @@ def gather(query: np.ndarray, images: np.ndarray, *, within: float, count: int) 
     distance as the last one, any may be returned; others are sorted by number.
     """
     gallery = Gallery(images)
-    close = _with_neighbour(query, gallery, 1 - within**2 / 2)
-    for start in range(0, len(close), GATHERED):
-        rows = close[start : start + GATHERED]
-        nearest, cosine = _nearest(query[rows], gallery, count)
-        yield rows, nearest, np.sqrt(np.maximum(2 - 2 * cosine, 1e-12))
+    # Each of our threads multiplies small blocks; threads of BLAS would mostly wait for one another.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        close = _with_neighbour(query, gallery, 1 - within**2 / 2 - 1e-12, pool)
+        for start in range(0, len(close), GATHERED):
+            rows = close[start : start + GATHERED]
+            nearest, cosine = _nearest(query[rows], gallery, count, pool)
+            distance = np.sqrt(np.maximum(2 - 2 * cosine, 1e-12))
+            near = distance[:, 0] <= within  # the limit of the cosine is a little lower than that of the distance
+            yield rows[near], nearest[near], distance[near]
 
 
 # --- which thumbnails have a neighbour ---
 
 
-def _with_neighbour(query: np.ndarray, gallery: Gallery, cosine: float) -> np.ndarray:
+def _with_neighbour(query: np.ndarray, gallery: Gallery, cosine: float, pool: ThreadPoolExecutor) -> np.ndarray:
     """Return the rows of the query that have a neighbour with at least this cosine, int64, ascending."""
     to_bound = _bounds(query, gallery, cosine - SLACK)
     waiting, found = np.arange(len(query)), np.zeros(len(query), bool)
@@ -78,25 +86,36 @@ def _with_neighbour(query: np.ndarray, gallery: Gallery, cosine: float) -> np.nd
     for rows in gallery.blocks():
         images = gallery.take(rows)
         others = to_bound(images).T  # (w, T)
-        for start in range(0, len(waiting), QUERIES):
-            block = waiting[start : start + QUERIES]
-            left_over = coordinates[start : start + QUERIES] @ others >= cosine - SLACK  # (B, T)
-            found[block] |= _any_reaches(query[block], images, left_over, cosine)
-        keep = ~found[waiting]
-        if not keep.all():
-            waiting, coordinates = waiting[keep], coordinates[keep]
+        blocks = [slice(start, start + QUERIES) for start in range(0, len(waiting), QUERIES)]
+        reaches = partial(_any_reaches, query, images=images, others=others, cosine=cosine)
+        reached = pool.map(reaches, (waiting[block] for block in blocks), (coordinates[block] for block in blocks))
+        keep = ~np.concatenate([np.zeros(0, bool), *reached])
+        found[waiting[~keep]] = True
+        waiting, coordinates = waiting[keep], coordinates[keep]
     return np.flatnonzero(found)
 
 
-def _any_reaches(query: np.ndarray, images: np.ndarray, left_over: np.ndarray, cosine: float) -> np.ndarray:
-    """Return which thumbnails have the cosine with one of those images that are left over for it, bool (B,)."""
+def _any_reaches(
+    query: np.ndarray,
+    rows: np.ndarray,
+    coordinates: np.ndarray,
+    *,
+    images: np.ndarray,
+    others: np.ndarray,
+    cosine: float,
+) -> np.ndarray:
+    """Return which of some rows of the query have the cosine with one of the images, bool (B,).
+
+    The products of their coordinates (B, w) and the others' (w, T) are upper bounds.
+    """
+    left_over = coordinates @ others >= cosine - SLACK  # (B, T)
     if np.count_nonzero(left_over) > DENSE * left_over.size:
-        return np.any(_cosines(query, images) >= cosine, axis=1)
+        return np.any(_cosines(query[rows], images) >= cosine, axis=1)
     row, column = np.nonzero(left_over)
-    reached = np.zeros(len(query), bool)
+    reached = np.zeros(len(rows), bool)
     for start in range(0, len(row), IMAGES):
-        pair = slice(start, start + IMAGES)
-        reached[row[pair][_paired_cosines(query[row[pair]], images[column[pair]]) >= cosine]] = True
+        one, other = row[start : start + IMAGES], column[start : start + IMAGES]
+        reached[one[_paired_cosines(query[rows[one]], images[other]) >= cosine]] = True
     return reached
 
 
@@ -138,21 +157,27 @@ def _evenly(total: int, number: int) -> np.ndarray:
 # --- the nearest neighbours ---
 
 
-def _nearest(query: np.ndarray, gallery: Gallery, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(
+    query: np.ndarray, gallery: Gallery, count: int, pool: ThreadPoolExecutor
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the nearest rows of the gallery, int64 (N, count), and their cosines, float64 (N, count), descending."""
     nearest, cosine = np.zeros((len(query), count), np.int64), np.full((len(query), count), -np.inf)
+    blocks = [slice(start, start + QUERIES) for start in range(0, len(query), QUERIES)]
     for rows in gallery.blocks():
         images = gallery.take(rows)
-        for start in range(0, len(query), QUERIES):
-            block = slice(start, start + QUERIES)
-            found = _cosines(query[block], images)
-            nearest[block], cosine[block] = _merge(nearest[block], cosine[block], rows, found)
+        nearer = partial(_nearer, rows=rows, images=images)
+        found = pool.map(nearer, *([whole[block] for block in blocks] for whole in (query, nearest, cosine)))
+        for block, (numbers, values) in zip(blocks, found, strict=True):
+            nearest[block], cosine[block] = numbers, values
     order = np.lexsort((nearest, -cosine), axis=1)
     return np.take_along_axis(nearest, order, 1), np.take_along_axis(cosine, order, 1)
 
 
-def _merge(nearest: np.ndarray, best: np.ndarray, rows: np.ndarray, cosine: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the best of those so far (B, count) and of new ones: the cosines (B, T) with images of these rows."""
+def _nearer(
+    query: np.ndarray, nearest: np.ndarray, best: np.ndarray, *, rows: np.ndarray, images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nearest of those so far, with the `best` cosines (B, count), and of more images with these rows."""
+    cosine = _cosines(query, images)
     row, column = np.nonzero(cosine > best.min(1, keepdims=True))
     if not len(row):
         return nearest, best
