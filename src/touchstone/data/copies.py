@@ -8,11 +8,13 @@ import pandas as pd
 
 from touchstone.data.labels import SEPARATOR
 from touchstone.data.neighbours import gather
+from touchstone.data.pixel_files import release
 from touchstone.data.thumbnails import is_textured, thumbnails
 
 CLOSE = 5, 20  # the least and the largest number of neighbours, k of near_copies
 UNLIKE = 0.45  # the largest distance of near copies, a cosine of 0.9 between thumbnails
 ALPHA = 0.01  # of near_copies, over all held-out images
+BLOCK = 2048  # images hashed at a time
 REPEATS = ("file", "label", "split", "other_file", "other_label", "other_split", "same")
 
 
@@ -31,20 +33,26 @@ def drop_copies(
     pairs = (("test", "train"), ("test", "val"), ("val", "train"))
     near = pd.concat([_near(table, small, held_out, kept) for held_out, kept in pairs], ignore_index=True)
     if drop_near:
-        for row, split, file in zip(near["copy_row"], near["split"], near["file"], strict=True):
-            table.loc[row, "left_out"] = f"near copy of {file} in {split}"
+        left_out = {
+            row: f"near copy of {file} in {split}"
+            for row, split, file in zip(near["copy_row"], near["split"], near["file"], strict=True)
+        }
+        table.loc[list(left_out), "left_out"] = list(left_out.values())
     return near.drop(columns="copy_row"), repeats
 
 
 def _drop_exact(table: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:
     """Mark images with the bytes or prepared pixels of another split's; return all repeats, also within a split."""
-    first: dict[str, tuple[str, str, str]] = {}
-    repeats = []
+    first: dict[str | bytes, tuple[str, str, str]] = {}
+    repeats, left_out = [], {}
     rank = {"test": 0, "val": 1, "train": 2}
     rows = table[(table["left_out"] == "") & table["split"].isin(rank)]
+    digests = _digests(images)
+    _, group, count = np.unique(digests[rows.index], return_inverse=True, return_counts=True)
+    rows = rows[(count[group] > 1) | rows["id"].duplicated(keep=False)]  # others need no place in `first`
     order = rows.assign(rank=rows["split"].map(rank)).sort_values(["rank", "id", "file"])
     for row, image_id, split, label, file in order[["id", "split", "label", "file"]].itertuples():
-        keys = image_id, hashlib.sha256(images[row]).hexdigest()
+        keys = image_id, digests[row]
         earlier = next((first[key] for key in keys if key in first), None)
         if earlier is not None:
             repeats.append(
@@ -52,11 +60,22 @@ def _drop_exact(table: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:
             )
         if earlier is not None and earlier[0] != split:
             other = "" if earlier[1] == label else f", labelled {earlier[1]} there"
-            table.loc[row, "left_out"] = f"exact copy of {earlier[2]} in {earlier[0]}{other}"
+            left_out[row] = f"exact copy of {earlier[2]} in {earlier[0]}{other}"
             continue
         for key in keys:
             first.setdefault(key, (split, label, file))
+    table.loc[list(left_out), "left_out"] = list(left_out.values())
     return pd.DataFrame(repeats, columns=REPEATS).sort_values("file", kind="stable")
+
+
+def _digests(images: np.ndarray) -> np.ndarray:
+    """Return the sha256 of the pixels of each image, 32 bytes (N,)."""
+    digests = np.empty(len(images), "S32")
+    for row, pixels in enumerate(images):
+        digests[row] = hashlib.sha256(pixels).digest()
+        if row % BLOCK == 0:
+            release(images)
+    return digests
 
 
 def _near(table: pd.DataFrame, small: np.ndarray, held_out: str, kept: str) -> pd.DataFrame:

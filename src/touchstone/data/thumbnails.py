@@ -3,9 +3,10 @@
 import numpy as np
 
 from touchstone.data.ops.resize import scale
+from touchstone.data.pixel_files import release
 
 SIDE = 8  # px
-BLOCK = 2048  # thumbnails standardised at a time
+BLOCK = 2048  # images at a time
 
 
 def thumbnails(images: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
@@ -17,6 +18,8 @@ def thumbnails(images: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarra
     for i, image in enumerate(images):
         valid = image if sizes is None else image[: max(1, sizes[i, 0]), : max(1, sizes[i, 1])]
         small[i] = scale(np.ascontiguousarray(valid), SIDE, SIDE).ravel()
+        if i % BLOCK == 0:
+            release(images)
     return small
 
 
