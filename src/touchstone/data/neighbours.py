@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from touchstone.data.thumbnails import mirrored, standardised
 from touchstone.seeds import generator
 
-QUERIES, IMAGES = 256, 2048  # compared at a time: their bounds lie in the processor's cache
+QUERIES, IMAGES = 256, 1024  # compared at a time: their bounds lie in the processor's cache
 GATHERED = 4096  # queries whose neighbours are gathered at a time
 SAMPLE = 2048  # thumbnails from which directions are computed
 WIDTHS = (7, 15, 23, 31, 47, 63, 95, 127)  # numbers of directions to choose from
@@ -46,12 +46,12 @@ class Gallery:
         taken[flipped] = mirrored(taken[flipped])
         return taken
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Yield the numbers of all rows in blocks, in a random order.
+    def blocks(self, *, plain: bool = False) -> Iterator[np.ndarray]:
+        """Yield the numbers of all rows, or only of the plain ones, in blocks, in a random order.
 
         In that order the nearest ones seen so far soon leave little to replace, however the images are sorted.
         """
-        order = generator(0, "neighbours").permutation(len(self))
+        order = generator(0, "neighbours").permutation(len(self.small) if plain else len(self))
         yield from np.split(order, range(IMAGES, len(order), IMAGES))
 
 
@@ -82,72 +82,97 @@ def _with_neighbour(query: np.ndarray, gallery: Gallery, cosine: float, pool: Th
     """Return the rows of the query that have a neighbour with at least this cosine, int64, ascending."""
     to_bound = _bounds(query, gallery, cosine - SLACK)
     waiting, found = np.arange(len(query)), np.zeros(len(query), bool)
-    coordinates = np.concatenate([to_bound(query[start : start + IMAGES]) for start in range(0, len(query), IMAGES)])
-    for rows in gallery.blocks():
+    even, odd = (
+        np.concatenate(part)
+        for part in zip(*(to_bound(query[i : i + IMAGES]) for i in range(0, len(query), IMAGES)), strict=True)
+    )
+    for rows in gallery.blocks(plain=True):
         images = gallery.take(rows)
-        others = to_bound(images).T  # (w, T)
         blocks = [slice(start, start + QUERIES) for start in range(0, len(waiting), QUERIES)]
-        reaches = partial(_any_reaches, query, images=images, others=others, cosine=cosine)
-        reached = pool.map(reaches, (waiting[block] for block in blocks), (coordinates[block] for block in blocks))
+        reaches = partial(_any_reaches, query, images=images, others=to_bound(images), cosine=cosine)
+        reached = pool.map(reaches, *([whole[block] for block in blocks] for whole in (waiting, even, odd)))
         keep = ~np.concatenate([np.zeros(0, bool), *reached])
         found[waiting[~keep]] = True
-        waiting, coordinates = waiting[keep], coordinates[keep]
+        waiting, even, odd = waiting[keep], even[keep], odd[keep]
     return np.flatnonzero(found)
 
 
 def _any_reaches(
     query: np.ndarray,
     rows: np.ndarray,
-    coordinates: np.ndarray,
+    even: np.ndarray,
+    odd: np.ndarray,
     *,
     images: np.ndarray,
-    others: np.ndarray,
+    others: tuple[np.ndarray, np.ndarray],
     cosine: float,
 ) -> np.ndarray:
-    """Return which of some rows of the query have the cosine with one of the images, bool (B,).
+    """Return which of some rows of the query have the cosine with an image, plain or mirrored, bool (B,).
 
-    The products of their coordinates (B, w) and the others' (w, T) are upper bounds.
+    even, odd: their coordinates, see `_Bounds`; others: those of the images, uint8 (T, D).
     """
-    left_over = coordinates @ others >= cosine - SLACK  # (B, T)
-    if np.count_nonzero(left_over) > DENSE * left_over.size:
-        return np.any(_cosines(query[rows], images) >= cosine, axis=1)
-    row, column = np.nonzero(left_over)
+    bound = odd @ others[1].T  # (B, T)
+    np.abs(bound, out=bound)
+    bound += even @ others[0].T
+    left_over = bound >= cosine - SLACK
     reached = np.zeros(len(rows), bool)
+    if np.count_nonzero(left_over) > DENSE * left_over.size:
+        for side in (images, mirrored(images)):
+            reached |= np.any(_cosines(query[rows], side) >= cosine, axis=1)
+        return reached
+    row, column = np.nonzero(left_over)
     for start in range(0, len(row), IMAGES):
-        one, other = row[start : start + IMAGES], column[start : start + IMAGES]
-        reached[one[_paired_cosines(query[rows[one]], images[other]) >= cosine]] = True
+        one, other = row[start : start + IMAGES], images[column[start : start + IMAGES]]
+        for side in (other, mirrored(other)):
+            reached[one[_paired_cosines(query[rows[one]], side) >= cosine]] = True
     return reached
 
 
 class _Bounds:
-    """Coordinates of thumbnails whose products are upper bounds of their cosines.
+    """Coordinates of thumbnails that give upper bounds of their cosines.
 
-    The cosine is the sum of the products along `directions`, orthogonal to one another, and of what lies across them,
-    which is at most the product of the two lengths there (Cauchy-Schwarz).
+    A cosine is the sum of the products along some directions, orthogonal to one another, and of what lies across them,
+    which is at most the product of the two lengths there (Cauchy-Schwarz). Directions are even, the same when mirrored,
+    or odd, the opposite: a mirrored image has the same even coordinates, and the odd ones with the other sign. So the
+    sum of the even products and of the odd ones' absolute value bounds the cosines with both.
     """
 
-    def __init__(self, directions: np.ndarray) -> None:
-        self.directions = directions
+    def __init__(self, even: np.ndarray, odd: np.ndarray) -> None:
+        """even, odd: directions, float32 (D, w) each."""
+        self.even, self.odd = even, odd
 
-    def __call__(self, small: np.ndarray) -> np.ndarray:
-        """uint8 (B, D) -> float32 (B, w + 1)."""
+    def __call__(self, small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the even coordinates of thumbnails and the length across, float32 (B, w + 1), and the odd ones."""
         unit = standardised(small)
-        along = unit @ self.directions  # (B, w)
-        across = np.sqrt(np.maximum(1 - np.einsum("bw,bw->b", along, along), 0) + ROUNDING)
-        return np.concatenate([along, across[:, None]], axis=1)
+        even, odd = unit @ self.even, unit @ self.odd
+        squares = np.einsum("bw,bw->b", even, even) + np.einsum("bw,bw->b", odd, odd)
+        across = np.sqrt(np.maximum(1 - squares, 0) + ROUNDING)
+        return np.concatenate([even, across[:, None]], axis=1), odd
 
 
 def _bounds(query: np.ndarray, gallery: Gallery, cosine: float) -> _Bounds:
     """Choose directions: the first principal ones of the images, as few as leave RARE pairs to this cosine."""
-    sample = gallery.take(_evenly(len(gallery), SAMPLE))
-    unit = standardised(sample).astype(np.float64)
-    directions = np.linalg.eigh(unit.T @ unit)[1][:, ::-1].astype(np.float32)
+    sample = gallery.take(_evenly(len(gallery.small), SAMPLE))
+    even, odd = (_principal(sample, sign) for sign in (1, -1))
+    order = np.argsort(-np.concatenate([even[0], odd[0]]), kind="stable")  # even and odd ones by their variance
     asking = query[_evenly(len(query), QUERIES)]
     for width in WIDTHS:
-        bounds = _Bounds(np.ascontiguousarray(directions[:, :width]))
-        if width >= len(directions) / 2 or (bounds(asking) @ bounds(sample).T >= cosine).mean() < RARE:
+        of_even = int((order[:width] < len(even[0])).sum())
+        bounds = _Bounds(even[1][:, :of_even], odd[1][:, : width - of_even])
+        (ask_even, ask_odd), (sample_even, sample_odd) = bounds(asking), bounds(sample)
+        left_over = ask_even @ sample_even.T + np.abs(ask_odd @ sample_odd.T) >= cosine
+        if width >= len(order) / 2 or left_over.mean() < RARE:
             break
     return bounds
+
+
+def _principal(small: np.ndarray, sign: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the variances (D / 2,) and directions, float32 (D, D / 2), of thumbnails, sign 1: even, -1: odd ones."""
+    unit = standardised(small).astype(np.float64)
+    part = (unit + sign * mirrored(unit)) / 2
+    variance, directions = np.linalg.eigh(part.T @ part)
+    half = slice(None, len(variance) // 2 - 1, -1)  # the other half of the space has no variance
+    return variance[half], np.ascontiguousarray(directions[:, half], np.float32)
 
 
 def _evenly(total: int, number: int) -> np.ndarray:
