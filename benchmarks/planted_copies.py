@@ -68,9 +68,10 @@ import pandas as pd
 
 from touchstone.audit.pairs import Calibration, calibrate, find_copies
 from touchstone.audit.quality import LabelledFeatures, quality
-from touchstone.data.copies import near_copies, thumbnails
+from touchstone.data.copies import near_copies
 from touchstone.data.ops.resize import scale
 from touchstone.data.sources import cifar10, digits
+from touchstone.data.thumbnails import standardised, thumbnails
 from touchstone.seeds import generator
 
 LIST = Path(__file__).parent / "cifar10_copies.csv"  # of natural ones, by row of the test and training batches
@@ -156,7 +157,9 @@ def report(name: str, train: int, counts: dict[str, np.ndarray]) -> str:
 
 def real_against_real(train: Split, held_out: Split) -> str:
     """The Frechet distance, in thumbnails, of one half of the held-out images to the other, beside its floor."""
-    training, unseen = (LabelledFeatures(thumbnails(images), labels) for images, labels in (train, held_out))
+    training, unseen = (
+        LabelledFeatures(standardised(thumbnails(images)), labels) for images, labels in (train, held_out)
+    )
     halves = [LabelledFeatures(unseen.values[i::2], unseen.labels[i::2]) for i in (0, 1)]
     result = quality(halves[0], training, halves[1], seed=0, num_draws=5)
     return (

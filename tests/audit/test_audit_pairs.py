@@ -15,8 +15,9 @@ from touchstone.audit.pairs import (
     match,
     recall,
 )
-from touchstone.data.copies import near_copies, thumbnails
+from touchstone.data.copies import near_copies
 from touchstone.data.ops.resize import scale
+from touchstone.data.thumbnails import thumbnails
 
 NEVER = Calibration(limit=0.25, num_near=0, num_real=100)
 

@@ -8,8 +8,8 @@ from touchstone.audit.nearness import Nearness, nearness
 from touchstone.audit.pairs import Calibration, Copies, Matches, calibrate, find_copies
 from touchstone.audit.quality import LabelledFeatures
 from touchstone.audit.verdicts import COPIES, LEAK, NEARER, NO_COPYING, NO_LEAK, Evidence, Verdict, judge, upper_bound
-from touchstone.data.copies import thumbnails
 from touchstone.data.ops.resize import scale
+from touchstone.data.thumbnails import standardised, thumbnails
 
 
 def copies(count: int, exact: int = 0, near: int = 0, *, real: tuple[int, int] = (4, 897)) -> Copies:
@@ -128,7 +128,7 @@ def word(change: str, seed: int) -> str:
         for name, (known, other) in pairs.items()
     }
     sets = ((pixels, classes), (DIGITS[train], labels[train]), (DIGITS[test], labels[test]))
-    features = [LabelledFeatures(thumbnails(part), part_labels) for part, part_labels in sets]
+    features = [LabelledFeatures(standardised(thumbnails(part)), part_labels) for part, part_labels in sets]
     return alone(Evidence(against, nearness(*features, seed=seed, num_splits=100))).word
 
 

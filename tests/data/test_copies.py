@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from touchstone.data.copies import NearCopies, near_copies, thumbnails
+from touchstone.data.copies import NearCopies, near_copies
+from touchstone.data.thumbnails import thumbnails
 
 
 def photographs(count: int, seed: int) -> np.ndarray:

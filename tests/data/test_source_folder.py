@@ -190,6 +190,38 @@ def test_damaged_raw_data(tmp_path: Path) -> None:
         folder.read(raw=raw).pixels(0, channels=1, max_pixels=100)
 
 
+def test_a_changed_archive_is_damaged(tmp_path: Path) -> None:
+    """Other bytes in the place of an image, or another archive of the same files, never pass for the image."""
+    raw = download(tmp_path, lay(tmp_path / "in", PLAIN))
+    packed = (raw / "files.zip").read_bytes()
+    place = packed.index(picture("cat/2.png")) + 30
+    changed = packed[:place] + bytes([packed[place] ^ 1]) + packed[place + 1 :]
+    for content, said in (
+        (changed, "cat/2.png has another checksum"),
+        (packed[: place + 1], "cat/2.png has another checksum"),
+        (packed[:20], "cat/2.png is not where it was packed"),
+        (packed[1:], "cat/2.png is not where it was packed"),
+    ):
+        (raw / "files.zip").write_bytes(content)
+        with pytest.raises(TouchstoneError, match=f"damaged .{said}.; run `dvc repro --force download`"):
+            folder.read(raw=raw).pixels(1, channels=1, max_pixels=100)
+
+
+def test_files_after_a_very_large_one_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """zipfile writes a longer header before a file of two GiB; here before those of 500 bytes."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 500)
+    names = ["a/1.png", "a/bücher 日本.png", "b/1.png", "b/2.png"]
+    path = lay(tmp_path / "in", names)
+    Image.new("L", (1, 1), 7).save(path / "a/2.bmp")
+    raw_set = folder.read(raw=download(tmp_path, path))
+    sizes = [len((path / image.file).read_bytes()) for image in raw_set.images]
+    assert min(sizes) < 400
+    assert max(sizes) > 500
+    for index, image in enumerate(raw_set.images):
+        expected = np.asarray(Image.open(path / image.file).convert("L"))[..., None]
+        np.testing.assert_array_equal(raw_set.pixels(index, channels=1, max_pixels=100), expected)
+
+
 # --- names ---
 
 

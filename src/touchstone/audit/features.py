@@ -11,9 +11,9 @@ from torch import nn
 
 from touchstone.audit.quality import LabelledFeatures
 from touchstone.data.batches import View
-from touchstone.data.copies import thumbnails
 from touchstone.data.imageset import ImageSet, group_indices, valid_sizes
 from touchstone.data.labels import encode
+from touchstone.data.thumbnails import standardised, thumbnails
 from touchstone.errors import TouchstoneError
 from touchstone.models.predict import batches
 from touchstone.models.runs import Predictor
@@ -64,7 +64,7 @@ def by_thumbnails(images: ImageSet, *, size_px: int) -> Features:
     """Take 8x8 thumbnails for features, which need no classifier. size_px: side of the central squares."""
     squares = View(size_px=size_px, input_px=size_px).squares(images.images, valid_sizes(images.table))
     return Features(
-        values=thumbnails(squares),
+        values=standardised(thumbnails(squares)),
         labels=np.zeros(len(squares), np.int64),
         groups=group_indices(images.table),
         images=squares,

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from touchstone.data.copies import CLOSE, SIDE, mirrored, near_copies, thumbnails
+from touchstone.data.copies import CLOSE, near_copies
 from touchstone.data.ops.resize import scale
+from touchstone.data.thumbnails import mirrored, thumbnails
 from touchstone.seeds import generator
 
 SHORTLIST = 32  # originals, plain and mirrored, whose pixels are compared
@@ -178,10 +179,7 @@ def _cells(images: np.ndarray) -> np.ndarray:
 
     They keep brightness and contrast, or images of nearly one colour would all look the same.
     """
-    small = np.zeros((len(images), SIDE * SIDE * images.shape[-1]), np.float32)
-    for i, image in enumerate(images):
-        small[i] = scale(np.ascontiguousarray(image), SIDE, SIDE).ravel()
-    return small
+    return thumbnails(images).astype(np.float32)
 
 
 def _shortlist(images: np.ndarray, both: np.ndarray) -> np.ndarray:

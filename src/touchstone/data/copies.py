@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 
 from touchstone.data.labels import SEPARATOR
-from touchstone.data.ops.resize import scale
+from touchstone.data.neighbours import gather
+from touchstone.data.pixel_files import release
+from touchstone.data.thumbnails import is_textured, thumbnails
 
-SIDE = 8  # px, of the thumbnails in which near copies are sought
 CLOSE = 5, 20  # the least and the largest number of neighbours, k of near_copies
 UNLIKE = 0.45  # the largest distance of near copies, a cosine of 0.9 between thumbnails
 ALPHA = 0.01  # of near_copies, over all held-out images
+BLOCK = 2048  # images hashed at a time
 REPEATS = ("file", "label", "split", "other_file", "other_label", "other_split", "same")
-BLOCK = 256  # rows of distances that are computed together
 
 
 def drop_copies(
@@ -32,20 +33,26 @@ def drop_copies(
     pairs = (("test", "train"), ("test", "val"), ("val", "train"))
     near = pd.concat([_near(table, small, held_out, kept) for held_out, kept in pairs], ignore_index=True)
     if drop_near:
-        for row, split, file in zip(near["copy_row"], near["split"], near["file"], strict=True):
-            table.loc[row, "left_out"] = f"near copy of {file} in {split}"
+        left_out = {
+            row: f"near copy of {file} in {split}"
+            for row, split, file in zip(near["copy_row"], near["split"], near["file"], strict=True)
+        }
+        table.loc[list(left_out), "left_out"] = list(left_out.values())
     return near.drop(columns="copy_row"), repeats
 
 
 def _drop_exact(table: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:
     """Mark images with the bytes or prepared pixels of another split's; return all repeats, also within a split."""
-    first: dict[str, tuple[str, str, str]] = {}
-    repeats = []
+    first: dict[str | bytes, tuple[str, str, str]] = {}
+    repeats, left_out = [], {}
     rank = {"test": 0, "val": 1, "train": 2}
     rows = table[(table["left_out"] == "") & table["split"].isin(rank)]
+    digests = _digests(images)
+    _, group, count = np.unique(digests[rows.index], return_inverse=True, return_counts=True)
+    rows = rows[(count[group] > 1) | rows["id"].duplicated(keep=False)]  # others need no place in `first`
     order = rows.assign(rank=rows["split"].map(rank)).sort_values(["rank", "id", "file"])
     for row, image_id, split, label, file in order[["id", "split", "label", "file"]].itertuples():
-        keys = image_id, hashlib.sha256(images[row]).hexdigest()
+        keys = image_id, digests[row]
         earlier = next((first[key] for key in keys if key in first), None)
         if earlier is not None:
             repeats.append(
@@ -53,11 +60,22 @@ def _drop_exact(table: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:
             )
         if earlier is not None and earlier[0] != split:
             other = "" if earlier[1] == label else f", labelled {earlier[1]} there"
-            table.loc[row, "left_out"] = f"exact copy of {earlier[2]} in {earlier[0]}{other}"
+            left_out[row] = f"exact copy of {earlier[2]} in {earlier[0]}{other}"
             continue
         for key in keys:
             first.setdefault(key, (split, label, file))
+    table.loc[list(left_out), "left_out"] = list(left_out.values())
     return pd.DataFrame(repeats, columns=REPEATS).sort_values("file", kind="stable")
+
+
+def _digests(images: np.ndarray) -> np.ndarray:
+    """Return the sha256 of the pixels of each image, 32 bytes (N,)."""
+    digests = np.empty(len(images), "S32")
+    for row, pixels in enumerate(images):
+        digests[row] = hashlib.sha256(pixels).digest()
+        if row % BLOCK == 0:
+            release(images)
+    return digests
 
 
 def _near(table: pd.DataFrame, small: np.ndarray, held_out: str, kept: str) -> pd.DataFrame:
@@ -105,7 +123,9 @@ class NearCopies:
 
 
 def near_copies(held_out: np.ndarray, train: np.ndarray, *, close: int) -> NearCopies:
-    """Find all training images, plain or mirrored, that are near copies of held-out ones; both are thumbnails (N, D).
+    """Find all training images, plain or mirrored, that are near copies of held-out ones.
+
+    Both are thumbnails, uint8 (N, D).
 
     How near a copy is depends on the data set and on the place in it: small digits lie close together by nature. If
     images were spread evenly around the held-out one in d dimensions, the nearest of its k neighbours (`close`) would
@@ -117,63 +137,27 @@ def near_copies(held_out: np.ndarray, train: np.ndarray, *, close: int) -> NearC
     class; 3.3 % were found by eye (ciFAIR; Barz & Denzler 2020, arXiv 1902.00423). Images of a single colour are
     ignored. With fewer than 4k training images, mirrored ones included, no pair is returned.
     """
-    plain = np.flatnonzero(train.any(1))
-    both = np.concatenate([train[plain], mirrored(train[plain])])
-    textured = np.flatnonzero(held_out.any(1))
-    if len(both) < 4 * close or not len(textured):
-        none = np.zeros(0, np.int64)
-        return NearCopies(none, none, none.astype(bool), none.astype(float), none.astype(float))
-    row, distance = _neighbours(held_out[textured], both, close)  # (N, k), (N, 4k)
+    plain, textured = np.flatnonzero(is_textured(train)), np.flatnonzero(is_textured(held_out))
+    none = np.zeros(0, np.int64)
+    pairs = [(none, none, none.astype(bool), none.astype(float), none.astype(float))]
+    if 2 * len(plain) >= 4 * close and len(textured):
+        limit = np.log10(ALPHA / len(held_out))
+        for row, nearest, distance in gather(held_out[textured], train[plain], within=UNLIKE, count=4 * close):
+            log10_p = _log10_p(distance, close)
+            image, neighbour = np.nonzero((log10_p <= limit) & (distance[:, :close] <= UNLIKE))
+            match = nearest[image, neighbour]
+            # Of a training image that is near both plain and mirrored, only the nearer pair is kept, which comes first.
+            _, keep = np.unique(np.stack([image, match % len(plain)], 1), axis=0, return_index=True)
+            image, neighbour, match = image[keep], neighbour[keep], match[keep]
+            place = image, neighbour
+            original, copy = textured[row[image]], plain[match % len(plain)]
+            pairs.append((original, copy, match >= len(plain), distance[place], log10_p[place]))
+    return NearCopies(*(np.concatenate(column) for column in zip(*pairs, strict=True)))
+
+
+def _log10_p(distance: np.ndarray, close: int) -> np.ndarray:
+    """Return the logarithms of p of the k = `close` nearest (B, k), from the ascending distances of 4k (B, 4k)."""
     spread = np.log(distance[:, -1:] / distance[:, close - 1 : -1]).mean(1, keepdims=True)
     ratio = distance[:, :close] / distance[:, close - 1 : close]
     nearer = np.exp(np.log(ratio) / np.maximum(spread, 1e-3))  # r^d
-    log10_p = np.log10(np.maximum(-np.expm1((close - 1) * np.log1p(-np.minimum(nearer, 1 - 1e-12))), 1e-300))
-    limit = np.log10(ALPHA / len(held_out))
-    image, neighbour = np.nonzero((log10_p <= limit) & (distance[:, :close] <= UNLIKE))
-    match = row[image, neighbour]
-    # Of a training image that is near both plain and mirrored, only the nearer pair is kept, which comes first.
-    _, keep = np.unique(np.stack([image, match % len(plain)], 1), axis=0, return_index=True)
-    image, neighbour, match = image[keep], neighbour[keep], match[keep]
-    return NearCopies(
-        held_out=textured[image],
-        train=plain[match % len(plain)],
-        mirrored=match >= len(plain),
-        distance=distance[image, neighbour],
-        log10_p=log10_p[image, neighbour],
-    )
-
-
-def thumbnails(images: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
-    """Return thumbnails, float32 (N, 8 * 8 * C): area averages with mean 0 and norm 1, or 0 for a single colour.
-
-    images: uint8 (N, H, W, C), of valid `sizes` (N, 2). Brightness and contrast do not count.
-    """
-    flat = np.zeros((len(images), SIDE * SIDE * images.shape[-1]), np.float32)
-    for i, image in enumerate(images):
-        valid = image if sizes is None else image[: max(1, sizes[i, 0]), : max(1, sizes[i, 1])]
-        flat[i] = scale(np.ascontiguousarray(valid), SIDE, SIDE).ravel()
-    flat -= flat.mean(1, keepdims=True)
-    norm = np.linalg.norm(flat, axis=1, keepdims=True)
-    return np.where(norm > 1, flat / np.maximum(norm, 1), 0)
-
-
-def mirrored(small: np.ndarray) -> np.ndarray:
-    """Return the thumbnails (N, D) of the mirrored images."""
-    channels = small.shape[1] // SIDE**2
-    return small.reshape(-1, SIDE, SIDE, channels)[:, :, ::-1].reshape(small.shape)
-
-
-def _neighbours(query: np.ndarray, images: np.ndarray, close: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k = `close` nearest rows of `images` for each row of `query` (N, k), and the 4k least distances."""
-    far = 4 * close
-    row = np.zeros((len(query), close), np.int64)
-    distance = np.zeros((len(query), far))
-    for start in range(0, len(query), BLOCK):
-        likeness = query[start : start + BLOCK] @ images.T  # cosines, (B, M)
-        nearest = np.argpartition(-likeness, far - 1, axis=1)[:, :far]
-        values = np.take_along_axis(likeness, nearest, 1)
-        order = np.lexsort((nearest, -values), axis=1)
-        row[start : start + BLOCK] = np.take_along_axis(nearest, order, 1)[:, :close]
-        ascending = np.take_along_axis(values, order, 1).astype(np.float64)
-        distance[start : start + BLOCK] = np.sqrt(np.maximum(2 - 2 * ascending, 1e-12))
-    return row, distance
+    return np.log10(np.maximum(-np.expm1((close - 1) * np.log1p(-np.minimum(nearer, 1 - 1e-12))), 1e-300))

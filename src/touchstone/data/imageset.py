@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from touchstone.data.pixel_files import PixelFile, release
 from touchstone.errors import TouchstoneError
 
 COLUMNS = ["id", "label", "source_id", "origin"]
@@ -115,14 +116,10 @@ def read_files(prepared: Path, split: str) -> list[str]:
 def write(folder: Path, images: ImageSet, *, rows: np.ndarray | None = None) -> None:
     """Write an ImageSet, or the given rows of it, into the empty `folder`. It may be larger than memory."""
     rows = np.arange(len(images)) if rows is None else rows
-    if len(rows):
-        shape = (len(rows), *images.images.shape[1:])
-        target = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+    with PixelFile(folder / "images.npy", (len(rows), *images.images.shape[1:])) as pixels:
         for start in range(0, len(rows), BLOCK):
-            target[start : start + BLOCK] = images.images[rows[start : start + BLOCK]]
-        target.flush()
-    else:
-        np.save(folder / "images.npy", np.zeros((0, *images.images.shape[1:]), np.uint8))
+            pixels.write(start, images.images[rows[start : start + BLOCK]])
+            release(images.images)
     table = images.table.iloc[rows].reset_index(drop=True)
     table.to_csv(folder / "table.csv", index=False, lineterminator="\n")
 

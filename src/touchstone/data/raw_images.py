@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from touchstone.data.ops.resize import edges, resize
+from touchstone.data.pixel_files import PixelFile
 from touchstone.data.remarks import DARK
 from touchstone.data.sources import RawSet
 from touchstone.errors import BadImage, TouchstoneError
@@ -34,10 +35,10 @@ def decode_all(raw: RawSet, how: Preparation, scratch: Path) -> tuple[np.ndarray
     """
     count = len(raw.images)
     shape = (count, *_storage(raw, how))
-    images = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=shape)
     sizes, bad, dark = np.zeros((count, 2), np.int64), dict[int, str](), set[int]()
 
     def decode_block(rows: range) -> int:
+        block = np.zeros((len(rows), *shape[1:]), np.uint8)
         for i in rows:
             try:
                 source = raw.pixels(i, channels=how.channels, max_pixels=how.max_pixels)
@@ -48,14 +49,19 @@ def decode_all(raw: RawSet, how: Preparation, scratch: Path) -> tuple[np.ndarray
                 dark.add(i)
             image = resize(source, size_px=how.image_size, mode=how.resize)
             height, width = sizes[i] = image.shape[:2]
-            images[i, :height, :width] = image
+            block[i - rows.start, :height, :width] = image
+        pixels.write(rows.start, block)
         return len(rows)
 
     blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=count, desc="prepare", unit="img", disable=None) as bar:
+    with (
+        PixelFile(scratch, shape) as pixels,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=count, desc="prepare", unit="img", disable=None) as bar,
+    ):
         for done in pool.map(decode_block, blocks):
             bar.update(done)
-    return images, sizes, bad, dark
+    return np.load(scratch, mmap_mode="r"), sizes, bad, dark
 
 
 def _storage(raw: RawSet, how: Preparation) -> tuple[int, int, int]:

@@ -83,8 +83,8 @@ def _first(ordered: list[tuple[str, int]], fraction: float) -> list[str]:
     """
     if fraction in (0, 1):
         return [key for key, _ in ordered] if fraction else []
-    ends = list(accumulate(size for _, size in ordered))
-    nearest = min(range(len(ends) + 1), key=lambda k: (abs(([0, *ends])[k] - fraction * ends[-1]), k))
+    ends = list(accumulate((size for _, size in ordered), initial=0))
+    nearest = min(range(len(ends)), key=lambda k: (abs(ends[k] - fraction * ends[-1]), k))
     return [key for key, _ in ordered[: min(max(nearest, 1), len(ordered) - 1)]]
 
 

@@ -28,7 +28,7 @@ from touchstone.errors import BadImage, TouchstoneError, nearest
 FOLDER = Path(__file__).parent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RawImage:
     """An image of a source, without its pixels."""
 

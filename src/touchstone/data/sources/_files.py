@@ -4,7 +4,7 @@ import hashlib
 import io
 import os
 import shutil
-import threading
+import sys
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +21,7 @@ from touchstone.data.decode import decode, image_suffixes
 from touchstone.data.dicom import is_dicom, patient
 from touchstone.data.hidden import Aside
 from touchstone.data.sources import RawImage
+from touchstone.data.sources._packed import Packed
 from touchstone.data.splits import UNLABELLED
 from touchstone.data.walk import walk
 from touchstone.errors import TouchstoneError
@@ -134,27 +135,24 @@ class PackedSet:
     def __init__(self, raw: Path) -> None:
         # Cells are text, and none is a missing value: a class may be called 01 or NA.
         table = pd.read_csv(raw / "manifest.csv", dtype=str, keep_default_na=False)
-        columns = [name for name in ("sha256", "label", "split", "file", "difficult") if name in table]
-        others = [name for name in table if name not in (*columns, "bytes")]
-        rows, cells = table[columns].to_dict("records"), table[others].to_dict("records")
+        named = ("sha256", "label", "split", "file", "difficult", "bytes")
+        others = [name for name in table if name not in named]
+        difficult = table["difficult"] if "difficult" in table else [""] * len(table)
+        cells = table[others].to_dict("records") if others else [{}] * len(table)
+        columns = (table["sha256"], table["label"], table["split"], table["file"], difficult, cells)
         self.images = [
-            RawImage(row.pop("sha256"), **row, columns=more)  # type: ignore[arg-type]
-            for row, more in zip(rows, cells, strict=True)
+            # The same few labels in all rows are one text in memory.
+            RawImage(image_id, sys.intern(label), sys.intern(split), file, sys.intern(hard), more)
+            for image_id, label, split, file, hard, more in zip(*columns, strict=True)
         ]
         self.classes = sorted({name for image in self.images for name in image.labels})
         one_each = all(len(image.labels) == 1 for image in self.images if image.split != UNLABELLED)
         self.multi_label = "difficult" in table or not one_each
-        self._archive = raw / "files.zip"
-        self._opened = threading.local()  # a ZipFile for each thread, so threads do not wait for one another
+        self._packed = Packed(raw / "files.zip", table["file"].tolist(), table["bytes"].astype(np.int64).tolist())
 
     def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
         """Return `images[index]` as uint8 (H, W, channels). Raises BadImage if it cannot be decoded."""
-        try:
-            if not hasattr(self._opened, "archive"):
-                self._opened.archive = zipfile.ZipFile(self._archive)
-            content = self._opened.archive.read(self.images[index].file)
-        except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
-            raise TouchstoneError(f"{self._archive}: damaged ({error}); run `dvc repro --force download`") from error
+        content = self._packed.read(index, self.images[index].file)
         return decode(io.BytesIO(content), channels=channels, max_pixels=max_pixels)
 
 
