@@ -25,8 +25,9 @@ OVER_TRAIN_SIZE = "over data.train_size"
 def split_table(raw: RawSet, bad: dict[int, str], data: Data, multi_label: MultiLabel) -> pd.DataFrame:
     """Return a row per raw image in raw order: id, label, file, split, left_out (the reason, or ""), perhaps difficult.
 
-    bad: index of an image that cannot be read -> the reason. Raises TouchstoneError where `data.fold` is set although
-    the source has an official validation split.
+    bad: index of an image that cannot be read -> the reason. Such images have no part in the draw of the splits, and
+    keep the source's own split or "". Raises TouchstoneError where `data.fold` is set although the source has an
+    official validation split.
     """
     official = {image.split for image in raw.images}
     has_val = "val" in official
@@ -35,16 +36,21 @@ def split_table(raw: RawSet, bad: dict[int, str], data: Data, multi_label: Multi
     all_labels = multi_label.difficult == "count"
     labels = [join(sorted(i.labels)) if all_labels and i.difficult else i.label for i in raw.images]
     groups = _groups(raw, data.group) if data.group else []
-    assigned = splits.assign(
-        [f"group {group}" if group else image.id for image, group in zip_longest(raw.images, groups)],
-        labels,
-        [image.split for image in raw.images],
+    keys = [f"group {group}" if group else image.id for image, group in zip_longest(raw.images, groups)]
+    sound = [row for row in range(len(raw.images)) if row not in bad]
+    drawn = splits.assign(
+        [keys[row] for row in sound],
+        [labels[row] for row in sound],
+        [raw.images[row].split for row in sound],
         has_test="test" in official,
         test_fraction=data.test_fraction,
         val_fraction=0.0 if has_val else data.val_fraction,
         fold=data.fold,
         seed=data.split_seed,
     )
+    assigned = [image.split for image in raw.images]
+    for row, split in zip(sound, drawn, strict=True):
+        assigned[row] = split
     columns = {
         "id": [image.id for image in raw.images],
         "label": labels,
@@ -86,7 +92,7 @@ def _groups(raw: RawSet, group: str) -> list[str]:
 
 def _check_groups(table: pd.DataFrame) -> None:
     """Raise TouchstoneError where the source's own splits tear a group apart."""
-    labelled = table[(table["group"] != "") & table["split"].isin(LABELLED)]
+    labelled = table[(table["group"] != "") & table["split"].isin(LABELLED) & (table["left_out"] == "")]
     per_group = labelled.groupby("group")["split"].unique()
     torn = per_group[per_group.map(len) > 1]
     if len(torn):
