@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
         added.set_defaults(command=function)
         return added
 
-    text = f"label the images in a folder with a run or ensemble; exit code {SOME_FAILED} where some cannot be read"
+    text = f"label the images in a folder or an archive with a run; exit code {SOME_FAILED} where some cannot be read"
     new = command("new", _new, "lay out a project of your own: the pipeline without our recipes, tests and results")
     new.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder")
 
@@ -38,7 +38,9 @@ def main(argv: list[str] | None = None) -> None:
     init.add_argument("--force", action="store_true", help="replace a params.yaml with changes that are not committed")
 
     predict = command("predict", _predict, text)
-    predict.add_argument("folder", type=Path, metavar="DIR", help="searched for images, with its subfolders")
+    predict.add_argument(
+        "folder", type=Path, metavar="PATH", help="a folder, searched with its subfolders, or a .zip or .tar archive"
+    )
     predict.add_argument("-o", "--output", type=Path, default=Path("predictions.csv"), help="default: predictions.csv")
     predict.add_argument("-m", "--model", default="", help="run or ensemble; default: the best on validation")
     predict.add_argument(
@@ -62,6 +64,7 @@ def main(argv: list[str] | None = None) -> None:
 
     repro = command("repro", _repro, "run the stages that changed, several at a time, as dvc repro does")
     repro.add_argument("targets", nargs="*", metavar="STAGE", help="with the stages before it; default: all stages")
+    repro.add_argument("-S", "--set-param", action="append", default=[], help=argparse.SUPPRESS)
     at_a_time = "stages to run at a time; default: the number of GPUs, or else of cores, that this process may use"
     repro.add_argument("-j", "--jobs", type=int, help=at_a_time)
 
@@ -175,6 +178,12 @@ def _repro(arguments: argparse.Namespace) -> None:
     from touchstone.cluster.local import default_slots
     from touchstone.cluster.repro import repro
 
+    if arguments.set_param:
+        change = arguments.set_param[0]
+        raise TouchstoneError(
+            f"-S {change}: repro runs params.yaml as it is; change it there, or try the change with `dvc exp run -S "
+            f"{change}` (`-S +{change.lstrip('+')}` for a key that params.yaml leaves to its default)"
+        )
     jobs = default_slots() if arguments.jobs is None else arguments.jobs
     if jobs < 1:
         raise TouchstoneError(f"--jobs {jobs}: expected at least 1")

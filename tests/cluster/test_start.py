@@ -115,3 +115,24 @@ def test_new_lays_out_a_project_that_dvc_can_read(tmp_path: Path) -> None:
     assert "changes that are not committed" in refused.stderr
     again = run("touchstone", "new", "mine", cwd=tmp_path, check=False)
     assert again.stderr.strip() == "error: mine: exists already; give a new folder"
+
+
+def test_a_project_in_a_project_is_refused(tmp_path: Path) -> None:
+    run("touchstone", "new", "mine", cwd=tmp_path)
+    inside = tmp_path / "mine/data/external"
+    pictures(inside / "pictures", 2)
+    outside = tmp_path / "sub"
+    for to, cwd in (("sub", tmp_path / "mine"), ("../../sub", inside), ("mine/data/sub", tmp_path)):
+        done = run("touchstone", "new", to, cwd=cwd, check=False)
+        assert done.returncode == 1
+        assert done.stderr.strip() == (
+            f"error: {to}: lies in the project {tmp_path / 'mine'}, and projects cannot be nested; give a folder "
+            f"outside of it, such as {outside}, or run `touchstone init PATH` in {tmp_path / 'mine'} to set that one up"
+        )
+    assert not (tmp_path / "mine/sub").exists()
+    done = run("touchstone", "init", "pictures", cwd=inside, check=False)
+    assert done.stderr.strip() == (
+        f"error: this folder lies in the project {tmp_path / 'mine'}; run there: cd {tmp_path / 'mine'}, "
+        f"touchstone init {inside / 'pictures'}"
+    )
+    run("touchstone", "new", "sub", cwd=tmp_path)  # beside it is fine

@@ -63,6 +63,8 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
         ("models.simple.seeds=[1]", ["models.simple.seeds"]),
         ("arms.fixed.add=[tilt_lef]", ["arms.fixed.add", "'tilt_lef'", "did you mean tilt_left?"]),
         ("compare.baseline=reel", ["compare.baseline", "'reel'", "did you mean real?"]),
+        ("compare.control=reel", ["compare.control", "'reel'", "did you mean real?"]),
+        ("compare.control=real", ["compare.control", "got 'real', the baseline; name another arm"]),
         ("ensembles.vote.members=[lenet-real, simple-rael]", ["ensembles.vote.members", "did you mean simple-real?"]),
         ("ensembles.vote.prefer=simple-real", ["ensembles.vote.prefer", "expected one of lenet-real"]),
         ("ensembles.vote.prefer=''", ["ensembles.vote.prefer", "majority vote needs"]),
@@ -290,3 +292,8 @@ def test_the_encoder_is_a_model_like_any_other_but_for_its_seeds_and_its_end(tmp
     assert (encoder.select, encoder.eval_steps, encoder.on_divergence) == ("last", 0, "fail")
     own = {"phases": encoder.phases, "seeds": encoder.seeds, "select": "last", "eval_steps": 0, "on_divergence": "fail"}
     assert encoder == lenet.model_copy(update=own)
+
+
+def test_a_plus_before_a_change_means_what_it_means_to_dvc(tmp_path: Path) -> None:
+    assert load(tmp_path, "+train.patience=3").train.patience == 3
+    assert load(tmp_path, "++train.patience=4").train.patience == 4

@@ -282,3 +282,22 @@ def test_no_findings_are_an_empty_table(tmp_path: Path) -> None:
     prepared(tmp_path, Raw(rows))
     assert (tmp_path / "p/findings/warnings.csv").read_text() == "kind,text\n"
     assert findings.read(tmp_path / "no such file") == []
+
+
+@pytest.mark.parametrize("changes", [{}, {"val_fraction": 0.0, "fold": "1 of 3"}, {"group": "/([0-9]+)[.]"}])
+def test_images_that_cannot_be_read_have_no_part_in_the_split(tmp_path: Path, changes) -> None:
+    sound = many(40)
+    lost = [("", "ab"[i % 2], None) for i in range(40)]
+    empty = {40 + i: "0" * 64 for i in range(40)}  # files of equal bytes, such as those that a full disk left empty
+    alone = prepared(tmp_path / "sound", Raw(sound), **changes)
+    both = prepared(tmp_path / "both", Raw([*sound, *lost], ids=empty), bad_images="skip", **changes)
+    assert both == alone | {"num_bad_images": 40}
+    assert (tmp_path / "both/p/files.csv").read_bytes() == (tmp_path / "sound/p/files.csv").read_bytes()
+
+
+def test_a_class_without_a_readable_image_is_named_with_the_reason(tmp_path: Path) -> None:
+    rows = [*many(20), *(("", "c", None) for _ in range(3))]
+    with pytest.raises(
+        TouchstoneError, match=r"class 'c': none of its 3 images can be read; the first: c/20.png: trunc"
+    ):
+        prepared(tmp_path, Raw(rows), bad_images="skip")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -18,12 +19,12 @@ from touchstone.data.imageset import read_table
 from touchstone.data.remote import is_remote, local
 from touchstone.data.sources import RawSet, load_source, options_of
 from touchstone.data.splits import LABELLED, UNLABELLED
+from touchstone.data.wording import count
 from touchstone.errors import TouchstoneError
-from touchstone.report.words import count
 from touchstone.studies.commands import git
 from touchstone.studies.detect import source_of
 from touchstone.studies.look import Seen, look
-from touchstone.studies.new_project import is_unchanged
+from touchstone.studies.new_project import is_unchanged, project_around
 from touchstone.studies.plan import pilot_spread, plan
 from touchstone.studies.propose import WEIGHTS, Proposal, numbers, plans, propose
 from touchstone.studies.timing import Kind, measured
@@ -45,6 +46,12 @@ def init(root: Path, path: str, *, mirror: bool | None, minutes: float, jobs: in
     where there are no images that can be read, and on such a params.yaml.
     """
     if not (root / "dvc.yaml").is_file():
+        if around := project_around(root):
+            place = path if is_remote(path) else Path(path).resolve()
+            raise TouchstoneError(
+                f"this folder lies in the project {around}; run there: cd {quote(str(around))}, "
+                f"touchstone init {quote(str(place))}"
+            )
         raise TouchstoneError("there is no dvc.yaml here; `touchstone new FOLDER` lays out a project")
     _check_replaceable(root, force=force)
     remote = is_remote(path)

@@ -1,6 +1,5 @@
 """The table that preparation works on: each raw image with its split, its label and why it is left out, if so."""
 
-import re
 from itertools import zip_longest
 
 import numpy as np
@@ -9,6 +8,7 @@ import pandas as pd
 from touchstone.config.schema.data import Data, MultiLabel
 from touchstone.data import replicates, splits
 from touchstone.data.copies import rows_of
+from touchstone.data.groups import group_of
 from touchstone.data.labels import join, names
 from touchstone.data.sources import RawSet
 from touchstone.data.splits import LABELLED, SPLITS, UNLABELLED
@@ -25,8 +25,9 @@ OVER_TRAIN_SIZE = "over data.train_size"
 def split_table(raw: RawSet, bad: dict[int, str], data: Data, multi_label: MultiLabel) -> pd.DataFrame:
     """Return a row per raw image in raw order: id, label, file, split, left_out (the reason, or ""), perhaps difficult.
 
-    bad: index of an image that cannot be read -> the reason. Raises TouchstoneError where `data.fold` is set although
-    the source has an official validation split.
+    bad: index of an image that cannot be read -> the reason. Such images have no part in the draw of the splits, and
+    keep the source's own split or "". Raises TouchstoneError where `data.fold` is set although the source has an
+    official validation split.
     """
     official = {image.split for image in raw.images}
     has_val = "val" in official
@@ -35,16 +36,21 @@ def split_table(raw: RawSet, bad: dict[int, str], data: Data, multi_label: Multi
     all_labels = multi_label.difficult == "count"
     labels = [join(sorted(i.labels)) if all_labels and i.difficult else i.label for i in raw.images]
     groups = _groups(raw, data.group) if data.group else []
-    assigned = splits.assign(
-        [f"group {group}" if group else image.id for image, group in zip_longest(raw.images, groups)],
-        labels,
-        [image.split for image in raw.images],
+    keys = [f"group {group}" if group else image.id for image, group in zip_longest(raw.images, groups)]
+    sound = [row for row in range(len(raw.images)) if row not in bad]
+    drawn = splits.assign(
+        [keys[row] for row in sound],
+        [labels[row] for row in sound],
+        [raw.images[row].split for row in sound],
         has_test="test" in official,
         test_fraction=data.test_fraction,
         val_fraction=0.0 if has_val else data.val_fraction,
         fold=data.fold,
         seed=data.split_seed,
     )
+    assigned = [image.split for image in raw.images]
+    for row, split in zip(sound, drawn, strict=True):
+        assigned[row] = split
     columns = {
         "id": [image.id for image in raw.images],
         "label": labels,
@@ -76,17 +82,16 @@ def _groups(raw: RawSet, group: str) -> list[str]:
                 f"({', '.join(known) or 'there is none'}) "
                 f"or a pattern such as '(patient[0-9]+)_'{nearest(group, known)}"
             )
-        return [image.columns.get(group, "") for image in raw.images]
-    found = [re.search(group, image.file) for image in raw.images]
-    for image, match in zip(raw.images, found, strict=True):
-        if not (match and match[1]) and image.split != UNLABELLED:
-            raise TouchstoneError(f"data.group: {group!r} finds no group in {image.file}; change the pattern")
-    return [match[1] if match and match[1] else "" for match in found]
+    else:
+        for image in raw.images:
+            if not group_of(image, group) and image.split != UNLABELLED:
+                raise TouchstoneError(f"data.group: {group!r} finds no group in {image.file}; change the pattern")
+    return [group_of(image, group) for image in raw.images]
 
 
 def _check_groups(table: pd.DataFrame) -> None:
     """Raise TouchstoneError where the source's own splits tear a group apart."""
-    labelled = table[(table["group"] != "") & table["split"].isin(LABELLED)]
+    labelled = table[(table["group"] != "") & table["split"].isin(LABELLED) & (table["left_out"] == "")]
     per_group = labelled.groupby("group")["split"].unique()
     torn = per_group[per_group.map(len) > 1]
     if len(torn):
@@ -140,6 +145,7 @@ def check_splits(table: pd.DataFrame, classes: list[str], data: Data, *, marked:
     trained = set.intersection(*(set(_each_label(each)) for each in sets))
     for name in classes:
         if name not in trained:
+            _check_readable(table, name)
             of_each = " of a replicate" if len(sets) > 1 else ""
             raise TouchstoneError(
                 f"class {name!r} has no training image{of_each} left at data.test_fraction {data.test_fraction}, "
@@ -156,6 +162,18 @@ def check_splits(table: pd.DataFrame, classes: list[str], data: Data, *, marked:
         raise TouchstoneError(
             f"the validation split is empty at data.val_fraction {data.val_fraction}, data.fold {data.fold!r}; "
             "raise the fraction, or set 0 for no selection"
+        )
+
+
+def _check_readable(table: pd.DataFrame, name: str) -> None:
+    """Raise TouchstoneError where no image of the class can be read."""
+    own = table[table["label"].map(lambda label: name in names(label))]
+    unread = own["left_out"].str.startswith(BAD_IMAGE)
+    if len(own) and unread.all():
+        first = own.iloc[0]
+        raise TouchstoneError(
+            f"class {name!r}: none of its {len(own)} images can be read; the first: {first['file']}: "
+            f"{first['left_out'].removeprefix(BAD_IMAGE + ': ')}; repair them, or remove the class"
         )
 
 

@@ -9,6 +9,7 @@ from touchstone.studies.commands import git
 
 SOURCE = Path(__file__).parents[3]
 NOTE = Path(".touchstone/new")
+MARKS = ("dvc.yaml", "stages/settings.py")  # the files by which a folder is known to be a project
 TOPS = ("src", "stages", ".dvc", "data")
 FILES = (
     *(".dvcignore", ".gitignore", "LICENSE", "Makefile", "constraints.txt", "dvc.yaml", "params.yaml"),
@@ -45,14 +46,25 @@ def _sha256(root: Path) -> str:
     return hashlib.sha256((root / "params.yaml").read_bytes()).hexdigest()
 
 
+def project_around(folder: Path) -> Path | None:
+    """Return the nearest folder, `folder` itself or one around it, that holds a project; None where there is none."""
+    whole = folder.resolve()
+    return next((each for each in (whole, *whole.parents) if all((each / mark).is_file() for mark in MARKS)), None)
+
+
 def new_project(to: Path) -> int:
     """Lay out a project in the new folder `to`, as a git repository, and return its number of files.
 
-    Raises TouchstoneError where `to` exists and is not empty, and where this package was not installed from a checkout,
-    which has the stages beside it.
+    Raises TouchstoneError where `to` exists and is not empty or lies in a project, and where this package was not
+    installed from a checkout, which has the stages beside it.
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise TouchstoneError(f"{to}: exists already; give a new folder")
+    if around := project_around(to):
+        other = around.parent / to.resolve().name
+        beside = "" if other.exists() else f", such as {other}"
+        remedy = f"give a folder outside of it{beside}, or run `touchstone init PATH` in {around} to set that one up"
+        raise TouchstoneError(f"{to}: lies in the project {around}, and projects cannot be nested; {remedy}")
     if not (SOURCE / "dvc.yaml").is_file():
         raise TouchstoneError(
             "the stages are not beside the package; install Touchstone from a clone with `make setup`"

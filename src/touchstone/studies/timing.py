@@ -27,7 +27,7 @@ COMPARED = 64  # images of a trial of the audit's search for copies, and as many
 
 @dataclass(frozen=True)
 class Kind:
-    """What the images of a study are like."""
+    """Images of a study, as far as their cost depends on them."""
 
     image_size: int
     channels: int

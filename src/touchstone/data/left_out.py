@@ -5,19 +5,11 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 from touchstone.data.archives import SUFFIXES
-
-# Pictures in formats that are not read: raw files of cameras, drawings, and newer formats.
-PICTURES = frozenset(
-    {
-        *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".srw"),
-        *(".ai", ".eps", ".svg", ".wmf", ".emf", ".jxl", ".djvu", ".xcf", ".pdf"),
-        *(".npy", ".npz", ".mat", ".nii", ".exr", ".hdr"),
-        *(".mp4", ".mov", ".avi", ".mkv"),
-    }
-)
+from touchstone.data.recognise import PICTURES
+from touchstone.data.wording import count
 
 
-def left_out(names: Iterable[str], class_of: Callable[[str], str]) -> list[str]:
+def pictures(names: Iterable[str], class_of: Callable[[str], str]) -> list[str]:
     """Return a line for each suffix of files that seem to be images, or hold some, and are not read.
 
     class_of: the class of a file, by its name; "" where it has none.
@@ -44,8 +36,7 @@ def kind(name: str) -> str:
 
 def of(suffix: str, number: int) -> str:
     """Return `3 .heic files`."""
-    files = "file" if number == 1 else "files"
-    return f"{number} {suffix} {files}" if suffix else f"{number} {files} without a suffix"
+    return count(number, f"{suffix} file".strip()) + ("" if suffix else " without a suffix")
 
 
 def remedy(suffix: str) -> str:
