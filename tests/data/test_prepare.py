@@ -36,7 +36,7 @@ class Raw:
         name = lambda i: self.ids.get(i, hashlib.sha256(str(i).encode()).hexdigest())  # noqa: E731
         return [RawImage(name(i), label, split, f"{label}/{i}.png") for i, (split, label, _) in enumerate(self.rows)]
 
-    def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
+    def pixels(self, index: int, *, channels: int | None, max_pixels: int, bits: int = 8) -> np.ndarray:
         pixels = self.rows[index][2]
         if pixels is None:
             raise BadImage("truncated")

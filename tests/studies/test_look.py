@@ -35,7 +35,7 @@ class Made:
             for (file, label, split), more in zip(self.rows, cells, strict=True)
         ]
 
-    def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
+    def pixels(self, index: int, *, channels: int | None, max_pixels: int, bits: int = 8) -> np.ndarray:
         if self.rows[index][0] in self.bad:
             raise BadImage("not an image")
         rng = np.random.default_rng(index)

@@ -154,13 +154,13 @@ def _check_crops(key: str, model: Model, data: Data) -> None:
 
 
 def _check_colours(key: str, section: Section, channels: int) -> None:
-    """Grey images have no colours to change."""
+    """Grey images have no colours to change, and no one knows where those of other channels lie."""
     for name in ("saturation", "hue", "jitter_saturation", "jitter_hue"):
         field = type(section).model_fields.get(name)
-        if channels == 1 and field is not None and getattr(section, name) != field.default:
+        if channels != 3 and field is not None and getattr(section, name) != field.default:
+            why = "grey images have no colours" if channels == 1 else "only three are red, green and blue"
             raise mistake(
-                f"{key}.{name}",
-                "data.channels is 1, grey images have no colours; take it out, or set data.channels to 3",
+                f"{key}.{name}", f"data.channels is {channels}, {why}; take it out, or set data.channels to 3"
             )
 
 

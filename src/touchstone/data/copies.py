@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from touchstone.data.labels import SEPARATOR
+from touchstone.data.levels import per_level
 from touchstone.data.ops.resize import scale
 
 SIDE = 8  # px, of the thumbnails in which near copies are sought
@@ -22,7 +23,7 @@ def drop_copies(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Mark training and validation images that copy held-out ones, in the column `left_out` of the table.
 
-    table: a row per image, see `split_table`. images: uint8 (N, H, W, C), of valid `sizes` (N, 2). A copy is kept in
+    table: a row per image, see `split_table`. images: pixels (N, H, W, C), of valid `sizes` (N, 2). A copy is kept in
     test rather than in val, and in val rather than in train. Near copies are marked only with `drop_near`. Returns the
     near copies, a row per pair, and the repeats: a row per image with the bytes or prepared pixels of an earlier one,
     with the labels of both. Repeats within a split stay.
@@ -146,12 +147,13 @@ def near_copies(held_out: np.ndarray, train: np.ndarray, *, close: int) -> NearC
 def thumbnails(images: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
     """Return thumbnails, float32 (N, 8 * 8 * C): area averages with mean 0 and norm 1, or 0 for a single colour.
 
-    images: uint8 (N, H, W, C), of valid `sizes` (N, 2). Brightness and contrast do not count.
+    images: uint8 or uint16 (N, H, W, C), of valid `sizes` (N, 2). Brightness and contrast do not count.
     """
     flat = np.zeros((len(images), SIDE * SIDE * images.shape[-1]), np.float32)
     for i, image in enumerate(images):
         valid = image if sizes is None else image[: max(1, sizes[i, 0]), : max(1, sizes[i, 1])]
         flat[i] = scale(np.ascontiguousarray(valid), SIDE, SIDE).ravel()
+    flat /= per_level(images.dtype)
     flat -= flat.mean(1, keepdims=True)
     norm = np.linalg.norm(flat, axis=1, keepdims=True)
     return np.where(norm > 1, flat / np.maximum(norm, 1), 0)

@@ -1,7 +1,7 @@
 """ImageSet: images and their table, which all stages exchange.
 
 Its folder holds
-    images.npy   uint8 (N, H, W, C), memory-mapped
+    images.npy   uint8 or uint16 (N, H, W, C), memory-mapped
     table.csv    id,label,source_id,origin and, where images are padded, height,width; row i describes image i
     sheet.png    a contact sheet
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from touchstone.data.levels import is_pixels
 from touchstone.errors import TouchstoneError
 
 COLUMNS = ["id", "label", "source_id", "origin"]
@@ -25,14 +26,16 @@ class ImageSet:
     """N images and their table."""
 
     images: np.ndarray
-    """uint8 (N, H, W, C), C 1 or 3."""
+    """uint8 or uint16 (N, H, W, C)."""
     table: pd.DataFrame
     """N rows. label: a class name, "" if unknown. source_id: the id of the training image that an added image was made
     from. origin: "real", or the name of the transform or generator that made the image."""
 
     def __post_init__(self) -> None:
-        if self.images.dtype != np.uint8 or self.images.ndim != 4:
-            raise ValueError(f"images: got {self.images.dtype} {self.images.shape}, expected uint8 (N, H, W, C)")
+        if not is_pixels(self.images.dtype) or self.images.ndim != 4:
+            raise ValueError(
+                f"images: got {self.images.dtype} {self.images.shape}, expected uint8 or uint16 (N, H, W, C)"
+            )
         if len(self.images) != len(self.table):
             raise ValueError(f"got {len(self.images)} images and {len(self.table)} table rows, expected equal numbers")
 
@@ -117,12 +120,12 @@ def write(folder: Path, images: ImageSet, *, rows: np.ndarray | None = None) -> 
     rows = np.arange(len(images)) if rows is None else rows
     if len(rows):
         shape = (len(rows), *images.images.shape[1:])
-        target = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+        target = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=images.images.dtype, shape=shape)
         for start in range(0, len(rows), BLOCK):
             target[start : start + BLOCK] = images.images[rows[start : start + BLOCK]]
         target.flush()
     else:
-        np.save(folder / "images.npy", np.zeros((0, *images.images.shape[1:]), np.uint8))
+        np.save(folder / "images.npy", np.zeros((0, *images.images.shape[1:]), images.images.dtype))
     table = images.table.iloc[rows].reset_index(drop=True)
     table.to_csv(folder / "table.csv", index=False, lineterminator="\n")
 

@@ -12,18 +12,18 @@ NEAR = {"drop": "one image of each left out", "report": "all kept"}
 
 
 def about_images(
-    table: pd.DataFrame, repeats: pd.DataFrame, near: pd.DataFrame, *, dark: list[str], kept: str
+    table: pd.DataFrame, repeats: pd.DataFrame, near: pd.DataFrame, *, dark: list[str], shallow: list[str], kept: str
 ) -> list[Finding]:
     """Return what should be known of the images.
 
-    table: see `split_table`. repeats, near: see `drop_copies`. dark: files without a value above DARK. kept: the
-    setting data.near_duplicates.
+    table: see `split_table`. repeats, near: see `drop_copies`. dark: files without a value above DARK. shallow:
+    files of 8 bits where 16 are kept. kept: the setting data.near_duplicates.
     """
-    return [Finding(kind, text) for kind, text in _remarks(table, repeats, near, dark, kept)]
+    return [Finding(kind, text) for kind, text in _remarks(table, repeats, near, dark, shallow, kept)]
 
 
 def _remarks(
-    table: pd.DataFrame, repeats: pd.DataFrame, near: pd.DataFrame, dark: list[str], kept: str
+    table: pd.DataFrame, repeats: pd.DataFrame, near: pd.DataFrame, dark: list[str], shallow: list[str], kept: str
 ) -> Iterator[tuple[str, str]]:
     conflicts = repeats[repeats["label"] != repeats["other_label"]]
     within = int((repeats["split"] == repeats["other_split"]).sum())
@@ -55,6 +55,12 @@ def _remarks(
             "dark",
             f"{_count(len(dark), 'image is', 'images are')} nearly black, with no value above {DARK} of 255, such as "
             f"{dark[0]}: pictures of 12 bits in files of 16 look so; multiply their values by 16",
+        )
+    if shallow:
+        yield (
+            "depth",
+            f"{_count(len(shallow), 'image has', 'images have')} 8 bits, such as {shallow[0]}, and data.bits is 16: "
+            "their values are multiplied by 257, so that white stays white",
         )
     if unread:
         yield "unread", f"{_count(unread, 'image', 'images')} that cannot be read, left out (findings/left_out.csv)"

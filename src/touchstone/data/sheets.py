@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import ImageSet, load, write
 from touchstone.data.labels import names
+from touchstone.data.levels import shown
 
 TILE = 64  # px, the side of a tile
 GAP = 4  # px
@@ -51,7 +52,7 @@ def spread(labels: Sequence[str], count: int) -> list[int]:
 
 
 def valid_area(images: ImageSet, row: int) -> np.ndarray:
-    """Return an image without its padding, uint8 (h, w, C)."""
+    """Return an image without its padding, pixels (h, w, C)."""
     if "height" not in images.table:
         return np.asarray(images.images[row])
     height, width = images.table[["height", "width"]].iloc[row].astype(int)
@@ -59,7 +60,7 @@ def valid_area(images: ImageSet, row: int) -> np.ndarray:
 
 
 def gallery(images: Sequence[np.ndarray], captions: Sequence[str] | None = None, *, columns: int = 8) -> Image.Image:
-    """Return the images, each uint8 (h, w, C), as tiles on white with captions beneath; one blank tile for none."""
+    """Return the images, each of pixels (h, w, C), as tiles on white with captions beneath; one blank tile for none."""
     caption = 14 if captions is not None else 0
     rows = max(1, math.ceil(len(images) / columns))
     wide = max(1, min(columns, len(images)))
@@ -75,8 +76,9 @@ def gallery(images: Sequence[np.ndarray], captions: Sequence[str] | None = None,
 
 
 def thumbnail(pixels: np.ndarray, side: int = TILE) -> Image.Image:
-    """Return uint8 (h, w, C) in RGB with the longer side scaled to `side` px; enlarged pixels stay sharp."""
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
+    """Return pixels (h, w, C) in RGB (see `shown`), the longer side scaled to `side` px; enlarged pixels stay sharp."""
+    picture = shown(pixels)
+    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).convert("RGB")
     scale = side / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX)

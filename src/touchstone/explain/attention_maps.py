@@ -49,7 +49,7 @@ def table(shares: np.ndarray, ids: Sequence[str]) -> pd.DataFrame:
 
 
 def drawn(pixels: np.ndarray, shares: np.ndarray) -> Image.Image:
-    """Draw images, uint8 (B, S, S, C), and beneath each a copy with its attention, (B, rows, columns).
+    """Draw images, pixels (B, S, S, C), and beneath each a copy with its attention, (B, rows, columns).
 
     The least share of all patches has no colour, the largest the strongest; patches fade into their neighbours.
     """

@@ -36,7 +36,7 @@ def scale(values: np.ndarray) -> float:
 
 
 def signed(pixels: np.ndarray, values: np.ndarray, strongest: float) -> Image.Image:
-    """Draw an image, uint8 (S, S, C), with values (S, S) over it: orange above 0, blue below, up to +-strongest."""
+    """Draw an image, pixels (S, S, C), with values (S, S) over it: orange above 0, blue below, up to +-strongest."""
     level = values / strongest
     return covered(covered(pale(thumbnail(pixels, SIDE)), level, FOR), -level, AGAINST)
 

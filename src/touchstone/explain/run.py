@@ -132,7 +132,7 @@ def explain(
     settings = settings.model_copy(update={"doublings": extends.doublings})
     rows, targets = [choice.row for choice in chosen], torch.tensor([choice.target for choice in chosen])
     targets = targets.to(predictor.mean.device)
-    pixels = _net_input(predictor, test.take(rows), targets)  # uint8 (B, S, S, C)
+    pixels = _net_input(predictor, test.take(rows), targets)  # (B, S, S, C)
     x = predictor.normalised(pixels)
     some = _net_input(predictor, train.take(spread(train.table["label"].tolist(), NUM_TRAINING)), None)
     others = extends.stages + (len(predictors) > 1)  # nets whose maps are compared, at most
@@ -197,7 +197,7 @@ def _nothing(settings: Explain) -> Explanation:
 
 
 def drawn(pixels: np.ndarray, maps: dict[str, np.ndarray], scales: dict[str, float]) -> np.ndarray:
-    """Draw each image, uint8 (B, S, S, C), then the map (B, S, S) of each method over it, to the scale of the method.
+    """Draw each image, pixels (B, S, S, C), then the map (B, S, S) of each method over it, to the scale of the method.
 
     Return uint8 (B, 1 + methods, SIDE, SIDE, 3).
     """
@@ -219,7 +219,7 @@ def sheet(tiles: np.ndarray, methods: list[str], images: pd.DataFrame) -> Image.
 
 
 def _net_input(predictor: Predictor, images: ImageSet, targets: torch.Tensor | None) -> torch.Tensor:
-    """Return the net's inputs, uint8 (B, S, S, C).
+    """Return the net's inputs, pixels (B, S, S, C).
 
     With five crops, this is the crop with the highest logit of the target class or, without targets, the centre.
     """

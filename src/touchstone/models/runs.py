@@ -59,6 +59,8 @@ class RunMetadata:
     """Side in px of five crops of the prepared image; 0 shows its centre."""
     normalisations: dict[str, list[list[float]]] = field(default_factory=dict)
     """Seed -> mean and std, where replicates have training images of their own."""
+    bits: int = 8
+    """Of a pixel."""
 
     @classmethod
     def of(cls, model: Model, *, meta: dict[str, Any], **facts: Any) -> "RunMetadata":
@@ -94,7 +96,7 @@ class RunMetadata:
 
 
 class Predictor(nn.Module):
-    """One seed's net behind its normalisation: uint8 (B, S, S, C) or (B, 5, S, S, C) -> logits (B, classes)."""
+    """One seed's net behind its normalisation: pixels (B, S, S, C) or (B, 5, S, S, C) -> logits (B, classes)."""
 
     mean: torch.Tensor
     std: torch.Tensor

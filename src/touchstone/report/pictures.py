@@ -47,7 +47,7 @@ def stored(facts: Facts) -> dict[str, Picture]:
 
 
 def gallery_pictures(images: Mapping[str, np.ndarray]) -> dict[str, Picture]:
-    """Images of galleries, uint8 (h, w, C) each, at their own size, or smaller where there are many."""
+    """Images of galleries, pixels (h, w, C) each, at their own size, or smaller where there are many."""
     size = next((px for count, px in SIDES if len(images) <= count), 40)
     return {
         name: _picture(thumbnail(pixels, min(size, max(pixels.shape[:2])))) for name, pixels in sorted(images.items())

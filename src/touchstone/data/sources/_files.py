@@ -147,15 +147,15 @@ class PackedSet:
         self._archive = raw / "files.zip"
         self._opened = threading.local()  # a ZipFile for each thread, so threads do not wait for one another
 
-    def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
-        """Return `images[index]` as uint8 (H, W, channels). Raises BadImage if it cannot be decoded."""
+    def pixels(self, index: int, *, channels: int | None, max_pixels: int, bits: int = 8) -> np.ndarray:
+        """Return `images[index]` as `decode` does. Raises BadImage if it cannot be decoded."""
         try:
             if not hasattr(self._opened, "archive"):
                 self._opened.archive = zipfile.ZipFile(self._archive)
             content = self._opened.archive.read(self.images[index].file)
         except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
             raise TouchstoneError(f"{self._archive}: damaged ({error}); run `dvc repro --force download`") from error
-        return decode(io.BytesIO(content), channels=channels, max_pixels=max_pixels)
+        return decode(io.BytesIO(content), channels=channels, max_pixels=max_pixels, bits=bits)
 
 
 def _find_in_directory(path: Path, aside: Aside) -> tuple[Files, set[str]]:
