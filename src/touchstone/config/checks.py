@@ -80,6 +80,12 @@ def _check_model(key: str, model: Model, data: Data) -> None:
     _check_crops(key, model, data)
     for phase_key, phase in _phases(key, model):
         _check_colours(phase_key, phase, data.channels)
+    if model.weights == "imagenet" and data.channels != 3:
+        raise mistake(
+            f"{key}.weights",
+            f"imagenet's nets see 3 channels, and data.channels is {data.channels}; set it to 3, or weights to none or "
+            "to a file of a net with as many channels",
+        )
     if model.weights_sha256 and not model.pretrained:
         raise mistake(f"{key}.weights_sha256", f"weights are {model.weights}, which is no file")
     if model.pretrained and model.weights != "imagenet" and Path(model.weights).parent != WEIGHTS:

@@ -69,7 +69,7 @@ def decode(file: BinaryIO, *, channels: int | None, max_pixels: int, bits: int =
         if plain is not None and not isinstance(error, Image.DecompressionBombError):
             with contextlib.suppress(Exception):  # where the pixels are damaged, too, the first error says why
                 return _decode(plain, channels, bits, max_pixels)
-        raise _bad(error, max_pixels) from error
+        raise _bad(error, content, max_pixels) from error
 
 
 def _decode(content: bytes, channels: int | None, bits: int, max_pixels: int) -> np.ndarray:
@@ -88,8 +88,10 @@ def _decode(content: bytes, channels: int | None, bits: int, max_pixels: int) ->
     return as_channels(_pixels(image, bits, is_plain=channels is None or channels in PLAIN), channels)
 
 
-def _bad(error: Exception, max_pixels: int) -> BadImage:
+def _bad(error: Exception, content: bytes, max_pixels: int) -> BadImage:
     if isinstance(error, UnidentifiedImageError):
+        if content.startswith(deep.TIFF):
+            return BadImage("a TIFF that is not of 1 or 3 channels; data.channels says how many are read")
         return BadImage("not an image, or in a format that Pillow does not read")
     if isinstance(error, Image.DecompressionBombError):
         return BadImage(f"more than {max_pixels} pixels")
