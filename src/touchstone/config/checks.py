@@ -22,6 +22,8 @@ WEIGHTS = Path("data/weights")  # a dependency of the stage that reads them
 def check(settings: "Settings") -> None:
     """Raise TouchstoneError at the first contradiction."""
     channels = settings.data.channels
+    if settings.data.white and settings.data.bits == 8:
+        raise mistake("data.white", "is the white of 16 bits, and data.bits is 8; set data.bits to 16, or take it out")
     for name, transform in settings.transforms.items():
         _check_colours(f"transforms.{name}", transform, channels)
     for name, model in settings.models.items():

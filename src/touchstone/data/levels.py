@@ -63,6 +63,17 @@ def of_depth(pixels: np.ndarray, bits: int) -> np.ndarray:
     return ((pixels.astype(np.uint32) + PER_LEVEL // 2) // PER_LEVEL).astype(np.uint8)
 
 
+def prepared(pixels: np.ndarray, *, bits: int, white_value: int = 0) -> np.ndarray:
+    """Return decoded pixels as they are stored: with `bits`, and those of 16 bits white from `white_value` on.
+
+    white_value: 4095 for a camera of 12 bits; 0 leaves the values as they are.
+    """
+    if white_value and pixels.dtype == np.uint16:
+        values = np.minimum(pixels, white_value).astype(np.int64)
+        pixels = ((values * white(pixels.dtype) + white_value // 2) // white_value).astype(np.uint16)
+    return of_depth(pixels, bits)
+
+
 def luma(pixels: np.ndarray) -> np.ndarray:
     """Return the grey of colours (H, W, 3), of the same type, (H, W, 1); for uint8 the bytes of Pillow's "L"."""
     return ((pixels.astype(np.int64) @ np.array(LUMA) + 0x8000) >> 16).astype(pixels.dtype)[:, :, None]

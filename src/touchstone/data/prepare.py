@@ -48,7 +48,7 @@ def prepare(
     """
     to.mkdir(parents=True, exist_ok=True)
     scratch = to / ".pixels.npy"
-    how = Preparation(data.channels, data.image_size, data.resize, data.max_pixels, data.bits)
+    how = Preparation(data.channels, data.image_size, data.resize, data.max_pixels, data.bits, data.white)
     try:
         images, sizes, bad, odd = decode_all(raw, how, scratch)
         check_readable(raw, bad, data.bad_images)
@@ -59,7 +59,7 @@ def prepare(
         within = int((repeats["split"] == repeats["other_split"]).sum())
         summary = split_table.summary(table, near, within, multi_label=raw.multi_label)
         named = {kind: [raw.images[i].file for i in sorted(rows)] for kind, rows in odd.items()}
-        found = about_images(table, repeats, near, **named, kept=data.near_duplicates)
+        found = about_images(table, repeats, near, **named, kept=data.near_duplicates, bits=data.bits)
         found += [Finding("few", line) for line in split_table.few(table, raw.classes)]
         print(*(finding.text for finding in found), sep="\n")
         padded_sizes = sizes if data.resize == "shortest_edge" else None

@@ -2,7 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Preparation:
     resize: str
     max_pixels: int
     bits: int = 8
+    white: int = 0
 
     @classmethod
     def of_meta(cls, meta: dict[str, Any]) -> "Preparation":
@@ -34,8 +35,12 @@ class Preparation:
         return cls(**{field.name: meta[field.name] for field in fields(cls) if field.name in meta})
 
     def meta(self) -> dict[str, Any]:
-        """Return the part of meta.json that says it; 8 bits are left unsaid."""
-        return {name: value for name, value in asdict(self).items() if (name, value) != ("bits", 8)}
+        """Return the part of meta.json that says it; defaults are left unsaid."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        }
 
 
 def decode_all(
@@ -60,11 +65,12 @@ def decode_all(
             except BadImage as error:
                 bad[i] = str(error)
                 continue
-            if 0 < source.max() <= DARK * levels.per_level(source.dtype):
-                odd["dark"].add(i)
             if source.dtype != images.dtype:
                 odd["shallow"].add(i)
-            image = resize(levels.of_depth(source, how.bits), size_px=how.image_size, mode=how.resize)
+            source = levels.prepared(source, bits=how.bits, white_value=how.white)
+            if 0 < source.max() <= DARK * levels.per_level(source.dtype):
+                odd["dark"].add(i)
+            image = resize(source, size_px=how.image_size, mode=how.resize)
             height, width = sizes[i] = image.shape[:2]
             images[i, :height, :width] = image
         return len(rows)

@@ -61,6 +61,8 @@ class RunMetadata:
     """Seed -> mean and std, where replicates have training images of their own."""
     bits: int = 8
     """Of a pixel."""
+    white: int = 0
+    """The value of white in files of 16 bits; 0 for the largest."""
 
     @classmethod
     def of(cls, model: Model, *, meta: dict[str, Any], **facts: Any) -> "RunMetadata":

@@ -23,6 +23,7 @@ DECODED = 400  # images that are decoded, evenly over the classes
 SHOWN = 48  # of them on the contact sheet
 MAX_PIXELS = 50_000_000
 GREY_LEVELS = 3  # largest difference between the channels of a picture without colour
+INSTRUMENTS = (1023, 4095, 16383)  # the largest values of 10, 12 and 14 bits
 UNLIKELY = 0.001  # p-value below which the classes of two splits are mixed in different ways
 GROUP_WORDS = (
     "patient|subject|person|participant|case|donor|animal|plant|scene|video|clip|burst|session|product|item|slide|site|"
@@ -72,6 +73,8 @@ class Seen:
     """Of most of them, where that is neither 1 nor 3, which can be converted to each other; else 0."""
     bits: int = 8
     """16 where most of them have more than 8."""
+    white: int = 0
+    """The largest value of an instrument of so few bits that it is white in files of 16; 0 for that of 16."""
 
     @property
     def side(self) -> int:
@@ -119,6 +122,7 @@ def look(raw: RawSet) -> tuple[Seen, Image.Image]:
         seconds=seconds,
         channels=(channels := _channels(decoded.values())),
         bits=(bits := _bits(decoded.values())),
+        white=_white(decoded.values()) if bits == 16 else 0,
         notes=[
             *_notes(raw, labelled),
             *_mixed(decoded.values(), channels, bits),
@@ -157,6 +161,11 @@ def _channels(images: Iterable[np.ndarray]) -> int:
 def _bits(images: Iterable[np.ndarray]) -> int:
     counts = Counter(8 * pixels.dtype.itemsize for pixels in images)
     return counts.most_common(1)[0][0] if counts else 8
+
+
+def _white(images: Iterable[np.ndarray]) -> int:
+    most = max(int(pixels.max(initial=0)) for pixels in images if pixels.dtype == np.uint16)
+    return next((value for value in INSTRUMENTS if most <= value), 0)
 
 
 def _mixed(images: Iterable[np.ndarray], channels: int, bits: int) -> list[str]:

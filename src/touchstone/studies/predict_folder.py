@@ -17,7 +17,7 @@ from touchstone.data.decode import decode, image_suffixes
 from touchstone.data.hidden import Aside
 from touchstone.data.imageset import read_table
 from touchstone.data.labels import encode
-from touchstone.data.levels import of_depth
+from touchstone.data.levels import prepared
 from touchstone.data.ops.resize import resize
 from touchstone.data.sources._left_out import left_out
 from touchstone.data.walk import walk
@@ -166,7 +166,11 @@ def _decoded(file: Path, metadata: RunMetadata) -> np.ndarray:
     """An image, resized as in training."""
     with open(file, "rb") as opened:
         image = decode(opened, channels=metadata.channels, max_pixels=metadata.max_pixels, bits=metadata.bits)
-    return resize(of_depth(image, metadata.bits), size_px=metadata.image_size, mode=metadata.resize)
+    return resize(
+        prepared(image, bits=metadata.bits, white_value=metadata.white),
+        size_px=metadata.image_size,
+        mode=metadata.resize,
+    )
 
 
 def _probs(metadata: RunMetadata, nets: list[Predictor], images: list[np.ndarray]) -> np.ndarray:

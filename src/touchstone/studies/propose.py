@@ -160,7 +160,12 @@ def _data(seen: Seen, plan: Plan, source: str, assumed: list[str]) -> dict[str, 
     }
     if seen.channels or seen.bits == 16:
         assumed.append(f"Files hold {seen.kind}, which are kept (data.channels, data.bits).")
-    return data | ({"bits": 16} if seen.bits == 16 else {}) | ({"group": seen.group} if seen.group else {})
+    if seen.white:
+        assumed.append(
+            f"No value is above {seen.white}, which is taken for white (data.white): larger ones are cut to it."
+        )
+    deep = ({"bits": 16} if seen.bits == 16 else {}) | ({"white": seen.white} if seen.white else {})
+    return data | deep | ({"group": seen.group} if seen.group else {})
 
 
 def _train(seen: Seen, plan: Plan, *, mirrored: bool, has_val: bool) -> dict[str, Any]:

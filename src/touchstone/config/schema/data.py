@@ -79,6 +79,8 @@ class Data(Section):
     brackets that is searched in the file's path; '' for nothing."""
     bits: Literal[8, 16] = 8
     """Of a stored pixel: 16 keeps the values of files that have more than 8."""
+    white: Annotated[int, Field(ge=0, le=65535)] = 0
+    """The value of white in files of 16 bits, such as 4095 for a camera of 12; 0 for the largest, 65535."""
     columns: Columns = Columns()
     """The columns of your own table."""
 
