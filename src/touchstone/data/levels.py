@@ -89,9 +89,9 @@ Limits = tuple[np.ndarray, np.ndarray]
 def limits(images: Sequence[np.ndarray]) -> Limits | None:
     """Return the values between which `shown` stretches images (h, w, C) that are seen together.
 
-    None for 8 bits, and for images of different channels or bits, each of which is stretched by itself. Many instruments
-    fill 16 bits only in part, so the limits are the 1st and the 99th percentile of all the images: for three channels,
-    which are colours, one for all of them, else one for each.
+    None for 8 bits, and for images of different channels or bits, each of which is stretched by itself. As many
+    instruments fill 16 bits only in part, the limits are the 1st and the 99th percentile of all the images: for three
+    channels, which are colours, one for all of them, else one for each.
     """
     kinds = {(image.dtype, image.shape[2]) for image in images}
     if len(kinds) != 1 or images[0].dtype == np.uint8:
