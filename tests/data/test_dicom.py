@@ -95,6 +95,30 @@ def test_grey_is_rescaled_and_seen_through_the_first_window(
     np.testing.assert_array_equal(got, np.rint((1 - unit if interpretation == "MONOCHROME1" else unit) * 255))
 
 
+def kept(content: bytes) -> np.ndarray:
+    return decode(io.BytesIO(content), channels=1, bits=16, max_pixels=10**6)[..., 0]
+
+
+def test_more_bits_are_kept_where_16_are_asked_for() -> None:
+    twelve = np.array([[0, 1, 2047], [2048, 4094, 4095]], np.uint16)
+    np.testing.assert_array_equal(kept(encoded(twelve, bits=12)), np.rint(twelve * (65535 / 4095)))
+    inverted = kept(encoded(twelve, bits=12, interpretation="MONOCHROME1"))
+    np.testing.assert_array_equal(inverted, np.rint((4095 - twelve.astype(int)) * (65535 / 4095)))
+    whole = np.array([[0, 257, 65535]], np.uint16)
+    np.testing.assert_array_equal(kept(encoded(whole)), whole)
+    window = {"RescaleSlope": 2, "RescaleIntercept": -1000, "WindowCenter": 40, "WindowWidth": 400}
+    stored = np.array([[0, 500, 520, 3000]], np.uint16)
+    unit = np.clip((stored * 2.0 - 1000 - 39.5) / 399 + 0.5, 0, 1)
+    np.testing.assert_array_equal(kept(encoded(stored, bits=12, **window)), np.rint(unit * 65535))
+    signed = (RAMP * 10 - 500).astype(np.int16)
+    np.testing.assert_array_equal(kept(encoded(signed)), np.rint((signed + 500) / 2300 * 65535))
+    grey = kept(encoded(RAMP.astype(np.uint8)))
+    assert grey.dtype == np.uint8
+    deep = np.random.default_rng(0).integers(0, 65536, (4, 6, 3), np.uint16)
+    colours = decode(io.BytesIO(encoded(deep, interpretation="RGB")), channels=3, bits=16, max_pixels=10**6)
+    np.testing.assert_array_equal(colours, deep)
+
+
 def test_a_table_of_values_of_interest() -> None:
     pydicom = pytest.importorskip("pydicom")
     item = pydicom.Dataset()

@@ -36,7 +36,7 @@ class Raw:
         name = lambda i: self.ids.get(i, hashlib.sha256(str(i).encode()).hexdigest())  # noqa: E731
         return [RawImage(name(i), label, split, f"{label}/{i}.png") for i, (split, label, _) in enumerate(self.rows)]
 
-    def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
+    def pixels(self, index: int, *, channels: int | None, max_pixels: int, bits: int = 8) -> np.ndarray:
         pixels = self.rows[index][2]
         if pixels is None:
             raise BadImage("truncated")
@@ -173,6 +173,60 @@ def test_bad_images_fail_with_their_names_or_are_left_out(tmp_path: Path, capsys
     assert before == {path: path.read_bytes() for path in (tmp_path / "p").rglob("*") if path.is_file()}
     assert prepared(tmp_path, Raw(rows), bad_images="skip")["num_bad_images"] == 1
     assert "a/40.png: truncated" in capsys.readouterr().out
+
+
+def deep(count: int = 40, channels: int = 5) -> list[tuple[str, str, np.ndarray | None]]:
+    rng = np.random.default_rng(0)
+    return [("", "ab"[i % 2], rng.integers(0, 65536, (20, 24, channels), np.uint16)) for i in range(count)]
+
+
+@pytest.mark.parametrize("mode", ["squash", "shortest_edge"])
+def test_sixteen_bits_of_five_channels_are_stored_as_they_are(tmp_path: Path, mode: str) -> None:
+    prepared(tmp_path, Raw(deep()), channels=5, bits=16, resize=mode)
+    images = load(tmp_path / "p/train").images
+    assert (images.dtype, images.shape[3]) == (np.uint16, 5)
+    assert len(np.unique(images % 257)) == 257
+    meta = json.loads((tmp_path / "p/meta.json").read_text())
+    assert (meta["channels"], meta["bits"], "white" in meta) == (5, 16, False)
+    assert "bits" not in (findings.read(tmp_path / "p/findings/warnings.csv") or [("", "")])[0][1]
+
+
+def test_eight_bits_are_stored_and_described_as_before(tmp_path: Path) -> None:
+    prepared(tmp_path, Raw(many(40)))
+    assert load(tmp_path / "p/train").images.dtype == np.uint8
+    meta = json.loads((tmp_path / "p/meta.json").read_text())
+    assert list(meta) == ["classes", "channels", "image_size", "resize", "max_pixels"]
+
+
+def test_files_of_8_bits_among_those_of_16_are_scaled_and_said(tmp_path: Path) -> None:
+    plain = np.full((16, 16, 5), 77, np.uint8) + np.eye(16, dtype=np.uint8)[..., None]
+    prepared(tmp_path, Raw([*deep(39), ("train", "a", plain)]), channels=5, bits=16)
+    said = [text for kind, text in findings.read(tmp_path / "p/findings/warnings.csv") if kind == "depth"]
+    assert said == [
+        "1 image has 8 bits, such as a/39.png, and data.bits is 16: their values are multiplied by 257, so that white "
+        "stays white"
+    ]
+    stored = [image for split in ("train", "val", "test") for image in load(tmp_path / "p" / split).images]
+    assert any(np.array_equal(image, plain.astype(np.uint16) * 257) for image in stored)
+
+
+def test_dark_files_are_said_and_data_white_makes_them_bright(tmp_path: Path) -> None:
+    dark = [(split, label, pixels >> 4) for split, label, pixels in deep()]  # 12 bits
+    prepared(tmp_path, Raw(dark), channels=5, bits=16)
+    said = dict(findings.read(tmp_path / "p/findings/warnings.csv"))["dark"]
+    assert "set data.white to their largest value, such as 4095" in said
+    prepared(tmp_path, Raw(dark), channels=5, bits=16, white=4095)
+    assert "dark" not in dict(findings.read(tmp_path / "p/findings/warnings.csv"))
+    assert load(tmp_path / "p/train").images.mean() == pytest.approx(32768, rel=0.01)
+    assert json.loads((tmp_path / "p/meta.json").read_text())["white"] == 4095
+
+
+def test_copies_are_found_in_16_bits(tmp_path: Path) -> None:
+    rows = deep()
+    moved = rows[0][2].copy()
+    moved[0, 0] ^= 1  # below what 8 bits tell apart: no exact copy
+    summary = prepared(tmp_path, Raw([*rows, ("train", "a", moved), ("test", "a", rows[0][2])]), channels=5, bits=16)
+    assert summary["num_exact_copies_dropped"] == 1
 
 
 def test_shortest_edge_keeps_the_aspect_in_padded_storage(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ class Evil:
     ("changes", "said"),
     [
         ({"train_images": None, "train_labels": None}, "expected train_images, train_labels"),
-        ({"train_images": None}, "train_images: got float64 (0,), expected uint8 (N, H, W)"),
+        ({"train_images": None}, "train_images: got float64 (0,), expected uint8 or uint16 (N, H, W)"),
         ({"train_images": GREY[:3].astype(float)}, "train_images: got float64 (3, 4, 3), expected uint8"),
         ({"train_images": np.zeros((3, 4, 4, 4), np.uint8)}, "got uint8 (3, 4, 4, 4), expected uint8"),
         ({"train_labels": None}, "train_labels: got float64 (0,), expected whole numbers (3,) or (3, K)"),

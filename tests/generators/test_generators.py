@@ -4,6 +4,7 @@ import ast
 import copy
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -75,6 +76,22 @@ def test_samples_are_images(kind: str, size: int, channels: int) -> None:
     made = draw(make(kind, channels=channels, size=size), kind, [0, 1])
     assert made.shape == (2, size, size, channels)
     assert made.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("kind", sorted(TINY))
+@pytest.mark.parametrize("bits", [8, 16])
+def test_samples_have_the_channels_and_bits_of_the_study(kind: str, bits: int) -> None:
+    torch.manual_seed(0)
+    module = build(kind, TINY[kind], num_classes=3, channels=5, image_size=8, bits=bits).eval()
+    made = draw(module, kind, [0, 1])
+    assert made.shape == (2, 8, 8, 5)
+    assert made.dtype == (torch.uint16 if bits == 16 else torch.uint8)
+    assert bits == 8 or len(np.unique(made.numpy() % 257)) > 50, "not multiples of 257 alone"
+    signals = module.signals(made)
+    assert signals.dtype == torch.float32
+    torch.testing.assert_close(module.pixels(signals), made)
+    ends = module.signals(torch.tensor([0, 65535 if bits == 16 else 255]).to(made.dtype).view(2, 1, 1, 1))
+    assert ends.flatten().tolist() == [-1.0, 1.0]
 
 
 @pytest.mark.parametrize("size", SIZES)

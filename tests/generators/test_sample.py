@@ -82,6 +82,15 @@ def test_the_set(tmp_path: Path) -> None:
     assert made.counts.to_dict("list") == {"class": CLASSES, "sampled": [6, 6], "kept": [6, 6]}
 
 
+def test_a_set_of_16_bits_stays_so_on_disk(tmp_path: Path) -> None:
+    module = gan()
+    module.bits = 16
+    made = run(module, tmp_path)
+    assert made.images.images.dtype == np.uint16
+    assert pixels(made).dtype == np.uint16
+    assert len(np.unique(pixels(made) % 257)) > 100
+
+
 def test_asking_for_more_extends_the_set(tmp_path: Path) -> None:
     few, many = run(gan(), tmp_path / "a"), run(gan(), tmp_path / "b", per_class=14)
     assert np.array_equal(pixels(few), pixels(many)[:10])

@@ -35,7 +35,7 @@ class Made:
             for (file, label, split), more in zip(self.rows, cells, strict=True)
         ]
 
-    def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
+    def pixels(self, index: int, *, channels: int | None, max_pixels: int, bits: int = 8) -> np.ndarray:
         if self.rows[index][0] in self.bad:
             raise BadImage("not an image")
         rng = np.random.default_rng(index)
@@ -43,9 +43,42 @@ class Made:
         return grey ^ np.array([0, 7, 31], np.uint8) if self.colour else grey
 
 
+@dataclass
+class Deep(Made):
+    """Images of five channels of 16 bits, up to `most`; those in `grey` have one channel, those in `plain` 8 bits."""
+
+    most: int = 65535
+    grey: set[str] = field(default_factory=set)
+    plain: set[str] = field(default_factory=set)
+
+    def pixels(self, index: int, *, channels: int | None, max_pixels: int, bits: int = 8) -> np.ndarray:
+        assert channels is None, "the images' own"
+        file = self.rows[index][0]
+        pixels = np.random.default_rng(index).integers(0, self.most + 1, (20, 24, 1 if file in self.grey else 5))
+        return pixels.astype(np.uint8 if file in self.plain else np.uint16)
+
+
 def folder(numbers: dict[str, int], split: str = "") -> list[tuple[str, str, str]]:
     top = f"{split}/" if split else ""
     return [(f"{top}{label}/{i:03d}.png", label, split) for label, count in numbers.items() for i in range(count)]
+
+
+def test_channels_and_bits_are_seen() -> None:
+    seen, sheet = look(Deep(folder({"cat": 9, "dog": 9})))
+    assert (seen.channels, seen.bits, seen.white, seen.kind) == (5, 16, 0, "5 channels of 16 bits")
+    assert sheet.mode == "RGB"
+    assert look(Deep(folder({"cat": 9, "dog": 9}), most=4095))[0].white == 4095
+    assert look(Deep(folder({"cat": 9, "dog": 9}), most=9000))[0].white == 16383
+    plain = look(Made(folder({"cat": 9, "dog": 9})))[0]
+    assert (plain.channels, plain.bits, plain.white, plain.kind) == (0, 8, 0, "colour")
+
+
+def test_images_of_other_channels_or_bits_are_noted() -> None:
+    rows = folder({"cat": 9, "dog": 9})
+    seen, _ = look(Deep(rows, grey={"cat/001.png"}, plain={"dog/002.png", "dog/003.png"}))
+    assert (seen.channels, seen.bits) == (5, 16)
+    assert "1 of 18 that were tried have 1 or 3 channels, the others 5: they cannot be read together" in seen.notes
+    assert "2 of 18 that were tried have 8 bits: their values are multiplied by 257 to 16 bits" in seen.notes
 
 
 def test_sizes_classes_and_what_cannot_be_read_are_counted() -> None:

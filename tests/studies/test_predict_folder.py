@@ -19,7 +19,9 @@ from touchstone.studies.predict_folder import predict_folder
 
 def model() -> Any:
     """A model of two classes that takes everything for the first."""
-    metadata = SimpleNamespace(channels=3, max_pixels=10**6, image_size=8, resize="squash", classes=["cat", "dog"])
+    metadata = SimpleNamespace(
+        channels=3, bits=8, white=0, max_pixels=10**6, image_size=8, resize="squash", classes=["cat", "dog"]
+    )
     predict = lambda images: np.tile(np.float32([0.9, 0.1]), (1, len(images), 1))  # noqa: E731
     return SimpleNamespace(metadata=metadata, predict=predict, thresholds=None)
 

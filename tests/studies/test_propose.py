@@ -60,6 +60,16 @@ def test_splits_that_are_given_stay_and_others_are_drawn() -> None:
     assert proposed(seen(group="patient"))["data"]["group"] == "patient"
 
 
+def test_channels_and_bits_are_kept_where_files_have_them() -> None:
+    plain = proposed(seen())["data"]
+    assert (plain["channels"], "bits" in plain, "white" in plain) == (3, False, False)
+    deep = proposed(seen(channels=5, bits=16, white=4095), pretrained=True)
+    assert (deep["data"]["channels"], deep["data"]["bits"], deep["data"]["white"]) == (5, 16, 4095)
+    assert "mobilenet" not in deep["models"]
+    grey = proposed(seen(grey=True, bits=16))["data"]
+    assert (grey["channels"], grey["bits"]) == (1, 16)
+
+
 def test_letters_digits_and_sides_are_not_mirrored() -> None:
     assert mirrors(seen(classes=["cat", "dog"]))
     assert not mirrors(seen(classes=["0", "1", "12"]))

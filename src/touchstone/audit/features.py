@@ -26,7 +26,7 @@ class Features(LabelledFeatures):
     """Images with their features. Where images may have several labels, all are in one class: labels are 0."""
 
     images: np.ndarray
-    """uint8 (N, S, S, C), the central squares."""
+    """Pixels (N, S, S, C), the central squares."""
     ids: list[str]
     agreement: float
     """Share of the labels that the classifier predicts correctly; NaN without images or without a classifier."""

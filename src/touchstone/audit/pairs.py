@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from touchstone.data.copies import CLOSE, near_copies
+from touchstone.data.levels import is_pixels, per_level, white
 from touchstone.data.ops.resize import scale
 from touchstone.data.thumbnails import mirrored, thumbnails
 from touchstone.seeds import generator
@@ -69,13 +70,13 @@ class Copies:
 
 
 def find_copies(images: np.ndarray, originals: np.ndarray, calibration: Calibration) -> Copies:
-    """Find exact and near copies of originals, uint8 (M, H, W, C), among images, uint8 (N, H, W, C)."""
+    """Find exact and near copies of originals, pixels (M, H, W, C), among images, pixels (N, H, W, C)."""
     matches = match(images, originals)
     return Copies(matches, matches.near(calibration.limit), calibration)
 
 
 def calibrate(reference: np.ndarray, originals: np.ndarray, *, seed: int) -> Calibration:
-    """Learn the limit for near copies of originals from other real images, uint8 (R, H, W, C).
+    """Learn the limit for near copies of originals from other real images, pixels (R, H, W, C).
 
     How close unrelated images lie depends on the data set, and on the place in it. The measure is therefore the
     distance over that of the K-th neighbour. The limit is the ratio below which a share NEARER of the real images lies;
@@ -97,7 +98,7 @@ def calibrate(reference: np.ndarray, originals: np.ndarray, *, seed: int) -> Cal
 
 
 def recall(originals: np.ndarray, calibration: Calibration, *, seed: int) -> dict[str, float]:
-    """The share of planted copies of originals, uint8 (M, H, W, C), that the search finds, by kind; NaN without any.
+    """The share of planted copies of originals, pixels (M, H, W, C), that the search finds, by kind; NaN without any.
 
     Up to PLANTED originals are copied in each way: mirrored, moved by a pixel, with noise of NOISE grey levels, and
     blended, BLEND of the original and the rest of another one. A copy is found where its very original is named.
@@ -110,14 +111,15 @@ def recall(originals: np.ndarray, calibration: Calibration, *, seed: int) -> dic
     planted = {
         "mirrored": chosen[:, :, ::-1],
         "moved": padded[:, 2 : 2 + height, 1 : 1 + width],
-        "noisy": chosen + rng.normal(0, NOISE, chosen.shape),
+        "noisy": chosen + rng.normal(0, NOISE * per_level(originals.dtype), chosen.shape),
         "blended": BLEND * chosen + (1 - BLEND) * others,
     }
     if not len(rows):
         return dict.fromkeys(planted, np.nan)
     found = {}
     for kind, images in planted.items():
-        copies = find_copies(np.clip(np.rint(images), 0, 255).astype(np.uint8), originals, calibration)
+        pixels = np.clip(np.rint(images), 0, white(originals.dtype)).astype(originals.dtype)
+        copies = find_copies(pixels, originals, calibration)
         hit = (copies.near | copies.matches.exact) & (copies.matches.row == rows)
         found[kind] = float(hit.mean())
     return found
@@ -132,11 +134,11 @@ def closest(matches: Matches, *, count: int = 32) -> np.ndarray:
 def match(images: np.ndarray, originals: np.ndarray) -> Matches:
     """Find the original closest to each image: a shortlist by thumbnails, then a comparison of all pixels.
 
-    Raises ValueError unless both are uint8 of one shape (H, W, C).
+    Raises ValueError unless both are pixels of one type and shape (H, W, C).
     """
-    if images.dtype != np.uint8 or originals.dtype != np.uint8 or images.shape[1:] != originals.shape[1:]:
+    if not is_pixels(images.dtype) or images.dtype != originals.dtype or images.shape[1:] != originals.shape[1:]:
         got = f"{images.dtype} {images.shape} and {originals.dtype} {originals.shape}"
-        raise ValueError(f"images: got {got}, expected uint8 of one shape")
+        raise ValueError(f"images: got {got}, expected pixels of one type and shape")
     row, flipped = np.full(len(images), -1), np.zeros(len(images), bool)
     distance, ratio = np.full(len(images), np.nan), np.full(len(images), np.nan)
     if len(originals):
@@ -165,7 +167,7 @@ def _limit(ratios: np.ndarray) -> float:
 
 
 def _reduced(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W, C) with neither side above SIDE_PX."""
+    """Pixels (N, H, W, C) with neither side above SIDE_PX."""
     height, width = images.shape[1:3]
     if max(height, width) <= SIDE_PX:
         return np.asarray(images)
@@ -175,11 +177,11 @@ def _reduced(images: np.ndarray) -> np.ndarray:
 
 
 def _cells(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W, C) -> float32 (N, 8 * 8 * C), area averages.
+    """Pixels (N, H, W, C) -> float32 (N, 8 * 8 * C), area averages in grey levels.
 
     They keep brightness and contrast, or images of nearly one colour would all look the same.
     """
-    return thumbnails(images).astype(np.float32)
+    return thumbnails(images).astype(np.float32) / np.float32(per_level(images.dtype))
 
 
 def _shortlist(images: np.ndarray, both: np.ndarray) -> np.ndarray:
@@ -217,7 +219,7 @@ def _aligned(images: np.ndarray, originals: np.ndarray, rows: np.ndarray) -> np.
         here = own[:, :, max(0, y) : height + min(0, y), max(0, x) : width + min(0, x)]
         there = candidates[:, :, max(0, -y) : height + min(0, -y), max(0, -x) : width + min(0, -x)]
         np.minimum(least, np.square(here - there).mean((2, 3, 4)), out=least)
-    return np.sqrt(least)
+    return np.sqrt(least) / per_level(images.dtype)
 
 
 def _ratio(rows: np.ndarray, distances: np.ndarray) -> np.ndarray:

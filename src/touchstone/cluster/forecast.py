@@ -72,7 +72,7 @@ def forecast(
 ) -> Forecast:
     """Estimate a run of all stages that are not up to date in the project at `root`.
 
-    pixels: values of a prepared image. decode: seconds to decode an image. Raises TouchstoneError where DVC cannot read
+    pixels: bytes of a prepared image. decode: seconds to decode an image. Raises TouchstoneError where DVC cannot read
     its files, or params.yaml has a mistake.
     """
     needs, left = unfinished(root)

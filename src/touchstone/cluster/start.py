@@ -145,7 +145,7 @@ def estimate(root: Path, settings: Settings, *, seen: Seen | None = None, jobs: 
     data = settings.data
     kind = Kind(data.image_size, data.channels, num_classes, multi_label)
     pace = measured(kind, arithmetic=settings.arithmetic, processes=jobs)
-    pixels = data.image_size**2 * data.channels
+    pixels = data.image_size**2 * data.channels * data.bits // 8
     return forecast(root, settings, counts, pace, jobs=jobs, pixels=pixels, num_classes=num_classes, decode=decode)
 
 
@@ -163,7 +163,7 @@ def described(seen: Seen, path: str) -> list[str]:
     if len(seen.heights):
         low, high = (int(each) for each in (seen.heights.min(), seen.heights.max()))
         wide = f"{int(seen.widths.min())} to {int(seen.widths.max())}"
-        lines.append(f"  sizes: {wide} px wide, {low} to {high} px high; {'grey' if seen.grey else 'colour'}")
+        lines.append(f"  sizes: {wide} px wide, {low} to {high} px high; {seen.kind}")
     if seen.multi_label:
         lines.append("  an image may have several labels, or none")
     if seen.unreadable:

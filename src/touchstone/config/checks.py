@@ -23,6 +23,8 @@ WEIGHTS = Path("data/weights")  # a dependency of the stage that reads them
 def check(settings: "Settings") -> None:
     """Raise TouchstoneError at the first contradiction."""
     channels = settings.data.channels
+    if settings.data.white and settings.data.bits == 8:
+        raise mistake("data.white", "is the white of 16 bits, and data.bits is 8; set data.bits to 16, or take it out")
     for name, transform in settings.transforms.items():
         _check_colours(f"transforms.{name}", transform, channels)
     for name, model in settings.models.items():
@@ -81,6 +83,12 @@ def _check_model(key: str, model: Model, data: Data) -> None:
     _check_crops(key, model, data)
     for phase_key, phase in _phases(key, model):
         _check_colours(phase_key, phase, data.channels)
+    if model.weights == "imagenet" and data.channels != 3:
+        raise mistake(
+            f"{key}.weights",
+            f"imagenet's nets see 3 channels, and data.channels is {data.channels}; set it to 3, or weights to none or "
+            "to a file of a net with as many channels",
+        )
     if model.weights_sha256 and not model.pretrained:
         raise mistake(f"{key}.weights_sha256", f"weights are {model.weights}, which is no file")
     if model.pretrained and not is_published(model.weights) and Path(model.weights).parent != WEIGHTS:
@@ -156,13 +164,13 @@ def _check_crops(key: str, model: Model, data: Data) -> None:
 
 
 def _check_colours(key: str, section: Section, channels: int) -> None:
-    """Grey images have no colours to change."""
+    """Grey images have no colours to change, and no one knows where those of other channels lie."""
     for name in ("saturation", "hue", "jitter_saturation", "jitter_hue"):
         field = type(section).model_fields.get(name)
-        if channels == 1 and field is not None and getattr(section, name) != field.default:
+        if channels != 3 and field is not None and getattr(section, name) != field.default:
+            why = "grey images have no colours" if channels == 1 else "only three are red, green and blue"
             raise mistake(
-                f"{key}.{name}",
-                "data.channels is 1, grey images have no colours; take it out, or set data.channels to 3",
+                f"{key}.{name}", f"data.channels is {channels}, {why}; take it out, or set data.channels to 3"
             )
 
 

@@ -28,8 +28,8 @@ def draw(settings: Augmentation, *, seed: int, epoch: int, count: int) -> np.nda
 def augment(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, *, input_px: int) -> np.ndarray:
     """Apply the operations that the settings switch on, in the order of OPERATIONS, to copies of the images.
 
-    images: uint8 (B, S, S, C), which need not be square unless they are cropped. drawn: their rows of `draw`'s result.
-    Returns uint8 (B, P, P, C), where P is `input_px` after a random resized crop and S otherwise.
+    images: pixels (B, S, S, C), which need not be square unless they are cropped. drawn: their rows of `draw`'s result.
+    Returns pixels (B, P, P, C), where P is `input_px` after a random resized crop and S otherwise.
     """
     columns = np.split(drawn, np.cumsum([operation.num_draws for operation in OPERATIONS])[:-1], axis=1)
     for operation, numbers in zip(OPERATIONS, columns, strict=True):
@@ -49,7 +49,7 @@ def _rotate(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input
 def _resized_crop(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int) -> np.ndarray:
     """Scale a rectangle of random area and shape to the net's input (Szegedy et al. 2014, arXiv 1409.4842)."""
     side = images.shape[1]
-    out = np.empty((len(images), input_px, input_px, images.shape[3]), np.uint8)
+    out = np.empty((len(images), input_px, input_px, images.shape[3]), images.dtype)
     for i, (area, ratio, top, left) in enumerate(drawn.tolist()):
         share = settings.crop_scale + (1 - settings.crop_scale) * area
         stretch = math.exp((2 * ratio - 1) * math.log(settings.crop_ratio) / 2)  # of the width; the height shrinks

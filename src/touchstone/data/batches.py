@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from touchstone.config.schema.augmentation import Augmentation
 from touchstone.data.augment import augment, draw
 from touchstone.data.imageset import valid_sizes
+from touchstone.data.levels import PER_LEVEL, is_pixels, per_level, white
 from touchstone.data.ops import crops
 from touchstone.data.ops.resize import filtered
 from touchstone.data.training_set import TrainingSet
@@ -46,10 +47,10 @@ class View:
         return crops.FIVE if self.crop_px else 1
 
     def seen(self, pixels: np.ndarray, sizes: np.ndarray | None, change: Change | None = None) -> torch.Tensor:
-        """Return the net's input, uint8 (B, P, P, C), or (B, 5, P, P, C) with five crops.
+        """Return the net's input, pixels (B, P, P, C), or (B, 5, P, P, C) with five crops.
 
-        pixels: uint8 (B, H, W, C). sizes: valid (height, width), (B, 2), or None without padding. change: augments
-        uint8 (n, h, w, C), the images `rows` of the batch: squares, or whole images before five crops are taken.
+        pixels: uint8 or uint16 (B, H, W, C). sizes: valid (height, width), (B, 2), or None without padding. change:
+        augments pixels (n, h, w, C), the images `rows` of the batch: squares, or whole images before five crops.
         """
         if not self.crop_px:
             squares = self._centre(self.squares(pixels, sizes))
@@ -63,10 +64,10 @@ class View:
         return out.unflatten(0, (len(cut), crops.FIVE))
 
     def squares(self, pixels: np.ndarray, sizes: np.ndarray | None) -> np.ndarray:
-        """Cut the centres of uint8 (B, H, W, C) with valid sizes (B, 2), or None: (B, size_px, size_px, C)."""
+        """Cut the centres of pixels (B, H, W, C) with valid sizes (B, 2), or None: (B, size_px, size_px, C)."""
         if sizes is None:
             return pixels
-        out = np.empty((len(pixels), self.size_px, self.size_px, pixels.shape[3]), np.uint8)
+        out = np.empty((len(pixels), self.size_px, self.size_px, pixels.shape[3]), pixels.dtype)
         for i, (height, width) in enumerate(sizes):
             top, left = (height - self.size_px) // 2, (width - self.size_px) // 2
             out[i] = pixels[i, top : top + self.size_px, left : left + self.size_px]
@@ -80,7 +81,7 @@ class View:
         return squares if side == whole else squares[:, first : first + side, first : first + side]
 
     def resized(self, squares: np.ndarray) -> torch.Tensor:
-        """Scale squares uint8 (B, S, S, C) to uint8 (B, input_px, input_px, C)."""
+        """Scale squares (B, S, S, C) to (B, input_px, input_px, C)."""
         if squares.shape[1] != self.input_px:
             size = self.input_px, self.input_px
             squares = np.stack([filtered(image, *size, interpolation=self.interpolation) for image in squares])
@@ -88,14 +89,16 @@ class View:
 
 
 def to_float(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """Normalise uint8 (B, H, W, C) to float32 (B, C, H, W), channels_last; (B, 5, H, W, C) to (B * 5, C, H, W).
+    """Normalise pixels (B, H, W, C) to float32 (B, C, H, W), channels_last; (B, 5, H, W, C) to (B * 5, C, H, W).
 
-    mean, std: (C, 1, 1), in grey levels.
+    pixels: uint8 or uint16. mean, std: (C, 1, 1), in grey levels, 0 to 255 at either depth.
     """
     pixels = crops.flat(pixels)
     count, height, width, channels = pixels.shape
     # A channel's statistics are repeated along a row of pixels: long rows are faster than broadcasting (C, 1, 1).
     rows = pixels.float().view(count * height, width * channels)
+    if pixels.dtype == torch.uint16:
+        rows.div_(PER_LEVEL)
     rows.sub_(mean.flatten().repeat(width)).div_(std.flatten().repeat(width))
     return rows.view(pixels.shape).permute(0, 3, 1, 2)  # NHWC viewed as NCHW is channels_last
 
@@ -104,7 +107,9 @@ def statistics(data: TrainingSet) -> tuple[list[float], list[float]]:
     """Return the mean and standard deviation of each channel in grey levels, from exact sums, without padding."""
     sizes = valid_sizes(data.table)
     block = max(1, STATISTICS_BYTES // max(1, data.parts[0][0].nbytes))
-    total = squares = np.zeros(data.parts[0].shape[3], np.int64)  # (C,)
+    dtype, channels = data.parts[0].dtype, data.parts[0].shape[3]
+    values, step = np.arange(white(dtype) + 1), per_level(dtype)
+    total, squares = [0] * channels, [0] * channels  # Python's integers: squares of 16 bits would overflow others
     count = 0
     for start in range(0, len(data), block):
         rows = np.arange(start, min(start + block, len(data)))
@@ -112,20 +117,22 @@ def statistics(data: TrainingSet) -> tuple[list[float], list[float]]:
         if sizes is not None:
             pairs = zip(pixels, sizes[rows], strict=True)
             pixels = np.concatenate([image[:h, :w].reshape(-1, image.shape[2]) for image, (h, w) in pairs])
-        levels = np.stack([np.bincount(pixels[..., c].ravel(), minlength=256) for c in range(pixels.shape[-1])])
-        total = total + levels @ np.arange(256)
-        squares = squares + levels @ np.arange(256) ** 2
+        for c in range(channels):
+            levels = np.bincount(pixels[..., c].ravel(), minlength=len(values))
+            total[c] += int(levels @ values)
+            squares[c] += int(levels @ values**2)
         count += pixels[..., 0].size
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 1.0))  # a constant image does not divide by zero
-    return [round(float(m), 4) for m in mean], [round(float(s), 4) for s in std]
+    mean = np.array([each / count for each in total])
+    std = np.sqrt(np.maximum(np.array([each / count for each in squares]) - mean**2, 1.0))  # so no image divides by 0
+    digits = 4 if step == 1 else 6
+    return [round(float(m), digits) for m in mean / step], [round(float(s), digits) for s in std / step]
 
 
 @dataclass(eq=False)
 class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """The batches `start` to `stop` - 1 of a stream of `num_steps`: pairs of images and labels.
 
-    Images are uint8 (B, P, P, C), or (B, 5, P, P, C) with five crops; features (models/feature_cache.py) are float32
+    Images are pixels (B, P, P, C), or (B, 5, P, P, C) with five crops; features (models/feature_cache.py) are float32
     (B, D) or (B, 5, D).
     """
 
@@ -151,7 +158,7 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __getitem__(self, item: int) -> tuple[torch.Tensor, torch.Tensor]:
         index, drawn = self._images(self.start + item)
         pixels, labels = self.data.gather(index), torch.from_numpy(self.labels[index])
-        if pixels.dtype != np.uint8:  # features
+        if not is_pixels(pixels.dtype):  # features
             return torch.from_numpy(np.require(pixels, requirements=["C", "W"])), labels
 
         def change(images: np.ndarray, rows: slice) -> np.ndarray:

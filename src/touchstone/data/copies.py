@@ -23,7 +23,7 @@ def drop_copies(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Mark training and validation images that copy held-out ones, in the column `left_out` of the table.
 
-    table: a row per image, see `split_table`. images: uint8 (N, H, W, C), of valid `sizes` (N, 2). A copy is kept in
+    table: a row per image, see `split_table`. images: pixels (N, H, W, C), of valid `sizes` (N, 2). A copy is kept in
     test rather than in val, and in val rather than in train. Near copies are marked only with `drop_near`. Returns the
     near copies, a row per pair, and the repeats: a row per image with the bytes or prepared pixels of an earlier one,
     with the labels of both. Repeats within a split stay.

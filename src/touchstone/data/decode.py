@@ -1,6 +1,6 @@
-"""Decodes image files to uint8 pixels by one rule.
+"""Decodes image files to uint8 pixels by one rule, or with more channels and bits where these are asked for.
 
-    in the file                                       decoded
+    in the file                                       decoded to 1 or 3 channels of 8 bits
     several frames or pages                           the first
     EXIF orientation                                  applied; as stored where the EXIF data are damaged
     alpha, or a colour declared transparent           composited over white
@@ -15,6 +15,10 @@
     DICOM                                             the first frame, rescaled, through its first window (dicom.py);
                                                       without a window: 8 bits as they are, others as floats
 
+With 16 bits, pixels of more than 8 bits are uint16 and keep their values (deep.py), DICOM's grey is rescaled or shown
+through its window in 16 bits, and floats are scaled to 0..65535; pixels of 8 bits stay uint8. Other numbers of channels
+than 1 and 3 are taken as they lie in the file, alpha among them: samples of a pixel, or pages of grey.
+
 EPS is not read, because Pillow would run Ghostscript for it.
 """
 
@@ -26,7 +30,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from touchstone.data import dicom, heif
+from touchstone.data import deep, dicom, heif, levels
 from touchstone.data.metadata import without_metadata
 from touchstone.errors import BadImage, TouchstoneError
 
@@ -43,44 +47,51 @@ TURNS = {
 # EPS runs a program. Pillow reads only the headers of the others and leaves the pixels to a plug-in or to Windows; HEIF
 # is opened by heif.py alone, so that nothing else depends on whether its plug-in is registered.
 NOT_DECODED = frozenset({"EPS", "BUFR", "GRIB", "HDF5", "HEIF", "MPEG", "WMF"})
+PLAIN = (1, 3)  # channels that images can be converted to: grey, colour
 HEAD_BYTES = 132  # enough to recognise the formats that Pillow does not read by itself
 
 
-def decode(file: BinaryIO, *, channels: int, max_pixels: int) -> np.ndarray:
+def decode(file: BinaryIO, *, channels: int | None, max_pixels: int, bits: int = 8) -> np.ndarray:
     """Decode an image file completely and return uint8 (H, W, channels), by the rule of this module.
 
-    `max_pixels` (H * W) and Pillow's `Image.MAX_IMAGE_PIXELS` are checked before anything is decoded. Raises BadImage
-    where the file is not an image, or is truncated, damaged, empty or too large, and TouchstoneError where its format
-    needs an extra that is not installed. Safe to call from several threads.
+    With 16 bits it is uint16 where the file has more than 8. channels: None for as many as the file has. `max_pixels`
+    (H * W) and Pillow's `Image.MAX_IMAGE_PIXELS` are checked before anything is decoded. Raises BadImage where the file
+    is not an image, is truncated, damaged, empty or too large, or has other channels, and TouchstoneError where its
+    format needs an extra that is not installed. Safe to call from several threads.
     """
-    assert channels in (1, 3), channels
     content = file.read()
     try:
-        return _decode(content, channels, max_pixels)
+        return _decode(content, channels, bits, max_pixels)
     except TouchstoneError:  # BadImage included
         raise
     except Exception as error:
         plain = without_metadata(content)
         if plain is not None and not isinstance(error, Image.DecompressionBombError):
             with contextlib.suppress(Exception):  # where the pixels are damaged, too, the first error says why
-                return _decode(plain, channels, max_pixels)
-        raise _bad(error, max_pixels) from error
+                return _decode(plain, channels, bits, max_pixels)
+        raise _bad(error, content, max_pixels) from error
 
 
-def _decode(content: bytes, channels: int, max_pixels: int) -> np.ndarray:
+def _decode(content: bytes, channels: int | None, bits: int, max_pixels: int) -> np.ndarray:
     file, head = io.BytesIO(content), content[:HEAD_BYTES]
     if dicom.is_dicom(head):
-        return as_channels(_dicom_pixels(file, max_pixels), channels)
+        return as_channels(_dicom_pixels(file, bits, max_pixels), channels)
+    if bits > 8 or channels not in PLAIN or content.startswith(deep.NPY):
+        pixels = deep.read(content, channels, lambda width, height: _check_sides(width, height, max_pixels))
+        if pixels is not None:
+            return as_channels(pixels if bits > 8 else levels.of_depth(pixels, bits), channels)
     image = heif.open_heif(file) if heif.is_heif(head) else Image.open(file, formats=_formats())
     _check_size(image, max_pixels)
     image.load()
     image = _upright(image)
     _check_size(image, max_pixels)  # only now is an icon's real size known
-    return as_channels(_pixels(image), channels)
+    return as_channels(_pixels(image, bits, is_plain=channels is None or channels in PLAIN), channels)
 
 
-def _bad(error: Exception, max_pixels: int) -> BadImage:
+def _bad(error: Exception, content: bytes, max_pixels: int) -> BadImage:
     if isinstance(error, UnidentifiedImageError):
+        if content.startswith(deep.TIFF):
+            return BadImage("a TIFF that is not of 1 or 3 channels; data.channels says how many are read")
         return BadImage("not an image, or in a format that Pillow does not read")
     if isinstance(error, Image.DecompressionBombError):
         return BadImage(f"more than {max_pixels} pixels")
@@ -100,12 +111,20 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if turned is None else image.transpose(turned)
 
 
-def as_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """Convert uint8 (H, W, 1 or 3) to uint8 (H, W, channels): colour to luma, grey to repeated grey."""
-    if pixels.shape[2] == channels:
+def as_channels(pixels: np.ndarray, channels: int | None) -> np.ndarray:
+    """Convert (H, W, 1 or 3) to (H, W, channels), of the same type: colour to luma, grey to repeated grey.
+
+    None keeps the image's own channels. Raises BadImage on any other difference.
+    """
+    own = pixels.shape[2]
+    if channels is None or own == channels:
         return pixels
+    if own not in PLAIN or channels not in PLAIN:
+        raise deep.wrong_number(own, channels)
     if channels == 3:
         return np.repeat(pixels, 3, axis=2)
+    if pixels.dtype != np.uint8:
+        return levels.luma(pixels)
     return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
 
 
@@ -123,10 +142,10 @@ def _formats() -> tuple[str, ...]:
     return tuple(sorted(set(Image.OPEN) - NOT_DECODED))
 
 
-def _dicom_pixels(file: BinaryIO, max_pixels: int) -> np.ndarray:
-    """Return uint8 (H, W, 1 or 3)."""
-    pixels = dicom.read_pixels(file, lambda width, height: _check_sides(width, height, max_pixels))
-    return _stretch(pixels)[:, :, None] if pixels.ndim == 2 else pixels
+def _dicom_pixels(file: BinaryIO, bits: int, max_pixels: int) -> np.ndarray:
+    """Return uint8 or, with 16 bits, perhaps uint16 (H, W, 1 or 3)."""
+    pixels = dicom.read_pixels(file, lambda width, height: _check_sides(width, height, max_pixels), bits=bits)
+    return levels.stretched(pixels, bits)[:, :, None] if pixels.ndim == 2 else pixels
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:
@@ -142,30 +161,26 @@ def _check_sides(width: int, height: int, max_pixels: int) -> None:
         raise BadImage(f"{width}x{height} is more than {limit} pixels")
 
 
-def _pixels(image: Image.Image) -> np.ndarray:
-    """Return uint8 (H, W, 1) for a grey image and (H, W, 3) for any other."""
+def _pixels(image: Image.Image, bits: int, *, is_plain: bool) -> np.ndarray:
+    """Return (H, W, 1) for a grey image and (H, W, 3) for any other; uint8 or, with 16 bits, perhaps uint16.
+
+    is_plain: whether transparency is laid over white; else it is one more channel.
+    """
     if image.mode == "F":
-        return _stretch(np.asarray(image, np.float64))[:, :, None]
+        return levels.stretched(np.asarray(image, np.float64), bits)[:, :, None]
     if image.mode == "I" or image.mode.startswith("I;16"):
-        values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        grey = ((values + 128) // 257).astype(np.uint8)  # v / 257, rounded
+        values = np.clip(np.asarray(image).astype(np.int64), 0, 65535).astype(np.uint16)
+        grey = levels.of_depth(values, bits)
         transparent = image.info.get("transparency")
         if isinstance(transparent, int):
-            grey[values == transparent] = 255
+            grey[values == transparent] = levels.white(grey.dtype)
         return grey[:, :, None]
     if image.has_transparency_data:
         # La is the one mode without a direct way to RGBA.
         rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+        if not is_plain:
+            return np.asarray(rgba.convert("LA") if image.mode in ("LA", "La") else rgba)
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     if image.mode in ("1", "L"):
         return np.asarray(image.convert("L"))[:, :, None]
     return np.asarray(image.convert("RGB"))
-
-
-def _stretch(values: np.ndarray) -> np.ndarray:
-    finite = values[np.isfinite(values)]
-    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-    if low == high:
-        return np.zeros(values.shape, np.uint8)
-    unit = np.nan_to_num(np.clip((values - low) / (high - low), 0.0, 1.0), nan=0.0)
-    return np.rint(unit * 255).astype(np.uint8)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from touchstone.data import levels
 from touchstone.errors import BadImage, TouchstoneError
 
 if TYPE_CHECKING:
@@ -26,8 +27,11 @@ def is_dicom(head: bytes) -> bool:
     return head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MARK)] == MARK
 
 
-def read_pixels(file: BinaryIO, check_size: Callable[[int, int], None]) -> np.ndarray:
+def read_pixels(file: BinaryIO, check_size: Callable[[int, int], None], *, bits: int = 8) -> np.ndarray:
     """Return the first frame: uint8 (H, W, 1 or 3), or float64 (H, W) where nothing says which values are white.
+
+    With 16 bits it is uint16 where the file has more than 8, or is shown through a window; without one, values that are
+    neither signed nor rescaled are white at the largest number of the file's bits (BitsStored).
 
     check_size: called with width and height before anything is decoded. 8-bit grey that is neither rescaled nor has a
     window is returned as it is. Raises BadImage on a file without an image, TouchstoneError without pydicom, and what
@@ -44,8 +48,8 @@ def read_pixels(file: BinaryIO, check_size: Callable[[int, int], None]) -> np.nd
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         values = apply_color_lut(values, dataset)
     if values.ndim == 3:
-        return values if values.dtype == np.uint8 else ((values.astype(np.int64) + 128) // 257).astype(np.uint8)
-    return _shown(values, dataset)
+        return values if values.dtype == np.uint8 else _colours(values, bits)
+    return _shown(values, dataset, bits)
 
 
 def patient(content: bytes) -> str:
@@ -58,8 +62,13 @@ def patient(content: bytes) -> str:
         return ""
 
 
-def _shown(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
-    """Return grey values as they are to be seen, uint8 (H, W, 1), or float64 (H, W) without a window."""
+def _colours(values: np.ndarray, bits: int) -> np.ndarray:
+    """Return colours of more than 8 bits as pixels with `bits`."""
+    return levels.of_depth(np.clip(values, 0, 65535).astype(np.uint16), bits)
+
+
+def _shown(stored: np.ndarray, dataset: "Dataset", bits: int) -> np.ndarray:
+    """Return grey values as they are to be seen, pixels (H, W, 1), or float64 (H, W) without a window."""
     from pydicom.pixels import apply_modality_lut, apply_voi
 
     values = np.asarray(apply_modality_lut(stored, dataset))
@@ -72,14 +81,16 @@ def _shown(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
             function=dataset.get("VOILUTFunction", "LINEAR"),
         )
     elif "VOILUTSequence" in dataset:
-        bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
-        unit = np.asarray(apply_voi(values, dataset)) / (2**bits - 1)
+        entry_bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
+        unit = np.asarray(apply_voi(values, dataset)) / (2**entry_bits - 1)
     elif stored.dtype == np.uint8 and values is stored:
-        return (255 - values if dark_is_large else values)[:, :, None]
+        return (levels.WHITE - values if dark_is_large else values)[:, :, None]
+    elif bits > 8 and values is stored and stored.dtype.kind == "u":
+        unit = stored / (2 ** int(dataset.BitsStored) - 1)
     else:
         return -values.astype(np.float64) if dark_is_large else values.astype(np.float64)
     unit = np.clip(unit, 0.0, 1.0)
-    return np.rint((1 - unit if dark_is_large else unit) * 255).astype(np.uint8)[:, :, None]
+    return levels.from_unit(1 - unit if dark_is_large else unit, bits)[:, :, None]
 
 
 def _window(values: np.ndarray, *, centre: float, width: float, function: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """ImageSet: images and their table, which all stages exchange.
 
 Its folder holds
-    images.npy   uint8 (N, H, W, C), memory-mapped
+    images.npy   uint8 or uint16 (N, H, W, C), memory-mapped
     table.csv    id,label,source_id,origin and, where images are padded, height,width; row i describes image i
     sheet.png    a contact sheet
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from touchstone.data.levels import is_pixels
 from touchstone.data.pixel_files import PixelFile, release
 from touchstone.errors import TouchstoneError
 
@@ -26,14 +27,16 @@ class ImageSet:
     """N images and their table."""
 
     images: np.ndarray
-    """uint8 (N, H, W, C), C 1 or 3."""
+    """uint8 or uint16 (N, H, W, C)."""
     table: pd.DataFrame
     """N rows. label: a class name, "" if unknown. source_id: the id of the training image that an added image was made
     from. origin: "real", or the name of the transform or generator that made the image."""
 
     def __post_init__(self) -> None:
-        if self.images.dtype != np.uint8 or self.images.ndim != 4:
-            raise ValueError(f"images: got {self.images.dtype} {self.images.shape}, expected uint8 (N, H, W, C)")
+        if not is_pixels(self.images.dtype) or self.images.ndim != 4:
+            raise ValueError(
+                f"images: got {self.images.dtype} {self.images.shape}, expected uint8 or uint16 (N, H, W, C)"
+            )
         if len(self.images) != len(self.table):
             raise ValueError(f"got {len(self.images)} images and {len(self.table)} table rows, expected equal numbers")
 
@@ -116,7 +119,7 @@ def read_files(prepared: Path, split: str) -> list[str]:
 def write(folder: Path, images: ImageSet, *, rows: np.ndarray | None = None) -> None:
     """Write an ImageSet, or the given rows of it, into the empty `folder`. It may be larger than memory."""
     rows = np.arange(len(images)) if rows is None else rows
-    with PixelFile(folder / "images.npy", (len(rows), *images.images.shape[1:])) as pixels:
+    with PixelFile(folder / "images.npy", (len(rows), *images.images.shape[1:]), images.images.dtype) as pixels:
         for start in range(0, len(rows), BLOCK):
             pixels.write(start, images.images[rows[start : start + BLOCK]])
             release(images.images)

@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from touchstone.data.levels import white
 from touchstone.data.thumbnails import mirrored, standardised
 from touchstone.seeds import generator
 
@@ -34,13 +35,13 @@ class Gallery:
     """M thumbnails, each plain and mirrored: 2M rows, the mirrored ones last. A row is standardised on demand."""
 
     small: np.ndarray
-    """uint8 (M, D)."""
+    """uint8 or uint16 (M, D)."""
 
     def __len__(self) -> int:
         return 2 * len(self.small)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """Return the given rows, uint8 (B, D)."""
+        """Return the given rows (B, D)."""
         taken = self.small[rows % len(self.small)]
         flipped = rows >= len(self.small)
         taken[flipped] = mirrored(taken[flipped])
@@ -58,8 +59,8 @@ class Gallery:
 def gather(query: np.ndarray, images: np.ndarray, *, within: float, count: int) -> Iterator[tuple[np.ndarray, ...]]:
     """Find the nearest images, plain or mirrored, of each thumbnail that has one at a distance up to `within`.
 
-    query: uint8 (N, D). images: uint8 (M, D), 2M >= count. None may be of a single colour. The distance is Euclidean,
-    between standardised thumbnails. Yields blocks of rows of the query, int64 (B,), with their `count` nearest images,
+    query: uint8 or uint16 (N, D). images: the same (M, D), 2M >= count. None may be of a single colour. The distance is
+    Euclidean, between standardised thumbnails. Yields blocks of rows of the query, int64 (B,), with their `count` nearest images,
     int64 (B, count), from M on mirrored, and the distances, float64 (B, count), ascending. Of images at the same
     distance as the last one, any may be returned; others are sorted by number.
     """
@@ -109,7 +110,7 @@ def _any_reaches(
 ) -> np.ndarray:
     """Return which of some rows of the query have the cosine with an image, plain or mirrored, bool (B,).
 
-    even, odd: their coordinates, see `_Bounds`; others: those of the images, uint8 (T, D).
+    even, odd: their coordinates, see `_Bounds`; others: those of the images (T, D).
     """
     bound = odd @ others[1].T  # (B, T)
     np.abs(bound, out=bound)
@@ -219,10 +220,11 @@ def _nearer(
 
 
 def _cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the cosine of each pair of two sets of thumbnails, uint8 (B, D) and (T, D), as float64 (B, T)."""
+    """Return the cosine of each pair of two sets of thumbnails (B, D) and (T, D), as float64 (B, T)."""
     total, norm = moments(one)
     other_total, other_norm = moments(other)
-    products = one.astype(np.float32) @ other.astype(np.float32).T  # exact: D * 255 * 255 < 2^24
+    kind = _exact(one)
+    products = one.astype(kind) @ other.astype(kind).T
     cosine = products.astype(np.float64)
     cosine *= one.shape[1]
     cosine -= np.outer(total, other_total)
@@ -234,12 +236,18 @@ def _cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _paired_cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return the cosine of each thumbnail with the one in the same row of the other set, float64 (P,)."""
     (total, norm), (other_total, other_norm) = moments(one), moments(other)
-    products = np.einsum("pd,pd->p", one.astype(np.float32), other.astype(np.float32)).astype(np.float64)
+    kind = _exact(one)
+    products = np.einsum("pd,pd->p", one.astype(kind), other.astype(kind)).astype(np.float64)
     return (products * one.shape[1] - total * other_total) / norm / other_norm
+
+
+def _exact(small: np.ndarray) -> type[np.floating]:
+    """Return the type in which products of thumbnails (N, D) are whole numbers: with float32, sums below 2^24."""
+    return np.float32 if small.shape[1] * white(small.dtype) ** 2 < 2**24 else np.float64
 
 
 def moments(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the sum of each thumbnail, and D times the root of the sum of squares about its mean, float64 (N,)."""
-    values = small.astype(np.float32)
+    values = small.astype(_exact(small))
     total, squares = values.sum(1).astype(np.float64), np.einsum("nd,nd->n", values, values).astype(np.float64)
     return total, np.sqrt(small.shape[1] * squares - total**2)

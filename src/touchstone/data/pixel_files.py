@@ -13,14 +13,14 @@ import numpy as np
 
 
 class PixelFile:
-    """A `.npy` file of uint8 pixels of a given shape, (N, H, W, C), which several threads may fill in any order."""
+    """A `.npy` file of pixels of a given shape, (N, H, W, C), which several threads may fill in any order."""
 
-    def __init__(self, file: Path, shape: Sequence[int]) -> None:
+    def __init__(self, file: Path, shape: Sequence[int], dtype: np.dtype) -> None:
         self._file = file.open("wb")
-        header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(shape)}
         np.lib.format.write_array_header_1_0(self._file, header)
         self._file.flush()
-        self._start, self._row_bytes = self._file.tell(), int(np.prod(shape[1:]))
+        self._start, self._row_bytes = self._file.tell(), int(np.prod(shape[1:])) * dtype.itemsize
         self._file.truncate(self._start + shape[0] * self._row_bytes)
 
     def __enter__(self) -> "PixelFile":
@@ -30,7 +30,7 @@ class PixelFile:
         self._file.close()
 
     def write(self, first: int, block: np.ndarray) -> None:
-        """Write images, uint8 (B, H, W, C), to the rows from `first` on."""
+        """Write images (B, H, W, C) to the rows from `first` on."""
         left, at = np.ascontiguousarray(block).data.cast("B"), self._start + first * self._row_bytes
         while left:
             done = os.pwrite(self._file.fileno(), left, at)

@@ -9,7 +9,6 @@ In one folder it writes
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -49,9 +48,9 @@ def prepare(
     """
     to.mkdir(parents=True, exist_ok=True)
     scratch = to / ".pixels.npy"
-    how = Preparation(data.channels, data.image_size, data.resize, data.max_pixels)
+    how = Preparation(data.channels, data.image_size, data.resize, data.max_pixels, data.bits, data.white)
     try:
-        images, sizes, bad, dark = decode_all(raw, how, scratch)
+        images, sizes, bad, odd = decode_all(raw, how, scratch)
         check_readable(raw, bad, data.bad_images)
         table = split_table.split_table(raw, bad, data, multi_label)
         near, repeats = drop_copies(table, images, sizes, drop_near=data.near_duplicates == "drop")
@@ -59,16 +58,15 @@ def prepare(
         split_table.check_splits(table, raw.classes, data, marked=any(i.difficult for i in raw.images))
         within = int((repeats["split"] == repeats["other_split"]).sum())
         summary = split_table.summary(table, near, within, multi_label=raw.multi_label)
-        found = about_images(
-            table, repeats, near, dark=[raw.images[i].file for i in sorted(dark)], kept=data.near_duplicates
-        )
+        named = {kind: [raw.images[i].file for i in sorted(rows)] for kind, rows in odd.items()}
+        found = about_images(table, repeats, near, **named, kept=data.near_duplicates, bits=data.bits)
         found += [Finding("few", line) for line in split_table.few(table, raw.classes)]
         print(*(finding.text for finding in found), sep="\n")
         padded_sizes = sizes if data.resize == "shortest_edge" else None
         whole = ImageSet(images, split_table.image_table(table, padded_sizes))
         _write_splits(to, whole, table, sheet_size=sheet_size)
         meta: dict[str, object] = {"classes": raw.classes}
-        meta |= asdict(how)
+        meta |= how.meta()
         meta |= {"multi_label": True} if raw.multi_label else {}
         _write_text(to / "meta.json", json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
         frames = {"counts": split_table.counts(table, raw.classes), "repeats": repeats, "near_copies": near}

@@ -2,12 +2,14 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from touchstone.data import levels
 from touchstone.data.ops.resize import edges, resize
 from touchstone.data.pixel_files import PixelFile
 from touchstone.data.remarks import DARK
@@ -25,28 +27,51 @@ class Preparation:
     image_size: int
     resize: str
     max_pixels: int
+    bits: int = 8
+    white: int = 0
+
+    @classmethod
+    def of_meta(cls, meta: dict[str, Any]) -> "Preparation":
+        """Return what meta.json says."""
+        return cls(**{field.name: meta[field.name] for field in fields(cls) if field.name in meta})
+
+    def meta(self) -> dict[str, Any]:
+        """Return the part of meta.json that says it; defaults are left unsaid."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        }
 
 
-def decode_all(raw: RawSet, how: Preparation, scratch: Path) -> tuple[np.ndarray, np.ndarray, dict[int, str], set[int]]:
+def decode_all(
+    raw: RawSet, how: Preparation, scratch: Path
+) -> tuple[np.ndarray, np.ndarray, dict[int, str], dict[str, set[int]]]:
     """Decode and resize all images in threads.
 
-    Returns the pixels, uint8 (N, H, W, C), which lie in the file `scratch`; the valid (height, width), int64 (N, 2);
-    the index of each image that cannot be decoded with the reason; and the indices of those that are nearly black.
+    Returns the pixels (N, H, W, C), which lie in the file `scratch`; the valid (height, width), int64 (N, 2); the index
+    of each image that cannot be decoded with the reason; and the indices of those that are nearly black (`dark`) or
+    have 8 bits where 16 are kept (`shallow`).
     """
     count = len(raw.images)
     shape = (count, *_storage(raw, how))
-    sizes, bad, dark = np.zeros((count, 2), np.int64), dict[int, str](), set[int]()
+    sizes, bad = np.zeros((count, 2), np.int64), dict[int, str]()
+    odd: dict[str, set[int]] = {"dark": set(), "shallow": set()}
+    dtype = levels.dtype_of(how.bits)
 
     def decode_block(rows: range) -> int:
-        block = np.zeros((len(rows), *shape[1:]), np.uint8)
+        block = np.zeros((len(rows), *shape[1:]), dtype)
         for i in rows:
             try:
-                source = raw.pixels(i, channels=how.channels, max_pixels=how.max_pixels)
+                source = raw.pixels(i, channels=how.channels, max_pixels=how.max_pixels, bits=how.bits)
             except BadImage as error:
                 bad[i] = str(error)
                 continue
-            if 0 < source.max() <= DARK:
-                dark.add(i)
+            if source.dtype != dtype:
+                odd["shallow"].add(i)
+            source = levels.prepared(source, bits=how.bits, white_value=how.white)
+            if 0 < source.max() <= DARK * levels.per_level(source.dtype):
+                odd["dark"].add(i)
             image = resize(source, size_px=how.image_size, mode=how.resize)
             height, width = sizes[i] = image.shape[:2]
             block[i - rows.start, :height, :width] = image
@@ -55,13 +80,13 @@ def decode_all(raw: RawSet, how: Preparation, scratch: Path) -> tuple[np.ndarray
 
     blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
     with (
-        PixelFile(scratch, shape) as pixels,
+        PixelFile(scratch, shape, dtype) as pixels,
         ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(total=count, desc="prepare", unit="img", disable=None) as bar,
     ):
         for done in pool.map(decode_block, blocks):
             bar.update(done)
-    return np.load(scratch, mmap_mode="r"), sizes, bad, dark
+    return np.load(scratch, mmap_mode="r"), sizes, bad, odd
 
 
 def _storage(raw: RawSet, how: Preparation) -> tuple[int, int, int]:
@@ -71,7 +96,7 @@ def _storage(raw: RawSet, how: Preparation) -> tuple[int, int, int]:
     height = width = how.image_size
     for i in tqdm(range(len(raw.images)), desc="measure", unit="img", disable=None):
         try:
-            h, w = raw.pixels(i, channels=how.channels, max_pixels=how.max_pixels).shape[:2]
+            h, w = raw.pixels(i, channels=how.channels, max_pixels=how.max_pixels, bits=how.bits).shape[:2]
         except BadImage:
             continue  # reported when it is decoded again
         h, w = edges(h, w, how.image_size)

@@ -13,18 +13,31 @@ NEAR = {"drop": "one image of each left out", "report": "all kept"}
 
 
 def about_images(
-    table: pd.DataFrame, repeats: pd.DataFrame, near: pd.DataFrame, *, dark: list[str], kept: str
+    table: pd.DataFrame,
+    repeats: pd.DataFrame,
+    near: pd.DataFrame,
+    *,
+    dark: list[str],
+    shallow: list[str],
+    kept: str,
+    bits: int = 8,
 ) -> list[Finding]:
     """Return what should be known of the images.
 
-    table: see `split_table`. repeats, near: see `drop_copies`. dark: files without a value above DARK. kept: the
-    setting data.near_duplicates.
+    table: see `split_table`. repeats, near: see `drop_copies`. dark: files without a value above DARK. shallow:
+    files of 8 bits where 16 are kept. kept, bits: the settings data.near_duplicates and data.bits.
     """
-    return [Finding(kind, text) for kind, text in _remarks(table, repeats, near, dark, kept)]
+    return [Finding(kind, text) for kind, text in _remarks(table, repeats, near, dark, shallow, kept, bits)]
 
 
 def _remarks(
-    table: pd.DataFrame, repeats: pd.DataFrame, near: pd.DataFrame, dark: list[str], kept: str
+    table: pd.DataFrame,
+    repeats: pd.DataFrame,
+    near: pd.DataFrame,
+    dark: list[str],
+    shallow: list[str],
+    kept: str,
+    bits: int,
 ) -> Iterator[tuple[str, str]]:
     conflicts = repeats[repeats["label"] != repeats["other_label"]]
     within = int((repeats["split"] == repeats["other_split"]).sum())
@@ -52,10 +65,17 @@ def _remarks(
         )
         yield "near copy", f"{len(near)} {pairs}, {NEAR[kept]}; findings/near_copies.csv lists them"
     if dark:
+        remedy = "multiply their values by 16" if bits == 8 else "set data.white to their largest value, such as 4095"
         yield (
             "dark",
             f"{count(len(dark), 'image is', 'images are')} nearly black, with no value above {DARK} of 255, such as "
-            f"{dark[0]}: pictures of 12 bits in files of 16 look so; multiply their values by 16",
+            f"{dark[0]}: pictures of 12 bits in files of 16 look so; {remedy}",
+        )
+    if shallow:
+        yield (
+            "depth",
+            f"{count(len(shallow), 'image has', 'images have')} 8 bits, such as {shallow[0]}, and data.bits is 16: "
+            "their values are multiplied by 257, so that white stays white",
         )
     if unread:
         yield "unread", f"{count(unread, 'image', 'images')} that cannot be read, left out (findings/left_out.csv)"

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from touchstone.data.levels import per_level
 from touchstone.data.ops.resize import scale
 from touchstone.data.pixel_files import release
 
@@ -10,11 +11,11 @@ BLOCK = 2048  # images at a time
 
 
 def thumbnails(images: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
-    """Return the area averages of the images, uint8 (N, 8 * 8 * C).
+    """Return the area averages of the images, of their type, (N, 8 * 8 * C).
 
-    images: uint8 (N, H, W, C), of valid `sizes` (N, 2).
+    images: uint8 or uint16 (N, H, W, C), of valid `sizes` (N, 2).
     """
-    small = np.zeros((len(images), SIDE * SIDE * images.shape[-1]), np.uint8)
+    small = np.zeros((len(images), SIDE * SIDE * images.shape[-1]), images.dtype)
     for i, image in enumerate(images):
         valid = image if sizes is None else image[: max(1, sizes[i, 0]), : max(1, sizes[i, 1])]
         small[i] = scale(np.ascontiguousarray(valid), SIDE, SIDE).ravel()
@@ -24,11 +25,11 @@ def thumbnails(images: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarra
 
 
 def standardised(small: np.ndarray) -> np.ndarray:
-    """Return thumbnails (N, D) as float32 with mean 0 and norm 1, or 0 for a single colour.
+    """Return thumbnails, uint8 or uint16 (N, D), as float32 with mean 0 and norm 1, or 0 for a single colour.
 
     Brightness and contrast do not count in them.
     """
-    flat = small.astype(np.float32)
+    flat = small.astype(np.float32) / np.float32(per_level(small.dtype))
     flat -= flat.mean(1, keepdims=True)
     norm = np.linalg.norm(flat, axis=1, keepdims=True)
     return np.where(norm > 1, flat / np.maximum(norm, 1), 0)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from touchstone.config.schema.data import Arm
 from touchstone.data.imageset import BLOCK, ImageSet, content_hash, load, valid_sizes
+from touchstone.data.levels import is_pixels
 from touchstone.data.replicates import COLUMN, of_replicate
 from touchstone.errors import TouchstoneError
 
@@ -26,7 +27,7 @@ class TrainingSet:
     """N images of several sets, in one order."""
 
     parts: list[np.ndarray]
-    """The pixels of each set, uint8 (N_k, H, W, C), or its features, float32 (N_k, D), (N_k, 5, D) for five crops."""
+    """The pixels of each set, (N_k, H, W, C), or its features, float32 (N_k, D), (N_k, 5, D) for five crops."""
     part_sizes: list[np.ndarray | None]
     """The valid (height, width) of each set's images, int64 (N_k, 2), or None without padding."""
     part: np.ndarray
@@ -53,13 +54,13 @@ class TrainingSet:
         return digest.hexdigest()
 
     def gather(self, index: np.ndarray) -> np.ndarray:
-        """Return the images `index` (B,), uint8 (B, H, W, C), smaller ones at the top left, or features (B, [5,] D)."""
+        """Return the images `index` (B,): (B, H, W, C), smaller ones at the top left, or features (B, [5,] D)."""
         if len(self.parts) == 1:
             return np.asarray(self.parts[0][self.row[index]])
-        if self.parts[0].dtype != np.uint8:
+        if not is_pixels(self.parts[0].dtype):
             return np.stack([self.parts[k][i] for k, i in zip(self.part[index], self.row[index], strict=True)])
         height, width = (max(part.shape[side] for part in self.parts) for side in (1, 2))
-        out = np.zeros((len(index), height, width, self.parts[0].shape[3]), np.uint8)
+        out = np.zeros((len(index), height, width, self.parts[0].shape[3]), self.parts[0].dtype)
         for k in np.unique(self.part[index]):
             here, part = self.part[index] == k, self.parts[k]
             out[here, : part.shape[1], : part.shape[2]] = part[self.row[index[here]]]

@@ -24,18 +24,19 @@ def transform(images: ImageSet, *, name: str, settings: Transform) -> ImageSet:
 
 
 class _Transformed:
-    """An array uint8 (N, H, W, C) whose rows are transformed when they are read."""
+    """An array of pixels (N, H, W, C) whose rows are transformed when they are read."""
 
-    dtype, ndim = np.dtype(np.uint8), 4
+    ndim = 4
 
     def __init__(self, images: ImageSet, settings: Transform) -> None:
-        self.images, self.settings, self.shape = images, settings, images.images.shape
+        self.images, self.settings = images, settings
+        self.dtype, self.shape = images.images.dtype, images.images.shape
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        out = np.zeros((len(rows), *self.shape[1:]), np.uint8)
+        out = np.zeros((len(rows), *self.shape[1:]), self.dtype)
         for i, row in enumerate(rows):
             pixels = apply(valid_area(self.images, row), self.settings)
             out[i, : pixels.shape[0], : pixels.shape[1]] = pixels
@@ -43,7 +44,7 @@ class _Transformed:
 
 
 def apply(pixels: np.ndarray, settings: Transform) -> np.ndarray:
-    """Transform an image, uint8 (H, W, C)."""
+    """Transform an image, pixels (H, W, C)."""
     s = settings
     matrix = inverse_map(
         *pixels.shape[:2], rotate_deg=s.rotate_deg, shift_x=s.shift_x, shift_y=s.shift_y, zoom=s.zoom, hflip=s.hflip

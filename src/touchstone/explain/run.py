@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from touchstone.config.schema.explain import Explain
 from touchstone.data.imageset import ImageSet
+from touchstone.data.levels import limits
 from touchstone.data.ops import crops
 from touchstone.data.sheets import spread, thumbnail
 from touchstone.errors import TouchstoneError, nearest
@@ -132,7 +133,7 @@ def explain(
     settings = settings.model_copy(update={"doublings": extends.doublings})
     rows, targets = [choice.row for choice in chosen], torch.tensor([choice.target for choice in chosen])
     targets = targets.to(predictor.mean.device)
-    pixels = _net_input(predictor, test.take(rows), targets)  # uint8 (B, S, S, C)
+    pixels = _net_input(predictor, test.take(rows), targets)  # (B, S, S, C)
     x = predictor.normalised(pixels)
     some = _net_input(predictor, train.take(spread(train.table["label"].tolist(), NUM_TRAINING)), None)
     others = extends.stages + (len(predictors) > 1)  # nets whose maps are compared, at most
@@ -197,12 +198,16 @@ def _nothing(settings: Explain) -> Explanation:
 
 
 def drawn(pixels: np.ndarray, maps: dict[str, np.ndarray], scales: dict[str, float]) -> np.ndarray:
-    """Draw each image, uint8 (B, S, S, C), then the map (B, S, S) of each method over it, to the scale of the method.
+    """Draw each image, pixels (B, S, S, C), then the map (B, S, S) of each method over it, to the scale of the method.
 
     Return uint8 (B, 1 + methods, SIDE, SIDE, 3).
     """
+    between = limits(list(pixels))
     rows = [
-        [thumbnail(image, SIDE), *(signed(image, maps[method][i], scales[method]) for method in maps)]
+        [
+            thumbnail(image, SIDE, between=between),
+            *(signed(image, maps[method][i], scales[method], between=between) for method in maps),
+        ]
         for i, image in enumerate(pixels)
     ]
     return np.stack([np.stack([np.asarray(tile) for tile in row]) for row in rows])
@@ -219,7 +224,7 @@ def sheet(tiles: np.ndarray, methods: list[str], images: pd.DataFrame) -> Image.
 
 
 def _net_input(predictor: Predictor, images: ImageSet, targets: torch.Tensor | None) -> torch.Tensor:
-    """Return the net's inputs, uint8 (B, S, S, C).
+    """Return the net's inputs, pixels (B, S, S, C).
 
     With five crops, this is the crop with the highest logit of the target class or, without targets, the centre.
     """

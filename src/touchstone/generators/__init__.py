@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent  # holds the kinds' folders
 
 
-def build(kind: str, fit: "Fit", *, num_classes: int, channels: int, image_size: int) -> "Generative":
+def build(kind: str, fit: "Fit", *, num_classes: int, channels: int, image_size: int, bits: int = 8) -> "Generative":
     """Build a generator of a kind, with weights drawn from torch's global generator."""
     module = importlib.import_module(f"touchstone.generators.{kind}.net")
-    return module.build(fit, num_classes=num_classes, channels=channels, image_size=image_size)
+    built = module.build(fit, num_classes=num_classes, channels=channels, image_size=image_size)
+    built.bits = bits
+    return built
 
 
 def read_folder(name: str, classifiers: list[str | None], **settings: Any) -> "Synthesized":

@@ -1,6 +1,6 @@
 """The interface of all generators: a LightningModule with averaged weights, which fit.py fits and sample.py samples.
 
-Inside a generator images are float32 in [-1, 1], outside uint8.
+Inside a generator images are float32 in [-1, 1], outside uint8 or uint16.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from torch import nn
 
 from touchstone.config.schema.generator import Sample
 from touchstone.data.batches import to_float
+from touchstone.data.levels import dtype_of, white
 from touchstone.models.averaging import averaged
 
 State = dict[str, Any]
@@ -26,6 +27,8 @@ class Generative(pl.LightningModule):
     """
 
     grey: torch.Tensor
+    bits: int = 8
+    """Of the pixels that it makes."""
 
     def __init__(self, net: nn.Module, *, ema_decay: float) -> None:
         super().__init__()
@@ -35,7 +38,7 @@ class Generative(pl.LightningModule):
         self.resume: State | None = None
 
     def sample(self, labels: torch.Tensor, streams: Streams, settings: Sample) -> torch.Tensor:
-        """Sample images uint8 (B, H, W, C) of the classes int64 (B,), each from its own stream of noise."""
+        """Sample images, pixels (B, H, W, C), of the classes int64 (B,), each from its own stream of noise."""
         raise NotImplementedError
 
     def preview(self, labels: torch.Tensor, streams: Streams) -> torch.Tensor:
@@ -47,14 +50,15 @@ class Generative(pl.LightningModule):
         return ""
 
     def signals(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 (B, H, W, C) -> float32 (B, C, H, W) in [-1, 1]."""
+        """Pixels (B, H, W, C) -> float32 (B, C, H, W) in [-1, 1]."""
         grey = self.grey.expand(pixels.shape[3], 1, 1)
         return to_float(pixels, grey, grey)
 
     def pixels(self, signals: torch.Tensor) -> torch.Tensor:
-        """float32 (B, C, H, W) -> uint8 (B, H, W, C) on the CPU, clipped."""
-        grey = ((signals.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        return grey.permute(0, 2, 3, 1).contiguous().cpu()
+        """float32 (B, C, H, W) -> uint8 or uint16 (B, H, W, C) on the CPU, clipped."""
+        most = white(dtype_of(self.bits))
+        values = ((signals.float() + 1) * (most / 2)).round().clamp(0, most)
+        return values.to(torch.uint8 if self.bits == 8 else torch.uint16).permute(0, 2, 3, 1).contiguous().cpu()
 
     def configured(self, optimizers: list[torch.optim.Optimizer], schedules: list[Any]) -> Any:
         """Return the value of `configure_optimizers`, its parts in the state that an earlier process left."""

@@ -31,6 +31,8 @@ class GeneratorMetadata:
     image_size: int
     sha256: str = ""
     """Hash of the file of weights."""
+    bits: int = 8
+    """Of a pixel; written only where it is 16."""
 
 
 def save_generator(
@@ -38,11 +40,12 @@ def save_generator(
 ) -> None:
     """Write weights, metadata and sheets of samples into the existing `folder`, which adds `metadata.sha256`.
 
-    grids: step -> uint8 (classes, images of a class, H, W, C); each row of a sheet shows a class.
+    grids: step -> pixels (classes, images of a class, H, W, C); each row of a sheet shows a class.
     """
     safetensors.torch.save_file(weights, folder / WEIGHTS)
     sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    text = json.dumps(asdict(metadata) | {"sha256": sha256}, indent=2, ensure_ascii=False)
+    facts = {name: value for name, value in asdict(metadata).items() if (name, value) != ("bits", 8)}
+    text = json.dumps(facts | {"sha256": sha256}, indent=2, ensure_ascii=False)
     (folder / "generator.json").write_text(text + "\n", encoding="utf-8")
     (folder / "grids").mkdir()
     for step, grid in grids.items():
@@ -64,7 +67,7 @@ def load_generator(folder: Path) -> tuple[GeneratorMetadata, Fit, Generative]:
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise TouchstoneError(f"{folder}: no readable generator ({error}); run `dvc repro` or `dvc pull`") from error
     fit: Fit = part_of(metadata.kind, "fit", metadata.fit)
-    shape = {"channels": metadata.channels, "image_size": metadata.image_size}
+    shape = {"channels": metadata.channels, "image_size": metadata.image_size, "bits": metadata.bits}
     module = build(metadata.kind, fit, num_classes=len(metadata.classes), **shape)
     try:
         module.load_weights(weights)

@@ -38,7 +38,7 @@ class Fitted:
     history: pd.DataFrame
     """step, the mean losses since the row before and, where a sheet was drawn, `diversity`; about ROWS rows."""
     grids: dict[int, np.ndarray]
-    """Step -> samples uint8 (classes, images of a class, H, W, C)."""
+    """Step -> samples, pixels (classes, images of a class, H, W, C)."""
     images_per_second: float
     """0 where nothing was left to do."""
 
@@ -119,7 +119,7 @@ def fit(
 class FitCallback(ResumableCallback[FitState]):
     """Keeps a fit's history and sheets of samples, and stops a fit that has failed.
 
-    real: training images of the classes shown, uint8 (n, H, W, C) each. callback: ResumableCallback's arguments.
+    real: training images of the classes shown, pixels (n, H, W, C) each. callback: ResumableCallback's arguments.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class FitCallback(ResumableCallback[FitState]):
             )
 
     def _grid(self) -> torch.Tensor:
-        """Sample uint8 (classes, images of a class, H, W, C), from the same noise each time."""
+        """Sample pixels (classes, images of a class, H, W, C), from the same noise each time."""
         per_class = max(2, GRID_IMAGES // len(self.real))
         rows = []
         for label in self.real:
@@ -217,12 +217,12 @@ def diversity(grid: np.ndarray, real: dict[int, np.ndarray]) -> float:
 
 
 def _spread(images: np.ndarray) -> float:
-    """Return the root mean square distance of two images of uint8 (n, H, W, C), in grey levels: sqrt(2) sd."""
+    """Return the root mean square distance of two images of pixels (n, H, W, C), in their values: sqrt(2) sd."""
     return float(np.sqrt(2 * images.astype(np.float64).var(0, ddof=1).mean())) if len(images) > 1 else 0.0
 
 
 def _some_of_each_class(data: TrainingSet, labels: np.ndarray, view: View) -> dict[int, np.ndarray]:
-    """Return class -> training images uint8 (n, S, S, C), for the classes that a sheet shows."""
+    """Return class -> training images (n, S, S, C), for the classes that a sheet shows."""
     images, sizes = {}, valid_sizes(data.table)
     for label in np.unique(labels)[:GRID_CLASSES].tolist():
         rows = np.flatnonzero(labels == label)[:GRID_IMAGES]

@@ -41,7 +41,7 @@ def fit_replicates(
     for replicate in range(number):
         settings: Fit = part_of(values["kind"], "fit", values["fit"])
         settings = settings.model_copy(update={"seed": replicate_seed(settings.seed, replicate)})
-        shape: Any = {"channels": meta["channels"], "image_size": meta["image_size"]}
+        shape: Any = {"channels": meta["channels"], "image_size": meta["image_size"], "bits": meta.get("bits", 8)}
         data = combine(Arm(), train=of_replicate(train, replicate), name=name)
         folder = only_folder(store, str(replicate), data.content_hash())
         torch.set_num_threads(settings.num_threads)

@@ -166,7 +166,7 @@ class Sampler(pl.LightningModule):
 
 
 def block_file(scratch: Path, block: Block) -> Path:
-    """Return the file of a block, uint8 (block, H, W, C)."""
+    """Return the file of a block, pixels (block, H, W, C)."""
     return scratch / f"{block[0]}-{block[1]}.npy"
 
 
@@ -183,22 +183,23 @@ def _accepted(scratch: Path, block: Block, settings: Sample, judge: Predictor | 
 
 
 class Stored:
-    """Behaves like an array uint8 (N, H, W, C) whose rows are read from the blocks' files when they are used.
+    """Behaves like an array of pixels (N, H, W, C) whose rows are read from the blocks' files when they are used.
 
     places: for each row, its block's file and the row there.
     """
 
-    dtype, ndim = np.dtype(np.uint8), 4
+    ndim = 4
 
     def __init__(self, places: list[tuple[Path, int]]) -> None:
         self.places = places
-        self.shape = (len(places), *np.load(places[0][0], mmap_mode="r").shape[1:])
+        first = np.load(places[0][0], mmap_mode="r")
+        self.dtype, self.shape = first.dtype, (len(places), *first.shape[1:])
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        out = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        out = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for i, row in enumerate(rows):
             file, place = self.places[int(row)]
             out[i] = np.load(file, mmap_mode="r")[place]

@@ -71,7 +71,7 @@ class Backbone:
     ) -> np.ndarray:
         """Return features float32 (N, D), or (N, 5, D) with five crops, memory-mapped from `folder`.
 
-        pixels: uint8 (N, H, W, C). sizes: their valid sizes (N, 2), or None. mirrored: whether to mirror the images.
+        pixels: (N, H, W, C). sizes: their valid sizes (N, 2), or None. mirrored: whether to mirror the images.
         Several processes may share a folder.
         """
         file = folder / f"{self._key_of(pixels, sizes, mirrored)}.npy"
@@ -87,7 +87,7 @@ class Backbone:
         return features
 
     def _key_of(self, pixels: np.ndarray, sizes: np.ndarray | None, mirrored: bool) -> str:
-        total = hashlib.sha256(f"{self.key} {pixels.shape} {mirrored}".encode())
+        total = hashlib.sha256(f"{self.key} {pixels.dtype} {pixels.shape} {mirrored}".encode())
         for start in range(0, len(pixels), BATCH):
             total.update(pixels[start : start + BATCH].tobytes())
         if sizes is not None:

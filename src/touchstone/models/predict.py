@@ -70,12 +70,12 @@ def of_logits(logits: torch.Tensor, *, multi_label: bool) -> np.ndarray:
 
 
 def batches(images: ImageSet, view: View) -> Iterator[torch.Tensor]:
-    """Yield uint8 (B, S, S, C), or (B, 5, S, S, C) with five crops, in order."""
+    """Yield pixels (B, S, S, C), or (B, 5, S, S, C) with five crops, in order."""
     return blocks(images.images, valid_sizes(images.table), view)
 
 
 def blocks(pixels: np.ndarray, sizes: np.ndarray | None, view: View) -> Iterator[torch.Tensor]:
-    """Yield batches of uint8 (N, H, W, C) as `view` shows them, in order. sizes: valid sizes (N, 2), or None."""
+    """Yield batches of pixels (N, H, W, C) as `view` shows them, in order. sizes: valid sizes (N, 2), or None."""
     size = batch_size(view)
     for start in range(0, len(pixels), size):
         rows = slice(start, start + size)

@@ -63,6 +63,10 @@ class RunMetadata:
     """How the square is scaled to the net's input."""
     normalisations: dict[str, list[list[float]]] = field(default_factory=dict)
     """Seed -> mean and std, where replicates have training images of their own."""
+    bits: int = 8
+    """Of a pixel."""
+    white: int = 0
+    """The value of white in files of 16 bits; 0 for the largest."""
 
     @classmethod
     def of(cls, model: Model, *, meta: dict[str, Any], **facts: Any) -> "RunMetadata":
@@ -106,7 +110,7 @@ class RunMetadata:
 
 
 class Predictor(nn.Module):
-    """One seed's net behind its normalisation: uint8 (B, S, S, C) or (B, 5, S, S, C) -> logits (B, classes)."""
+    """One seed's net behind its normalisation: pixels (B, S, S, C) or (B, 5, S, S, C) -> logits (B, classes)."""
 
     mean: torch.Tensor
     std: torch.Tensor

@@ -20,7 +20,7 @@ class GalleryImage:
     """Row of its split."""
     file: str
     pixels: np.ndarray
-    """uint8 (h, w, C), without padding."""
+    """Pixels (h, w, C), without padding."""
 
 
 @dataclass(frozen=True, eq=False)

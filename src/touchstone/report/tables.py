@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from touchstone.data.levels import how_shown
 from touchstone.data.splits import LABELLED
 from touchstone.report import multi_label
 from touchstone.report.facts import AuditedSet, Facts, ReportedResult
@@ -256,7 +257,8 @@ def frame(data: pd.DataFrame, *, rows: int) -> Table:
 def run_facts(facts: Facts) -> list[tuple[str, str]]:
     """The data, seeds and intervals of the run, as pairs of a term and its description."""
     settings, findings, data = facts.settings, facts.findings, facts.settings.data
-    colour = "grey" if data.channels == 1 else "colour"
+    colour = {1: "grey", 3: "colour"}.get(data.channels, f"{data.channels} channels")
+    colour += " of 16 bits" if data.bits == 16 else ""
     val = f"{findings['num_val']:,} validation" if findings["num_val"] else "no validation"
     over = findings["num_over_train_size"]
     unused = f"; {count(over, 'more training image')} unused (train_size {data.train_size:,})" if over else ""
@@ -274,6 +276,7 @@ def run_facts(facts: Facts) -> list[tuple[str, str]]:
     return [
         ("Data source", data.source + (f", fold {data.fold}" if data.fold else "")),
         ("Images", f"{data.image_size} px, {colour}, resized by {data.resize}"),
+        *([("Pictures show", how)] if (how := how_shown(data.channels, data.bits)) else []),
         ("Splits", f"{findings['num_train']:,} training, {val}, {count(findings['num_test'], 'test image')}{unused}"),
         ("Unlabelled", count(findings["num_unlabelled"], "image")),
         ("Bad images", f"{findings['num_bad_images']:,} left out"),

@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image
 from scipy import stats
 
+from touchstone.data.decode import PLAIN
+from touchstone.data.levels import per_level
 from touchstone.data.sheets import gallery, spread
 from touchstone.data.sources import RawImage, RawSet
 from touchstone.data.splits import UNLABELLED
@@ -21,6 +23,7 @@ DECODED = 400  # images that are decoded, evenly over the classes
 SHOWN = 48  # of them on the contact sheet
 MAX_PIXELS = 50_000_000
 GREY_LEVELS = 3  # largest difference between the channels of a picture without colour
+INSTRUMENTS = (1023, 4095, 16383)  # the largest values of 10, 12 and 14 bits
 UNLIKELY = 0.001  # p-value below which the classes of two splits are mixed in different ways
 GROUP_WORDS = (
     "patient|subject|person|participant|case|donor|animal|plant|scene|video|clip|burst|session|product|item|slide|site|"
@@ -66,11 +69,23 @@ class Seen:
 
     fewest: tuple[str, int] = ("", 0)
     """The class with the fewest different images outside of the test split, and their number."""
+    channels: int = 0
+    """Of most of them, where that is neither 1 nor 3, which can be converted to each other; else 0."""
+    bits: int = 8
+    """16 where most of them have more than 8."""
+    white: int = 0
+    """The largest value of an instrument of so few bits that it is white in files of 16; 0 for that of 16."""
 
     @property
     def side(self) -> int:
         """The median of the shorter sides, px."""
         return int(np.median(np.minimum(self.heights, self.widths)))
+
+    @property
+    def kind(self) -> str:
+        """What pictures are made of, in words."""
+        colours = f"{self.channels} channels" if self.channels else "grey" if self.grey else "colour"
+        return f"{colours} of 16 bits" if self.bits == 16 else colours
 
     @property
     def labelled(self) -> int:
@@ -103,7 +118,14 @@ def look(raw: RawSet) -> tuple[Seen, Image.Image]:
         group_about=about,
         fewest=_fewest(raw, labelled),
         seconds=_pace(raw),
-        notes=[*_notes(raw, labelled), *([] if group else _hints([images[i] for i in labelled]))],
+        channels=(channels := _channels(decoded.values())),
+        bits=(bits := _bits(decoded.values())),
+        white=_white(decoded.values()) if bits == 16 else 0,
+        notes=[
+            *_notes(raw, labelled),
+            *_mixed(decoded.values(), channels, bits),
+            *([] if group else _hints([images[i] for i in labelled])),
+        ],
     )
     return seen, gallery([decoded[i] for i in shown])
 
@@ -119,7 +141,7 @@ def _decoded(raw: RawSet, rows: Sequence[int]) -> tuple[dict[int, np.ndarray], l
 def _attempt(raw: RawSet, row: int) -> np.ndarray | str:
     """The pixels of a row, or why it cannot be decoded."""
     try:
-        return raw.pixels(row, channels=3, max_pixels=MAX_PIXELS)
+        return raw.pixels(row, channels=None, max_pixels=MAX_PIXELS, bits=16)
     except BadImage as error:
         return f"{raw.images[row].file}: {error}"
 
@@ -135,7 +157,42 @@ def _pace(raw: RawSet) -> float:
 
 
 def _is_grey(pixels: np.ndarray) -> bool:
-    return int(np.ptp(pixels.astype(np.int16), axis=2).max(initial=0)) <= GREY_LEVELS
+    ranges = np.ptp(pixels.astype(np.int32), axis=2)
+    return int(ranges.max(initial=0)) <= GREY_LEVELS * per_level(pixels.dtype)
+
+
+def _channels(images: Iterable[np.ndarray]) -> int:
+    """Return the commonest number of channels, 0 for those that are converted to each other."""
+    counts = Counter(0 if pixels.shape[2] in PLAIN else pixels.shape[2] for pixels in images)
+    return counts.most_common(1)[0][0] if counts else 0
+
+
+def _bits(images: Iterable[np.ndarray]) -> int:
+    counts = Counter(8 * pixels.dtype.itemsize for pixels in images)
+    return counts.most_common(1)[0][0] if counts else 8
+
+
+def _white(images: Iterable[np.ndarray]) -> int:
+    most = max(int(pixels.max(initial=0)) for pixels in images if pixels.dtype == np.uint16)
+    return next((value for value in INSTRUMENTS if most <= value), 0)
+
+
+def _mixed(images: Iterable[np.ndarray], channels: int, bits: int) -> list[str]:
+    """Say how many images have other channels, which cannot be read with the others, or other bits."""
+    shapes = [(0 if pixels.shape[2] in PLAIN else pixels.shape[2], 8 * pixels.dtype.itemsize) for pixels in images]
+    others = sorted({own for own, _ in shapes if own != channels})
+    out = []
+    if others:
+        number = sum(own != channels for own, _ in shapes)
+        named = ", ".join("1 or 3" if own == 0 else str(own) for own in others)
+        rest = f"the others {channels}" if channels else "the others 1 or 3"
+        out.append(
+            f"{number} of {len(shapes)} that were tried have {named} channels, {rest}: they cannot be read together"
+        )
+    if odd := sum(own != bits for _, own in shapes):
+        what = "multiplied by 257 to 16 bits" if bits == 16 else "reduced to 8 bits"
+        out.append(f"{odd} of {len(shapes)} that were tried have {24 - bits} bits: their values are {what}")
+    return out
 
 
 def _fewest(raw: RawSet, labelled: Sequence[int]) -> tuple[str, int]:

@@ -15,6 +15,7 @@ from touchstone.config.settings import Settings
 from touchstone.data.decode import decode
 from touchstone.data.imageset import read_table
 from touchstone.data.labels import encode
+from touchstone.data.levels import prepared
 from touchstone.data.ops.resize import resize
 from touchstone.data.reading import Read
 from touchstone.errors import TouchstoneError, nearest
@@ -45,7 +46,7 @@ class TrainedModel:
         return next(iter(self.members.values()))[0]
 
     def predict(self, images: list[np.ndarray]) -> np.ndarray:
-        """Prepared images, each uint8 (h, w, C) -> probabilities float32 (seeds, B, K)."""
+        """Prepared images, each of pixels (h, w, C) -> probabilities float32 (seeds, B, K)."""
         return self.combined({name: _probs(*member, images) for name, member in self.members.items()})
 
 
@@ -137,17 +138,21 @@ def _predicted(
 
 def _decoded(read: Read, metadata: RunMetadata) -> np.ndarray:
     """An image, resized as in training."""
-    image = decode(io.BytesIO(read()), channels=metadata.channels, max_pixels=metadata.max_pixels)
-    return resize(image, size_px=metadata.image_size, mode=metadata.resize)
+    image = decode(io.BytesIO(read()), channels=metadata.channels, max_pixels=metadata.max_pixels, bits=metadata.bits)
+    return resize(
+        prepared(image, bits=metadata.bits, white_value=metadata.white),
+        size_px=metadata.image_size,
+        mode=metadata.resize,
+    )
 
 
 def _probs(metadata: RunMetadata, nets: list[Predictor], images: list[np.ndarray]) -> np.ndarray:
     """The probabilities (seeds, B, K) that the nets of a run predict.
 
-    The images are stacked as preparation stores them: uint8 (B, H, W, C), each at the top left, with its size.
+    The images are stacked as preparation stores them: (B, H, W, C), each at the top left, with its size.
     """
     sizes = np.array([image.shape[:2] for image in images])
-    pixels = np.zeros((len(images), *sizes.max(0), images[0].shape[2]), np.uint8)
+    pixels = np.zeros((len(images), *sizes.max(0), images[0].shape[2]), images[0].dtype)
     for row, image in zip(pixels, images, strict=True):
         row[: image.shape[0], : image.shape[1]] = image
     batches = list(blocks(pixels, sizes if metadata.resize == "shortest_edge" else None, metadata.view))

@@ -90,7 +90,7 @@ def propose(seen: Seen, plan: Plan, *, source: str, path: str, mirror: bool | No
     data = _data(seen, plan, source, assumed)
     train = _train(seen, plan, mirrored=mirrored, has_val=bool(data["val_fraction"] or "val" in seen.splits))
     models: dict[str, Any] = {"small": _small(plan)}
-    if pretrained and seen.side >= 64 and not seen.grey:
+    if pretrained and seen.side >= 64 and not seen.grey and not seen.channels:
         models["mobilenet"] = {
             "net": "mobilenet_v2", "input_size": 96, "weights": WEIGHTS, "trainable": ["head"], "lr": 0.001,
         }  # fmt: skip
@@ -147,7 +147,7 @@ def _data(seen: Seen, plan: Plan, source: str, assumed: list[str]) -> dict[str, 
     data = {
         "source": source,
         "image_size": plan.image_size,
-        "channels": 1 if seen.grey else 3,
+        "channels": seen.channels or (1 if seen.grey else 3),
         "resize": resize,
         "bad_images": "skip" if seen.unreadable else "fail",
         "max_pixels": 50_000_000,
@@ -158,7 +158,14 @@ def _data(seen: Seen, plan: Plan, source: str, assumed: list[str]) -> dict[str, 
         "fold": "",
         "split_seed": 0,
     }
-    return data | ({"group": seen.group} if seen.group else {})
+    if seen.channels or seen.bits == 16:
+        assumed.append(f"Files hold {seen.kind}, which are kept (data.channels, data.bits).")
+    if seen.white:
+        assumed.append(
+            f"No value is above {seen.white}, which is taken for white (data.white): larger ones are cut to it."
+        )
+    deep = ({"bits": 16} if seen.bits == 16 else {}) | ({"white": seen.white} if seen.white else {})
+    return data | deep | ({"group": seen.group} if seen.group else {})
 
 
 def _train(seen: Seen, plan: Plan, *, mirrored: bool, has_val: bool) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from touchstone.data.imageset import ImageSet
 from touchstone.data.labels import is_multi_label
+from touchstone.data.levels import is_pixels
 from touchstone.data.sheets import valid_area
 from touchstone.report.changes import changes
 from touchstone.report.facts import Change, Changes
@@ -28,7 +29,7 @@ class ChangedImages:
 
     runs: dict[str, Changes]
     pixels: dict[int, np.ndarray] | None
-    """Row of an image -> uint8 (h, w, C), of all that are shown; None where the pixels cannot be had."""
+    """Row of an image -> pixels (h, w, C), of all that are shown; None where the pixels cannot be had."""
 
 
 def changed_images(before: Revision, after: Revision, found: Common, *, count: int) -> ChangedImages:
@@ -82,7 +83,7 @@ def _pixels(revision: Revision, rows: np.ndarray, shown: Sequence[int]) -> dict[
 
 
 def _read_rows(stored: Stored | None, rows: Sequence[int]) -> np.ndarray | None:
-    """Rows of the test images, uint8 (rows, H, W, C), None where the file is missing, damaged or out of reach."""
+    """Rows of the test images, pixels (rows, H, W, C), None where the file is missing, damaged or out of reach."""
     try:
         file = stored.open(f"{PREPARED}/test/images.npy") if stored else None
         if file is None:
@@ -94,22 +95,22 @@ def _read_rows(stored: Stored | None, rows: Sequence[int]) -> np.ndarray | None:
 
 
 def npy_rows(file: BinaryIO, rows: Sequence[int]) -> np.ndarray:
-    """Rows of an .npy file, uint8 (rows, H, W, C), of which no others are read.
+    """Rows of an .npy file, pixels (rows, H, W, C), of which no others are read.
 
-    Raise ValueError where the file holds no uint8 images or ends before a row.
+    Raise ValueError where the file holds no pixels or ends before a row.
     """
     version = np.lib.format.read_magic(file)
     if version not in HEADERS:
         raise ValueError(f"got version {version} of the .npy format, expected one of {list(HEADERS)}")
     shape, by_column, dtype = HEADERS[version](file)
-    if dtype != np.uint8 or by_column or len(shape) != 4:
-        raise ValueError(f"got {dtype} {shape}, expected uint8 (N, H, W, C) row by row")
-    start, size = file.tell(), math.prod(shape[1:])
-    out = np.zeros((len(rows), *shape[1:]), np.uint8)
+    if not is_pixels(dtype) or by_column or len(shape) != 4:
+        raise ValueError(f"got {dtype} {shape}, expected uint8 or uint16 (N, H, W, C) row by row")
+    start, size = file.tell(), math.prod(shape[1:]) * dtype.itemsize
+    out = np.zeros((len(rows), *shape[1:]), dtype)
     for place, row in enumerate(rows):
         file.seek(start + row * size)
         content = file.read(size)
         if len(content) != size:
             raise ValueError(f"row {row}: got {len(content)} bytes, expected {size}")
-        out[place] = np.frombuffer(content, np.uint8).reshape(shape[1:])
+        out[place] = np.frombuffer(content, dtype).reshape(shape[1:])
     return out

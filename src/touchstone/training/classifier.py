@@ -71,9 +71,9 @@ class Classifier(nn.Module):
         return self
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 (B, H, W, C), or features float32 (B, D) -> logits (B, K).
+        """Pixels (B, H, W, C), uint8 or uint16, or features float32 (B, D) -> logits (B, K).
 
-        With five crops, uint8 (B, 5, H, W, C) or float32 (B, 5, D), the logit of a class is the highest over the crops.
+        With five crops, (B, 5, H, W, C) or float32 (B, 5, D), the logit of a class is the highest over the crops.
         """
         net, num_crops = self.net if self.training else self.judged, crops.count(batch)
         if batch.is_floating_point():
@@ -83,7 +83,7 @@ class Classifier(nn.Module):
         return forward_tta(net, x, num_crops=num_crops, flips=flips, multi_label=self.multi_label)
 
     def normalised(self, batch: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 (B, H, W, C) -> float32 (B, C, H, W); five crops become (B * 5, C, H, W)."""
+        """Pixels (B, H, W, C) -> float32 (B, C, H, W); five crops become (B * 5, C, H, W)."""
         return to_float(batch, self.mean, self.std)
 
     def checkpoint(self) -> dict[str, Any]:

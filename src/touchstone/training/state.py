@@ -16,7 +16,7 @@ Row = dict[str, float]
 """A row of the history: step, epoch, train_loss, lr and, with validation images, the objective's measures."""
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-"""Pixels uint8 (B, P, P, C), with five crops (B, 5, P, P, C), or features float32 (B, D) or (B, 5, D); and labels,
+"""Pixels (B, P, P, C), with five crops (B, 5, P, P, C), or features float32 (B, D) or (B, 5, D); and labels,
 int64 (B,) or float32 (B, K)."""
 
 

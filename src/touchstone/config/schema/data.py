@@ -60,8 +60,8 @@ class Data(Section):
     """The name of a file in data/sources: digits, cifar10, folder, voc2007, ..."""
     image_size: Annotated[int, Field(ge=4, le=2048)]
     """Side of a prepared image, in px."""
-    channels: Literal[1, 3]
-    """1 for grey, 3 for colour."""
+    channels: Annotated[int, Field(ge=1, le=64)]
+    """1 for grey, 3 for colour, or the number of channels that every file has."""
     resize: Literal["squash", "crop", "pad", "shortest_edge"]
     bad_images: Literal["fail", "skip"]
     """fail stops at images that cannot be decoded; skip leaves them out."""
@@ -81,6 +81,10 @@ class Data(Section):
     group: Group = ""
     """Names what stays together in every split, such as a patient: a column of the table, or a pattern with a group in
     brackets that is searched in the file's path; '' for nothing."""
+    bits: Literal[8, 16] = 8
+    """Of a stored pixel: 16 keeps the values of files that have more than 8."""
+    white: Annotated[int, Field(ge=0, le=65535)] = 0
+    """The value of white in files of 16 bits, such as 4095 for a camera of 12; 0 for the largest, 65535."""
     columns: Columns = Columns()
     """The columns of your own table."""
 

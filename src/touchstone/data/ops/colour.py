@@ -1,4 +1,4 @@
-"""Brightness, contrast, saturation and hue of an image. Results are rounded and clipped to 0..255.
+"""Brightness, contrast, saturation and hue of an image, uint8 or uint16. Results are rounded, and clipped to white.
 
 Saturation and hue need three channels, red, green and blue; greys stay as they are.
 """
@@ -6,28 +6,27 @@ Saturation and hue need three channels, red, green and blue; greys stay as they 
 import cv2
 import numpy as np
 
+from touchstone.data.levels import rounded, white
+
 LUMA = (0.299, 0.587, 0.114)  # the weights of red, green and blue in grey, ITU-R BT.601
 
 
 def photometric(pixels: np.ndarray, *, brightness: float = 1.0, contrast: float = 1.0) -> np.ndarray:
-    """Multiply distances from the image's mean by `contrast`, then levels by `brightness`; uint8 (H, W, C)."""
-    levels = np.arange(256)
+    """Multiply distances from the image's mean by `contrast`, then levels by `brightness`; (H, W, C)."""
+    levels = np.arange(white(pixels.dtype) + 1)
     mean = pixels.mean() if contrast != 1 else 0.0
-    return _rounded(((levels - mean) * contrast + mean) * brightness)[pixels]
+    return rounded(((levels - mean) * contrast + mean) * brightness, pixels.dtype)[pixels]
 
 
 def saturate(pixels: np.ndarray, factor: float) -> np.ndarray:
-    """Multiply distances from each pixel's grey by `factor`; uint8 (H, W, 3)."""
+    """Multiply distances from each pixel's grey by `factor`; (H, W, 3)."""
     grey = (pixels @ np.array(LUMA, np.float32))[..., None]  # (H, W, 1)
-    return _rounded(grey + (pixels - grey) * np.float32(factor))
+    return rounded(grey + (pixels - grey) * np.float32(factor), pixels.dtype)
 
 
 def turn_hue(pixels: np.ndarray, turn: float) -> np.ndarray:
-    """Turn the hue of HSV by the share `turn` of the circle, keeping saturation and value; uint8 (H, W, 3)."""
-    hsv = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2HSV)  # hue in degrees
+    """Turn the hue of HSV by the share `turn` of the circle, keeping saturation and value; (H, W, 3)."""
+    most = white(pixels.dtype)
+    hsv = cv2.cvtColor(pixels.astype(np.float32) / most, cv2.COLOR_RGB2HSV)  # hue in degrees
     hsv[..., 0] = (hsv[..., 0] + 360 * turn) % 360
-    return _rounded(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255)
-
-
-def _rounded(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.floor(values + 0.5), 0, 255).astype(np.uint8)
+    return rounded(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * most, pixels.dtype)

@@ -1,6 +1,6 @@
 """Five crops of an image; for each class, the crop with the highest logit counts.
 
-Batches of crops are uint8 (B, 5, P, P, C), or float32 features (B, 5, D).
+Batches of crops are pixels (B, 5, P, P, C), or float32 features (B, 5, D).
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ FIVE = 5
 
 
 def five(image: np.ndarray, side: int) -> np.ndarray:
-    """Cut the four corners and the centre from uint8 (h, w, C): uint8 (5, side, side, C).
+    """Cut the four corners and the centre from pixels (h, w, C): (5, side, side, C).
 
     Raises ValueError where the image is smaller than a crop.
     """

@@ -5,6 +5,8 @@ import math
 import cv2
 import numpy as np
 
+from touchstone.data.ops.resize import by_channels
+
 
 def inverse_map(
     height: int,
@@ -32,8 +34,10 @@ def inverse_map(
 
 
 def warp(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Resample uint8 (H, W, C) by a matrix of `inverse_map`, bilinearly in steps of 1/32 px, repeating the edge."""
+    """Resample pixels (H, W, C) by a matrix of `inverse_map`, bilinearly, repeating the edge."""
     height, width = pixels.shape[:2]
     flags, pixels = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, np.ascontiguousarray(pixels)
-    out = cv2.warpAffine(pixels, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return out.reshape(pixels.shape)  # OpenCV drops a channel axis of 1
+    repeat = cv2.BORDER_REPLICATE
+    return by_channels(
+        lambda image: cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=repeat), pixels
+    )

@@ -1,6 +1,10 @@
 """Resizes an image in one resampling: by OpenCV, area averages to shrink and linear interpolation to enlarge; or by a
 filter of Pillow, which works in whole numbers, too.
+
+Pixels are uint8 or uint16. OpenCV takes 1 or 3 channels together, others one by one: it averages no more than four.
 """
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -16,7 +20,7 @@ LONGEST = 2  # limit of the aspect ratio in shortest_edge, since the largest ima
 
 
 def resize(pixels: np.ndarray, *, size_px: int, mode: str) -> np.ndarray:
-    """Resize uint8 (h, w, C) to uint8 (H, W, C), where H = W = size_px unless the mode is shortest_edge.
+    """Resize pixels (h, w, C) to (H, W, C), where H = W = size_px unless the mode is shortest_edge.
 
     squash loses the aspect ratio. crop takes the largest centred square. pad shows the whole image, centred on black.
     shortest_edge makes the shorter side size_px and keeps the aspect ratio, but cuts a side longer than twice the
@@ -38,12 +42,20 @@ def resize(pixels: np.ndarray, *, size_px: int, mode: str) -> np.ndarray:
 
 
 def scale(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Scale uint8 (h, w, C) to uint8 (height, width, C)."""
+    """Scale pixels (h, w, C) to (height, width, C)."""
     if pixels.shape[:2] == (height, width):
         return pixels
     shrinks = height * width < pixels.shape[0] * pixels.shape[1]
-    out = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return out.reshape(height, width, pixels.shape[2])  # OpenCV drops a channel axis of 1
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return by_channels(lambda image: cv2.resize(image, (width, height), interpolation=how), pixels)
+
+
+def by_channels(change: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> np.ndarray:
+    """Apply a function of OpenCV, which drops a channel axis of 1, to pixels (h, w, C); return (H, W, C)."""
+    if pixels.shape[2] in (1, 3):
+        out = change(pixels)
+        return out.reshape(*out.shape[:2], pixels.shape[2])
+    return np.dstack([change(np.ascontiguousarray(pixels[..., c])) for c in range(pixels.shape[2])])
 
 
 def filtered(pixels: np.ndarray, height: int, width: int, *, interpolation: str) -> np.ndarray:
@@ -77,7 +89,7 @@ def _pad(pixels: np.ndarray, size_px: int) -> np.ndarray:
     height, width = pixels.shape[:2]
     factor = size_px / max(height, width)
     inner = scale(pixels, max(1, round(height * factor)), max(1, round(width * factor)))
-    out = np.zeros((size_px, size_px, pixels.shape[2]), np.uint8)
+    out = np.zeros((size_px, size_px, pixels.shape[2]), pixels.dtype)
     top, left = (size_px - inner.shape[0]) // 2, (size_px - inner.shape[1]) // 2
     out[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
     return out

@@ -21,6 +21,7 @@ from typing import Protocol
 import numpy as np
 
 from touchstone.code_hash import constant
+from touchstone.data import levels
 from touchstone.data.decode import as_channels
 from touchstone.data.labels import names
 from touchstone.errors import BadImage, TouchstoneError, nearest
@@ -60,10 +61,11 @@ class RawSet(Protocol):
     multi_label: bool
     """Whether an image may have several labels, or none."""
 
-    def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
+    def pixels(self, index: int, *, channels: int | None, max_pixels: int, bits: int = 8) -> np.ndarray:
         """Return `images[index]` as uint8 (H, W, channels). Safe to call from several threads.
 
-        Raises BadImage where it cannot be decoded or has more than `max_pixels` pixels.
+        With 16 bits it is uint16 where the image has more than 8. channels: None for the image's own number. Raises
+        BadImage where it cannot be decoded, has other channels or more than `max_pixels` pixels.
         """
 
 
@@ -74,14 +76,15 @@ class ArraySet:
     classes: list[str]
     images: list[RawImage]
     array: np.ndarray
-    """uint8 (N, H, W, 1 or 3)."""
+    """uint8 or uint16 (N, H, W, C)."""
     multi_label: bool = False
 
-    def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
+    def pixels(self, index: int, *, channels: int | None, max_pixels: int, bits: int = 8) -> np.ndarray:
         height, width = self.array.shape[1:3]
         if height * width > max_pixels:
             raise BadImage(f"{width}x{height} is more than {max_pixels} pixels")
-        return as_channels(self.array[index], channels)
+        pixels = self.array[index]
+        return as_channels(pixels if bits > 8 else levels.of_depth(pixels, bits), channels)
 
 
 def file_of(name: str) -> Path:

@@ -16,13 +16,17 @@ from touchstone.errors import TouchstoneError
 def save_arrays(to: Path, parts: Mapping[str, tuple[np.ndarray, list[str]]], classes: list[str]) -> None:
     """Write `images.npy`, `labels.csv` (file, label, split) and `classes.csv` into the folder `to`.
 
-    parts: split ("" for no official one) -> images, uint8 (N, H, W, 1 or 3), and their labels. Raises TouchstoneError
-    where sizes or channels differ between the splits.
+    parts: split ("" for no official one) -> images, pixels (N, H, W, C), and their labels. Raises TouchstoneError
+    where sizes, channels or types differ between the splits.
     """
     shapes = {split: images.shape[1:] for split, (images, _) in parts.items()}
+    types = {split: images.dtype.name for split, (images, _) in parts.items()}
     if len(set(shapes.values())) > 1:
         got = ", ".join(f"{split} {'x'.join(map(str, shape))}" for split, shape in shapes.items())
         raise TouchstoneError(f"source.path: got images of {got}, expected one size and number of channels; correct it")
+    if len(set(types.values())) > 1:
+        got = ", ".join(f"{split} {kind}" for split, kind in types.items())
+        raise TouchstoneError(f"source.path: got images of {got}, expected one type; correct it")
     np.save(to / "images.npy", np.concatenate([images for images, _ in parts.values()]), allow_pickle=False)
     rows = [
         (f"{split or 'images'}/{number:06d}", label, split)

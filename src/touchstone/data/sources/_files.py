@@ -134,10 +134,10 @@ class PackedSet:
         self.multi_label = "difficult" in table or not one_each
         self._packed = Packed(raw / "files.zip", table["file"].tolist(), table["bytes"].astype(np.int64).tolist())
 
-    def pixels(self, index: int, *, channels: int, max_pixels: int) -> np.ndarray:
-        """Return `images[index]` as uint8 (H, W, channels). Raises BadImage if it cannot be decoded."""
+    def pixels(self, index: int, *, channels: int | None, max_pixels: int, bits: int = 8) -> np.ndarray:
+        """Return `images[index]` as `decode` does. Raises BadImage if it cannot be decoded."""
         content = self._packed.read(index, self.images[index].file)
-        return decode(io.BytesIO(content), channels=channels, max_pixels=max_pixels)
+        return decode(io.BytesIO(content), channels=channels, max_pixels=max_pixels, bits=bits)
 
 
 def _find_in_directory(path: Path, aside: Aside) -> tuple[Files, set[str]]:

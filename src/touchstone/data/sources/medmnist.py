@@ -1,6 +1,6 @@
 """An .npz file in MedMNIST's layout: small images in arrays, with official splits.
 
-    train_images, val_images, test_images    uint8 (N, H, W) or (N, H, W, 3)
+    train_images, val_images, test_images    uint8 or uint16 (N, H, W) or (N, H, W, C), C up to 64
     train_labels, val_labels, test_labels    whole numbers (N,) or (N, 1): a class; 0 or 1 (N, K): several labels
 
 J. Yang et al., "MedMNIST v2", 2023, arXiv 2110.14795. Classes are called by their numbers, or by the lines of
@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from touchstone.data.deep import MAX_CHANNELS
 from touchstone.data.labels import join
+from touchstone.data.levels import is_pixels
 from touchstone.data.sources._arrays import read_arrays, save_arrays
 from touchstone.data.sources._files import refusal
 from touchstone.data.sources._words import class_list, numbered
@@ -66,13 +68,16 @@ def _file(path: Path) -> Path:
 
 
 def _images(arrays: dict[str, np.ndarray], split: str, file: Path) -> np.ndarray:
-    """Return the images of a split, uint8 (N, H, W, 1 or 3)."""
+    """Return the images of a split, uint8 or uint16 (N, H, W, C)."""
     images = arrays.get(f"{split}_images", np.empty(0))
     grey = images[..., None] if images.ndim == 3 else images
-    if grey.dtype != np.uint8 or grey.ndim != 4 or grey.shape[3] not in (1, 3) or not grey.size:
+    is_volume = grey.ndim == 4 and len(set(grey.shape[1:])) == 1  # of as many slices as rows and columns
+    if not is_pixels(grey.dtype) or grey.ndim != 4 or is_volume or grey.shape[3] > MAX_CHANNELS or not grey.size:
         got = f"{images.dtype} {images.shape}"
         raise refusal(
-            file, f"{split}_images: got {got}, expected uint8 (N, H, W) or (N, H, W, 3); 3-D has no model here"
+            file,
+            f"{split}_images: got {got}, expected uint8 or uint16 (N, H, W) or (N, H, W, C) with at most "
+            f"{MAX_CHANNELS} channels; 3-D has no model here",
         )
     return grey
 

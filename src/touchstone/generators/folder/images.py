@@ -4,7 +4,6 @@ Rows are sorted by the files' sha256, so a limit takes images whatever their nam
 """
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def read(
         raise TouchstoneError(
             f"generators.{name}.sample.per_class: images have several labels; limit the added ones by an arm's ratio"
         )
-    how = Preparation(**{field.name: meta[field.name] for field in fields(Preparation)})
+    how = Preparation.of_meta(meta)
     pixels, sizes, bad, _ = decode_all(raw, how, scratch / "pixels.npy")
     try:
         check_readable(raw, bad, settings.bad_images)
