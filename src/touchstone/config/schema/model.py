@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from touchstone.config.schema.augmentation import Augmentation
+from touchstone.config.schema.augmentation import DETAILS, UNCHANGED, Augmentation
 from touchstone.config.schema.section import Count, Fraction, NonNegative, Positive, Section, Seed, Shown, each_once
 from touchstone.config.schema.tune import Tune, Tuned
 
@@ -130,9 +130,10 @@ class Phase(Budget, Augmentation):
     @property
     def scalable(self) -> dict[str, float]:
         """Field -> value, of the online augmentation that a strength can scale: all that is switched on but flips."""
-        names = [name for name in Augmentation.model_fields if name != "crop_ratio"] + ["mixup", "cutmix"]
+        names = [name for name in Augmentation.model_fields if name not in (*DETAILS, "policy")] + ["mixup", "cutmix"]
         fields, values = type(self).model_fields, {name: getattr(self, name) for name in names}
-        return {
+        policy = {"policy_strength": self.policy_strength} if self.applies_policy else {}
+        return policy | {
             name: value
             for name, value in values.items()
             if not isinstance(value, bool) and value != fields[name].default
@@ -144,8 +145,8 @@ class Phase(Budget, Augmentation):
         if found.weight_decay is not None:
             changes["weight_decay"] = found.weight_decay
         for name, value in self.scalable.items() if found.strength < 1 else ():
-            default = type(self).model_fields[name].default  # no change of the image
-            weaker = default + found.strength * (value - default)
+            unchanged = UNCHANGED.get(name, type(self).model_fields[name].default)
+            weaker = unchanged + found.strength * (value - unchanged)
             changes[name] = round(weaker) if isinstance(value, int) else weaker
         return self.model_copy(update=changes | self.scaled(found.steps))
 

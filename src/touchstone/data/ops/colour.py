@@ -1,4 +1,4 @@
-"""Brightness, contrast, saturation and hue of an image. Results are rounded and clipped to 0..255.
+"""Brightness, contrast, saturation, sharpness and hue of an image. Results are rounded and clipped to 0..255.
 
 Saturation and hue need three channels, red, green and blue; greys stay as they are.
 """
@@ -20,6 +20,23 @@ def saturate(pixels: np.ndarray, factor: float) -> np.ndarray:
     """Multiply distances from each pixel's grey by `factor`; uint8 (H, W, 3)."""
     grey = (pixels @ np.array(LUMA, np.float32))[..., None]  # (H, W, 1)
     return _rounded(grey + (pixels - grey) * np.float32(factor))
+
+
+def sharpen(pixels: np.ndarray, factor: float) -> np.ndarray:
+    """Multiply distances from the smoothed image by `factor`: 0 smooths, above 1 sharpens; uint8 (H, W, C).
+
+    Each inner pixel is smoothed with its neighbours, at five times their weight; the pixels of the border stay.
+    """
+    height, width = pixels.shape[:2]
+    if min(height, width) < 3:
+        return pixels
+    wide = pixels.astype(np.int32)
+    rows = wide[:-2] + wide[1:-1] + wide[2:]  # (H - 2, W, C)
+    total = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:] + 4 * wide[1:-1, 1:-1]
+    smooth = (2 * total + 13) // 26  # total / 13, rounded
+    out = pixels.copy()
+    out[1:-1, 1:-1] = _rounded(smooth + (wide[1:-1, 1:-1] - smooth) * factor)
+    return out
 
 
 def turn_hue(pixels: np.ndarray, turn: float) -> np.ndarray:

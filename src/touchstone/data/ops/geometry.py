@@ -31,9 +31,21 @@ def inverse_map(
     return np.hstack([linear, offset[:, None]])
 
 
-def warp(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Resample uint8 (H, W, C) by a matrix of `inverse_map`, bilinearly in steps of 1/32 px, repeating the edge."""
+def shear_map(*, x: float = 0.0, y: float = 0.0) -> np.ndarray:
+    """Return such a matrix that shears about the upper left corner: x pixels per row, or y pixels per column."""
+    linear = np.array([[1.0, x], [y, 1.0]])
+    corner = np.array([-0.5, -0.5])  # in px from the centre of the first pixel
+    return np.hstack([linear, (corner - linear @ corner)[:, None]])
+
+
+def warp(pixels: np.ndarray, matrix: np.ndarray, *, fill: int | None = None) -> np.ndarray:
+    """Resample uint8 (H, W, C) by a matrix of `inverse_map`, bilinearly in steps of 1/32 px.
+
+    fill: the grey level beyond the edge; None repeats the edge.
+    """
     height, width = pixels.shape[:2]
     flags, pixels = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, np.ascontiguousarray(pixels)
-    out = cv2.warpAffine(pixels, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    border = cv2.BORDER_REPLICATE if fill is None else cv2.BORDER_CONSTANT
+    levels = (float(fill or 0),) * 4  # of up to four channels
+    out = cv2.warpAffine(pixels, matrix, (width, height), flags=flags, borderMode=border, borderValue=levels)
     return out.reshape(pixels.shape)  # OpenCV drops a channel axis of 1
