@@ -59,6 +59,8 @@ def trained(folder: Path, name: str, **changes: Any) -> Trained:
     [
         {"class_weights": "balanced", "label_smoothing": 0.1, "test_flips": True},
         {"mixup": 0.4, "cutmix": 1.0},
+        {"policy": "randaugment", "sampler": "weighted", "loss": "focal"},
+        {"crops": "five", "crop_size": 12, "policy": "augmix", "erase": 0.5},
         {"crops": "five", "crop_size": 12, "input_size": 16, "rotate_deg": 10.0, "hflip": True, "ema_decay": 0.9},
     ],
 )

@@ -47,6 +47,9 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
         "eval_steps": 2,
         "phases": ({"num_steps": 40, "lr": 0.05, "accumulate": 3}, {"num_steps": 15, "optimizer": "sgd"}),
     },
+    "randaugment": {"policy": "randaugment", "sampler": "weighted", "num_steps": 20},
+    "trivialaugment": {"policy": "trivialaugment", "loss": "focal", "erase": 0.5, "num_steps": 20},
+    "augmix": {"policy": "augmix", "class_weights": "effective", "mixup": 0.4, "num_steps": 20},
     "rotation": {"rotate_deg": 15.0, "jitter_brightness": 0.2, "clip_value": 0.1},
 }
 

@@ -1,13 +1,13 @@
 """Batches of a training set, and the only place where pixels become floating-point numbers.
 
 A run is one stream of batches, or with `schedule: pretrain` two: added images, then real ones. Position p of a stream
-is image `order(epoch)[p % N]` of epoch `p // N`, augmented by random numbers that depend on (seed, epoch, image) alone.
-A stream can therefore start anywhere, and the number of loader workers changes nothing.
+is image `order(epoch)[p % N]` of epoch `p // N`, augmented by random numbers that depend on (seed, epoch, image) alone,
+or on (seed, epoch, p % N) where images are drawn by weights. A stream can therefore start anywhere, and the number of
+loader workers changes nothing.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,8 +18,8 @@ from touchstone.data.augment import augment, draw
 from touchstone.data.imageset import valid_sizes
 from touchstone.data.ops import crops
 from touchstone.data.ops.resize import scale
+from touchstone.data.sampling import balancing_weights, order, weighted_order
 from touchstone.data.training_set import TrainingSet
-from touchstone.seeds import generator
 
 STATISTICS_BYTES = 2**23  # of pixels counted at once, which takes eight times as much memory
 
@@ -127,11 +127,14 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     start: int
     stop: int
     seed: int
+    balance: float = 0.0
+    """Power of the inverse class frequency by which images are drawn with replacement; 0 shows each once an epoch."""
 
     def __post_init__(self) -> None:
         self.sizes = valid_sizes(self.data.table)
         share = round(self.num_steps * self.data.pretrain_share)
         self.pretrain_steps = min(max(1, share), self.num_steps - 1) if self.data.pretrain_share else 0
+        self._weighted: dict[tuple[int, int], np.ndarray] = {}  # the latest order of `weighted_order`
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -159,13 +162,19 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         epoch, place = np.divmod(np.arange(first, first + self.batch_size), count)
         index, drawn = [], []
         for e in range(int(epoch[0]), int(epoch[-1]) + 1):
-            rows = order(self.seed, e, count)[place[epoch == e]]
+            places = place[epoch == e]
+            rows = self._order(e, offset, count)[places]
             index.append(offset + rows)
-            drawn.append(draw(self.augmentation, seed=self.seed, epoch=e, count=count)[rows])
+            # An image that is drawn several times in an epoch is augmented anew each time.
+            numbers = places if self.balance else rows
+            drawn.append(draw(self.augmentation, seed=self.seed, epoch=e, count=count)[numbers])
         return np.concatenate(index), np.concatenate(drawn)
 
-
-@lru_cache(maxsize=4)
-def order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """Return the order of `count` images in an epoch, int64 (count,)."""
-    return generator(seed, "order", epoch).permutation(count)
+    def _order(self, epoch: int, offset: int, count: int) -> np.ndarray:
+        """Return the order of an epoch, int64 (count,), over the images from `offset` on."""
+        if not self.balance:
+            return order(self.seed, epoch, count)
+        if (epoch, offset) not in self._weighted:
+            weights = balancing_weights(self.labels[offset : offset + count], self.balance)
+            self._weighted = {(epoch, offset): weighted_order(self.seed, epoch, weights)}
+        return self._weighted[epoch, offset]

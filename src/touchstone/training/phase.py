@@ -84,7 +84,7 @@ def training_batches(
 ) -> Iterable[Batch]:
     """Return the run's batches from step `start` to the phase's end.
 
-    An item is a whole batch, in the stream's order: there is no sampler and no collation.
+    An item is a whole batch, in the stream's order: the loader has no sampler and does not collate.
     """
     batches = Batches(
         data,
@@ -96,6 +96,7 @@ def training_batches(
         start=start,
         stop=scheduled.stop,
         seed=seed,
+        balance=scheduled.phase.balance,
     )
     return DataLoader(batches, batch_size=None, num_workers=run.machine.num_workers)
 

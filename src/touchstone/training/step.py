@@ -36,7 +36,8 @@ def train_step(
             mixed, labels = phase.mix(classifier.normalised(inputs), labels)
             logits = classifier.net(mixed)
     logits = logits.float()  # (B, K)
-    loss = run.objective.loss(logits, labels, weights=phase.class_weights, smoothing=phase_settings.label_smoothing)
+    smoothing, gamma = phase_settings.label_smoothing, phase_settings.gamma
+    loss = run.objective.loss(logits, labels, weights=phase.class_weights, smoothing=smoothing, gamma=gamma)
     outputs = {"loss": loss.detach(), "logits": logits.detach(), "inputs": inputs}
 
     # Backward: gradients add up over the batches of an update.

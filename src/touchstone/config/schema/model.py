@@ -93,8 +93,18 @@ class Phase(Budget, Augmentation):
     accumulate: Annotated[Accumulation, AfterValidator(_accumulation), Shown("optimizer", "batches per update: {}")] = 1
     """Number of batches per update, or such a number for each epoch from which it applies."""
     label_smoothing: Annotated[Fraction, Shown("optimizer", "label smoothing {:g}")] = 0.0
-    class_weights: Annotated[Literal["none", "balanced"], Shown("optimizer", "{} class weights")] = "none"
-    """balanced weights each class in the loss inversely to its number of images."""
+    loss: Annotated[Literal["cross_entropy", "focal"], Shown("optimizer", "{} loss")] = "cross_entropy"
+    focal_gamma: Annotated[NonNegative, Shown("optimizer", "gamma {:g}")] = 2.0
+    """For focal: the power of 1 - p by which an image counts, p being the probability of its class."""
+    class_weights: Annotated[Literal["none", "balanced", "effective"], Shown("optimizer", "{} class weights")] = "none"
+    """balanced weights each class in the loss inversely to its number of images; effective, inversely to its effective
+    number (the class-balanced loss)."""
+    effective_beta: Annotated[Fraction, Shown("optimizer", "beta {:g}")] = 0.999
+    """For effective: n images count as (1 - beta**n) / (1 - beta)."""
+    sampler: Annotated[Literal["shuffle", "weighted"], Shown("batch", "{} sampler")] = "shuffle"
+    """weighted draws images with replacement, with probabilities inverse to the number of images of their class."""
+    sampler_power: Annotated[float, Field(gt=0, le=1), Shown("batch", "power {:g}")] = 1.0
+    """For weighted: the power of the inverse number; 1 draws all classes equally often, 0.5 is between."""
     mixup: Annotated[NonNegative, Shown("online augmentation", "mixup alpha {:g}")] = 0.0
     """alpha of the Beta(alpha, alpha) by which two images are mixed; 0 mixes none."""
     cutmix: Annotated[NonNegative, Shown("online augmentation", "cutmix alpha {:g}")] = 0.0
@@ -108,6 +118,16 @@ class Phase(Budget, Augmentation):
             raise ValueError("set clip_norm or clip_value, not both: either clips gradients")
         if self.schedule == "plateau" and self.decay == 1:
             raise ValueError("decay: plateau multiplies the learning rate by it; set it below 1")
+        if self.sampler == "weighted" and self.class_weights != "none":
+            raise ValueError(
+                "set sampler: weighted or class_weights, not both: each alone makes up for rare classes, and together "
+                "they count them twice"
+            )
+        if self.loss == "focal" and self.label_smoothing:
+            raise ValueError(
+                "label_smoothing: is not for loss: focal, which spares sure answers already; set it to 0, or loss to "
+                "cross_entropy"
+            )
         if self.warmup_epochs and self.schedule == "one_cycle":
             raise ValueError("warmup_epochs: one_cycle warms up by itself; set 0, or another schedule")
         return self
@@ -116,6 +136,16 @@ class Phase(Budget, Augmentation):
     def rate(self) -> float:
         """The highest learning rate. Raises ValueError while it is auto."""
         return float(self.lr)
+
+    @property
+    def gamma(self) -> float | None:
+        """The focal loss's gamma; None for cross-entropy."""
+        return self.focal_gamma if self.loss == "focal" else None
+
+    @property
+    def balance(self) -> float:
+        """The power of the inverse class frequency by which images are drawn; 0 shows each once an epoch."""
+        return self.sampler_power if self.sampler == "weighted" else 0.0
 
     @property
     def mixes(self) -> bool:
