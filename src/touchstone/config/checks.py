@@ -132,6 +132,15 @@ def _check_encoder(encoder: Model, data: Data) -> None:
 
 
 def _check_crops(key: str, model: Model, data: Data) -> None:
+    name = "test_crops" if model.test_crops > 1 else "test_scales"
+    if model.crops == "five" and (model.test_crops > 1 or model.test_scales != (1.0,)):
+        raise mistake(f"{key}.{name}", "is not beside five crops, which are predicted anyway; take out one of them")
+    if model.test_crops > 1 and model.test_scales == (1.0,) and data.resize != "shortest_edge":
+        raise mistake(
+            f"{key}.test_crops",
+            f"got {model.test_crops} crops as large as the images: they would be all the same; set test_scales below "
+            "1, such as [0.875]",
+        )
     if model.crops == "centre":
         if model.crop_size:
             raise mistake(f"{key}.crop_size", "belongs to five crops; set crops to five, or take it out")

@@ -19,6 +19,7 @@ from touchstone.errors import TouchstoneError, nearest
 FILE = Path("params.yaml")
 # The audit's encoder sees no validation image, so its last weights are used; if it diverges, the stage fails.
 ENCODER = {"select": "last", "patience": 0, "eval_steps": 0, "on_divergence": "fail", "budget": "equal_steps"}
+ENCODER |= {"test_crops": 1, "test_scales": (1.0,)}  # its features are those of whole images
 MOVED = {
     "data.path": "source.path",
     "data.mirror": "source.mirror",

@@ -7,7 +7,7 @@ loader workers changes nothing.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -37,16 +37,34 @@ class View:
     crop_px: int = 0
     """Side of five crops that are taken instead of the square, in pixels of the stored image; 0 for none."""
 
+    test_crops: int = 1
+    """Number of squares that are cut at test time for each scale: 1, 5 or 9."""
+    test_scales: tuple[float, ...] = (1.0,)
+    """Their sides as shares of `size_px`."""
+
+    @property
+    def cuts_windows(self) -> bool:
+        """Whether squares are cut at test time; their predictions are averaged."""
+        return self.test_crops > 1 or self.test_scales != (1.0,)
+
     @property
     def num_crops(self) -> int:
-        return crops.FIVE if self.crop_px else 1
+        """The number of the net's inputs per image, at most."""
+        return crops.FIVE if self.crop_px else self.test_crops * len(self.test_scales)
+
+    @property
+    def plain(self) -> "View":
+        """The view without squares that are cut at test time."""
+        return replace(self, test_crops=1, test_scales=(1.0,))
 
     def seen(self, pixels: np.ndarray, sizes: np.ndarray | None, change: Change | None = None) -> torch.Tensor:
-        """Return the net's input, uint8 (B, P, P, C), or (B, 5, P, P, C) with five crops.
+        """Return the net's input, uint8 (B, P, P, C), or (B, V, P, P, C) with five crops or squares at test time.
 
         pixels: uint8 (B, H, W, C). sizes: valid (height, width), (B, 2), or None without padding. change: augments
         uint8 (n, h, w, C), the images `rows` of the batch: squares, or whole images before five crops are taken.
         """
+        if self.cuts_windows:
+            return self._windows(pixels, sizes)
         if not self.crop_px:
             squares = self.squares(pixels, sizes)
             return self.resized(squares if change is None else change(squares, slice(None)))
@@ -68,6 +86,19 @@ class View:
             out[i] = pixels[i, top : top + self.size_px, left : left + self.size_px]
         return out
 
+    def _windows(self, pixels: np.ndarray, sizes: np.ndarray | None) -> torch.Tensor:
+        """Cut squares of each scale from whole images, and scale them to the net's input."""
+        out = []
+        for i, image in enumerate(pixels):
+            height, width = image.shape[:2] if sizes is None else sizes[i]
+            cut: list[np.ndarray] = []
+            for share in self.test_scales:
+                side = max(1, round(share * self.size_px))
+                number = 1 if sizes is None and side == self.size_px else self.test_crops  # else all the same
+                cut += crops.windows(image[:height, :width], side, number)
+            out.append(np.stack([scale(window, self.input_px, self.input_px) for window in cut]))
+        return torch.from_numpy(np.stack(out)) if out else torch.zeros(0, 1, *(self.input_px,) * 2, pixels.shape[3])
+
     def resized(self, squares: np.ndarray) -> torch.Tensor:
         """Scale squares uint8 (B, S, S, C) to uint8 (B, input_px, input_px, C)."""
         if squares.shape[1] != self.input_px:
@@ -76,7 +107,7 @@ class View:
 
 
 def to_float(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """Normalise uint8 (B, H, W, C) to float32 (B, C, H, W), channels_last; (B, 5, H, W, C) to (B * 5, C, H, W).
+    """Normalise uint8 (B, H, W, C) to float32 (B, C, H, W), channels_last; (B, V, H, W, C) to (B * V, C, H, W).
 
     mean, std: (C, 1, 1), in grey levels.
     """

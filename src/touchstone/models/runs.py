@@ -5,6 +5,7 @@ Weights carry no metadata, so equal weights are equal bytes.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,10 @@ class RunMetadata:
     """Whether an image may have several classes."""
     crop_size: int = 0
     """Side in px of five crops of the prepared image; 0 shows its centre."""
+    test_crops: int = 1
+    """Number of squares per scale over which predictions are averaged."""
+    test_scales: Sequence[float] = (1.0,)
+    """Their sides as shares of image_size."""
     normalisations: dict[str, list[list[float]]] = field(default_factory=dict)
     """Seed -> mean and std, where replicates have training images of their own."""
 
@@ -74,13 +79,21 @@ class RunMetadata:
             test_flips=model.test_flips,
             weights={},
             crop_size=model.crop_px,
+            test_crops=model.test_crops,
+            test_scales=model.test_scales,
             **facts,
             **meta,
         )
 
     @property
     def view(self) -> View:
-        return View(size_px=self.image_size, input_px=self.test_input_size, crop_px=self.crop_size)
+        return View(
+            size_px=self.image_size,
+            input_px=self.test_input_size,
+            crop_px=self.crop_size,
+            test_crops=self.test_crops,
+            test_scales=tuple(self.test_scales),
+        )
 
     def untrained(self) -> nn.Module:
         """Build the run's net, (B, channels, S, S) -> logits (B, classes), with weights from torch's generator."""
@@ -94,7 +107,7 @@ class RunMetadata:
 
 
 class Predictor(nn.Module):
-    """One seed's net behind its normalisation: uint8 (B, S, S, C) or (B, 5, S, S, C) -> logits (B, classes)."""
+    """One seed's net behind its normalisation: uint8 (B, S, S, C) or (B, V, S, S, C) -> logits (B, classes)."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -109,10 +122,11 @@ class Predictor(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         x, num_crops = self.normalised(pixels), crops.count(pixels)
-        return forward_tta(self.net, x, num_crops=num_crops, flips=self.test_flips, multi_label=self.multi_label)
+        how: Any = {"mean": self.view.cuts_windows, "flips": self.test_flips, "multi_label": self.multi_label}
+        return forward_tta(self.net, x, num_crops=num_crops, **how)
 
     def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the net's input, float32 (B, C, S, S) or (B * 5, C, S, S), on its device."""
+        """Return the net's input, float32 (B, C, S, S) or (B * V, C, S, S), on its device."""
         return to_float(pixels.to(self.mean.device), self.mean, self.std)
 
 

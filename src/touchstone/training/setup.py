@@ -155,7 +155,9 @@ def set_up(
         val_labels=encode(val.table, meta),
         classes=classes,
         view=View(input_px=settings.input_size, **stored),
-        test_view=View(input_px=settings.test_px, **stored),
+        test_view=View(
+            input_px=settings.test_px, test_crops=settings.test_crops, test_scales=settings.test_scales, **stored
+        ),
         mean=mean,
         std=std,
         initial=initial,

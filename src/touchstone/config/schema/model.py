@@ -231,6 +231,15 @@ class Run(Section):
     """report lets the other seeds and runs continue."""
     test_flips: Annotated[bool, Shown("selected by", "predictions averaged with those of mirror images")] = False
     """Average the predictions of each image and its mirror image."""
+    test_crops: Annotated[Literal[1, 5, 9], Shown("selected by", "predictions averaged over {} crops a scale")] = 1
+    """Squares of each image over which predictions are averaged: the centre, also the corners, or 3 rows of 3."""
+    test_scales: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=1)], ...],
+        Field(min_length=1),
+        AfterValidator(each_once),
+        Shown("selected by", lambda scales: f"crops of {', '.join(f'{scale:g}' for scale in scales)} of the side"),
+    ] = (1.0,)
+    """Sides of these squares, as shares of the image's."""
     num_threads: Count = 1
     """Threads of a training process; another number gives other last bits."""
 
