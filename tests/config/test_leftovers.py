@@ -8,7 +8,9 @@ import yaml
 from kit.project import ROOT
 from touchstone.config.leftovers import leftovers, remembered, remove_leftovers
 
-NAMES = SimpleNamespace(transforms=["tilt"], generators=["gan"], models=["lenet"], finetunes=[], arms=["real", "fixed"])
+NAMES = SimpleNamespace(
+    transforms=["tilt"], generators=["gan"], models=["lenet"], finetunes=[], students=[], arms=["real", "fixed"]
+)
 
 
 def graph(folder: Path) -> Path:

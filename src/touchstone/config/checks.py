@@ -28,6 +28,8 @@ def check(settings: "Settings") -> None:
         _check_model(f"models.{name}", model, settings.data)
     for name, finetune in settings.finetunes.items():
         _check_finetune(name, finetune, settings)
+    for name in settings.students:
+        _check_student(name, settings)
     _check_circles(settings)
     if settings.train.vary == "all" and not settings.data.train_size:
         raise mistake(
@@ -104,6 +106,22 @@ def _check_finetune(name: str, finetune: Model, settings: "Settings") -> None:
     if any(phase.lr == "auto" for phase in finetune.phases):
         raise mistake(f"{key}.lr", "auto is found for models, from their own start; give it a number")
     one_of(f"{key}.init_from", finetune.init_from, settings.runs)
+
+
+def _check_student(name: str, settings: "Settings") -> None:
+    key, student = f"students.{name}", settings.students[name]
+    if name in settings.models or name in settings.finetunes:
+        raise mistake(key, "a model or a finetune has that name, too; rename one")
+    _check_model(key, student, settings.data)
+    if any(phase.lr == "auto" for phase in student.phases):
+        raise mistake(f"{key}.lr", "auto is found for models, without teachers; give it a number")
+    for teacher in student.teachers:
+        one_of(f"{key}.teachers", teacher, settings.models)
+        for field in ("input_size", "crops", "crop_px"):
+            own, other = getattr(student, field), getattr(settings.models[teacher], field)
+            if own != other:
+                what = f"{teacher} has {field} {other}, and the student {own}: they see the same batches"
+                raise mistake(f"{key}.teachers", f"{what}; give both the same, or take it out")
 
 
 def _check_circles(settings: "Settings") -> None:
@@ -194,7 +212,7 @@ def _check_compared(settings: "Settings") -> None:
     for name, model in settings.trained.items():
         if model.budget == "equal_epochs" and settings.arms[compare.baseline] != Arm():
             raise mistake(
-                f"models.{name}.budget" if name in settings.models else f"finetunes.{name}.budget",
+                f"{settings.key(name)}.budget",
                 f"equal_epochs counts passes over the real images, and the baseline {compare.baseline} is not these "
                 "alone; set it to equal_steps, or compare.baseline to an arm that adds nothing",
             )

@@ -333,7 +333,26 @@ class FinetuneEntry(ModelEntry):
     init_from: str
 
 
-class Model(Run, Net, Seeded):
+class Teaching(Section):
+    """How a student learns from other models."""
+
+    teachers: Annotated[
+        tuple[str, ...], AfterValidator(each_once), Shown("trained", lambda names: f"taught by {', '.join(names)}")
+    ] = ()
+    """Models, whose runs on the same arm teach seed by seed: the mean of their probabilities."""
+    temperature: Annotated[Positive, Shown("trained", "temperature {:g}")] = 4.0
+    """The teachers' and the student's logits are divided by it."""
+    teacher_weight: Annotated[float, Field(gt=0, le=1), Shown("trained", "teachers' weight {:g}")] = 0.9
+    """The teachers' share of the loss; the labels have the rest."""
+
+
+class StudentEntry(ModelEntry, Teaching):
+    """An entry of `students`, merged with `train`."""
+
+    teachers: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(each_once)]
+
+
+class Model(Run, Net, Seeded, Teaching):
     """A model with all settings resolved, as all stages after `settings` read it."""
 
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
@@ -362,6 +381,11 @@ class Model(Run, Net, Seeded):
         """The model with the settings that a search found; it validates as often as before."""
         phases = tuple(phase.tuned(found) for phase in self.phases)
         return self.model_copy(update={"phases": phases, "eval_steps": scaled(self.eval_steps, found.steps)})
+
+    @property
+    def role(self) -> Literal["model", "finetune", "student"]:
+        """What it learns from: images alone, from another run on, or from teachers as well."""
+        return "finetune" if self.init_from else "student" if self.teachers else "model"
 
     @property
     def is_frozen_in_part(self) -> bool:
