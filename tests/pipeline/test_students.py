@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -91,3 +92,7 @@ def test_the_graph_follows_the_teachers(tmp_path: Path) -> None:
     assert {"train@second-real"} <= would_run(space)
     run("dvc", "repro", "train@second-real", cwd=space)
     assert not {name for name in would_run(space) if name.startswith("student@small-real")}
+
+    file.write_text(params_yaml.changed(file.read_text(), ["students.small.budget=tuned", "train.tune.trials=2"]))
+    run("dvc", "repro", "student@small-real", cwd=space)
+    assert len(pd.read_csv(space / "data/trials/small-real.csv")) == 2
