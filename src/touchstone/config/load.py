@@ -18,10 +18,10 @@ from touchstone.config.schema.model import (
     Run,
     Seeded,
     StudentEntry,
-    Teaching,
 )
 from touchstone.config.schema.params import Params
 from touchstone.config.schema.section import Section
+from touchstone.config.schema.teaching import Teaching
 from touchstone.config.settings import Settings
 from touchstone.config.yaml import parse
 from touchstone.errors import TouchstoneError, nearest

@@ -131,8 +131,8 @@ def set_up(
     """Encode a run's labels, schedule its phases, and choose its normalisation.
 
     data: the training images, or those of each seed; equal ones are one object. meta: the content of meta.json.
-    teachers: the runs of `settings.teachers`; None where there are none. Raises
-    TouchstoneError where the settings do not suit the images, their labels, the machine or the initial weights.
+    teachers: the runs of `settings.teachers`; None where there are none. Raises TouchstoneError where the settings do
+    not suit the images, their labels, the machine, the initial weights or the teachers.
     """
     if bool(settings.teachers) != (teachers is not None):
         raise ValueError(f"teachers: got {teachers}, expected those of {settings.teachers}")

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from touchstone.config.schema.augmentation import DETAILS, UNCHANGED, Augmentation
+from touchstone.config.schema.imbalance import Imbalance
 from touchstone.config.schema.section import Count, Fraction, NonNegative, Positive, Section, Seed, Shown, each_once
+from touchstone.config.schema.teaching import Teaching
 from touchstone.config.schema.tune import Tune, Tuned
 
 Option = int | float | bool | str
@@ -60,7 +62,7 @@ def scaled(number: int, factor: float) -> int:
     return max(1, round(number * factor)) if number else 0
 
 
-class Phase(Budget, Augmentation):
+class Phase(Budget, Augmentation, Imbalance):
     """A stretch of training, with a new optimizer and a new schedule."""
 
     trainable: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(each_once)] = ("all",)
@@ -93,18 +95,6 @@ class Phase(Budget, Augmentation):
     accumulate: Annotated[Accumulation, AfterValidator(_accumulation), Shown("optimizer", "batches per update: {}")] = 1
     """Number of batches per update, or such a number for each epoch from which it applies."""
     label_smoothing: Annotated[Fraction, Shown("optimizer", "label smoothing {:g}")] = 0.0
-    loss: Annotated[Literal["cross_entropy", "focal"], Shown("optimizer", "{} loss")] = "cross_entropy"
-    focal_gamma: Annotated[NonNegative, Shown("optimizer", "gamma {:g}")] = 2.0
-    """For focal: the power of 1 - p by which an image counts, p being the probability of its class."""
-    class_weights: Annotated[Literal["none", "balanced", "effective"], Shown("optimizer", "{} class weights")] = "none"
-    """balanced weights each class in the loss inversely to its number of images; effective, inversely to its effective
-    number (the class-balanced loss)."""
-    effective_beta: Annotated[Fraction, Shown("optimizer", "beta {:g}")] = 0.999
-    """For effective: n images count as (1 - beta**n) / (1 - beta)."""
-    sampler: Annotated[Literal["shuffle", "weighted"], Shown("batch", "{} sampler")] = "shuffle"
-    """weighted draws images with replacement, with probabilities inverse to the number of images of their class."""
-    sampler_power: Annotated[float, Field(gt=0, le=1), Shown("batch", "power {:g}")] = 1.0
-    """For weighted: the power of the inverse number; 1 draws all classes equally often, 0.5 is between."""
     mixup: Annotated[NonNegative, Shown("online augmentation", "mixup alpha {:g}")] = 0.0
     """alpha of the Beta(alpha, alpha) by which two images are mixed; 0 mixes none."""
     cutmix: Annotated[NonNegative, Shown("online augmentation", "cutmix alpha {:g}")] = 0.0
@@ -118,11 +108,6 @@ class Phase(Budget, Augmentation):
             raise ValueError("set clip_norm or clip_value, not both: either clips gradients")
         if self.schedule == "plateau" and self.decay == 1:
             raise ValueError("decay: plateau multiplies the learning rate by it; set it below 1")
-        if self.sampler == "weighted" and self.class_weights != "none":
-            raise ValueError(
-                "set sampler: weighted or class_weights, not both: each alone makes up for rare classes, and together "
-                "they count them twice"
-            )
         if self.loss == "focal" and self.label_smoothing:
             raise ValueError(
                 "label_smoothing: is not for loss: focal, which spares sure answers already; set it to 0, or loss to "
@@ -136,16 +121,6 @@ class Phase(Budget, Augmentation):
     def rate(self) -> float:
         """The highest learning rate. Raises ValueError while it is auto."""
         return float(self.lr)
-
-    @property
-    def gamma(self) -> float | None:
-        """The focal loss's gamma; None for cross-entropy."""
-        return self.focal_gamma if self.loss == "focal" else None
-
-    @property
-    def balance(self) -> float:
-        """The power of the inverse class frequency by which images are drawn; 0 shows each once an epoch."""
-        return self.sampler_power if self.sampler == "weighted" else 0.0
 
     @property
     def mixes(self) -> bool:
@@ -331,19 +306,6 @@ class FinetuneEntry(ModelEntry):
     """An entry of `finetunes`, merged with `train`."""
 
     init_from: str
-
-
-class Teaching(Section):
-    """How a student learns from other models."""
-
-    teachers: Annotated[
-        tuple[str, ...], AfterValidator(each_once), Shown("trained", lambda names: f"taught by {', '.join(names)}")
-    ] = ()
-    """Models, whose runs on the same arm teach seed by seed: the mean of their probabilities."""
-    temperature: Annotated[Positive, Shown("trained", "temperature {:g}")] = 4.0
-    """The teachers' and the student's logits are divided by it."""
-    teacher_weight: Annotated[float, Field(gt=0, le=1), Shown("trained", "teachers' weight {:g}")] = 0.9
-    """The teachers' share of the loss; the labels have the rest."""
 
 
 class StudentEntry(ModelEntry, Teaching):
