@@ -350,6 +350,16 @@ def test_fixed_images_alone_are_seen_once(tmp_path: Path) -> None:
     assert not new_run(crop_padding=0, hflip=False, mixup=0.2).phases[0].is_fixed
 
 
+@pytest.mark.parametrize("policy", ["randaugment", "trivialaugment", "augmix"])
+def test_a_policy_of_no_strength_trains_as_none(tmp_path: Path, policy: str) -> None:
+    plain, changed = trained(tmp_path, "a", num_steps=15), trained(tmp_path, "b", num_steps=15, policy=policy)
+    weak = trained(tmp_path, "c", num_steps=15, policy=policy, policy_strength=0.0)
+    assert equal(plain, weak)
+    assert not same(plain.weights, changed.weights)
+    alone = new_run(policy=policy, policy_strength=0.0, crop_padding=0, hflip=False)
+    assert alone.phases[0].is_fixed, "features may be cached"
+
+
 BAD = {
     "optimizer": ({"optimizer": "adan"}, "optimizer"),
     "accumulate 0": ({"accumulate": 0}, "a number of batches from 1 on"),
