@@ -17,7 +17,7 @@ from touchstone.evaluation.results import results
 from touchstone.evaluation.summary import gains, of_runs, save, val_losses
 from touchstone.stage import run
 
-SETTINGS = ("arms", "compare", "ensembles", "finetunes", "models", "seed", "transforms")
+SETTINGS = ("arms", "compare", "ensembles", "finetunes", "models", "seed", "students", "transforms")
 DATA, PREPARED = Path("data"), Path("data/prepared")
 
 

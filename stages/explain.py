@@ -24,7 +24,7 @@ from touchstone.training.resume import fingerprint, inputs
 
 import torch
 
-SETTINGS = ("arms", "explain", "finetunes", "models", "seed")
+SETTINGS = ("arms", "explain", "finetunes", "models", "seed", "students")
 DATA, PREPARED, STORE = Path("data"), Path("data/prepared"), Path(".touchstone/explain")
 
 

@@ -11,14 +11,15 @@ from touchstone.errors import TouchstoneError
 from touchstone.models.initial_weights import EVERY_SEED, InitialWeights
 from touchstone.stage import run
 
-SETTINGS = ("audit.encoder", "data.channels", "models", "source.mirror")
+SETTINGS = ("audit.encoder", "data.channels", "models", "source.mirror", "students")
 OUT = Path("data/pretrained")
 DOWNLOADS = Path(".touchstone/downloads")
 
 
 def main() -> None:
     settings = read("pretrained")
-    models = {name: load(Model, "pretrained", "models", name) for name in settings["models"]}
+    entries = [(section, name) for section in ("models", "students") for name in settings[section]]
+    models = {name: load(Model, "pretrained", section, name) for section, name in entries}
     models[ENCODER] = load(Model, "pretrained", "audit", "encoder")
     with replaced(OUT) as folder:
         for name, model in models.items():

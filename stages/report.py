@@ -21,6 +21,7 @@ SETTINGS = (
     "multi_label",
     "report",
     "seed",
+    "students",
     "train",
     "transforms",
 )

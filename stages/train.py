@@ -1,6 +1,6 @@
-"""train@<model>-<arm>, finetune@<model>-<arm>: every seed of a model on an arm -> data/runs/<model>-<arm>.
+"""train@<model>-<arm>, finetune@..., student@...: every seed of a model on an arm -> data/runs/<model>-<arm>.
 
-Beside it: data/curves/<model>-<arm>.csv. A finetune starts from another run.
+Beside it: data/curves/<model>-<arm>.csv. A finetune starts from another run, a student learns from others.
 """
 
 import json
@@ -24,7 +24,7 @@ def main() -> dict[str, object]:
     found = Tuned.model_validate_json((DATA / f"tuned/{name}.json").read_text())
     where = {"data": DATA, "features": STATE / "features"}
     training_run = load_run(model, arm, machine=load_machine(), found=found, **where)
-    stage = "finetune" if training_run.settings.init_from else "train"
+    stage = {"model": "train", "finetune": "finetune", "student": "student"}[training_run.settings.role]
     mark = run_fingerprint(stage, training_run, model=model, arm=arm)
     trained = train(training_run, store=(store := STATE / "train" / name), fingerprint=mark)
     meta = json.loads((DATA / "prepared/meta.json").read_text())

@@ -1,4 +1,4 @@
-"""tune@<model>-<arm>, tune_finetuned@<model>-<arm>: the settings of a run, relative to its model's.
+"""tune@<model>-<arm>, tune_finetuned@..., tune_student@...: the settings of a run, relative to its model's.
 
 -> data/tuned/<model>-<arm>.json, and every trial of the search in data/trials/<model>-<arm>.csv. For `budget: tuned`;
 else the settings are the model's own, and there are no trials.
@@ -38,7 +38,7 @@ def search(model: str, arm: str) -> tuple[Tuned, pd.DataFrame]:
 
     ranges = load_settings(Tune, "tune", "train", "tune")
     training_run = load_run(model, arm, data=DATA, machine=load_machine(), features=STATE / "features")
-    stage = "tune_finetuned" if training_run.settings.init_from else "tune"
+    stage = {"model": "tune", "finetune": "tune_finetuned", "student": "tune_student"}[training_run.settings.role]
     # A trial has a folder of its own: another number of trials, or of replicates, invalidates none.
     apart: Apart = {"data/settings/tune.json": ["tune"]}
     mark = run_fingerprint(stage, training_run, model=model, arm=arm, apart=apart)

@@ -19,6 +19,7 @@ SETTINGS = (
     "multi_label",
     "report",
     "seed",
+    "students",
     "train",
     "transforms",
 )

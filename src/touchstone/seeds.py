@@ -19,3 +19,8 @@ def replicate_seed(seed: int, number: int) -> int:
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     """Return a random generator for one purpose, such as generator(0, "order", 3)."""
     return np.random.Generator(np.random.Philox(derive(seed, *purpose)))
+
+
+def substream(number: float) -> np.random.Generator:
+    """Return a random generator for what one drawn number in [0, 1) stands for, such as all choices for an image."""
+    return np.random.Generator(np.random.Philox(key=int(number * 2**53)))

@@ -8,7 +8,9 @@ import yaml
 from kit.project import ROOT
 from touchstone.config.leftovers import leftovers, remembered, remove_leftovers
 
-NAMES = SimpleNamespace(transforms=["tilt"], generators=["gan"], models=["lenet"], finetunes=[], arms=["real", "fixed"])
+NAMES = SimpleNamespace(
+    transforms=["tilt"], generators=["gan"], models=["lenet"], finetunes=[], students=[], arms=["real", "fixed"]
+)
 
 
 def graph(folder: Path) -> Path:
@@ -61,3 +63,15 @@ def test_what_the_stages_made_is_remembered_where_the_lock_no_longer_lists_it(tm
 def test_a_damaged_memory_is_none(tmp_path: Path) -> None:
     put(tmp_path, ".touchstone/outputs.json")
     assert remembered(tmp_path) == set()
+
+
+def test_notes_for_students_and_of_models_that_are_gone_are_found(tmp_path: Path) -> None:
+    kept = ("data/teachers/small-real/lenet.json", "data/teachers/small-fixed/lenet.json")
+    gone = ("data/teachers/old-real/lenet.json", "data/teachers/small-real/simple.json")
+    put(tmp_path, *kept, *gone, "data/teachers/mine/a.json")
+    outs = [{"path": path} for path in (*kept, *gone)]
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"any": {"outs": outs}}}))
+    for students, found in ((["small"], gone), ([], sorted((*kept, *gone)))):
+        names = SimpleNamespace(**vars(NAMES) | {"students": students})
+        left = leftovers(names, graph=graph(tmp_path))
+        assert [path.relative_to(tmp_path).as_posix() for path in left] == list(found)

@@ -11,7 +11,7 @@ import pytest
 
 from kit.images import image_set
 from kit.project import ROOT
-from touchstone.config.schema.augmentation import Augmentation
+from touchstone.config.schema.augmentation import DETAILS, Augmentation
 from touchstone.data.augment import OPERATIONS, augment, draw
 
 IMAGES = image_set(["a"] * 10).images
@@ -83,9 +83,9 @@ def test_colours_and_rotation_depend_on_what_is_drawn() -> None:
     assert difference(augment(images[:1], middle, settings, input_px=16)[0], COLOURS) <= 2
 
 
-@pytest.mark.parametrize("name", sorted(set(Augmentation.model_fields) - {"crop_ratio"}))
+@pytest.mark.parametrize("name", sorted(set(Augmentation.model_fields) - set(DETAILS)))
 def test_every_setting_switches_one_operation_on(name: str) -> None:
-    value = {"hflip": True, "crop_padding": 1}.get(name, 0.25)
+    value = {"hflip": True, "crop_padding": 1, "policy": "augmix"}.get(name, 0.25)
     assert Augmentation(**{name: value}).augments
     assert sum(name in operation.switches for operation in OPERATIONS) == 1
 
@@ -100,6 +100,8 @@ def test_a_seed_draws_the_numbers_that_it_has_always_drawn() -> None:
         "resized crop": pytest.approx([0.169585, 0.453774, 0.528394, 0.719632], abs=1e-6),
         "jitter": pytest.approx([0.912165, 0.123391], abs=1e-6),
         "colour": pytest.approx([0.918218, 0.736265], abs=1e-6),
+        "policy": pytest.approx([0.124553], abs=1e-6),
+        "erasing": pytest.approx([0.778656, 0.461568], abs=1e-6),
     }
     assert {purpose: numbers[purpose][0] for purpose in known} == known
 

@@ -49,6 +49,7 @@ transforms: {tilt: {rotate_deg: 10, hflip: true}}
 arms: {real: {add: []}, more: {add: [tilt]}}
 models: {lenet: {options: {width: 2}, lr: RATE}}
 finetunes: FINETUNES
+students: {}
 generators: {gan: {kind: dcgan, fit: {num_steps: 3}, sample: {per_class: 2, filter: {min_confidence: 0.5}}}}
 audit: {seed: 5, encoder: {net: lenet}}
 train: {num_steps: 20, batch_size: 4, eval_steps: 10, replicates: SEEDS}

@@ -9,6 +9,7 @@ from touchstone.config.schema.data import Arm
 from touchstone.config.schema.machine import Machine
 from touchstone.data.imageset import ImageSet
 from touchstone.data.training_set import TrainingSet, combine
+from touchstone.models.teachers import Teachers
 from touchstone.training.callback import TrainingCallback
 from touchstone.training.setup import TrainingRun, set_up
 
@@ -29,6 +30,7 @@ def new_run(
     num_workers: int = 0,
     save_seconds: float = 20.0,
     data: dict[int, TrainingSet] | None = None,
+    teachers_of: Teachers | None = None,
     **changes,
 ) -> TrainingRun:
     settings = {
@@ -48,6 +50,7 @@ def new_run(
         val=labelled(val, 1),
         meta=META,
         machine=Machine(accelerator="cpu", num_workers=num_workers, save_seconds=save_seconds),
+        teachers=teachers_of,
     )
 
 

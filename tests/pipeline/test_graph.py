@@ -16,11 +16,24 @@ GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 GRAPH = {name: stage.get("do", stage) for name, stage in GRAPH.items()}  # of a foreach, what it does for each
 
 BEFORE_PREDICT = ("transform", "pretrained", "encoder", "filters", "fit", "collect", "synthesize", "augment")
-BEFORE_PREDICT += ("find_lr", "tune", "train", "start", "tune_finetuned", "finetune")
+BEFORE_PREDICT += (
+    "find_lr",
+    "tune",
+    "train",
+    "start",
+    "tune_finetuned",
+    "finetune",
+    "teach",
+    "tune_student",
+    "student",
+)
 SCRIPTS = {
     "tune_finetuned": "tune",
     "finetune": "train",
     "predict_finetuned": "predict",
+    "tune_student": "tune",
+    "student": "train",
+    "predict_student": "predict",
 }  # of stages that have none of their own
 
 
@@ -118,7 +131,8 @@ def test_the_test_split_reaches_nothing_before_predict() -> None:
         for stage in GRAPH
         if covers(test, paths(stage, "deps")) or any(d.startswith(test) for d in paths(stage, "deps"))
     }
-    assert readers == {"predict", "predict_finetuned", "explain", "evaluate", "audit", "report", "verdict"}
+    predict = {"predict", "predict_finetuned", "predict_student"}
+    assert readers == predict | {"explain", "evaluate", "audit", "report", "verdict"}
     for stage in BEFORE_PREDICT:
         assert not before(stage) & readers
     for stage in BEFORE_PREDICT:

@@ -22,6 +22,7 @@ TECHNIQUES = {
         "{num_steps: 750, trainable: [head], schedule: cosine}, {num_steps: 750, optimizer: sgd, lr: 0.01}]"
     ),
     "accumulation": "engine: lightning, accumulate: {0: 1, 4: 3, 9: 5}, clip_norm: 0.5, optimizer: nesterov, lr: 0.01",
+    "policy": "engine: torch, policy: randaugment, erase: 0.3, sampler: weighted, loss: focal",
     "plateau": "engine: torch, schedule: plateau, plateau_patience: 0, decay: 0.5, warmup_epochs: 3.0, crop_padding: 2",
 }
 

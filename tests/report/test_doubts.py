@@ -20,7 +20,12 @@ def study(facts: Facts, *, real: dict, more: dict, verdict: str, **train: str) -
     """Facts of a model with the baseline `real` and an arm `more`: the courses of both, and the arm's verdict."""
     model = resolve_model({"net": "lenet", "input_size": 8, "num_steps": 600, "schedule": "one_cycle"} | train)
     found = with_settings(
-        facts, models={"a": model}, ensembles={}, arms={"real": Arm(), "more": Arm(add=("tilt",))}, finetunes={}
+        facts,
+        models={"a": model},
+        ensembles={},
+        arms={"real": Arm(), "more": Arm(add=("tilt",))},
+        finetunes={},
+        students={},
     )
     blank = facts.result("lenet-more")
     scores = {"real": real, "more": more | {"verdict": verdict, "baseline": "a-real"}}

@@ -12,6 +12,8 @@ from touchstone.config.schema.tune import TRIAL_COLUMNS
 from touchstone.report import pages, tuning
 from touchstone.report.facts import Facts
 
+NONE = {"finetunes": {}, "students": {}}
+
 
 def model(**changes) -> Model:
     return resolve_model({"net": "lenet", "input_size": 8, "num_steps": 3} | changes)
@@ -32,12 +34,12 @@ def test_an_untuned_baseline_is_warned_of(facts: Facts, page: str, twin: str) ->
 
 
 def test_searched_settings_are_told(facts: Facts) -> None:
-    both = with_settings(facts, models={"a": model(budget="tuned"), "b": model(budget="tuned")}, finetunes={})
+    both = with_settings(facts, models={"a": model(budget="tuned"), "b": model(budget="tuned")}, **NONE)
     text = tuning.about(both.settings)
     assert text.startswith("The settings of each run, including the baseline, were searched: learning rate, weight")
     assert "with 16 trials each, on the validation images, with the first replicate." in text
     assert "untuned" not in text
-    one = tuning.about(with_settings(facts, models={"a": model(budget="tuned"), "b": model()}, finetunes={}).settings)
+    one = tuning.about(with_settings(facts, models={"a": model(budget="tuned"), "b": model()}, **NONE).settings)
     assert "each run of a, including" in one
     assert "The baseline of b, real, is untuned" in one
 
@@ -50,7 +52,7 @@ def test_the_table_of_searches(facts: Facts) -> None:
     found = (1, 2.5, 0.001, 0.5, 0.25, "complete", 15, 0.95, 0.3, True)
     pruned, failed = (2, 9.0, "", 1.0, 1.0, "pruned", 8, 0.5, 0.9, False), (3, 9, "", 1, 1, "diverged", 1, "", "", "")
     settings = with_settings(
-        facts, models={"a": model(budget="tuned"), "b": model(budget="tuned", select="last")}, finetunes={}
+        facts, models={"a": model(budget="tuned"), "b": model(budget="tuned", select="last")}, **NONE
     )
     searched = replace(
         settings, trials={"a-real": trials(own, found, pruned, failed), "b-real": trials((*own[:-1], True), pruned)}

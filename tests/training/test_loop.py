@@ -38,10 +38,22 @@ def test_killed_and_resumed_gives_the_same_bytes(
     assert whole.selected_step == resumed.selected_step
 
 
-def test_loader_workers_change_nothing(tmp_path: Path) -> None:
-    none = train_seed(new_run(), seed=0, state_file=tmp_path / "a.pt")
-    two = train_seed(new_run(num_workers=2), seed=0, state_file=tmp_path / "b.pt")
-    assert same(none.weights, two.weights)
+@pytest.mark.parametrize(
+    "online",
+    [
+        {},
+        {"policy": "randaugment", "sampler": "weighted"},
+        {"policy": "trivialaugment", "erase": 0.5},
+        {"policy": "augmix", "sampler": "weighted", "sampler_power": 0.5, "loss": "focal"},
+    ],
+)
+def test_loader_workers_change_nothing(tmp_path: Path, online: dict) -> None:
+    first, *others = (
+        train_seed(new_run(num_workers=n, **online), seed=0, state_file=tmp_path / f"{n}.pt") for n in (0, 1, 2)
+    )
+    for other in others:
+        assert same(first.weights, other.weights)
+        assert first.history == other.history
 
 
 def test_the_selected_weights_are_the_best_on_validation(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from touchstone.data.training_set import combine
 from touchstone.errors import TouchstoneError
 from touchstone.models.predict import probabilities
 from touchstone.models.runs import load_nets, load_run_metadata
+from touchstone.models.teachers import Teachers, load_teachers, write_note
 from touchstone.training.loop import Trained, train_seed
 from touchstone.training.run import curve, deliver
 from touchstone.training.setup import TrainingRun, set_up
@@ -36,7 +37,12 @@ def labelled(count: int, seed: int) -> ImageSet:
     return images
 
 
-def new_run(tmp_path: Path | None = None, images: ImageSet | None = None, **changes: Any) -> TrainingRun:
+def new_run(
+    tmp_path: Path | None = None,
+    images: ImageSet | None = None,
+    teachers_of: Teachers | None = None,
+    **changes: Any,
+) -> TrainingRun:
     settings: dict[str, Any] = {"net": "lenet", "input_size": 16, "seeds": (0,), "num_steps": 60, "batch_size": 8}
     settings |= {"lr": 0.01, "schedule": "one_cycle", "eval_steps": 10, "num_threads": 1, "select": "val_map"}
     return set_up(
@@ -47,6 +53,7 @@ def new_run(tmp_path: Path | None = None, images: ImageSet | None = None, **chan
         meta=META,
         machine=Machine(accelerator="cpu", save_seconds=0.0),
         features=tmp_path,
+        teachers=teachers_of,
     )
 
 
@@ -59,6 +66,8 @@ def trained(folder: Path, name: str, **changes: Any) -> Trained:
     [
         {"class_weights": "balanced", "label_smoothing": 0.1, "test_flips": True},
         {"mixup": 0.4, "cutmix": 1.0},
+        {"policy": "randaugment", "sampler": "weighted", "loss": "focal"},
+        {"crops": "five", "crop_size": 12, "policy": "augmix", "erase": 0.5},
         {"crops": "five", "crop_size": 12, "input_size": 16, "rotate_deg": 10.0, "hflip": True, "ema_decay": 0.9},
     ],
 )
@@ -141,3 +150,20 @@ def test_a_net_that_collapses_is_stopped(tmp_path: Path) -> None:
     result = trained(tmp_path, "s", lr=100.0, num_steps=600, schedule="constant", optimizer="sgd", select="last")
     assert result.diverged is not None
     assert all(torch.isfinite(value).all() for value in result.weights.values())
+
+
+@pytest.mark.parametrize("changes", [{}, {"crops": "five", "crop_size": 12}, {"mixup": 0.4}])
+def test_a_student_learns_each_label_from_a_teacher(tmp_path: Path, changes: dict[str, Any]) -> None:
+    one = new_run(**changes)
+    (tmp_path / "runs/first-real").mkdir(parents=True)
+    deliver(tmp_path / "runs/first-real", one, [train_seed(one, seed=0, state_file=tmp_path / "t.pt")], meta=META)
+    write_note(tmp_path / "notes/first.json", "first-real", runs=tmp_path / "runs")
+    teachers = load_teachers(tmp_path / "notes", ("first",), runs=tmp_path / "runs")
+    how = {"teachers": ("first",), "teacher_weight": 1.0, "temperature": 2.0, "net": "lenet_bn"} | changes
+    done = [
+        train_seed(new_run(teachers_of=teachers, engine=engine, **how), seed=0, state_file=tmp_path / f"{engine}.pt")
+        for engine in ("torch", "lightning")
+    ]
+    assert same(done[0].weights, done[1].weights)
+    assert done[0].history == done[1].history
+    assert max(row["val_map"] for row in done[0].history) > 0.8, "without a label of its own"

@@ -47,6 +47,9 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
         "eval_steps": 2,
         "phases": ({"num_steps": 40, "lr": 0.05, "accumulate": 3}, {"num_steps": 15, "optimizer": "sgd"}),
     },
+    "randaugment": {"policy": "randaugment", "sampler": "weighted", "num_steps": 20},
+    "trivialaugment": {"policy": "trivialaugment", "loss": "focal", "erase": 0.5, "num_steps": 20},
+    "augmix": {"policy": "augmix", "class_weights": "effective", "mixup": 0.4, "num_steps": 20},
     "rotation": {"rotate_deg": 15.0, "jitter_brightness": 0.2, "clip_value": 0.1},
 }
 
@@ -345,6 +348,16 @@ def test_fixed_images_alone_are_seen_once(tmp_path: Path) -> None:
     phases = [new_run(**changes).phases[0] for changes in ({}, {"crop_padding": 0, "hflip": False})]
     assert [phase.is_fixed for phase in phases] == [False, True]
     assert not new_run(crop_padding=0, hflip=False, mixup=0.2).phases[0].is_fixed
+
+
+@pytest.mark.parametrize("policy", ["randaugment", "trivialaugment", "augmix"])
+def test_a_policy_of_no_strength_trains_as_none(tmp_path: Path, policy: str) -> None:
+    plain, changed = trained(tmp_path, "a", num_steps=15), trained(tmp_path, "b", num_steps=15, policy=policy)
+    weak = trained(tmp_path, "c", num_steps=15, policy=policy, policy_strength=0.0)
+    assert equal(plain, weak)
+    assert not same(plain.weights, changed.weights)
+    alone = new_run(policy=policy, policy_strength=0.0, crop_padding=0, hflip=False)
+    assert alone.phases[0].is_fixed, "features may be cached"
 
 
 BAD = {

@@ -8,7 +8,7 @@ import pytest
 
 from kit.params import load, message
 from kit.training import Killed, interrupt, new_run
-from touchstone.config.schema.augmentation import Augmentation
+from touchstone.config.schema.augmentation import DETAILS, Augmentation
 from touchstone.config.schema.model import Phase
 from touchstone.config.schema.tune import TRIAL_COLUMNS, Tune, Tuned
 from touchstone.errors import TouchstoneError
@@ -142,12 +142,14 @@ def test_what_a_search_changes() -> None:
 
 
 def test_strength_reaches_every_online_operation() -> None:
-    """An operation that is added later is scaled too, unless it is a matter of yes or no."""
-    on = {name: 1 if field.annotation is int else 0.3 for name, field in Augmentation.model_fields.items()}
-    on |= {"hflip": True, "crop_ratio": 2.0}
-    for name, value in on.items():
+    """But flips, and settings that say how an image is changed and not by how much."""
+    names = [name for name in Augmentation.model_fields if name not in DETAILS] + ["mixup", "cutmix"]
+    assert "rotate_deg" in names
+    for name in names:
+        value = {"hflip": True, "crop_padding": 2, "policy": "augmix"}.get(name, 0.25)
         scalable = Phase(num_steps=1, **{name: value}).scalable
-        assert (name in scalable) == (name not in ("hflip", "crop_ratio")), name
+        assert bool(scalable) == (name != "hflip"), name
+        assert set(scalable) <= {name, "policy_strength"}
 
 
 def test_without_online_augmentation_its_strength_is_not_searched(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ PAIR = 4e-8  # seconds to compare the thumbnails of an image with those of anoth
 FILED = 5e-5  # seconds for an image that `download` hashes
 STORED = 3e-4  # seconds for an image that `prepare` resizes, compares and stores, beside its decoding
 DECODED = 1.5e-8  # seconds for each value of a prepared image that a transform makes
+TRAINS = ("train", "finetune", "student")  # stages that train runs
 FINDER = 100  # steps of the learning-rate finder, about
 PRUNED = 0.65  # share of the steps of all trials that a search takes, as it ends the worse ones early
 EXPLAINED = 1500  # passes that explaining an image takes with its share of the sanity check, about
@@ -146,9 +147,9 @@ class Work:
     def seconds(self, stage: str) -> float:
         kind, _, name = stage.partition("@")
         settings, counts, pace = self.settings, self.counts, self.pace
-        if kind in ("train", "finetune"):
+        if kind in TRAINS:
             return self.replicates * self._training(*self.runs[name])
-        if kind in ("tune", "tune_finetuned"):
+        if kind in ("tune", "tune_finetuned", "tune_student"):
             model, arm = self.runs[name]
             tuned = settings.trained[model].budget == "tuned"
             return settings.train.tune.trials * PRUNED * self._training(model, arm) if tuned else 0.0
@@ -187,7 +188,10 @@ class Work:
         validated = math.ceil(steps / every) * self.counts.val
         cached = self.pace.cached[model]
         once = cached * (real + added + self.counts.val)
-        return steps * self.pace.step[model] + (0 if cached else validated * self.pace.predicted[model]) + once
+        taught = how.batch_size * sum(self.pace.predicted[teacher] for teacher in how.teachers)
+        return (
+            steps * (self.pace.step[model] + taught) + (0 if cached else validated * self.pace.predicted[model]) + once
+        )
 
     def _size(self, arm: Arm) -> tuple[int, int]:
         """The real and the added training images of a replicate."""
@@ -241,7 +245,7 @@ class Work:
         weights = sum(
             4 * self.replicates * self.pace.parameters[self.runs[name][0]]
             for kind, _, name in (stage.partition("@") for stage in stages)
-            if kind in ("train", "finetune")
+            if kind in TRAINS
         )
         return images * self.pixels + weights
 

@@ -31,6 +31,8 @@ def check(settings: "Settings") -> None:
         _check_model(f"models.{name}", model, settings.data)
     for name, finetune in settings.finetunes.items():
         _check_finetune(name, finetune, settings)
+    for name in settings.students:
+        _check_student(name, settings)
     _check_circles(settings)
     if settings.train.vary == "all" and not settings.data.train_size:
         raise mistake(
@@ -83,6 +85,12 @@ def _check_model(key: str, model: Model, data: Data) -> None:
     _check_crops(key, model, data)
     for phase_key, phase in _phases(key, model):
         _check_colours(phase_key, phase, data.channels)
+        if phase.policy != "none" and (data.bits != 8 or data.channels not in (1, 3)):
+            raise mistake(
+                f"{phase_key}.policy",
+                f"the operations of {phase.policy} are for grey or colour images of 8 bits, and data.channels is "
+                f"{data.channels}, data.bits {data.bits}; set none, and choose crops, mirroring and jitter",
+            )
     if model.weights == "imagenet" and data.channels != 3:
         raise mistake(
             f"{key}.weights",
@@ -116,6 +124,22 @@ def _check_finetune(name: str, finetune: Model, settings: "Settings") -> None:
     one_of(f"{key}.init_from", finetune.init_from, settings.runs)
 
 
+def _check_student(name: str, settings: "Settings") -> None:
+    key, student = f"students.{name}", settings.students[name]
+    if name in settings.models or name in settings.finetunes:
+        raise mistake(key, "a model or a finetune has that name, too; rename one")
+    _check_model(key, student, settings.data)
+    if any(phase.lr == "auto" for phase in student.phases):
+        raise mistake(f"{key}.lr", "auto is found for models, without teachers; give it a number")
+    for teacher in student.teachers:
+        one_of(f"{key}.teachers", teacher, settings.models)
+        for field in ("input_size", "crops", "crop_px"):
+            own, other = getattr(student, field), getattr(settings.models[teacher], field)
+            if own != other:
+                what = f"{teacher} has {field} {other}, and the student {own}: they see the same batches"
+                raise mistake(f"{key}.teachers", f"{what}; give both the same, or take it out")
+
+
 def _check_circles(settings: "Settings") -> None:
     """Raise TouchstoneError where following init_from leads back to its start."""
     before = {name: finetune.init_from.rsplit("-", 1)[0] for name, finetune in settings.finetunes.items()}
@@ -142,6 +166,15 @@ def _check_encoder(encoder: Model, data: Data) -> None:
 
 
 def _check_crops(key: str, model: Model, data: Data) -> None:
+    name = "test_crops" if model.test_crops > 1 else "test_scales"
+    if model.crops == "five" and (model.test_crops > 1 or model.test_scales != (1.0,)):
+        raise mistake(f"{key}.{name}", "is not beside five crops, which are predicted anyway; take out one of them")
+    if model.test_crops > 1 and model.test_scales == (1.0,) and data.resize != "shortest_edge":
+        raise mistake(
+            f"{key}.test_crops",
+            f"got {model.test_crops} crops as large as the images: they would be all the same; set test_scales below "
+            "1, such as [0.875]",
+        )
     if model.crops == "centre":
         if model.crop_size:
             raise mistake(f"{key}.crop_size", "belongs to five crops; set crops to five, or take it out")
@@ -199,7 +232,7 @@ def _check_compared(settings: "Settings") -> None:
     for name, model in settings.trained.items():
         if model.budget == "equal_epochs" and settings.arms[compare.baseline] != Arm():
             raise mistake(
-                f"models.{name}.budget" if name in settings.models else f"finetunes.{name}.budget",
+                f"{settings.key(name)}.budget",
                 f"equal_epochs counts passes over the real images, and the baseline {compare.baseline} is not these "
                 "alone; set it to equal_steps, or compare.baseline to an arm that adds nothing",
             )

@@ -49,11 +49,16 @@ def leftovers(settings: Any, *, graph: Path = GRAPH) -> list[Path]:
     root = graph.parent
     outputs = {root / out for out in _outputs(read_stages(graph), settings)}
     folders = {out.parent for out in outputs}
+    of_folders = {folder.parent for folder in folders if "${" in folder.name}  # folders named by values of a matrix
     lock = graph.with_suffix(".lock")
     locked = read_stages(lock).values() if lock.is_file() else ()
     known = {root / out["path"] for stage in locked for out in stage.get("outs", ())}
     known |= {root / out for out in remembered(root)}
-    return sorted(path for path in known - outputs if path.parent in folders and path.exists())
+    return sorted(
+        path
+        for path in known - outputs
+        if (path.parent in folders or path.parent.parent in of_folders) and path.exists()
+    )
 
 
 def _outputs(stages: dict[str, Any], settings: Any) -> Iterator[str]:

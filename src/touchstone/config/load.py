@@ -10,9 +10,19 @@ from touchstone.config.checks import check, mistake, one_of
 from touchstone.config.pretrained_config import is_library_net, is_published, pretrained_config
 from touchstone.config.schema.audit import Audit
 from touchstone.config.schema.generator import GeneratorConfig, config_of, kinds
-from touchstone.config.schema.model import FinetuneEntry, Model, ModelEntry, Net, Phase, Run, Seeded
+from touchstone.config.schema.model import (
+    FinetuneEntry,
+    Model,
+    ModelEntry,
+    Net,
+    Phase,
+    Run,
+    Seeded,
+    StudentEntry,
+)
 from touchstone.config.schema.params import Params
 from touchstone.config.schema.section import Section
+from touchstone.config.schema.teaching import Teaching
 from touchstone.config.settings import Settings
 from touchstone.config.yaml import parse
 from touchstone.errors import TouchstoneError, nearest
@@ -20,6 +30,7 @@ from touchstone.errors import TouchstoneError, nearest
 FILE = Path("params.yaml")
 # The audit's encoder sees no validation image, so its last weights are used; if it diverges, the stage fails.
 ENCODER = {"select": "last", "patience": 0, "eval_steps": 0, "on_divergence": "fail", "budget": "equal_steps"}
+ENCODER |= {"test_crops": 1, "test_scales": (1.0,)}  # its features are those of whole images
 MOVED = {
     "data.path": "source.path",
     "data.mirror": "source.mirror",
@@ -45,6 +56,7 @@ def settings_of(text: str) -> Settings:
     resolved = {
         "models": {name: _model(params, f"models.{name}", entry, net=name) for name, entry in params.models.items()},
         "finetunes": {name: _finetune(params, name, entry) for name, entry in params.finetunes.items()},
+        "students": {name: _student(params, name, entry) for name, entry in params.students.items()},
         "generators": {name: _generator(params, name, entry) for name, entry in params.generators.items()},
         "audit": _audit(params),
     }
@@ -68,18 +80,22 @@ def _valid(section: type[S], prefix: str, values: Any) -> S:
 
 
 def resolve_model(entry: dict[str, Any], *, key: str = "model") -> Model:
-    """Complete the phases of an entry of models or finetunes that is already merged with `train`.
+    """Complete the phases of an entry of models, finetunes or students that is already merged with `train`.
 
     Raises TouchstoneError at the first mistake, below `key`.
     """
-    merged = _valid(FinetuneEntry if "init_from" in entry else ModelEntry, f"{key}.", entry)
+    kind = FinetuneEntry if "init_from" in entry else StudentEntry if "teachers" in entry else ModelEntry
+    merged = _valid(kind, f"{key}.", entry)
     own = _fields(merged, Run, Net, Seeded) | {"init_from": getattr(merged, "init_from", "")}
+    own |= _fields(merged, Teaching) if isinstance(merged, StudentEntry) else {}
     return Model(phases=_phases(key, merged), **own)
 
 
 def _model(params: Params, key: str, entry: dict[str, Any], *, net: str, **fixed: Any) -> Model:
     if "init_from" in entry:
         raise mistake(f"{key}.init_from", "is for finetunes; move the entry there, or take it out")
+    if "teachers" in entry and not key.startswith("students."):
+        raise mistake(f"{key}.teachers", "is for students; move the entry there, or take it out")
     return _merged(params, key, entry, net=net, **fixed)
 
 
@@ -91,6 +107,13 @@ def _finetune(params: Params, name: str, entry: dict[str, Any]) -> Model:
         if own in entry:
             raise mistake(f"{key}.{own}", "comes from the run in init_from; take it out")
     return _merged(params, key, entry, net=name)
+
+
+def _student(params: Params, name: str, entry: dict[str, Any]) -> Model:
+    key = f"students.{name}"
+    if "teachers" not in entry:
+        raise mistake(f"{key}.teachers", "missing; name the models to learn from, such as [lenet, simple]")
+    return _model(params, key, entry, net=name)
 
 
 def _merged(params: Params, key: str, entry: dict[str, Any], *, net: str, **fixed: Any) -> Model:

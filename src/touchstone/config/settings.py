@@ -21,13 +21,14 @@ class Settings(Params):
 
     models: dict[str, Model]  # type: ignore[assignment]
     finetunes: dict[str, Model]  # type: ignore[assignment]
+    students: dict[str, Model]  # type: ignore[assignment]
     generators: dict[str, AnyGenerator]  # type: ignore[assignment]
     audit: Audit  # type: ignore[assignment]
 
     @cached_property
     def trained(self) -> dict[str, Model]:
-        """Models, then finetunes."""
-        return {**self.models, **self.finetunes}
+        """Models, then finetunes, then students."""
+        return {**self.models, **self.finetunes, **self.students}
 
     @property
     def runs(self) -> list[str]:
@@ -36,11 +37,16 @@ class Settings(Params):
 
     @property
     def tuned(self) -> list[str]:
-        """The models and finetunes whose settings are searched for each run."""
+        """The models, finetunes and students whose settings are searched for each run."""
         return [name for name, model in self.trained.items() if model.budget == "tuned"]
 
+    def key(self, name: str) -> str:
+        """The key in params.yaml of a model, finetune or student."""
+        section = "finetunes" if name in self.finetunes else "students" if name in self.students else "models"
+        return f"{section}.{name}"
+
     def runs_of(self, name: str) -> list[str]:
-        """The runs of a model or finetune, one for each arm."""
+        """The runs of a model, finetune or student, one for each arm."""
         return [f"{name}-{arm}" for arm in self.arms]
 
     def baseline(self, model: str, arm: str) -> str:

@@ -10,14 +10,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from touchstone.config.schema.augmentation import Augmentation
+from touchstone.data import policies
 from touchstone.data.ops.colour import photometric, saturate, turn_hue
+from touchstone.data.ops.erasing import erase
 from touchstone.data.ops.geometry import inverse_map, warp
 from touchstone.data.ops.resize import scale
-from touchstone.seeds import generator
+from touchstone.seeds import generator, substream
 
 
 def draw(settings: Augmentation, *, seed: int, epoch: int, count: int) -> np.ndarray:
@@ -93,6 +96,23 @@ def _jitter_colour(images: np.ndarray, drawn: np.ndarray, settings: Augmentation
     return out
 
 
+def _apply_policy(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int) -> np.ndarray:
+    """Change each image by the policy, with the stream of numbers that its one number stands for."""
+    if not settings.applies_policy or not len(images):
+        return images
+    pairs = zip(images, drawn[:, 0].tolist(), strict=True)
+    return np.stack([policies.changed(image, substream(number), settings) for image, number in pairs])
+
+
+def _erase(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int) -> np.ndarray:
+    out = images.copy()
+    how: Any = {"scale": settings.erase_scale, "ratio": settings.erase_ratio, "value": settings.erase_value}
+    for i, (chance, number) in enumerate(drawn.tolist()):
+        if chance < settings.erase:
+            out[i] = erase(images[i], substream(number), **how)
+    return out
+
+
 @dataclass(frozen=True)
 class Operation:
     """A random change of images."""
@@ -117,6 +137,8 @@ OPERATIONS = (
     ),
     Operation(_jitter_brightness_contrast, ("jitter_brightness", "jitter_contrast"), "jitter", 2),
     Operation(_jitter_colour, ("jitter_saturation", "jitter_hue"), "colour", 2),
+    Operation(_apply_policy, ("policy",), "policy", 1),
+    Operation(_erase, ("erase",), "erasing", 2),
 )
 
 

@@ -1,13 +1,13 @@
 """Batches of a training set, and the only place where pixels become floating-point numbers.
 
 A run is one stream of batches, or with `schedule: pretrain` two: added images, then real ones. Position p of a stream
-is image `order(epoch)[p % N]` of epoch `p // N`, augmented by random numbers that depend on (seed, epoch, image) alone.
-A stream can therefore start anywhere, and the number of loader workers changes nothing.
+is image `order(epoch)[p % N]` of epoch `p // N`, augmented by random numbers that depend on (seed, epoch, image) alone,
+or on (seed, epoch, p % N) where images are drawn by weights. A stream can therefore start anywhere, and the number of
+loader workers changes nothing.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from touchstone.data.imageset import valid_sizes
 from touchstone.data.levels import PER_LEVEL, is_pixels, per_level, white
 from touchstone.data.ops import crops
 from touchstone.data.ops.resize import filtered
+from touchstone.data.sampling import balancing_weights, order, weighted_order
 from touchstone.data.training_set import TrainingSet
-from touchstone.seeds import generator
 
 STATISTICS_BYTES = 2**23  # of pixels counted at once, which takes eight times as much memory
 
@@ -41,17 +41,34 @@ class View:
     """Share of the square's side that the net sees, at its centre."""
     interpolation: str = "area"
     """How squares are scaled, see `resize.filtered`."""
+    test_crops: int = 1
+    """Number of squares that are cut at test time for each scale: 1, 5 or 9."""
+    test_scales: tuple[float, ...] = (1.0,)
+    """Their sides as shares of `size_px`."""
+
+    @property
+    def cuts_windows(self) -> bool:
+        """Whether squares are cut at test time; their predictions are averaged."""
+        return self.test_crops > 1 or self.test_scales != (1.0,)
 
     @property
     def num_crops(self) -> int:
-        return crops.FIVE if self.crop_px else 1
+        """The number of the net's inputs per image, at most."""
+        return crops.FIVE if self.crop_px else self.test_crops * len(self.test_scales)
+
+    @property
+    def plain(self) -> "View":
+        """The view without squares that are cut at test time."""
+        return replace(self, test_crops=1, test_scales=(1.0,))
 
     def seen(self, pixels: np.ndarray, sizes: np.ndarray | None, change: Change | None = None) -> torch.Tensor:
-        """Return the net's input, pixels (B, P, P, C), or (B, 5, P, P, C) with five crops.
+        """Return the net's input, pixels (B, P, P, C), or (B, V, P, P, C) with five crops or squares at test time.
 
         pixels: uint8 or uint16 (B, H, W, C). sizes: valid (height, width), (B, 2), or None without padding. change:
         augments pixels (n, h, w, C), the images `rows` of the batch: squares, or whole images before five crops.
         """
+        if self.cuts_windows:
+            return self._windows(pixels, sizes)
         if not self.crop_px:
             squares = self._centre(self.squares(pixels, sizes))
             return self.resized(squares if change is None else change(squares, slice(None)))
@@ -80,6 +97,20 @@ class View:
         first = (whole - side) // 2
         return squares if side == whole else squares[:, first : first + side, first : first + side]
 
+    def _windows(self, pixels: np.ndarray, sizes: np.ndarray | None) -> torch.Tensor:
+        """Cut squares of each scale from whole images, and scale them to the net's input."""
+        out = []
+        for i, image in enumerate(pixels):
+            height, width = image.shape[:2] if sizes is None else sizes[i]
+            cut: list[np.ndarray] = []
+            for share in self.test_scales:
+                side = max(1, round(share * self.size_px))
+                number = 1 if sizes is None and side == self.size_px else self.test_crops  # else all the same
+                cut += crops.windows(image[:height, :width], side, number)
+            size = self.input_px, self.input_px
+            out.append(np.stack([filtered(window, *size, interpolation=self.interpolation) for window in cut]))
+        return torch.from_numpy(np.stack(out)) if out else torch.zeros(0, 1, *(self.input_px,) * 2, pixels.shape[3])
+
     def resized(self, squares: np.ndarray) -> torch.Tensor:
         """Scale squares (B, S, S, C) to (B, input_px, input_px, C)."""
         if squares.shape[1] != self.input_px:
@@ -89,7 +120,7 @@ class View:
 
 
 def to_float(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """Normalise pixels (B, H, W, C) to float32 (B, C, H, W), channels_last; (B, 5, H, W, C) to (B * 5, C, H, W).
+    """Normalise pixels (B, H, W, C) to float32 (B, C, H, W), channels_last; (B, V, H, W, C) to (B * V, C, H, W).
 
     pixels: uint8 or uint16. mean, std: (C, 1, 1), in grey levels, 0 to 255 at either depth.
     """
@@ -146,11 +177,14 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     start: int
     stop: int
     seed: int
+    balance: float = 0.0
+    """Power of the inverse class frequency by which images are drawn with replacement; 0 shows each once an epoch."""
 
     def __post_init__(self) -> None:
         self.sizes = valid_sizes(self.data.table)
         share = round(self.num_steps * self.data.pretrain_share)
         self.pretrain_steps = min(max(1, share), self.num_steps - 1) if self.data.pretrain_share else 0
+        self._weighted: dict[tuple[int, int], np.ndarray] = {}  # the latest order of `weighted_order`
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -178,13 +212,19 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         epoch, place = np.divmod(np.arange(first, first + self.batch_size), count)
         index, drawn = [], []
         for e in range(int(epoch[0]), int(epoch[-1]) + 1):
-            rows = order(self.seed, e, count)[place[epoch == e]]
+            places = place[epoch == e]
+            rows = self._order(e, offset, count)[places]
             index.append(offset + rows)
-            drawn.append(draw(self.augmentation, seed=self.seed, epoch=e, count=count)[rows])
+            # An image that is drawn several times in an epoch is augmented anew each time.
+            numbers = places if self.balance else rows
+            drawn.append(draw(self.augmentation, seed=self.seed, epoch=e, count=count)[numbers])
         return np.concatenate(index), np.concatenate(drawn)
 
-
-@lru_cache(maxsize=4)
-def order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """Return the order of `count` images in an epoch, int64 (count,)."""
-    return generator(seed, "order", epoch).permutation(count)
+    def _order(self, epoch: int, offset: int, count: int) -> np.ndarray:
+        """Return the order of an epoch, int64 (count,), over the images from `offset` on."""
+        if not self.balance:
+            return order(self.seed, epoch, count)
+        if (epoch, offset) not in self._weighted:
+            weights = balancing_weights(self.labels[offset : offset + count], self.balance)
+            self._weighted = {(epoch, offset): weighted_order(self.seed, epoch, weights)}
+        return self._weighted[epoch, offset]

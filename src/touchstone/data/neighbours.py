@@ -60,9 +60,9 @@ def gather(query: np.ndarray, images: np.ndarray, *, within: float, count: int) 
     """Find the nearest images, plain or mirrored, of each thumbnail that has one at a distance up to `within`.
 
     query: uint8 or uint16 (N, D). images: the same (M, D), 2M >= count. None may be of a single colour. The distance is
-    Euclidean, between standardised thumbnails. Yields blocks of rows of the query, int64 (B,), with their `count` nearest images,
-    int64 (B, count), from M on mirrored, and the distances, float64 (B, count), ascending. Of images at the same
-    distance as the last one, any may be returned; others are sorted by number.
+    Euclidean, between standardised thumbnails. Yields blocks of rows of the query, int64 (B,), with their `count`
+    nearest images, int64 (B, count), from M on mirrored, and the distances, float64 (B, count), ascending. Of images at
+    the same distance as the last one, any may be returned; others are sorted by number.
     """
     gallery = Gallery(images)
     # Each of our threads multiplies small blocks; threads of BLAS would mostly wait for one another.

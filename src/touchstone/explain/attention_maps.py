@@ -32,7 +32,7 @@ def picture(predictor: Predictor, chosen: ImageSet) -> tuple[Image.Image, pd.Dat
     assert isinstance(predictor.net, AttentiveResNet)
     predictor.eval()
     inputs, shares = [], []
-    for pixels in batches(chosen, predictor.view):
+    for pixels in batches(chosen, predictor.view.plain):
         centre = pixels[:, -1] if predictor.view.crop_px else pixels  # the last of five crops
         inputs.append(centre.numpy())
         shares.append(attended(predictor.net, predictor.normalised(centre)).float().cpu().numpy())

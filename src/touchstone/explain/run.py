@@ -224,11 +224,11 @@ def sheet(tiles: np.ndarray, methods: list[str], images: pd.DataFrame) -> Image.
 
 
 def _net_input(predictor: Predictor, images: ImageSet, targets: torch.Tensor | None) -> torch.Tensor:
-    """Return the net's inputs, pixels (B, S, S, C).
+    """Return the net's inputs, pixels (B, S, S, C): whole images, also where predictions average several squares.
 
     With five crops, this is the crop with the highest logit of the target class or, without targets, the centre.
     """
-    pixels = torch.cat(list(batches(images, predictor.view)))
+    pixels = torch.cat(list(batches(images, predictor.view.plain)))
     if not predictor.view.crop_px:
         return pixels
     if targets is None:

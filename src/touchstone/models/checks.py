@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 
 def check_models(settings: Settings) -> None:
-    """Raise TouchstoneError at the first model, finetune or encoder that cannot be built or started as it says."""
+    """Raise TouchstoneError at the first model, finetune, student or encoder that cannot be built or started."""
     for name, model in settings.models.items():
         _check_model(f"models.{name}", model, settings)
     for name, finetune in settings.finetunes.items():
         _check_model(f"finetunes.{name}", finetune, settings)
+    for name, student in settings.students.items():
+        _check_model(f"students.{name}", student, settings)
     _check_model("audit.encoder", settings.audit.encoder, settings)
 
 

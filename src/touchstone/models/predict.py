@@ -29,16 +29,30 @@ def logits(forward: torch.nn.Module, batches: Iterable[torch.Tensor]) -> torch.T
 
 
 def forward_tta(
-    net: torch.nn.Module, x: torch.Tensor, *, num_crops: int, flips: bool, multi_label: bool
+    net: torch.nn.Module, x: torch.Tensor, *, num_crops: int, mean: bool, flips: bool, multi_label: bool
 ) -> torch.Tensor:
     """Predict with test-time augmentation: (B * num_crops, C, H, W) -> logits (B, K).
 
-    The logit of a class is the highest over an image's crops; `flips` takes the mean with the mirror image.
+    mean: as `over_crops` takes it. `flips` takes the mean with the mirror image.
     """
-    own = crops.max_over_crops(net(x), num_crops)
+    own = over_crops(net(x), num_crops, mean=mean, multi_label=multi_label)
     if not flips:
         return own
-    return mean_of(own, crops.max_over_crops(net(x.flip(3)), num_crops), multi_label=multi_label)
+    mirrored = over_crops(net(x.flip(3)), num_crops, mean=mean, multi_label=multi_label)
+    return mean_of(own, mirrored, multi_label=multi_label)
+
+
+def over_crops(logits: torch.Tensor, num_crops: int, *, mean: bool, multi_label: bool) -> torch.Tensor:
+    """Combine an image's crops: (B * num_crops, K) -> (B, K).
+
+    mean: return the logits of the mean of their probabilities, and otherwise the highest logit of each class.
+    """
+    if num_crops == 1 or not mean:
+        return crops.max_over_crops(logits, num_crops)
+    if multi_label:
+        present, absent = (F.logsigmoid(sign * logits).unflatten(0, (-1, num_crops)).logsumexp(1) for sign in (1, -1))
+        return present - absent
+    return F.log_softmax(logits, 1).unflatten(0, (-1, num_crops)).logsumexp(1) - math.log(num_crops)
 
 
 def mean_of(one: torch.Tensor, other: torch.Tensor, *, multi_label: bool) -> torch.Tensor:
@@ -70,7 +84,7 @@ def of_logits(logits: torch.Tensor, *, multi_label: bool) -> np.ndarray:
 
 
 def batches(images: ImageSet, view: View) -> Iterator[torch.Tensor]:
-    """Yield pixels (B, S, S, C), or (B, 5, S, S, C) with five crops, in order."""
+    """Yield pixels (B, S, S, C), or (B, V, S, S, C) with several crops, in order."""
     return blocks(images.images, valid_sizes(images.table), view)
 
 
@@ -83,5 +97,5 @@ def blocks(pixels: np.ndarray, sizes: np.ndarray | None, view: View) -> Iterator
 
 
 def batch_size(view: View) -> int:
-    """Return the number of images predicted together, fewer with five crops to save memory."""
-    return BATCH // crops.FIVE if view.crop_px else BATCH
+    """Return the number of images predicted together, fewer with several crops to save memory."""
+    return max(1, BATCH // view.num_crops)

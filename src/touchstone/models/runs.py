@@ -5,6 +5,7 @@ Weights carry no metadata, so equal weights are equal bytes.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,10 @@ class RunMetadata:
     """Share of the square's side that the net sees."""
     interpolation: str = "area"
     """How the square is scaled to the net's input."""
+    test_crops: int = 1
+    """Number of squares per scale over which predictions are averaged."""
+    test_scales: Sequence[float] = (1.0,)
+    """Their sides as shares of image_size."""
     normalisations: dict[str, list[list[float]]] = field(default_factory=dict)
     """Seed -> mean and std, where replicates have training images of their own."""
     bits: int = 8
@@ -84,6 +89,8 @@ class RunMetadata:
             crop_size=model.crop_px,
             crop_share=model.crop_share,
             interpolation=model.interpolation,
+            test_crops=model.test_crops,
+            test_scales=model.test_scales,
             **facts,
             **meta,
         )
@@ -96,6 +103,8 @@ class RunMetadata:
             crop_px=self.crop_size,
             crop_share=self.crop_share,
             interpolation=self.interpolation,
+            test_crops=self.test_crops,
+            test_scales=tuple(self.test_scales),
         )
 
     def untrained(self) -> nn.Module:
@@ -110,7 +119,7 @@ class RunMetadata:
 
 
 class Predictor(nn.Module):
-    """One seed's net behind its normalisation: pixels (B, S, S, C) or (B, 5, S, S, C) -> logits (B, classes)."""
+    """One seed's net behind its normalisation: pixels (B, S, S, C) or (B, V, S, S, C) -> logits (B, classes)."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -125,10 +134,11 @@ class Predictor(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         x, num_crops = self.normalised(pixels), crops.count(pixels)
-        return forward_tta(self.net, x, num_crops=num_crops, flips=self.test_flips, multi_label=self.multi_label)
+        how: Any = {"mean": self.view.cuts_windows, "flips": self.test_flips, "multi_label": self.multi_label}
+        return forward_tta(self.net, x, num_crops=num_crops, **how)
 
     def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the net's input, float32 (B, C, S, S) or (B * 5, C, S, S), on its device."""
+        """Return the net's input, float32 (B, C, S, S) or (B * V, C, S, S), on its device."""
         return to_float(pixels.to(self.mean.device), self.mean, self.std)
 
 

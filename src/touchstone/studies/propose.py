@@ -111,6 +111,7 @@ def propose(seen: Seen, plan: Plan, *, source: str, path: str, mirror: bool | No
         "arms": arms,
         "models": models,
         "finetunes": {},
+        "students": {},
         "train": train,
         "ensembles": {},
         "compare": {"baseline": "real", "num_resamples": 10000, "confidence": 0.95},

@@ -117,7 +117,8 @@ def read_revision(root: Path, revision: str) -> Revision:
         raise TouchstoneError(
             f"{revision}: its test images are not in DVC's cache; run `dvc pull`, or `dvc repro` there"
         )
-    models = [*values.get("models", {}), *(values.get("finetunes") or {})]  # older revisions lack some sections
+    # Older revisions lack some sections.
+    models = [name for section in ("models", "finetunes", "students") for name in values.get(section) or {}]
     runs = [f"{model}-{arm}" for model in models for arm in values.get("arms", {})]
     folders = [(name, f"data/probs/{name}") for name in runs]
     folders += [(name, f"data/ensembles/{name}") for name in values.get("ensembles") or {}]

@@ -100,7 +100,8 @@ def _time_model(name: str, model: Any, settings: Settings, kind: Kind, pace: Any
     quiet = settings.machine.model_copy(update={"loggers": (), "save_seconds": math.inf})
     lr = {"lr": 1e-4} if model.phases[0].lr == "auto" else {}
     phases = tuple(phase.model_copy(update={**lr, "schedule": "constant", "warmup": 0}) for phase in model.phases)
-    model = model.model_copy(update={"seeds": (0,), "init_from": "", "weights": "", "phases": phases, "patience": 0})
+    alone: Any = {"seeds": (0,), "init_from": "", "teachers": (), "weights": "", "patience": 0}
+    model = model.model_copy(update=alone | {"phases": phases})
     images = _random_images(RATIO * model.batch_size, kind)
     data = combine(Arm(), train=images, name=name, multi_label=kind.multi_label)
     val = images.take(range(min(len(images), NUM_PREDICTED)))

@@ -5,12 +5,20 @@ from touchstone.config.schema.model import Model
 from touchstone.errors import TouchstoneError
 from touchstone.models.device import check_precision, device
 from touchstone.models.initial_weights import InitialWeights
+from touchstone.models.teachers import Teachers
 from touchstone.training.loggers import check_loggers
 from touchstone.training.objective import Objective
 
 
 def check_run(
-    title: str, settings: Model, objective: Objective, machine: Machine, initial: InitialWeights, *, num_val: int
+    title: str,
+    settings: Model,
+    objective: Objective,
+    machine: Machine,
+    initial: InitialWeights,
+    *,
+    num_val: int,
+    teachers: Teachers | None = None,
 ) -> None:
     """Raise TouchstoneError where a run cannot be trained. num_val: the number of validation images."""
     if settings.select not in (*objective.measures, "last"):
@@ -35,3 +43,5 @@ def check_run(
     lacking = ", ".join(str(seed) for seed in settings.seeds if str(seed) not in initial.sha256)
     if initial.is_run and lacking:
         raise TouchstoneError(f"{title}: {initial.name} has no seed {lacking} to start from; run `dvc repro`")
+    if teachers is not None and (lacks := teachers.lacking(settings.seeds)):
+        raise TouchstoneError(f"{title}: {lacks} to learn from; run `dvc repro`")

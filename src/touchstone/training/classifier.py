@@ -11,7 +11,7 @@ from touchstone.data.ops import crops
 from touchstone.models import averaging
 from touchstone.models.freezing import train_mode
 from touchstone.models.nets import build, head_of
-from touchstone.models.predict import forward_tta
+from touchstone.models.predict import forward_tta, over_crops
 from touchstone.seeds import derive
 from touchstone.training.setup import TrainingRun
 
@@ -23,7 +23,8 @@ class Classifier(nn.Module):
 
     head: the name of the net's last module. mean, std: per channel, in grey levels (0 to 255). averaged: a copy of the
     net with averaged weights. judges_average: whether these are validated and kept. test_flips: in evaluation, predict
-    the mean over an image and its mirror image. multi_label: whether each class has a probability of its own.
+    the mean over an image and its mirror image. mean_crops: whether the crops of an image are averaged; otherwise the
+    highest logit of each class counts. multi_label: whether each class has a probability of its own.
     """
 
     mean: torch.Tensor
@@ -39,12 +40,13 @@ class Classifier(nn.Module):
         averaged: AveragedModel | None = None,
         judges_average: bool = False,
         test_flips: bool = False,
+        mean_crops: bool = False,
         multi_label: bool = False,
     ) -> None:
         super().__init__()
         self.net = net.to(memory_format=torch.channels_last)
         self.averaged, self.judges_average = averaged, judges_average
-        self.head, self.test_flips, self.multi_label = head, test_flips, multi_label
+        self.head, self.test_flips, self.mean_crops, self.multi_label = head, test_flips, mean_crops, multi_label
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
@@ -73,17 +75,16 @@ class Classifier(nn.Module):
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Pixels (B, H, W, C), uint8 or uint16, or features float32 (B, D) -> logits (B, K).
 
-        With five crops, (B, 5, H, W, C) or float32 (B, 5, D), the logit of a class is the highest over the crops.
+        With V crops, (B, V, H, W, C) or float32 (B, V, D), the logits are those of `over_crops`.
         """
         net, num_crops = self.net if self.training else self.judged, crops.count(batch)
+        how: Any = {"num_crops": num_crops, "mean": self.mean_crops, "multi_label": self.multi_label}
         if batch.is_floating_point():
-            return crops.max_over_crops(net.get_submodule(self.head)(crops.flat(batch)), num_crops)
-        flips = self.test_flips and not self.training
-        x = self.normalised(batch)
-        return forward_tta(net, x, num_crops=num_crops, flips=flips, multi_label=self.multi_label)
+            return over_crops(net.get_submodule(self.head)(crops.flat(batch)), **how)
+        return forward_tta(net, self.normalised(batch), flips=self.test_flips and not self.training, **how)
 
     def normalised(self, batch: torch.Tensor) -> torch.Tensor:
-        """Pixels (B, H, W, C) -> float32 (B, C, H, W); five crops become (B * 5, C, H, W)."""
+        """Pixels (B, H, W, C) -> float32 (B, C, H, W); V crops become (B * V, C, H, W)."""
         return to_float(batch, self.mean, self.std)
 
     def checkpoint(self) -> dict[str, Any]:
@@ -121,5 +122,6 @@ def build_classifier(run: TrainingRun, seed: int) -> Classifier:
         averaged=averaged,
         judges_average=bool(settings.ema_decay),  # the mean of stochastic weight averaging is judged at its end
         test_flips=settings.test_flips,
+        mean_crops=run.test_view.cuts_windows,
         multi_label=run.multi_label,
     )

@@ -13,6 +13,7 @@ from touchstone.data.labels import is_multi_label
 from touchstone.data.replicates import of_replicate
 from touchstone.data.training_set import assemble
 from touchstone.models.initial_weights import load_initial_weights
+from touchstone.models.teachers import load_teachers
 from touchstone.training.resume import OF_REPLICATES, Apart, fingerprint, inputs
 from touchstone.training.setup import TrainingRun, set_up
 
@@ -29,8 +30,12 @@ def load_run(
     if settings.init_from:
         initial = load_initial_weights(data / f"starts/{model}.json", runs=data / "runs")
     else:
-        settings = settings.with_lr(json.loads((data / f"lr/{model}.json").read_text())["lr"])
         initial = load_initial_weights(data / f"pretrained/{model}.json")
+    teachers = None
+    if settings.teachers:
+        teachers = load_teachers(data / f"teachers/{model}-{arm}", settings.teachers, runs=data / "runs")
+    elif not settings.init_from:
+        settings = settings.with_lr(json.loads((data / f"lr/{model}.json").read_text())["lr"])
     if found is not None:
         settings = settings.tuned(found)
     meta = json.loads((data / "prepared/meta.json").read_text())
@@ -39,7 +44,7 @@ def load_run(
     images = assemble(data / f"arms/{arm}.json", train=train, replicates=settings.seeds, **parts)
     num_images, num_real = len(images[settings.seeds[0]]), len(of_replicate(train, 0))
     settings = settings.on_images(num_images, num_real=num_real)
-    more: Any = {"meta": meta, "machine": machine, "features": features, "initial": initial}
+    more: Any = {"meta": meta, "machine": machine, "features": features, "initial": initial, "teachers": teachers}
     return set_up(f"{model}-{arm}", settings=settings, data=images, val=val, **more)
 
 
@@ -50,5 +55,6 @@ def run_fingerprint(stage: str, run: TrainingRun, *, model: str, arm: str, apart
     """
     apart = (apart or {}) | {f"data/settings/models/{model}.json": ["seeds"]}
     apart |= {f"data/starts/{model}.json": ["sha256", "diverged", "normalisations"]} if run.settings.init_from else {}
+    apart |= {f"data/teachers/{model}-{arm}": None} if run.teachers is not None else {}
     apart |= {f"data/arms/{arm}.json": ["sha256"]} | dict.fromkeys(OF_REPLICATES) if run.replicates else {}
     return fingerprint(inputs(stage, model=model, arm=arm), accelerator=run.machine.accelerator, apart=apart)

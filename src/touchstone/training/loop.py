@@ -12,6 +12,7 @@ from touchstone.models.device import make_deterministic
 from touchstone.training import loggers
 from touchstone.training.callback import Prune, TrainingCallback
 from touchstone.training.classifier import Weights, build_classifier
+from touchstone.training.distillation import distillation
 from touchstone.training.divergence import Divergence
 from touchstone.training.phase import begin_phase, training_batches, training_data, validator
 from touchstone.training.resumable import OnStep, read_checkpoint
@@ -45,7 +46,7 @@ def train_seed(
     make_deterministic(settings.deterministic)
 
     # Build the net with the seed's initial weights, and resume where an earlier process was stopped.
-    classifier = build_classifier(run, seed)
+    classifier, teachers = build_classifier(run, seed), distillation(run, seed)
     state = TrainState(finite=classifier.judged_weights())
     checkpoint = read_checkpoint(state_file) or {}
     if checkpoint:
@@ -62,7 +63,8 @@ def train_seed(
 
             # Begin the phase: freeze modules, and make its optimizer, whose learning rate is scheduled.phase.lr, and
             # its schedule. It trains on images, or on the cached features of a frozen backbone.
-            phase = begin_phase(run, scheduled, classifier, state, checkpoint=checkpoint.get("phase"))
+            restored = checkpoint.get("phase")
+            phase = begin_phase(run, scheduled, classifier, state, distillation=teachers, checkpoint=restored)
             data, validate = training_data(phase), validator(phase)
             batches = training_batches(run, scheduled, data, seed=seed, start=state.step)
             more: Any = {"state_file": state_file, "logs": logs, "on_step": on_step, "prune": prune}

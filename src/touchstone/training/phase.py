@@ -19,6 +19,7 @@ from touchstone.models.feature_cache import Backbone
 from touchstone.models.freezing import freeze, is_frozen_but_head, takes_vectors
 from touchstone.training import swa
 from touchstone.training.classifier import Classifier
+from touchstone.training.distillation import Distillation
 from touchstone.training.objective import mixing
 from touchstone.training.optimizers import Plateau, optimizer_of, schedule_of, update_sizes, warmup_steps
 from touchstone.training.setup import ScheduledPhase, TrainingRun
@@ -33,11 +34,13 @@ def begin_phase(
     classifier: Classifier,
     state: TrainState,
     *,
+    distillation: Distillation | None = None,
     checkpoint: dict[str, Any] | None = None,
 ) -> PhaseState:
     """Begin a phase at its first step, or resume it at `state.step` from the `checkpoint` of its optimizer.
 
-    Raises TouchstoneError where the phase names a module that the net lacks.
+    distillation: the seed's teachers; None for labels alone. Raises TouchstoneError where the phase names a module that
+    the net lacks.
     """
     phase, where = scheduled.phase, torch.device(device(run.machine.accelerator))
     try:
@@ -66,6 +69,7 @@ def begin_phase(
         parameters=parameters,
         class_weights=None if weights is None else torch.tensor(weights, dtype=torch.float32, device=where),
         mix=mixing(phase, len(run.classes)),
+        distillation=None if distillation is None else distillation.to(where),
         update_sizes=sizes,
         optimizer=optimizer,
         schedule=schedule,
@@ -84,7 +88,7 @@ def training_batches(
 ) -> Iterable[Batch]:
     """Return the run's batches from step `start` to the phase's end.
 
-    An item is a whole batch, in the stream's order: there is no sampler and no collation.
+    An item is a whole batch, in the stream's order: the loader has no sampler and does not collate.
     """
     batches = Batches(
         data,
@@ -96,14 +100,15 @@ def training_batches(
         start=start,
         stop=scheduled.stop,
         seed=seed,
+        balance=scheduled.phase.balance,
     )
     return DataLoader(batches, batch_size=None, num_workers=run.machine.num_workers)
 
 
 def training_data(phase: PhaseState) -> TrainingSet:
-    """Return the training images, or their features where they may be cached."""
+    """Return the training images, or their features where they may be cached: not with teachers, who see images."""
     data, features_of = phase.run.data, _feature_cache(phase, phase.run.view)
-    if features_of is None:
+    if features_of is None or phase.distillation is not None:
         return data
     parts = zip(data.parts, data.part_sizes, strict=True)
     return replace(data, parts=[features_of(pixels, sizes) for pixels, sizes in parts])

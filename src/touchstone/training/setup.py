@@ -15,6 +15,7 @@ from touchstone.data.imageset import ImageSet
 from touchstone.data.labels import encode
 from touchstone.data.training_set import TrainingSet
 from touchstone.models.initial_weights import RANDOM, InitialWeights
+from touchstone.models.teachers import Teachers
 from touchstone.training.checks import check_run
 from touchstone.training.objective import Objective, objective_for
 
@@ -54,6 +55,7 @@ class TrainingRun:
     mean: list[float]  # per channel, in grey levels (0 to 255)
     std: list[float]  # as mean
     initial: InitialWeights
+    teachers: Teachers | None  # the runs that it learns from; None for labels alone
     machine: Machine
     features: Path | None  # the folder that caches the features of a frozen backbone; None computes them in each step
     replicates: Mapping[int, "TrainingRun"]  # seed -> the run on its own training images; empty where all share them
@@ -63,8 +65,9 @@ class TrainingRun:
         return self.replicates.get(seed, self)
 
     def own_inputs(self, seed: int) -> list[str]:
-        """The hashes of what a seed has for itself: the weights that it starts from, and its training images."""
+        """The hashes of what a seed has for itself: the weights that it starts and learns from, its training images."""
         start = [self.initial.sha256[str(seed)]] if self.initial.is_run else []
+        start += self.teachers.own_inputs(seed) if self.teachers is not None else []
         return start + ([self.of_seed(seed).data.content_hash()] if self.replicates else [])
 
     @property
@@ -82,9 +85,10 @@ class TrainingRun:
 
     @property
     def failed_starts(self) -> dict[str, str]:
-        """Seed -> the divergence of the weights that it starts from, in their own training."""
+        """Seed -> the divergence of the weights that it starts from, or learns from, in their own training."""
         name, diverged = self.initial.name, self.initial.diverged
-        return {seed: f"{name}, which it starts from: {reason}" for seed, reason in diverged.items()}
+        taught = self.teachers.diverged if self.teachers is not None else {}
+        return taught | {seed: f"{name}, which it starts from: {reason}" for seed, reason in diverged.items()}
 
     def is_eval(self, step: int) -> bool:
         """Whether to validate after `step` steps: every eval_steps or epoch, and always at a phase's end."""
@@ -122,13 +126,18 @@ def set_up(
     machine: Machine,
     features: Path | None = None,
     initial: InitialWeights = RANDOM,
+    teachers: Teachers | None = None,
 ) -> TrainingRun:
     """Encode a run's labels, schedule its phases, and choose its normalisation.
 
-    data: the training images, or those of each seed; equal ones are one object. meta: the content of meta.json. Raises
-    TouchstoneError where the settings do not suit the images, their labels, the machine or the initial weights.
+    data: the training images, or those of each seed; equal ones are one object. meta: the content of meta.json.
+    teachers: the runs of `settings.teachers`; None where there are none. Raises TouchstoneError where the settings do
+    not suit the images, their labels, the machine, the initial weights or the teachers.
     """
+    if bool(settings.teachers) != (teachers is not None):
+        raise ValueError(f"teachers: got {teachers}, expected those of {settings.teachers}")
     shared: Any = {"settings": settings, "val": val, "meta": meta, "machine": machine, "features": features}
+    shared["teachers"] = teachers
     of_seed = data if isinstance(data, Mapping) else dict.fromkeys(settings.seeds, data)
     data = of_seed[settings.seeds[0]]
     is_shared = all(images is data for images in of_seed.values()) and not initial.normalisations
@@ -142,7 +151,7 @@ def set_up(
     )
     classes = meta["classes"]
     objective = objective_for(encode(data.table, meta), len(classes))
-    check_run(title, settings, objective, machine, initial, num_val=len(val))
+    check_run(title, settings, objective, machine, initial, num_val=len(val), teachers=teachers)
     mean, std = (initial.mean, initial.std) if initial.mean and initial.std else statistics(data)
     stored: Any = {"size_px": meta["image_size"], "crop_px": settings.crop_px}
     stored |= {"crop_share": settings.crop_share, "interpolation": settings.interpolation}
@@ -156,10 +165,13 @@ def set_up(
         val_labels=encode(val.table, meta),
         classes=classes,
         view=View(input_px=settings.input_size, **stored),
-        test_view=View(input_px=settings.test_px, **stored),
+        test_view=View(
+            input_px=settings.test_px, test_crops=settings.test_crops, test_scales=settings.test_scales, **stored
+        ),
         mean=mean,
         std=std,
         initial=initial,
+        teachers=teachers,
         machine=machine,
         features=features,
         replicates=own,

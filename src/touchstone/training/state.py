@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from touchstone.training.classifier import Classifier, Weights
+from touchstone.training.distillation import Distillation
 from touchstone.training.objective import Mixing
 from touchstone.training.optimizers import Plateau, Schedule
 from touchstone.training.resumable import LoopState
@@ -30,6 +31,7 @@ class PhaseState:
     parameters: list[nn.Parameter]  # those that the phase trains
     class_weights: torch.Tensor | None  # float32, as the objective's loss takes them; None weighs all classes the same
     mix: Mixing | None  # mixes the images of a batch with one another
+    distillation: Distillation | None  # the teachers; None for labels alone
     update_sizes: list[int]  # for each step of the phase, the number of batches in the update that it contributes to
     optimizer: torch.optim.Optimizer
     schedule: Schedule

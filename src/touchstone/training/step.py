@@ -20,24 +20,31 @@ def train_step(
 ) -> dict[str, torch.Tensor]:
     """Compute the gradients of a batch's loss and, after the last batch of an update, change the weights.
 
-    backward: computes gradients. update: the optimizer's step. Returns the loss (), the logits (B, K) and the inputs.
+    backward: computes gradients. update: the optimizer's step. Returns the loss of the labels (), the logits (B, K) and
+    the inputs.
     """
     inputs, labels = batch
     classifier, run, phase_settings = phase.classifier, phase.run, phase.scheduled.phase
+    teachers, targets = phase.distillation, None
     precision: AbstractContextManager[Any] = nullcontext()
     if run.settings.precision == "bf16":
         precision = torch.autocast(classifier.device.type, torch.bfloat16)
 
-    # Forward: the net and its loss, on mixed images where the phase mixes.
+    # Forward: the net and its loss, on mixed images where the phase mixes. Teachers see what the student sees.
     with precision:
         if phase.mix is None:
             logits = classifier(inputs)
+            targets = None if teachers is None else teachers.of_pixels(inputs)
         else:
             mixed, labels = phase.mix(classifier.normalised(inputs), labels)
             logits = classifier.net(mixed)
+            targets = None if teachers is None else teachers.of_mixed(mixed, mean=classifier.mean, std=classifier.std)
     logits = logits.float()  # (B, K)
-    loss = run.objective.loss(logits, labels, weights=phase.class_weights, smoothing=phase_settings.label_smoothing)
+    smoothing, gamma = phase_settings.label_smoothing, phase_settings.gamma
+    loss = run.objective.loss(logits, labels, weights=phase.class_weights, smoothing=smoothing, gamma=gamma)
     outputs = {"loss": loss.detach(), "logits": logits.detach(), "inputs": inputs}
+    if teachers is not None and targets is not None:
+        loss = teachers.loss(logits, targets, loss)
 
     # Backward: gradients add up over the batches of an update.
     num_batches = phase.update_sizes[state.step - phase.scheduled.first]

@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from touchstone.config.schema.augmentation import Augmentation
+from touchstone.config.schema.augmentation import DETAILS, UNCHANGED, Augmentation
+from touchstone.config.schema.imbalance import Imbalance
 from touchstone.config.schema.section import Count, Fraction, NonNegative, Positive, Section, Seed, Shown, each_once
+from touchstone.config.schema.teaching import Teaching
 from touchstone.config.schema.tune import Tune, Tuned
 
 Option = int | float | bool | str
@@ -60,7 +62,7 @@ def scaled(number: int, factor: float) -> int:
     return max(1, round(number * factor)) if number else 0
 
 
-class Phase(Budget, Augmentation):
+class Phase(Budget, Augmentation, Imbalance):
     """A stretch of training, with a new optimizer and a new schedule."""
 
     trainable: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(each_once)] = ("all",)
@@ -93,8 +95,6 @@ class Phase(Budget, Augmentation):
     accumulate: Annotated[Accumulation, AfterValidator(_accumulation), Shown("optimizer", "batches per update: {}")] = 1
     """Number of batches per update, or such a number for each epoch from which it applies."""
     label_smoothing: Annotated[Fraction, Shown("optimizer", "label smoothing {:g}")] = 0.0
-    class_weights: Annotated[Literal["none", "balanced"], Shown("optimizer", "{} class weights")] = "none"
-    """balanced weights each class in the loss inversely to its number of images."""
     mixup: Annotated[NonNegative, Shown("online augmentation", "mixup alpha {:g}")] = 0.0
     """alpha of the Beta(alpha, alpha) by which two images are mixed; 0 mixes none."""
     cutmix: Annotated[NonNegative, Shown("online augmentation", "cutmix alpha {:g}")] = 0.0
@@ -108,6 +108,11 @@ class Phase(Budget, Augmentation):
             raise ValueError("set clip_norm or clip_value, not both: either clips gradients")
         if self.schedule == "plateau" and self.decay == 1:
             raise ValueError("decay: plateau multiplies the learning rate by it; set it below 1")
+        if self.loss == "focal" and self.label_smoothing:
+            raise ValueError(
+                "label_smoothing: is not for loss: focal, which spares sure answers already; set it to 0, or loss to "
+                "cross_entropy"
+            )
         if self.warmup_epochs and self.schedule == "one_cycle":
             raise ValueError("warmup_epochs: one_cycle warms up by itself; set 0, or another schedule")
         return self
@@ -130,9 +135,10 @@ class Phase(Budget, Augmentation):
     @property
     def scalable(self) -> dict[str, float]:
         """Field -> value, of the online augmentation that a strength can scale: all that is switched on but flips."""
-        names = [name for name in Augmentation.model_fields if name != "crop_ratio"] + ["mixup", "cutmix"]
+        names = [name for name in Augmentation.model_fields if name not in (*DETAILS, "policy")] + ["mixup", "cutmix"]
         fields, values = type(self).model_fields, {name: getattr(self, name) for name in names}
-        return {
+        policy = {"policy_strength": self.policy_strength} if self.applies_policy else {}
+        return policy | {
             name: value
             for name, value in values.items()
             if not isinstance(value, bool) and value != fields[name].default
@@ -144,8 +150,8 @@ class Phase(Budget, Augmentation):
         if found.weight_decay is not None:
             changes["weight_decay"] = found.weight_decay
         for name, value in self.scalable.items() if found.strength < 1 else ():
-            default = type(self).model_fields[name].default  # no change of the image
-            weaker = default + found.strength * (value - default)
+            unchanged = UNCHANGED.get(name, type(self).model_fields[name].default)
+            weaker = unchanged + found.strength * (value - unchanged)
             changes[name] = round(weaker) if isinstance(value, int) else weaker
         return self.model_copy(update=changes | self.scaled(found.steps))
 
@@ -200,6 +206,15 @@ class Run(Section):
     """report lets the other seeds and runs continue."""
     test_flips: Annotated[bool, Shown("selected by", "predictions averaged with those of mirror images")] = False
     """Average the predictions of each image and its mirror image."""
+    test_crops: Annotated[Literal[1, 5, 9], Shown("selected by", "predictions averaged over {} crops a scale")] = 1
+    """Squares of each image over which predictions are averaged: the centre, also the corners, or 3 rows of 3."""
+    test_scales: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=1)], ...],
+        Field(min_length=1),
+        AfterValidator(each_once),
+        Shown("selected by", lambda scales: f"crops of {', '.join(f'{scale:g}' for scale in scales)} of the side"),
+    ] = (1.0,)
+    """Sides of these squares, as shares of the image's."""
     num_threads: Count = 1
     """Threads of a training process; another number gives other last bits."""
 
@@ -301,7 +316,13 @@ class FinetuneEntry(ModelEntry):
     init_from: str
 
 
-class Model(Run, Net, Seeded):
+class StudentEntry(ModelEntry, Teaching):
+    """An entry of `students`, merged with `train`."""
+
+    teachers: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(each_once)]
+
+
+class Model(Run, Net, Seeded, Teaching):
     """A model with all settings resolved, as all stages after `settings` read it."""
 
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
@@ -330,6 +351,11 @@ class Model(Run, Net, Seeded):
         """The model with the settings that a search found; it validates as often as before."""
         phases = tuple(phase.tuned(found) for phase in self.phases)
         return self.model_copy(update={"phases": phases, "eval_steps": scaled(self.eval_steps, found.steps)})
+
+    @property
+    def role(self) -> Literal["model", "finetune", "student"]:
+        """What it learns from: images alone, from another run on, or from teachers as well."""
+        return "finetune" if self.init_from else "student" if self.teachers else "model"
 
     @property
     def is_frozen_in_part(self) -> bool:

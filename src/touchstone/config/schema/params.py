@@ -17,8 +17,8 @@ from touchstone.config.schema.section import Arithmetic, Name, Section, Seed
 class Params(Section):
     """params.yaml as it is in the file. No section may be missing, since DVC looks them up by name.
 
-    Entries of models, finetunes and generators are plain mappings here, which `config/load.py` resolves: what they may
-    hold depends on `train` and on the generator's kind.
+    Entries of models, finetunes, students and generators are plain mappings here, which `config/load.py` resolves: what
+    they may hold depends on `train` and on the generator's kind.
     """
 
     source: Source
@@ -31,6 +31,7 @@ class Params(Section):
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
     models: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     finetunes: dict[Name, dict[str, Any]]
+    students: dict[Name, dict[str, Any]]
     train: Train
     ensembles: dict[Name, Ensemble]
     compare: Compare

@@ -1,10 +1,12 @@
 """Flip, zoom, rotation and shift of an image about its centre, in one resampling by OpenCV."""
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
 
+from touchstone.data.levels import per_level
 from touchstone.data.ops.resize import by_channels
 
 
@@ -33,11 +35,21 @@ def inverse_map(
     return np.hstack([linear, offset[:, None]])
 
 
-def warp(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Resample pixels (H, W, C) by a matrix of `inverse_map`, bilinearly, repeating the edge."""
+def shear_map(*, x: float = 0.0, y: float = 0.0) -> np.ndarray:
+    """Return such a matrix that shears about the upper left corner: x pixels per row, or y pixels per column."""
+    linear = np.array([[1.0, x], [y, 1.0]])
+    corner = np.array([-0.5, -0.5])  # in px from the centre of the first pixel
+    return np.hstack([linear, (corner - linear @ corner)[:, None]])
+
+
+def warp(pixels: np.ndarray, matrix: np.ndarray, *, fill: int | None = None) -> np.ndarray:
+    """Resample pixels (H, W, C) by a matrix of `inverse_map`, bilinearly in steps of 1/32 px.
+
+    fill: the grey level beyond the edge; None repeats the edge.
+    """
     height, width = pixels.shape[:2]
     flags, pixels = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, np.ascontiguousarray(pixels)
-    repeat = cv2.BORDER_REPLICATE
-    return by_channels(
-        lambda image: cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=repeat), pixels
-    )
+    border = cv2.BORDER_REPLICATE if fill is None else cv2.BORDER_CONSTANT
+    levels = (float(fill or 0) * per_level(pixels.dtype),) * 4
+    how: Any = {"flags": flags, "borderMode": border, "borderValue": levels}
+    return by_channels(lambda image: cv2.warpAffine(image, matrix, (width, height), **how), pixels)
