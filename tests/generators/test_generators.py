@@ -45,8 +45,8 @@ def batch(count: int = 6, *, channels: int = 1, size: int = 8) -> tuple[torch.Te
 
 
 def test_every_kind_has_a_file_and_its_sections() -> None:
-    assert {path.parent.name for path in FOLDER.glob("*/net.py")} == set(TINY)
-    assert set(kinds()) == {*TINY, "folder"}
+    assert {path.parent.name for path in FOLDER.glob("*/net.py")} == {*TINY, "diffusers"}
+    assert set(kinds()) == {*TINY, "diffusers", "folder"}
     for kind in kinds():
         assert (FOLDER / kind / config_of(kind).CODE).is_file()
 

@@ -166,7 +166,7 @@ def build(
 
     Raises TouchstoneError where it is damaged or cannot make such images.
     """
-    key = f"generators.{name}"
+    key, seed = f"generators.{name}", int(torch.randint(2**62, ()))  # drawn before libraries draw weights to replace
     facts = read_facts(pipeline)
     if facts is None:
         raise TouchstoneError(f"{key}.pipeline: {pipeline}: no pipeline; run `dvc repro pipelines`")
@@ -187,4 +187,5 @@ def build(
         raise TouchstoneError(f"{key}: the pipeline makes grey images, and data.channels is 3; set it to 1")
     if parts.channels not in (1, 3):
         raise TouchstoneError(f"{key}: the pipeline makes images of {parts.channels} channels, expected 1 or 3")
+    torch.manual_seed(seed)
     return Pretrained(parts, fit, channels=channels, image_size=image_size, size_px=size_px)
