@@ -135,7 +135,8 @@ def test_params_pin_a_pipeline(tmp_path: Path) -> None:
     assert "generators.mine.pipeline: got the revision 'main', expected owner/name@ and the 40 digits of" in text
     assert "got no revision, expected owner/name@" in message(tmp_path, entry("owner/name"))
     assert "expected a folder directly in data/weights" in message(tmp_path, entry("data/other/mine"))
-    assert "generators.mine.pipeline: this key is missing" in message(tmp_path, "generators.mine={kind: diffusers}")
+    without = "generators.mine={kind: diffusers, sample: {per_class: 3}}"
+    assert "generators.mine.pipeline: this key is missing" in message(tmp_path, without)
     assert "adapt is none" in message(tmp_path, entry("data/weights/m", ", fit: {num_steps: 3}"))
     assert "exactly one of num_steps and epochs" in message(tmp_path, entry("data/weights/m", ", fit: {adapt: lora}"))
     assert "expected a text with {label}" in message(tmp_path, entry("data/weights/m", ", fit: {template: a photo}"))
