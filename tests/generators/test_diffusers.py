@@ -16,12 +16,13 @@ from touchstone.config.schema.machine import Machine
 from touchstone.data.training_set import combine
 from touchstone.errors import TouchstoneError
 from touchstone.generators import build
+from touchstone.generators import sample as synthesis
 from touchstone.generators.diffusers.config import DiffusersFit, DiffusersSample
 from touchstone.generators.diffusers.files import pack
 from touchstone.generators.diffusers.net import Pretrained
 from touchstone.generators.files import GeneratorMetadata, load_generator, save_generator
 from touchstone.generators.fit import FitCallback, Fitted, fit
-from touchstone.generators.sample import Synthesized, block_file, synthesize
+from touchstone.generators.sample import Sampler, Synthesized, block_file, synthesize
 from touchstone.generators.sources import Sources
 from touchstone.seeds import generator
 
@@ -326,6 +327,20 @@ def test_each_source_is_named_and_of_the_same_class(packed: dict[str, Path], tmp
         for image, source in zip(pixels_of(made), np.roll(table["source_id"], 3), strict=True)
     ]
     assert np.mean(apart) < np.mean(strangers), "an image resembles its own source"
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_bytes(packed: dict[str, Path], tmp_path: Path) -> None:
+    sources = Sources(IMAGES, classes=CLASSES, size_px=8, seed=0)
+    made = []
+    for devices in (1, 2):
+        folder = tmp_path / str(devices)
+        folder.mkdir()
+        how = settings_of(strength=0.5)
+        sampler = Sampler(make(packed, "text"), how, scratch=folder, num_threads=1, title="g", sources=sources)
+        synthesis._sample(sampler, [(0, 0), (0, 1), (1, 0)], Machine(accelerator="cpu", devices=devices))
+        made.append([np.load(block_file(folder, block)) for block in ((0, 0), (0, 1), (1, 0))])
+    assert np.array_equal(*made)
 
 
 # --- refusals ---

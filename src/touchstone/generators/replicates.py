@@ -1,6 +1,9 @@
 """The generators of all replicates: each is fitted to the images of its replicate, and sampled for it alone."""
 
+import hashlib
 import json
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +24,8 @@ from touchstone.generators.sources import Sources
 from touchstone.models.device import device
 from touchstone.seeds import derive, replicate_seed
 from touchstone.training.resume import only_folder
+
+EXTRAS = ("accelerate", "peft", "transformers")
 
 
 def fit_replicates(
@@ -48,7 +53,7 @@ def fit_replicates(
         settings = settings.model_copy(update={"seed": replicate_seed(settings.seed, replicate)})
         shape: Any = {"channels": meta["channels"], "image_size": meta["image_size"]}
         data = combine(Arm(), train=of_replicate(train, replicate), name=name)
-        folder = only_folder(store, str(replicate), data.content_hash())
+        folder = only_folder(store, str(replicate), data.content_hash(), *_extras(facts))
         torch.set_num_threads(settings.num_threads)
         torch.manual_seed(derive(settings.seed, "init"))
         fitted = fit(
@@ -114,7 +119,7 @@ def sample_replicates(
             name=name,
             num_threads=of_fit.num_threads,
             machine=machine,
-            scratch=only_folder(scratch, str(replicate), metadata.sha256, *of_sources),
+            scratch=only_folder(scratch, str(replicate), metadata.sha256, *of_sources, *_extras(facts)),
             judge=load_judge(encoder, classifier, device=where) if classifier else None,
             sources=sources,
         )
@@ -126,6 +131,14 @@ def _facts(pipeline: Path) -> dict[str, Any] | None:
     """Return the facts of a packed pipeline, or None where the folder holds none."""
     file = pipeline / "pipeline.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def _extras(facts: dict[str, Any] | None) -> list[str]:
+    """Return a hash of the versions of the extra's libraries, which decide bytes only where there is a pipeline."""
+    if not facts:
+        return []
+    found = [f"{name} {version(name) if find_spec(name) else 'missing'}" for name in EXTRAS]
+    return [hashlib.sha256("\n".join(found).encode()).hexdigest()]
 
 
 def merged(parts: list[Synthesized]) -> Synthesized:
