@@ -1,7 +1,8 @@
 """EDM's preconditioning and the samplers of the kind ddpm, at equal steps of fitting and equal evaluations of the net.
 
     dvc repro encoder settings
-    python benchmarks/edm.py [--steps 280] [--seeds 3] [--images 600] [--evaluations 19] [--weights FILE]
+    python benchmarks/edm.py [--predictions epsilon v edm] [--steps 280] [--seeds 3] [--images 600]
+        [--evaluations 19] [--weights FILE]
 
 Each prediction is fitted with the settings of params.yaml's `ddpm` for as many steps, and each sampler then makes the
 same classes from the same noise. The Fréchet distance to as many real test images of the same classes is taken in the
@@ -106,6 +107,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--evaluations", type=int, default=19)
+    parser.add_argument("--predictions", nargs="+", default=["epsilon", "v", "edm"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--weights", type=Path)
     arguments = parser.parse_args()
@@ -126,7 +128,7 @@ def main() -> None:
     budget = {"num_steps": arguments.steps, "epochs": 0, "grid_steps": 0, "min_diversity": 0.0, "max_diversity": 99.0}
     free = DdpmFit.model_fields["min_snr_gamma"].default
     for seed in range(arguments.seeds):
-        for prediction in ("epsilon", "v", "edm"):
+        for prediction in arguments.predictions:
             gamma = {"min_snr_gamma": free if prediction == "edm" else own["min_snr_gamma"]}
             values = own | budget | gamma | {"prediction": prediction, "seed": seed}
             scratch = Path(".touchstone/edm.pt")

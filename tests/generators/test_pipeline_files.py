@@ -67,6 +67,18 @@ def test_a_folder_is_packed_with_hashes_and_licence(tmp_path: Path, pipeline: Pa
         check_files(tmp_path / "packed", facts)
 
 
+def test_an_early_pipeline_has_its_model_at_the_top(tmp_path: Path, pipeline: Path) -> None:
+    flat = copied(pipeline, tmp_path / "in")
+    for folder in ("unet", "scheduler"):
+        for file in (flat / folder).iterdir():
+            file.rename(flat / file.name)
+        (flat / folder).rmdir()
+    facts = packed(tmp_path, flat)
+    assert "unet/diffusion_pytorch_model.safetensors" in facts.files
+    assert facts.files["unet/config.json"] == hashlib.sha256((pipeline / "unet/config.json").read_bytes()).hexdigest()
+    check_files(tmp_path / "packed", facts)
+
+
 @pytest.mark.parametrize(
     ("head", "licence"),
     [

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.errors import TouchstoneError
-from touchstone.generators.diffusers.stores import Hub, LocalFolder, Store
+from touchstone.generators.diffusers.stores import Flat, Hub, LocalFolder, Store
 
 FACTS = "pipeline.json"
 MODELS = ("diffusion_pytorch_model", "model")  # names of files of weights
@@ -67,6 +67,8 @@ def pack(name: str, pipeline: str, *, has_labels: bool, to: Path, old: Path, dow
         facts = earlier
     else:
         store = _store(key, pipeline, downloads)
+        if "config.json" in store.paths and "unet/config.json" not in store.paths:
+            store = Flat(store, model="unet")
         kind, paths = _wanted(key, store)
         facts = PipelineFacts(pipeline, store.revision, _licence(store), kind, _copy(store, paths, to))
         moved = [path for path, sha256 in facts.files.items() if earlier and earlier.files.get(path, sha256) != sha256]

@@ -34,6 +34,22 @@ class LocalFolder:
         return self.folder / path
 
 
+class Flat:
+    """A store whose one model and scheduler lie at its top, as early pipelines have them, at their usual places."""
+
+    def __init__(self, store: Store, *, model: str) -> None:
+        self.store, self.revision = store, store.revision
+        self.top = {
+            f"scheduler/{path}" if path.startswith("scheduler") else f"{model}/{path}": path
+            for path in store.paths
+            if "/" not in path and path.endswith((".json", ".safetensors", ".bin")) and path != "model_index.json"
+        }
+        self.paths = store.paths | self.top.keys()
+
+    def get(self, path: str) -> Path:
+        return self.store.get(self.top.get(path, path))
+
+
 class Hub:
     """The files of a commit, listed at once and fetched when they are asked for. HF_ENDPOINT and HF_TOKEN count.
 
