@@ -144,6 +144,16 @@ def test_an_image_depends_on_its_own_noise_and_class_alone(
     assert not torch.equal(both[0], draw(module, [0, 1], first=1, **how)[0])
 
 
+def test_scaling_is_said(packed: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    make(packed, "text")
+    assert (
+        "g: StableDiffusionPipeline of 16 px; its images are scaled to 8 px, made grey by luma"
+        in capsys.readouterr().out
+    )
+    make(packed, "text", channels=3, image_size=16)
+    assert "scaled" not in capsys.readouterr().out
+
+
 def test_strength_says_how_much_of_the_source_is_left(packed: dict[str, Path]) -> None:
     module = make(packed, "pixels")
     light = [float(draw(module, [0, 1], num_inference_steps=10, strength=s).float().mean()) for s in (0.1, 0.5, 1.0)]

@@ -107,7 +107,7 @@ def _store(key: str, pipeline: str, downloads: Path) -> Store:
         raise TouchstoneError(
             f"{key}: {pipeline}: no such folder; put the pipeline there, as save_pretrained writes it"
         )
-    return LocalFolder(key, Path(pipeline))
+    return LocalFolder(Path(pipeline))
 
 
 def _wanted(key: str, store: Store) -> tuple[str, list[str]]:

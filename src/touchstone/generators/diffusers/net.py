@@ -187,5 +187,8 @@ def build(
         raise TouchstoneError(f"{key}: the pipeline makes grey images, and data.channels is 3; set it to 1")
     if parts.channels not in (1, 3):
         raise TouchstoneError(f"{key}: the pipeline makes images of {parts.channels} channels, expected 1 or 3")
+    if size_px != image_size or parts.channels != channels:
+        grey = ", made grey by luma" if channels < parts.channels else ""
+        print(f"{name}: {facts.kind} of {size_px} px; its images are scaled to {image_size} px{grey}")
     torch.manual_seed(seed)
     return Pretrained(parts, fit, channels=channels, image_size=image_size, size_px=size_px)

@@ -21,11 +21,11 @@ class Store(Protocol):
 
 
 class LocalFolder:
-    """The files of a folder. `key` opens messages."""
+    """The files of a folder."""
 
     revision = ""
 
-    def __init__(self, key: str, folder: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         files = (file for file in folder.rglob("*") if file.is_file())
         self.paths = frozenset(file.relative_to(folder).as_posix() for file in files)
@@ -53,7 +53,8 @@ class Flat:
 class Hub:
     """The files of a commit, listed at once and fetched when they are asked for. HF_ENDPOINT and HF_TOKEN count.
 
-    Raises TouchstoneError where the repository or the commit is missing, gated, or not the one asked for.
+    `key` opens messages. Raises TouchstoneError where the repository or the commit is missing, gated, or not the one
+    asked for.
     """
 
     def __init__(self, key: str, repository: str, revision: str, *, downloads: Path) -> None:
