@@ -45,6 +45,7 @@ def main() -> dict[str, object]:
         meta=json.loads((DATA / "prepared/meta.json").read_text()),
         machine=machine,
         store=states,
+        pipeline=DATA / "pipelines" / name,
     )
     with replaced(DATA / "generators" / name) as new:
         save_replicates(new, fits)

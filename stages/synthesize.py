@@ -11,11 +11,12 @@ from typing import Any
 
 from touchstone.config.machine import load_machine
 from touchstone.config.resolved import read
+from touchstone.data.imageset import load
 from touchstone.data.sheets import save_with_sheet
 from touchstone.generators import read_folder
 from touchstone.generators.replicates import sample_replicates
 from touchstone.stage import run
-from touchstone.training.resume import Apart, fingerprint, inputs, mark_complete, open_checkpoint
+from touchstone.training.resume import OF_REPLICATES, Apart, fingerprint, inputs, mark_complete, open_checkpoint
 
 DATA = Path("data")
 
@@ -31,6 +32,7 @@ def main() -> dict[str, object]:
         f"data/collected/{name}": None,
         f"data/generators/{name}": None,
         f"data/losses/{name}.csv": None,
+        **dict.fromkeys(OF_REPLICATES),
     }
     mark = fingerprint(inputs("synthesize", name=name), accelerator=machine.accelerator, apart=apart)
     classifiers = json.loads((DATA / f"filters/{name}.json").read_text())["classifiers"]
@@ -41,13 +43,17 @@ def main() -> dict[str, object]:
         packed = DATA / "collected" / name
         made = read_folder(name, classifiers, values=values, packed=packed, meta=json.loads(meta.read_text()), **where)
     else:
+        where |= {"pipeline": DATA / "pipelines" / name, "train": load(DATA / "prepared/train")}
         made = sample_replicates(name, classifiers, values=values, generators=DATA / "generators" / name, **where)
     folder = DATA / "augmented" / name
     save_with_sheet(folder, made.images, sheet_size=read("sheet"), rows=made.rows)
     if made.files is not None:
         made.files.to_csv(folder / "files.csv", index=False, lineterminator="\n")
     made.counts.to_csv(folder / "counts.csv", index=False)
-    shutil.copyfile(DATA / f"losses/{name}.csv", folder / "losses.csv")  # for the report
+    for_report = {f"losses/{name}.csv": "losses.csv", f"pipelines/{name}/pipeline.json": "pipeline.json"}
+    for file in for_report:
+        if (DATA / file).exists():
+            shutil.copyfile(DATA / file, folder / for_report[file])
     print(made.counts.to_string(index=False))
     if made.files is None:
         mark_complete(store, mark, request=request)

@@ -93,10 +93,11 @@ def test_nets_sources_and_kinds_know_nothing_of_one_another() -> None:
             if name.startswith(f"{folder}.") and not own.startswith("_"):
                 others = {other for other in IMPORTS[name] if other.startswith(f"{folder}.")}
                 assert all(other.removeprefix(f"{folder}.").startswith("_") for other in others), name
-    for kind in ("dcgan", "ddpm"):
+    kinds = tuple(f"generators.{kind}" for kind in ("dcgan", "ddpm", "diffusers"))
+    for kind in ("dcgan", "ddpm", "diffusers"):
         for name in MODULES:
             if name.startswith(f"generators.{kind}"):
-                others = {o for o in IMPORTS[name] if o.startswith(("generators.dcgan", "generators.ddpm"))}
+                others = {o for o in IMPORTS[name] if o.startswith(kinds)}
                 assert all(other.startswith(f"generators.{kind}") for other in others), name
 
 

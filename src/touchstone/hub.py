@@ -1,43 +1,17 @@
-"""Where pretrained files come from: a folder, or a commit on Hugging Face's hub."""
+"""Fetches pretrained files at a commit of Hugging Face's hub."""
 
 import os
 from pathlib import Path
-from typing import Protocol
 
 from touchstone.errors import TouchstoneError, one_line
 
 REMEDY = "check the address and the network, or download the files elsewhere and name their folder"
 
 
-class Store(Protocol):
-    """The files of a pretrained model."""
-
-    revision: str
-    """The commit, or "" for a folder."""
-    paths: frozenset[str]
-
-    def get(self, path: str) -> Path:
-        """Return a local copy of one of `paths`."""
-
-
-class LocalFolder:
-    """The files of a folder. `key` opens messages."""
-
-    revision = ""
-
-    def __init__(self, key: str, folder: Path) -> None:
-        self.folder = folder
-        files = (file for file in folder.rglob("*") if file.is_file())
-        self.paths = frozenset(file.relative_to(folder).as_posix() for file in files)
-
-    def get(self, path: str) -> Path:
-        return self.folder / path
-
-
 class Hub:
     """The files of a commit, listed at once and fetched when they are asked for. HF_ENDPOINT and HF_TOKEN count.
 
-    With revision "", it is the newest commit, which is then `revision`.
+    With revision "", it is the newest commit, which is then `revision`. `key` opens messages.
 
     Raises TouchstoneError where the repository or the commit is missing, gated, or not the one asked for.
     """

@@ -91,6 +91,11 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
         ("generators.dcgan.kind=3", ["generators.dcgan.kind: got 3, expected one of dcgan, ddpm"]),
         ("generators.dcgan.kind=null", ["generators.dcgan.kind: got None"]),
         ("generators.ddpm.sample={per_class: 9, sampler: ddim, num_inference_steps: 30}", ["30 does not divide"]),
+        (
+            "generators.ddpm={fit: {num_steps: 1, prediction: edm}, sample: {per_class: 9, sampler: ddim}}",
+            ["generators.ddpm", "sample.sampler ddim needs timesteps", "use heun or dpmsolver"],
+        ),
+        ("generators.ddpm.fit.prediction=edm", ["min_snr_gamma 5 weighs timesteps", "take it out"]),
         ("generators.dcgan.kind=dcgn", ["generators.dcgan.kind", "'dcgn'", "did you mean dcgan?"]),
         (
             "generators={repeat: {kind: dcgan, fit: {num_steps: 1}, sample: {per_class: 1}}}",

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from diffusers import EDMDPMSolverMultistepScheduler
 
 from kit.project import ROOT
 from touchstone.config.load import load
@@ -15,6 +16,7 @@ from touchstone.generators import FOLDER, build
 from touchstone.generators.base import Generative, noise
 from touchstone.generators.dcgan.config import SIZES, DcganFit
 from touchstone.generators.dcgan.net import augmented
+from touchstone.generators.ddpm import edm
 from touchstone.generators.ddpm.config import DdpmFit, DdpmSample
 from touchstone.generators.ddpm.net import Ddpm, _solver, _timesteps
 from touchstone.seeds import generator
@@ -44,8 +46,8 @@ def batch(count: int = 6, *, channels: int = 1, size: int = 8) -> tuple[torch.Te
 
 
 def test_every_kind_has_a_file_and_its_sections() -> None:
-    assert {path.parent.name for path in FOLDER.glob("*/net.py")} == set(TINY)
-    assert set(kinds()) == {*TINY, "folder"}
+    assert {path.parent.name for path in FOLDER.glob("*/net.py")} == {*TINY, "diffusers"}
+    assert set(kinds()) == {*TINY, "diffusers", "folder"}
     for kind in kinds():
         assert (FOLDER / kind / config_of(kind).CODE).is_file()
 
@@ -113,7 +115,7 @@ def test_an_image_depends_on_its_own_noise_and_class_alone(kind: str) -> None:
     assert not torch.equal(together[2], swapped[2]), "the class counts"
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpmsolver"])
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpmsolver", "heun"])
 def test_every_sampler_is_pure_and_bounded(sampler: str) -> None:
     module = make("ddpm")
     torch.manual_seed(1)
@@ -130,7 +132,7 @@ class Exact(torch.nn.Module):
         self.alphas, self.mean, self.sd, self.prediction = module.schedule.alphas_cumprod, mean, sd, prediction
 
     def forward(self, x_t, t, class_labels):
-        a = self.alphas[t].double().reshape(-1, 1, 1, 1)
+        a = self.alphas[t.long()].double().reshape(-1, 1, 1, 1)
         spread = a * self.sd**2 + 1 - a
         x_0 = self.mean + a.sqrt() * self.sd**2 / spread * (x_t - a.sqrt() * self.mean)
         epsilon = (x_t - a.sqrt() * x_0) / (1 - a).sqrt()
@@ -147,6 +149,8 @@ class Exact(torch.nn.Module):
         ("ddim", 50, 0.12),
         ("dpmsolver", 20, 0.2),
         ("dpmsolver", 50, 0.06),
+        ("heun", 10, 0.35),
+        ("heun", 25, 0.06),
     ],
 )
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
@@ -160,6 +164,104 @@ def test_samplers_draw_the_distribution_that_the_denoiser_knows(
     made = draw(module, "ddpm", [0] * 60, sampler=sampler, num_inference_steps=steps).float() / 127.5 - 1
     assert float(made.mean()) == pytest.approx(0.2, abs=0.02)
     assert float(made.std()) == pytest.approx(0.25, rel=error)
+
+
+class ExactEdm(torch.nn.Module):
+    """The same in noise levels: what makes c_skip * x + c_out * net the expected image."""
+
+    def __init__(self, mean: float, sd: float) -> None:
+        super().__init__()
+        self.mean, self.sd = mean, sd
+
+    def forward(self, scaled, time, class_labels):
+        sigma = (4 * time.double()).exp().reshape(-1, 1, 1, 1)
+        c_skip, c_out, c_in = edm.scales(sigma)
+        x = scaled / c_in
+        x_0 = self.mean + self.sd**2 / (self.sd**2 + sigma**2) * (x - self.mean)
+        return type("Out", (), {"sample": ((x_0 - c_skip * x) / c_out).float()})
+
+
+@pytest.mark.parametrize(
+    ("sampler", "steps", "error"),
+    [("heun", 18, 0.1), ("heun", 40, 0.03), ("dpmsolver", 20, 0.1), ("dpmsolver", 50, 0.03)],
+)
+def test_edm_samplers_draw_the_distribution_that_the_denoiser_knows(sampler: str, steps: int, error: float) -> None:
+    module = make("ddpm", prediction="edm")
+    module.averaged.module = ExactEdm(0.2, 0.25)
+    made = draw(module, "ddpm", [0] * 60, sampler=sampler, num_inference_steps=steps).float() / 127.5 - 1
+    assert float(made.mean()) == pytest.approx(0.2, abs=0.02)
+    assert float(made.std()) == pytest.approx(0.25, rel=error)
+
+
+def test_dpmsolver_in_noise_levels_is_that_of_diffusers() -> None:
+    """EDMDPMSolverMultistepScheduler counts its steps; both start from the same noise, with the same denoiser."""
+    net, count = ExactEdm(0.2, 0.25), 20
+    solver = EDMDPMSolverMultistepScheduler(prediction_type="epsilon")
+    solver.set_timesteps(count)
+    start = 80 * torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    x = start
+    for t in solver.timesteps:
+        x = solver.step(net(solver.scale_model_input(x, t), t, None).sample, t, x).prev_sample
+
+    def denoised(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        c_skip, c_out, c_in = edm.scales(torch.tensor(sigma))
+        return c_skip * x + c_out * net(c_in * x, edm.c_noise(torch.tensor(sigma).log()), None).sample
+
+    torch.testing.assert_close(edm.dpmsolver(denoised, start, edm.levels(count)), x, atol=2e-4, rtol=0)
+
+
+def test_heun_evaluates_the_net_twice_a_step_and_is_of_second_order() -> None:
+    """Half as long steps leave a quarter of the error, of which the known solution is the measure."""
+    sd, calls = 0.25, []
+
+    def denoised(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        calls.append(sigma)
+        return sd**2 / (sd**2 + sigma**2) * x
+
+    exact = 80.0 * sd / (sd**2 + 80**2) ** 0.5
+    errors = []
+    for count in (20, 40):
+        calls.clear()
+        made = edm.heun(denoised, torch.tensor([80.0], dtype=torch.float64), edm.levels(count))
+        assert len(calls) == 2 * count - 1
+        errors.append(abs(float(made) - exact))
+    assert errors[0] / errors[1] > 3
+
+
+def test_a_perfect_edm_denoiser_has_no_loss_and_an_idle_one_has_a_loss_of_about_one() -> None:
+    """The target (x_0 - c_skip x) / c_out has the variance 1 where images have the standard deviation SIGMA_DATA."""
+    module = make("ddpm", prediction="edm")
+    assert isinstance(module, Ddpm)
+    x_0 = edm.SIGMA_DATA * torch.randn(4000, 1, 8, 8)
+    module.signals = lambda pixels: x_0  # type: ignore[method-assign]
+    batch_of = torch.zeros(4000, 8, 8, 1, dtype=torch.uint8), torch.zeros(4000, dtype=torch.long)
+
+    class Idle(torch.nn.Module):
+        def forward(self, x, t, class_labels):
+            return type("Out", (), {"sample": torch.zeros_like(x)})
+
+    class Oracle(torch.nn.Module):
+        def forward(self, scaled, t, class_labels):
+            c_skip, c_out, c_in = edm.scales((4 * t).exp().reshape(-1, 1, 1, 1))
+            return type("Out", (), {"sample": (x_0 - c_skip * scaled / c_in) / c_out})
+
+    module.net = Idle()
+    assert float(module.training_step(batch_of, 0)["loss"]) == pytest.approx(1.0, abs=0.02)
+    module.net = Oracle()
+    assert float(module.training_step(batch_of, 0)["loss"]) < 1e-6
+
+
+@pytest.mark.parametrize("timesteps", [20, 1000, 10_000])
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize("steps", [1, 7, 20])
+def test_heun_takes_falling_levels_of_the_schedule(timesteps: int, schedule: str, steps: int) -> None:
+    module = make("ddpm", num_timesteps=timesteps, beta_end=0.02, beta_schedule=schedule)
+    assert isinstance(module, Ddpm)
+    sigmas, times = module._levels(steps)
+    assert 1 <= len(sigmas) <= steps
+    assert sigmas == sorted(set(sigmas), reverse=True)
+    shares = module.schedule.alphas_cumprod.double()
+    assert [float(1 / (1 + sigma**2)) for sigma in sigmas] == pytest.approx([float(shares[int(t)]) for t in times])
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])

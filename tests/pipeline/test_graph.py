@@ -15,7 +15,17 @@ from touchstone.training.resume import fingerprint, inputs
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 GRAPH = {name: stage.get("do", stage) for name, stage in GRAPH.items()}  # of a foreach, what it does for each
 
-BEFORE_PREDICT = ("transform", "pretrained", "encoder", "filters", "fit", "collect", "synthesize", "augment")
+BEFORE_PREDICT = (
+    "transform",
+    "pretrained",
+    "encoder",
+    "filters",
+    "pipelines",
+    "fit",
+    "collect",
+    "synthesize",
+    "augment",
+)
 BEFORE_PREDICT += (
     "find_lr",
     "tune",

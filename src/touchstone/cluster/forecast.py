@@ -160,7 +160,7 @@ class Work:
             return self.replicates * counts.predicted * pace.predicted[self.runs[name][0]]
         if kind == "fit" and name in settings.fitted:
             fit = settings.fitted[name].fit
-            return self.fits * fit.steps(counts.train, fit.batch_size) * pace.fit_step[name]
+            return self.fits * fit.steps(counts.train, fit.batch_size) * pace.fit_step.get(name, 0.0)
         if kind == "synthesize":
             return self._samples(name) * pace.sampled.get(name, self.decode)
         if kind == "transform":

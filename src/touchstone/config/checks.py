@@ -3,13 +3,14 @@
 Only the stage `settings` and the command line import this module, so rewording a check re-runs no training.
 """
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from touchstone.config.pretrained_config import is_published
 from touchstone.config.schema.data import Arm, Data
-from touchstone.config.schema.generator import ADDED, FolderConfig
+from touchstone.config.schema.generator import ADDED, FolderConfig, PipelineConfig
 from touchstone.config.schema.model import Model, Phase
 from touchstone.config.schema.section import Section
 from touchstone.errors import TouchstoneError, nearest
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from touchstone.config.settings import Settings
 
 WEIGHTS = Path("data/weights")  # a dependency of the stage that reads them
+
+REPOSITORY, COMMIT = re.compile(r"[\w.-]+/[\w.-]+$"), re.compile(r"[0-9a-f]{40}$")
 
 
 def check(settings: "Settings") -> None:
@@ -51,9 +54,30 @@ def check(settings: "Settings") -> None:
         if isinstance(generator, FolderConfig) and Path(generator.path).parent != ADDED:
             expected = f"expected a folder or an archive directly in {ADDED}, where DVC sees it change"
             raise mistake(f"generators.{name}.path", f"got {generator.path!r}, {expected}; put the images there")
+        if isinstance(generator, PipelineConfig):
+            _check_pipeline(f"generators.{name}.pipeline", generator.pipeline)
     _check_arms(settings)
     _check_compared(settings)
     _check_ensembles(settings)
+
+
+def _check_pipeline(key: str, pipeline: str) -> None:
+    """A pipeline is a folder that DVC sees change, or a commit, which never changes."""
+    repository, _, revision = pipeline.partition("@")
+    if Path(pipeline).parent == WEIGHTS or (REPOSITORY.match(repository) and COMMIT.match(revision)):
+        return
+    if REPOSITORY.match(repository) and Path(pipeline).parts[0] != WEIGHTS.parts[0]:
+        got = f"the revision {revision!r}" if revision else "no revision"
+        raise mistake(
+            key,
+            f"got {got}, expected {repository}@ and the 40 digits of a commit, since branches and tags move; copy them "
+            "from the page of its commits",
+        )
+    raise mistake(
+        key,
+        f"got {pipeline!r}, expected a folder directly in {WEIGHTS}, where DVC sees it change, or owner/name@ and the "
+        "40 digits of a commit",
+    )
 
 
 def one_of(key: str, name: str, known: Collection[str]) -> None:

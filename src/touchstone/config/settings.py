@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from touchstone.config.resolved import FOLDER, read
 from touchstone.config.schema.audit import Audit
 from touchstone.config.schema.evaluation import ThresholdRule
-from touchstone.config.schema.generator import AnyGenerator, FittedConfig, FolderConfig
+from touchstone.config.schema.generator import AnyGenerator, FittedConfig, FolderConfig, PipelineConfig
 from touchstone.config.schema.model import Model
 from touchstone.config.schema.params import Params
 from touchstone.config.schema.section import Section
@@ -78,6 +78,13 @@ class Settings(Params):
     def folders(self) -> dict[str, str]:
         """Each generator's folder or archive of images that were made elsewhere; "" where it samples its images."""
         return {name: one.path if isinstance(one, FolderConfig) else "" for name, one in self.generators.items()}
+
+    @property
+    def pipelines(self) -> dict[str, dict[str, Any] | None]:
+        """Each generator's pretrained pipeline, and whether it needs no classes of its own; None without one."""
+        of_pipeline = {n: one for n, one in self.generators.items() if isinstance(one, PipelineConfig)}
+        found = {n: {"pipeline": one.pipeline, "has_labels": one.has_labels} for n, one in of_pipeline.items()}
+        return {name: found.get(name) for name in self.generators}
 
 
 def load_settings(stage: str, *, folder: Path = FOLDER) -> Settings:

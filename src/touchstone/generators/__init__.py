@@ -1,7 +1,8 @@
 """Generators: each kind has a folder with its sections of params.yaml (config.py) and its nets (net.py).
 
-net.py defines `build(fit, *, num_classes, channels, image_size)`, which returns a `generators.base.Generative`. The
-kind folder, images that were made elsewhere, has images.py in its place.
+net.py defines `build(fit, *, num_classes, channels, image_size)`, which returns a `generators.base.Generative`; kinds
+that adapt a pretrained pipeline also take its folder, the names of the classes and the name of the entry. The kind
+folder, images that were made elsewhere, has images.py in its place.
 """
 
 import importlib
@@ -16,10 +17,17 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent  # holds the kinds' folders
 
 
-def build(kind: str, fit: "Fit", *, num_classes: int, channels: int, image_size: int, bits: int = 8) -> "Generative":
-    """Build a generator of a kind, with weights drawn from torch's global generator."""
+def build(
+    kind: str, fit: "Fit", *, num_classes: int, channels: int, image_size: int, bits: int = 8, **pretrained: Any
+) -> "Generative":
+    """Build a generator of a kind, with weights drawn from torch's global generator.
+
+    pretrained: the keywords `pipeline`, `classes` and `name` of a kind that starts from a pretrained pipeline.
+    """
     module = importlib.import_module(f"touchstone.generators.{kind}.net")
-    built = module.build(fit, num_classes=num_classes, channels=channels, image_size=image_size)
+    built: Generative = module.build(
+        fit, num_classes=num_classes, channels=channels, image_size=image_size, **pretrained
+    )
     built.bits = bits
     return built
 

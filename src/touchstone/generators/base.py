@@ -37,8 +37,19 @@ class Generative(pl.LightningModule):
         self.register_buffer("grey", torch.tensor([[[127.5]]]), persistent=False)
         self.resume: State | None = None
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether there are weights to fit."""
+        return True
+
     def sample(self, labels: torch.Tensor, streams: Streams, settings: Sample) -> torch.Tensor:
         """Sample images, pixels (B, H, W, C), of the classes int64 (B,), each from its own stream of noise."""
+        raise NotImplementedError
+
+    def sample_from(
+        self, sources: np.ndarray, labels: torch.Tensor, streams: Streams, settings: Sample
+    ) -> torch.Tensor:
+        """Sample like `sample`, each image from a training image of its class, uint8 (B, H, W, C)."""
         raise NotImplementedError
 
     def preview(self, labels: torch.Tensor, streams: Streams) -> torch.Tensor:

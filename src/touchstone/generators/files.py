@@ -33,6 +33,8 @@ class GeneratorMetadata:
     """Hash of the file of weights."""
     bits: int = 8
     """Of a pixel; written only where it is 16."""
+    pipeline: dict[str, Any] | None = None
+    """The facts of the pretrained pipeline that it starts from, see diffusers/files.py; None without one."""
 
 
 def save_generator(
@@ -44,7 +46,8 @@ def save_generator(
     """
     safetensors.torch.save_file(weights, folder / WEIGHTS)
     sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    facts = {name: value for name, value in asdict(metadata).items() if (name, value) != ("bits", 8)}
+    left_out = {"bits": 8, "pipeline": None}
+    facts = {name: value for name, value in asdict(metadata).items() if name not in left_out or value != left_out[name]}
     text = json.dumps(facts | {"sha256": sha256}, indent=2, ensure_ascii=False)
     (folder / "generator.json").write_text(text + "\n", encoding="utf-8")
     (folder / "grids").mkdir()
@@ -53,10 +56,11 @@ def save_generator(
         sheet.save(folder / f"grids/step-{step:06d}.png")
 
 
-def load_generator(folder: Path) -> tuple[GeneratorMetadata, Fit, Generative]:
+def load_generator(folder: Path, **pretrained: Any) -> tuple[GeneratorMetadata, Fit, Generative]:
     """Load the metadata, the settings of the fit, and the generator with its averaged weights.
 
-    Raises TouchstoneError where a file is missing or damaged, or where the weights do not fit the kind's code.
+    pretrained: the keywords `pipeline` and `name` of `build` for a kind that starts from a pretrained pipeline. Raises
+    TouchstoneError where a file is missing or damaged, or where the weights do not fit the kind's code.
     """
     try:
         metadata = GeneratorMetadata(**json.loads((folder / "generator.json").read_text(encoding="utf-8")))
@@ -68,7 +72,9 @@ def load_generator(folder: Path) -> tuple[GeneratorMetadata, Fit, Generative]:
         raise TouchstoneError(f"{folder}: no readable generator ({error}); run `dvc repro` or `dvc pull`") from error
     fit: Fit = part_of(metadata.kind, "fit", metadata.fit)
     shape = {"channels": metadata.channels, "image_size": metadata.image_size, "bits": metadata.bits}
-    module = build(metadata.kind, fit, num_classes=len(metadata.classes), **shape)
+    if pretrained:
+        pretrained["classes"] = metadata.classes
+    module = build(metadata.kind, fit, num_classes=len(metadata.classes), **shape, **pretrained)
     try:
         module.load_weights(weights)
     except RuntimeError as error:

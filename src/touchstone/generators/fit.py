@@ -69,10 +69,13 @@ def fit(
 ) -> Fitted:
     """Fit `module` to `data` within the budget of `settings`, from its initial weights or from `state_file`.
 
-    meta: the content of meta.json. Raises TouchstoneError where images may have several labels, on a class without
-    training images, where a loss is not finite or explodes, and where the samples of a class no longer differ.
+    A generator without weights to fit is returned as it is. meta: the content of meta.json. Raises TouchstoneError
+    where images may have several labels, on a class without training images, where a loss is not finite or explodes,
+    and where the samples of a class no longer differ.
     """
     labels, view = _labels(data, meta, title), View(meta["image_size"], meta["image_size"])
+    if not module.is_fitted:
+        return Fitted(module.weights(), pd.DataFrame({"step": [], "loss": []}), {}, 0.0)
     num_steps, state = settings.steps(len(data), settings.batch_size), FitState()
     checkpoint = read_checkpoint(state_file)
     if checkpoint is not None:

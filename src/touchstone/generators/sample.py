@@ -22,6 +22,7 @@ from touchstone.config.schema.machine import Machine
 from touchstone.data.imageset import ImageSet
 from touchstone.errors import TouchstoneError
 from touchstone.generators.base import Generative
+from touchstone.generators.sources import Sources
 from touchstone.models.predict import probabilities
 from touchstone.models.runs import Predictor, load_nets, load_run_metadata
 from touchstone.seeds import generator
@@ -66,15 +67,18 @@ def synthesize(
     machine: Machine,
     scratch: Path,
     judge: Predictor | None,
+    sources: Sources | None = None,
 ) -> Synthesized:
     """Sample `settings.per_class` images of each class: the first of each class, then the second, and so on.
+
+    sources: the training images that they are made from, each of which the table names in `source_id`, or None.
 
     Blocks are files in `scratch`; those of an earlier process are reused. The result reads its pixels from them when
     they are used, so memory holds one block at a time. Raises TouchstoneError where the filter keeps too few images of
     a class.
     """
     scratch.mkdir(parents=True, exist_ok=True)
-    sampler = Sampler(module, settings, scratch=scratch, num_threads=num_threads, title=name)
+    sampler = Sampler(module, settings, scratch=scratch, num_threads=num_threads, title=name, sources=sources)
     kept: list[list[int]] = [[] for _ in classes]  # for each class, the k of its kept images
     sampled = [0] * len(classes)
     while todo := _blocks(kept, sampled, settings, classes, name):
@@ -87,7 +91,7 @@ def synthesize(
         {
             "id": [f"{name}-{classes[c]}-{k}" for c, k in rows],
             "label": [classes[c] for c, _ in rows],
-            "source_id": "",
+            "source_id": [sources.ids(c, [k])[0] for c, k in rows] if sources else "",
             "origin": name,
         }
     )
@@ -130,8 +134,18 @@ def _sample(sampler: "Sampler", blocks: list[Block], machine: Machine) -> None:
 class Sampler(pl.LightningModule):
     """Samples one block per step and writes it to a file, completely or not at all."""
 
-    def __init__(self, module: Generative, settings: Sample, *, scratch: Path, num_threads: int, title: str) -> None:
+    def __init__(
+        self,
+        module: Generative,
+        settings: Sample,
+        *,
+        scratch: Path,
+        num_threads: int,
+        title: str,
+        sources: Sources | None = None,
+    ) -> None:
         super().__init__()
+        self.sources = sources
         self.module, self.settings, self.scratch = module.eval(), settings, scratch
         self.num_threads, self.title = num_threads, title
         self.num_blocks = 0
@@ -149,8 +163,12 @@ class Sampler(pl.LightningModule):
     def predict_step(self, block: Block, batch_idx: int) -> None:
         c, b = (int(part) for part in block)
         size = self.settings.block
-        streams = [generator(self.settings.seed, "noise", c, k) for k in range(b * size, (b + 1) * size)]
-        pixels = self.module.sample(torch.full((size,), c), streams, self.settings).numpy()
+        numbers, labels = range(b * size, (b + 1) * size), torch.full((size,), c)
+        streams = [generator(self.settings.seed, "noise", c, k) for k in numbers]
+        if self.sources is None:
+            pixels = self.module.sample(labels, streams, self.settings).numpy()
+        else:
+            pixels = self.module.sample_from(self.sources.pixels(c, numbers), labels, streams, self.settings).numpy()
         file = block_file(self.scratch, (c, b))
         new = file.with_suffix(f".{os.getpid()}.new")
         with open(new, "wb") as opened:

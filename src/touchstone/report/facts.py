@@ -290,6 +290,8 @@ class Facts:
     """Ensemble -> member -> weight, where the rule finds weights."""
     co_occurrence: np.ndarray
     """int64 (classes, classes), training images with both classes; (0, 0) where images have one label each."""
+    pipelines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Generator -> the facts of the pretrained pipeline that it starts from, see generators/diffusers/files.py."""
 
     def result(self, name: str) -> ReportedResult:
         """The run or ensemble of that name."""

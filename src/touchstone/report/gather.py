@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchstone.config.schema.data import Transform
-from touchstone.config.schema.generator import FittedConfig, FolderConfig, GeneratorConfig, Sample
 from touchstone.config.settings import Settings
 from touchstone.data.findings import read as read_findings
 from touchstone.data.imageset import ImageSet, class_indices, load, read_files
@@ -22,6 +20,7 @@ from touchstone.data.training_set import combine
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.probs import load_diverged, load_every_weights, load_probs
 from touchstone.report import strips
+from touchstone.report.captions import generator_caption, transform_caption
 from touchstone.report.changes import changes, missed
 from touchstone.report.facts import (
     Attention,
@@ -38,7 +37,6 @@ from touchstone.report.facts import (
 from touchstone.report.files import numbers, read_bytes, read_json, read_table
 from touchstone.report.galleries import LabelledImages, ranked, worst
 from touchstone.report.multi_label import co_occurrence
-from touchstone.report.words import budget, listing
 
 
 def gather(root: Path, settings: Settings, *, complete: bool = True) -> Facts:
@@ -79,7 +77,7 @@ def gather(root: Path, settings: Settings, *, complete: bool = True) -> Facts:
         audits=tuple(_audited(name, audit, data) for name in settings.added_sets if complete),
         encoder=audit["encoder"],
         search=audit["search"],
-        losses={name: numbers(read_table(data / f"augmented/{name}/losses.csv")) for name in settings.fitted},
+        losses=_losses(data, settings),
         rates=_rates(data, settings),
         trials={
             run: read_table(data / f"trials/{run}.csv") for name in settings.tuned for run in settings.runs_of(name)
@@ -88,8 +86,20 @@ def gather(root: Path, settings: Settings, *, complete: bool = True) -> Facts:
         attributions={name: attributions(data / f"explained/attributions/{name}") for name in explained},
         weights=load_every_weights(data / "ensembles", settings),
         co_occurrence=co_occurrence(encode(train.table, meta)) if is_multi_label(meta) else np.zeros((0, 0), np.int64),
+        pipelines=_pipelines(data, settings),
         unlabelled={name: read_table(data / f"ensembles/{name}/predictions.csv") for name in settings.ensembles},
     )
+
+
+def _losses(data: Path, settings: Settings) -> dict[str, pd.DataFrame]:
+    """Generator -> its losses, where it was fitted: a pretrained pipeline that is taken as it is has none."""
+    tables = {name: numbers(read_table(data / f"augmented/{name}/losses.csv")) for name in settings.fitted}
+    return {name: table for name, table in tables.items() if len(table)}
+
+
+def _pipelines(data: Path, settings: Settings) -> dict[str, dict[str, Any]]:
+    """Generator -> the facts of the pretrained pipeline that it starts from, where it does."""
+    return {n: read_json(data / f"augmented/{n}/pipeline.json") for n, pinned in settings.pipelines.items() if pinned}
 
 
 def _arm_sizes(train: ImageSet, data: Path, settings: Settings, meta: dict[str, Any]) -> dict[str, tuple[int, int]]:
@@ -238,54 +248,14 @@ def _sheets(data: Path, settings: Settings, findings: dict[str, float]) -> Itera
     for split in SPLITS:
         if count := int(findings[f"num_{split}"]):
             yield Sheet(split, f"{count:,} images", "split", read_bytes(data / f"prepared/{split}/sheet.png"))
-    added = {name: _transform_caption(transform) for name, transform in settings.transforms.items()}
+    pipelines = _pipelines(data, settings)
+    added = {name: transform_caption(transform) for name, transform in settings.transforms.items()}
     for name, generator in settings.generators.items():
-        added[name] = _generator_caption(name, generator, read_table(data / f"augmented/{name}/counts.csv"))
+        added[name] = generator_caption(
+            name, generator, read_table(data / f"augmented/{name}/counts.csv"), pipelines.get(name)
+        )
     for name, caption in added.items():
         yield Sheet(name, caption, "added", read_bytes(data / f"augmented/{name}/sheet.png"))
-
-
-def _transform_caption(transform: Transform) -> str:
-    """The settings that differ from the identity, such as `rotate_deg 10, zoom 0.95`."""
-    values = transform.model_dump(exclude_defaults=True)
-    return ", ".join(f"{key} {_plain(value)}" for key, value in values.items()) or "identity: a plain copy"
-
-
-def _generator_caption(name: str, generator: GeneratorConfig, counts: pd.DataFrame) -> str:
-    """The fit and the samples of a generator, and the share that its filter kept. counts: class, sampled, kept."""
-    if isinstance(generator, FolderConfig):
-        return _folder_caption(generator, counts)
-    assert isinstance(generator, FittedConfig)
-    fit, sample = generator.fit, generator.sample
-    parts = [generator.kind] if generator.kind != name else []
-    parts.append(f"fitted for {budget(fit)} with batches of {fit.batch_size}")
-    own = sample.model_dump(exclude=set(Sample.model_fields))  # the settings of its kind alone
-    parts += [f"{key.replace('_', ' ')} {_plain(value)}" for key, value in own.items() if value]
-    if sample.filter.min_confidence:
-        sampled, kept = counts["sampled"].astype(int).sum(), counts["kept"].astype(int).sum()
-        parts.append(f"{kept:,} of {sampled:,} samples reach a confidence of {sample.filter.min_confidence:g}")
-    return ", ".join(parts)
-
-
-def _folder_caption(config: FolderConfig, counts: pd.DataFrame) -> str:
-    """The images that were made elsewhere, the limits set to them, and the classes that have none."""
-    sampled, kept = counts["sampled"].astype(int), counts["kept"].astype(int)
-    parts = [f"made elsewhere ({config.path})"]
-    if kept.sum() < sampled.sum():
-        parts.append(f"{kept.sum():,} of {sampled.sum():,} images kept")
-    if config.sample.per_class:
-        parts.append(f"at most {config.sample.per_class:,} of a class")
-    if config.sample.filter.min_confidence:
-        parts.append(f"with a confidence of at least {config.sample.filter.min_confidence:g}")
-    if without := counts["class"][kept == 0].tolist():
-        parts.append(f"none of class {listing(without)}" if len(without) == 1 else f"none of {len(without)} classes")
-    return ", ".join(parts)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _audited(name: str, audit: dict[str, Any], data: Path) -> AuditedSet:

@@ -82,6 +82,18 @@ class FittedConfig(GeneratorConfig):
     sample: Sample
 
 
+class PipelineConfig(FittedConfig):
+    """An entry whose images are sampled from a pretrained pipeline, adapted to the training images or as it is."""
+
+    pipeline: str
+    """A folder, or owner/name@revision on the hub of diffusers' pipelines."""
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether something but the pipeline itself gives each image its class."""
+        return False
+
+
 class FolderFilter(Section):
     """Which images of a folder are kept, by a classifier that was trained on the training split alone."""
 

@@ -18,7 +18,8 @@ class DdpmFit(Fit):
     beta_schedule: Literal["linear", "cosine"] = "linear"
     beta_start: Annotated[float, Field(gt=0, lt=1)] = 0.0001  # linear
     beta_end: Annotated[float, Field(gt=0, lt=1)] = 0.02  # linear
-    prediction: Literal["epsilon", "v"] = "epsilon"
+    prediction: Literal["epsilon", "v", "edm"] = "epsilon"
+    """What the net predicts; edm has continuous noise levels in place of timesteps, and no use for a beta schedule."""
     min_snr_gamma: Annotated[float, Field(ge=0)] = 0.0  # 0: every timestep weighs the same
     label_drop: Fraction = 0.0  # probability that the net does not see the class, which guidance needs
     channels: Annotated[int, Field(ge=4)] = 64  # width of the first level
@@ -39,6 +40,11 @@ class DdpmFit(Fit):
                 f"{100 * self._signal_left():.0f} % of the image in what should be noise; raise one of them, or take "
                 "beta_schedule cosine"
             )
+        if self.prediction == "edm" and self.min_snr_gamma:
+            raise ValueError(
+                f"min_snr_gamma {self.min_snr_gamma:g} weighs timesteps, and prediction edm has weights of its own; "
+                "take it out"
+            )
         return self
 
     def _signal_left(self) -> float:
@@ -51,7 +57,8 @@ class DdpmFit(Fit):
 class DdpmSample(Sample):
     """Which sampler runs the diffusion backwards, and in how many steps."""
 
-    sampler: Literal["ddpm", "ddim", "dpmsolver"] = "dpmsolver"
+    sampler: Literal["ddpm", "ddim", "dpmsolver", "heun"] = "dpmsolver"
+    """heun evaluates the net twice a step, except in the last; the others once."""
     num_inference_steps: Annotated[int, Field(ge=1)] = 20
     guidance_weight: Annotated[float, Field(ge=0)] = 0.0  # w of Ho & Salimans 2022; 0: none (a scale of 1)
 
@@ -66,7 +73,13 @@ class DdpmConfig(FittedConfig):
     @model_validator(mode="after")
     def _fits_together(self) -> "DdpmConfig":
         steps, most = self.sample.num_inference_steps, self.fit.num_timesteps
-        if steps > most:
+        is_edm = self.fit.prediction == "edm"
+        if is_edm and self.sample.sampler in ("ddpm", "ddim"):
+            raise ValueError(
+                f"sample.sampler {self.sample.sampler} needs timesteps, which fit.prediction edm has not; use heun or "
+                "dpmsolver"
+            )
+        if steps > most and not is_edm:
             raise ValueError(f"sample.num_inference_steps {steps} is above fit.num_timesteps {most}; lower it")
         if self.sample.sampler == "ddim" and most % steps:
             raise ValueError(

@@ -3,7 +3,7 @@
 Source: Ho, Jain, Abbeel 2020, arXiv 2006.11239; cosine schedule: Nichol & Dhariwal 2021, arXiv 2102.09672;
 v-prediction: Salimans & Ho 2022, arXiv 2202.00512; min-SNR weights: Hang 2023, arXiv 2303.09556; classifier-free
 guidance: Ho & Salimans 2022, arXiv 2207.12598; samplers: DDIM (Song 2020, arXiv 2010.02502), DPM-Solver++ of second
-order (Lu 2022, arXiv 2211.01095).
+order (Lu 2022, arXiv 2211.01095), Heun's method; prediction edm: Karras 2022, arXiv 2206.00364 (edm.py).
 
 Parameters: 268,017 in recipes/digits, 600,843 in recipes/cifar10_generated, 34,433,539 in recipes/cifar10_ddpm, the
 published one, which has not been run and was published without figures of quality. Samples: digits are legible;
@@ -13,11 +13,13 @@ CIFAR-10 images are far from done. Quality and cost: docs/generators.md.
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
 from diffusers.training_utils import compute_snr
 
 from touchstone.generators.base import Generative, Streams, noise
+from touchstone.generators.ddpm import edm
 from touchstone.generators.ddpm.config import DdpmFit, DdpmSample
 
 PREVIEW_STEPS = 20
@@ -36,7 +38,7 @@ class Ddpm(Generative):
             beta_start=fit.beta_start,
             beta_end=fit.beta_end,
             beta_schedule={"linear": "linear", "cosine": "squaredcos_cap_v2"}[fit.beta_schedule],
-            prediction_type={"epsilon": "epsilon", "v": "v_prediction"}[fit.prediction],
+            prediction_type="v_prediction" if fit.prediction == "v" else "epsilon",  # edm has no use for a schedule
         )
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> dict[str, torch.Tensor]:
@@ -44,6 +46,8 @@ class Ddpm(Generative):
         s = self.fit_settings
         x_0 = self.signals(pixels)
         epsilon = torch.randn_like(x_0)
+        if s.prediction == "edm":
+            return {"loss": self._edm_loss(x_0, epsilon, labels)}
         t = torch.randint(s.num_timesteps, (len(x_0),), device=self.device)
         has_class = torch.rand(len(labels), device=self.device) >= s.label_drop
         x_t = self.schedule.add_noise(x_0, epsilon, t)
@@ -51,6 +55,17 @@ class Ddpm(Generative):
         target = epsilon if s.prediction == "epsilon" else self.schedule.get_velocity(x_0, epsilon, t)
         errors = (predicted - target).square().mean((1, 2, 3))  # (B,)
         return {"loss": (errors * self._weights(t)).mean()}
+
+    def _edm_loss(self, x_0: torch.Tensor, epsilon: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return lambda(sigma) |D - x_0|^2 in the scale of the net's output, where lambda cancels c_out^2."""
+        log_sigma = edm.P_MEAN + edm.P_STD * torch.randn(len(x_0), 1, 1, 1, device=self.device)
+        has_class = torch.rand(len(labels), device=self.device) >= self.fit_settings.label_drop
+        sigma = log_sigma.exp()
+        c_skip, c_out, c_in = edm.scales(sigma)
+        x = x_0 + sigma * epsilon
+        shown = torch.where(has_class, labels, self.no_class)
+        predicted = self.net(c_in * x, edm.c_noise(log_sigma).flatten(), class_labels=shown).sample
+        return (predicted - (x_0 - c_skip * x) / c_out).square().mean()
 
     def _weights(self, t: torch.Tensor) -> torch.Tensor:
         """Return the weights (B,) of timesteps int64 (B,): min(SNR, gamma) / SNR for epsilon, / (SNR + 1) for v."""
@@ -74,6 +89,8 @@ class Ddpm(Generative):
 
     def sample(self, labels: torch.Tensor, streams: Streams, settings: Any) -> torch.Tensor:
         """See the base class; `settings` is a DdpmSample."""
+        if settings.sampler == "heun" or self.fit_settings.prediction == "edm":
+            return self._sample_along_sigmas(labels.to(self.device), streams, settings)
         solver: Any = _solver(self.schedule.config, settings.sampler)
         if settings.sampler == "dpmsolver":
             solver.set_timesteps(timesteps=_timesteps(solver, settings.num_inference_steps), device=self.device)
@@ -88,6 +105,41 @@ class Ddpm(Generative):
             predicted = self._denoised(x, t, labels, settings.guidance_weight)
             x = solver.step(predicted, t, x, generator=generators).prev_sample
         return self.pixels(x)
+
+    def _sample_along_sigmas(self, labels: torch.Tensor, streams: Streams, settings: Any) -> torch.Tensor:
+        """Sample in noise levels of x = x_0 + sigma * epsilon. Expected images are clipped to [-1, 1] at each step."""
+        sigmas, timesteps = self._levels(settings.num_inference_steps)
+        time_of = dict(zip(sigmas, timesteps, strict=True))
+
+        def denoised(x: torch.Tensor, sigma: float) -> torch.Tensor:
+            c_skip, c_out, c_in = self._scales(sigma)
+            time = torch.tensor(time_of[sigma], device=self.device)
+            return (c_skip * x + c_out * self._denoised(c_in * x, time, labels, settings.guidance_weight)).clamp(-1, 1)
+
+        x = sigmas[0] * noise(streams, *self.shape).to(self.device, memory_format=torch.channels_last)
+        return self.pixels((edm.heun if settings.sampler == "heun" else edm.dpmsolver)(denoised, x, sigmas))
+
+    def _levels(self, count: int) -> tuple[list[float], list[float]]:
+        """Return falling noise levels, at most `count`, and what tells each to the net: c_noise or its timestep."""
+        if self.fit_settings.prediction == "edm":
+            sigmas = edm.levels(count)
+            return sigmas, [float(edm.c_noise(torch.tensor(math.log(sigma)))) for sigma in sigmas]
+        shares = self.schedule.alphas_cumprod.double().numpy()
+        known = np.sqrt((1 - shares) / shares)  # rises with t
+        known = known[: max(1, int((known <= math.exp(-LEAST_LOG_SNR)).sum()))]
+        wanted = edm.levels(count, least=known[0], most=known[-1])
+        timesteps = sorted({int(np.abs(known - sigma).argmin()) for sigma in wanted}, reverse=True)
+        return [float(known[t]) for t in timesteps], [float(t) for t in timesteps]
+
+    def _scales(self, sigma: float) -> tuple[float, float, float]:
+        """Return c_skip, c_out and c_in, by which x_0 = c_skip * x + c_out * net(c_in * x)."""
+        if self.fit_settings.prediction == "edm":
+            c_skip, c_out, c_in = edm.scales(torch.tensor(sigma, dtype=torch.float64))
+            return float(c_skip), float(c_out), float(c_in)
+        share = 1 / (1 + sigma**2)  # alpha_bar: x_t = sqrt(share) * x
+        if self.fit_settings.prediction == "v":
+            return share, -sigma * math.sqrt(share), math.sqrt(share)
+        return 1.0, -sigma, math.sqrt(share)
 
     def preview(self, labels: torch.Tensor, streams: Streams) -> torch.Tensor:
         steps = min(PREVIEW_STEPS, self.fit_settings.num_timesteps)
