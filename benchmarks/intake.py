@@ -6,9 +6,12 @@
 For each size, in processes of their own that take turns, `--rounds` times; medians count:
   pillow       Pillow decodes the files to RGB, in as many threads as there are cores
   torchvision  torchvision.io.decode_jpeg, in as many threads
-  touchstone   source folder: `download` packs and hashes the files, `prepare` decodes, resizes, splits, searches for
-               copies and writes arrays; seconds of each, and the peak of memory
-Growth is the ratio of touchstone's seconds for all small images to those for a tenth of them. Figures: docs/speed.md.
+  download     touchstone, source folder: packs and hashes the files
+  prepare      touchstone: decodes, resizes, splits, searches for copies and writes arrays
+Of the last two: seconds of the clock and of the processor (user and system, all threads), and two peaks of memory.
+Anonymous memory (RssAnon in /proc/self/status, sampled every 20 ms; only on Linux) is what the process cannot run
+without. Resident memory (ru_maxrss) also counts pages of files that it has read and that the system drops when it needs
+the room. Growth is the ratio for all small images to a tenth of them. Figures: docs/speed.md.
 """
 
 import argparse
@@ -18,9 +21,12 @@ import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from _shared import own_process
 
@@ -81,11 +87,36 @@ def _rate(one: object, paths: list[Path]) -> float:
     return len(paths) / (time.perf_counter() - began)
 
 
-def touchstone(folder: Path, number: int) -> tuple[float, float, float]:
-    """Seconds of download and of prepare, and the peak of memory in MiB."""
+class Cost(NamedTuple):
+    """What a stage took."""
+
+    seconds: float
+    cpu_seconds: float
+    anonymous_mib: float
+    resident_mib: float
+
+
+def download(folder: Path, number: int) -> Cost:
+    """Pack that many files of the folder into `raw` beside it."""
+    from touchstone.data.sources.folder import download as pack
+
+    source, raw = folder, folder.parent / "raw"
+    if number < len(files(folder, sys.maxsize)):
+        source = folder.parent / "part"
+        shutil.rmtree(source, ignore_errors=True)
+        for file in files(folder, number):
+            (source / file.parent.name).mkdir(parents=True, exist_ok=True)
+            os.link(file, source / file.parent.name / file.name)
+    shutil.rmtree(raw, ignore_errors=True)
+    raw.mkdir()
+    return _cost(lambda: pack(to=raw, path=source, mirror=""))
+
+
+def prepare(folder: Path, number: int) -> Cost:
+    """Prepare what `download` packed, whatever its number."""
     from touchstone.config.schema.data import Data
-    from touchstone.data.prepare import prepare
-    from touchstone.data.sources.folder import download, read
+    from touchstone.data.prepare import prepare as write
+    from touchstone.data.sources.folder import read
 
     data = Data.model_validate(
         {
@@ -94,20 +125,39 @@ def touchstone(folder: Path, number: int) -> tuple[float, float, float]:
             "val_fraction": 0.1, "fold": "", "split_seed": 0,
         }
     )  # fmt: skip
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        source = folder
-        if number < len(files(folder, sys.maxsize)):
-            source = Path(scratch) / "part"
-            for file in files(folder, number):
-                (source / file.parent.name).mkdir(parents=True, exist_ok=True)
-                os.link(file, source / file.parent.name / file.name)
-        (raw := Path(scratch) / "raw").mkdir()
-        began = time.perf_counter()
-        download(to=raw, path=source, mirror="")
-        packed = time.perf_counter()
-        prepare(read(raw), data=data, to=Path(scratch) / "prepared", sheet_size=64)
-        ended = time.perf_counter()
-    return packed - began, ended - packed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    to = folder.parent / "prepared"
+    shutil.rmtree(to, ignore_errors=True)
+    return _cost(lambda: write(read(folder.parent / "raw"), data=data, to=to, sheet_size=64))
+
+
+def _cost(work: Callable[[], object]) -> Cost:
+    status, peak, ended = Path("/proc/self/status"), [0.0], threading.Event()
+
+    def sample() -> None:
+        while status.exists() and not ended.wait(0.02):
+            now = next(line for line in status.read_text().splitlines() if line.startswith("RssAnon"))
+            peak[0] = max(peak[0], int(now.split()[1]) / 1024)
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    began, cpu_began = time.perf_counter(), time.process_time()
+    work()
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
+    ended.set()
+    sampler.join()
+    return Cost(seconds, cpu_seconds, peak[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+WAYS = {"pillow": pillow, "torchvision": torchvision, "download": download, "prepare": prepare}
+
+
+def measure(folder: Path, number: int, rounds: int) -> dict[str, list[float]]:
+    """Return the medians of what each way returns."""
+    found: dict[str, list[list[float]]] = {way: [] for way in WAYS}
+    for _ in range(rounds):
+        for way in WAYS:
+            found[way].append(own_process("--one", way, folder, number))
+    return {way: [statistics.median(each) for each in zip(*numbers, strict=True)] for way, numbers in found.items()}
 
 
 def main() -> None:
@@ -119,34 +169,32 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.one:
         way, folder, number = arguments.one
-        found = {"pillow": pillow, "torchvision": torchvision, "touchstone": touchstone}[way](Path(folder), int(number))
+        found = WAYS[way](Path(folder), int(number))
         print(*(found if isinstance(found, tuple) else (found,)))
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        seconds: dict[int, float] = {}
-        for side, number in ((SMALL_PX, arguments.small), (LARGE_PX, arguments.large)):
-            folder = Path(scratch) / str(side)
+    for side, number in ((SMALL_PX, arguments.small), (LARGE_PX, arguments.large)):
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "images"
             make(folder, number, side)
-            sizes = [number // 10, number] if side == SMALL_PX else [number]
-            for size in sizes:
-                rounds: dict[str, list[list[float]]] = {}
-                for _ in range(arguments.rounds):
-                    for way in ("pillow", "torchvision", "touchstone"):
-                        rounds.setdefault(way, []).append(own_process("--one", way, folder, size))
-                median = {
-                    way: [statistics.median(each) for each in zip(*found, strict=True)] for way, found in rounds.items()
-                }
-                down, prepared, peak = median["touchstone"]
-                seconds[size] = down + prepared
-                rate = size / (down + prepared)
+            totals = []
+            for size in [number // 10, number] if side == SMALL_PX else [number]:
+                medians = measure(folder, size, arguments.rounds)
+                stages = Cost(*medians["download"]), Cost(*medians["prepare"])
+                totals.append([sum(stage.seconds for stage in stages), sum(stage.cpu_seconds for stage in stages)])
                 print(
-                    f"{size:,} images of {side} px: pillow {median['pillow'][0]:,.0f}, torchvision "
-                    f"{median['torchvision'][0]:,.0f}, touchstone {rate:,.0f} images a second (download {down:.1f} s, "
-                    f"prepare {prepared:.1f} s); peak {peak:,.0f} MiB"
+                    f"{size:,} images of {side} px: pillow {medians['pillow'][0]:,.0f}, torchvision "
+                    f"{medians['torchvision'][0]:,.0f}, touchstone {size / totals[-1][0]:,.0f} images a second"
                 )
+                for name, stage in zip(("download", "prepare"), stages, strict=True):
+                    print(
+                        f"  {name}: {stage.seconds:.1f} s, {stage.cpu_seconds:.1f} of the processor; peak "
+                        f"{stage.anonymous_mib:,.0f} MiB anonymous, {stage.resident_mib:,.0f} resident"
+                    )
             if side == SMALL_PX:
-                print(f"growth from {sizes[0]:,} to {sizes[1]:,}: {seconds[sizes[1]] / seconds[sizes[0]]:.1f} times")
-            shutil.rmtree(folder)
+                clock, cpu = (all_of / tenth for tenth, all_of in zip(*totals, strict=True))
+                print(
+                    f"growth from {number // 10:,} to {number:,}: {clock:.1f} times, {cpu:.1f} of the processor's time"
+                )
 
 
 if __name__ == "__main__":

@@ -91,16 +91,19 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("number", [24, 333])
 @pytest.mark.parametrize("name", SETS)
-def test_the_search_finds_what_all_pairs_find(name: str) -> None:
-    query, images = SETS[name](130, 0), SETS[name](333, 1)
-    images[:40] = changed(query[:40], 2)  # whatever the set, some are near
+def test_the_search_finds_what_all_pairs_find(name: str, number: int) -> None:
+    query, images = SETS[name](130, 0), SETS[name](number, 1)
+    planted = min(40, number // 2)  # whatever the set, some are near
+    images[:planted] = changed(query[:planted], 2)
+    images[planted // 2 : planted] = mirrored(images[planted // 2 : planted])
     expected = all_pairs(query, images)
     rows, nearest, distance = (
         np.concatenate(part) for part in zip(*neighbours.gather(query, images, within=WITHIN, count=COUNT), strict=True)
     )
     assert rows.tolist() == np.flatnonzero((expected <= WITHIN).any(1)).tolist()
-    assert len(rows) >= 40
+    assert len(rows) >= planted
     assert (distance == np.sort(expected[rows], axis=1)[:, :COUNT]).all()
     assert (np.take_along_axis(expected[rows], nearest, 1) == distance).all()
     assert all(len(set(row)) == COUNT for row in nearest.tolist())
@@ -122,10 +125,17 @@ def test_blocks_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert all((vars(found[0])[key] == vars(found[1])[key]).all() for key in vars(found[0]))
 
 
+@pytest.mark.parametrize("number", [1, 40])
 @pytest.mark.parametrize("width", [0, 1, 5, 20, 60, 96])
-def test_the_bound_lies_above_every_cosine_plain_and_mirrored(width: int) -> None:
-    small = np.concatenate([make(40, 0) for name, make in SETS.items() if name != "grey"])
+def test_the_bound_lies_above_every_cosine_plain_and_mirrored(width: int, number: int) -> None:
+    """Of all thumbnails, also where the directions were learnt from fewer of them than there are directions."""
+    every = np.concatenate([make(40, 0) for name, make in SETS.items() if name != "grey"])
+    small = every[::number]
     even, odd = (neighbours._principal(small, sign)[1][:, :width] for sign in (1, -1))
+    assert even.T @ even == pytest.approx(np.eye(width), abs=1e-5)
+    assert odd.T @ odd == pytest.approx(np.eye(width), abs=1e-5)
+    assert even.T @ odd == pytest.approx(np.zeros((width, width)), abs=1e-5)
+    small = every
     even_part, odd_part = neighbours._Bounds(even, odd)(small)
     bound = even_part @ even_part.T + np.abs(odd_part @ odd_part.T)
     unit = standardised(small).astype(np.float64)

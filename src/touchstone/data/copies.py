@@ -102,8 +102,9 @@ def _near(table: pd.DataFrame, small: np.ndarray, held_out: str, kept: str) -> p
 
 def rows_of(table: pd.DataFrame, split: str) -> np.ndarray:
     """Return the rows of a split that are not left out, sorted by id."""
-    chosen = table[(table["split"] == split) & (table["left_out"] == "")]
-    return chosen.sort_values(["id", "file"]).index.to_numpy()
+    chosen = table.index[(table["split"] == split) & (table["left_out"] == "")]
+    key = dict(zip(chosen, zip(table["id"][chosen], table["file"][chosen], strict=True), strict=True))
+    return np.array(sorted(key, key=key.__getitem__), np.int64)
 
 
 @dataclass(frozen=True)

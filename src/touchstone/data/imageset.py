@@ -19,7 +19,7 @@ from touchstone.data.pixel_files import PixelFile, release
 from touchstone.errors import TouchstoneError
 
 COLUMNS = ["id", "label", "source_id", "origin"]
-BLOCK = 256  # images copied at a time
+BLOCK = 64  # images copied at a time: each may map megabytes of the file around it
 
 
 @dataclass(frozen=True)

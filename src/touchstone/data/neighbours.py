@@ -169,11 +169,12 @@ def _bounds(query: np.ndarray, gallery: Gallery, cosine: float) -> _Bounds:
 
 def _principal(small: np.ndarray, sign: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the variances (D / 2,) and directions, float32 (D, D / 2), of thumbnails, sign 1: even, -1: odd ones."""
-    unit = standardised(small).astype(np.float64)
-    part = (unit + sign * mirrored(unit)) / 2
-    variance, directions = np.linalg.eigh(part.T @ part)
-    half = slice(None, len(variance) // 2 - 1, -1)  # the other half of the space has no variance
-    return variance[half], np.ascontiguousarray(directions[:, half], np.float32)
+    values = np.eye(small.shape[1])
+    left = np.flatnonzero(np.arange(small.shape[1]) < mirrored(values).argmax(1))  # mirrored, they lie at the right
+    basis = ((values + sign * mirrored(values))[left] / np.sqrt(2)).T  # (D, D / 2), orthonormal
+    coordinates = standardised(small) @ basis
+    variance, directions = np.linalg.eigh(coordinates.T @ coordinates)
+    return variance[::-1], np.ascontiguousarray((basis @ directions)[:, ::-1], np.float32)
 
 
 def _evenly(total: int, number: int) -> np.ndarray:

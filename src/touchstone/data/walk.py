@@ -39,12 +39,12 @@ def _walk(
 ) -> Iterator[Entry]:
     """chain: the real paths of the folders around, that of `folder` last."""
     try:
-        entries = sorted(folder.iterdir())
+        entries = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
         raise TouchstoneError(f"{root}: {folder} cannot be read ({error.strerror}); change its permissions") from error
-    for path in entries:
-        name = prefix + path.name
-        if hidden(path.name):
+    for entry in entries:
+        path, name = folder / entry, prefix + entry
+        if hidden(entry):
             _pass_over(path, name, aside)
             continue
         link = path.is_symlink()

@@ -1,5 +1,6 @@
 """Image files of a source: found in a folder or an archive, packed into an uncompressed zip, and read from there."""
 
+import csv
 import hashlib
 import io
 import sys
@@ -117,22 +118,20 @@ class PackedSet:
     """
 
     def __init__(self, raw: Path) -> None:
-        # Cells are text, and none is a missing value: a class may be called 01 or NA.
-        table = pd.read_csv(raw / "manifest.csv", dtype=str, keep_default_na=False)
-        named = ("sha256", "label", "split", "file", "difficult", "bytes")
-        others = [name for name in table if name not in named]
-        difficult = table["difficult"] if "difficult" in table else [""] * len(table)
-        cells = table[others].to_dict("records") if others else [{}] * len(table)
-        columns = (table["sha256"], table["label"], table["split"], table["file"], difficult, cells)
-        self.images = [
-            # The same few labels in all rows are one text in memory.
-            RawImage(image_id, sys.intern(label), sys.intern(split), file, sys.intern(hard), more)
-            for image_id, label, split, file, hard, more in zip(*columns, strict=True)
-        ]
+        self.images: list[RawImage] = []
+        num_bytes = []
+        with (raw / "manifest.csv").open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            columns = rows.fieldnames or ()
+            for row in rows:
+                num_bytes.append(int(row.pop("bytes")))
+                # The same few labels in all rows are one text in memory.
+                label, split, difficult = (sys.intern(row.pop(name, "")) for name in ("label", "split", "difficult"))
+                self.images.append(RawImage(row.pop("sha256"), label, split, row.pop("file"), difficult, dict(row)))
         self.classes = sorted({name for image in self.images for name in image.labels})
         one_each = all(len(image.labels) == 1 for image in self.images if image.split != UNLABELLED)
-        self.multi_label = "difficult" in table or not one_each
-        self._packed = Packed(raw / "files.zip", table["file"].tolist(), table["bytes"].astype(np.int64).tolist())
+        self.multi_label = "difficult" in columns or not one_each
+        self._packed = Packed(raw / "files.zip", [image.file for image in self.images], num_bytes)
 
     def pixels(self, index: int, *, channels: int | None, max_pixels: int, bits: int = 8) -> np.ndarray:
         """Return `images[index]` as `decode` does. Raises BadImage if it cannot be decoded."""
@@ -148,10 +147,15 @@ def _find_in_directory(path: Path, aside: Aside) -> tuple[Files, set[str]]:
             if entry.is_folder:
                 folders.add(entry.name)
             else:
-                files[entry.name] = partial(read_bytes, entry.path)
+                files[entry.name] = partial(_read_below, path, entry.name)
     except TouchstoneError as error:
         raise TouchstoneError(f"source.path: {error}") from error
     return files, folders
+
+
+def _read_below(path: Path, name: str) -> bytes:
+    """Read a file of a folder. Its path is made only now: for each of a million files it would take half a KiB."""
+    return read_bytes(path / name)
 
 
 def _find_in_archive(

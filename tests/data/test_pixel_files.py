@@ -1,0 +1,84 @@
+import io
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from touchstone.data.imageset import ImageSet, write
+from touchstone.data.pixel_files import PixelFile, release
+
+
+def pixels(number: int, side: int = 8) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 256, (number, side, side, 3), np.uint8)
+
+
+@pytest.mark.parametrize("number", [0, 1, 100])
+def test_a_file_written_in_blocks_is_that_of_numpy(tmp_path: Path, number: int) -> None:
+    images, expected = pixels(number), io.BytesIO()
+    np.save(expected, images)
+    with PixelFile(tmp_path / "p.npy", images.shape) as out, ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda start: out.write(start, images[start : start + 7]), reversed(range(0, number, 7))))
+    assert (tmp_path / "p.npy").read_bytes() == expected.getvalue()
+
+
+def test_rows_that_are_not_written_are_black(tmp_path: Path) -> None:
+    with PixelFile(tmp_path / "p.npy", (5, 2, 2, 1)) as out:
+        out.write(3, np.full((1, 2, 2, 1), 9, np.uint8))
+    assert np.load(tmp_path / "p.npy").max((1, 2, 3)).tolist() == [0, 0, 0, 9, 0]
+
+
+def test_blocks_of_any_layout_are_written_as_they_read(tmp_path: Path) -> None:
+    images = pixels(6)[:, ::-1, :, ::2]
+    with PixelFile(tmp_path / "p.npy", images.shape) as out:
+        out.write(0, images)
+    np.testing.assert_array_equal(np.load(tmp_path / "p.npy"), images)
+
+
+def test_released_pixels_are_the_same_when_read_again(tmp_path: Path) -> None:
+    images = pixels(50)
+    np.save(tmp_path / "p.npy", images)
+    mapped = np.load(tmp_path / "p.npy", mmap_mode="r")
+    part = mapped[10:20, 2:]
+    assert part.sum()
+    for each in (mapped, part, images):
+        release(each)
+    np.testing.assert_array_equal(mapped, images)
+    np.testing.assert_array_equal(part, images[10:20, 2:])
+
+
+def test_what_was_changed_in_a_private_map_is_kept(tmp_path: Path) -> None:
+    np.save(tmp_path / "p.npy", pixels(50))
+    private = np.load(tmp_path / "p.npy", mmap_mode="c")
+    private[7] = 1
+    release(private)
+    assert (private[7] == 1).all()
+
+
+def resident_kib(file: Path) -> int:
+    """What the process holds of a file that it maps."""
+    sizes, inside = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split(" ")[0]:
+            inside = line.endswith(str(file))
+        elif inside and line.startswith("Rss:"):
+            sizes += int(line.split()[1])
+    return sizes
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_copying_a_large_set_leaves_none_of_it_in_memory(tmp_path: Path) -> None:
+    images = pixels(400, 64)
+    np.save(tmp_path / "p.npy", images)
+    mapped = np.load(tmp_path / "p.npy", mmap_mode="r")
+    assert mapped.sum()
+    assert resident_kib(tmp_path / "p.npy") > 4000
+    ids = [str(i) for i in range(400)]
+    table = pd.DataFrame({"id": ids, "label": "a", "source_id": ids, "origin": "real"})
+    order = np.random.default_rng(0).permutation(400)
+    (tmp_path / "set").mkdir()
+    write(tmp_path / "set", ImageSet(mapped, table), rows=order)
+    assert resident_kib(tmp_path / "p.npy") < 100
+    np.testing.assert_array_equal(np.load(tmp_path / "set/images.npy"), images[order])
