@@ -1,9 +1,14 @@
 """The words, their reasons and Holm's correction."""
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 
+from touchstone.audit.groups import SharedGroups, shared_groups
 from touchstone.audit.nearness import Nearness, nearness
 from touchstone.audit.pairs import Calibration, Copies, Matches, calibrate, find_copies
 from touchstone.audit.quality import LabelledFeatures
@@ -150,3 +155,53 @@ def test_of_two_hundred_honest_sets_of_digits_at_most_one_in_twenty_gets_another
 @pytest.mark.parametrize("change", CHANGES)
 def test_copies_among_digits_are_found_in_four_of_five_draws(change: str) -> None:
     assert [word(change, seed) for seed in range(40)].count(NO_COPYING) <= 8
+
+
+def shared(test: dict[str, int], val: dict[str, int], unknown: int = 0) -> SharedGroups:
+    return SharedGroups(60, unknown, {"test": Counter(test), "val": Counter(val)})
+
+
+@pytest.mark.parametrize(
+    ("groups", "word", "reasons"),
+    [
+        (
+            shared({"p07": 5, "p09": 7}, {"p01": 1}),
+            LEAK,
+            [
+                "12 of 60 images belong to groups of test images: p09 (7), p07 (5).",
+                "1 of 60 images belongs to a group of validation images: p01 (1).",
+            ],
+        ),
+        (
+            shared({}, {"p01": 2}, unknown=3),
+            LEAK,
+            [
+                "2 of 60 images belong to a group of validation images: p01 (2).",
+                "3 of 60 images have no group, so they may belong to a held-out one.",
+            ],
+        ),
+        (shared({}, {}), NO_COPYING, ["No image belongs to a group of test or validation images."]),
+        (
+            shared({}, {}, unknown=60),
+            NO_COPYING,
+            ["60 of 60 images have no group, so they may belong to a held-out one."],
+        ),
+    ],
+)
+def test_groups_that_are_held_out_are_a_leak(groups: SharedGroups, word: str, reasons: list[str]) -> None:
+    plain = generated(copies(600), copies(600))
+    found = alone(replace(plain, groups=groups))
+    assert found.word == word
+    if word == LEAK:
+        assert found.reasons == reasons
+    else:
+        assert [each for each in found.reasons if each not in alone(plain).reasons] == reasons
+
+
+def test_groups_are_compared_with_those_of_both_held_out_splits() -> None:
+    files = pd.DataFrame({"row": range(5), "file": list("abcde"), "group": ["p1", "p1", "p2", "", "p3"]})
+    test, val = pd.DataFrame({"group": ["p1", "p9", ""]}), pd.DataFrame({"group": ["p3", ""]})
+    found = shared_groups(files, {"test": test, "val": val})
+    assert found.figures == {"shared_group_test": 2, "shared_group_val": 1, "unknown_group": 1}
+    assert found.images == {"test": {"p1": 2}, "val": {"p3": 1}}, "an image without a group shares none"
+    assert not shared_groups(files, {"test": pd.DataFrame({"id": ["x"]}), "val": val.iloc[:0]}).is_leak

@@ -126,8 +126,8 @@ def test_a_project_in_a_project_is_refused(tmp_path: Path) -> None:
         done = run("touchstone", "new", to, cwd=cwd, check=False)
         assert done.returncode == 1
         assert done.stderr.strip() == (
-            f"error: {to}: lies in the project {tmp_path / 'mine'}, and projects cannot be nested; give a folder outside "
-            f"of it, such as {outside}, or run `touchstone init PATH` in {tmp_path / 'mine'} to set that one up"
+            f"error: {to}: lies in the project {tmp_path / 'mine'}, and projects cannot be nested; give a folder "
+            f"outside of it, such as {outside}, or run `touchstone init PATH` in {tmp_path / 'mine'} to set that one up"
         )
     assert not (tmp_path / "mine/sub").exists()
     done = run("touchstone", "init", "pictures", cwd=inside, check=False)

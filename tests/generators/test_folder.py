@@ -119,3 +119,23 @@ def test_its_entry_takes_path_and_bad_images_from_elsewhere(tmp_path: Path) -> N
     assert "generators.mine.fit: unknown key" in message(
         tmp_path, "generators.mine={kind: folder, fit: {num_steps: 1}}"
     )
+
+
+@pytest.mark.parametrize("group", ["patient", "(p[0-9])_"])
+def test_groups_come_from_the_sets_own_table_or_paths(tmp_path: Path, group: str) -> None:
+    path = lay(tmp_path / "in", "p1_a.png", "p2_b.png", "c.png")
+    (path / "labels.csv").write_text("file,label,patient\np1_a.png,cat,p1\np2_b.png,dog,p2\nc.png,dog,\n")
+    found = made(tmp_path, path, group=group)
+    assert found.files is not None
+    of = dict(zip(found.files["file"], found.files["group"], strict=True))
+    assert of == {"p1_a.png": "p1", "p2_b.png": "p2", "c.png": ""}
+
+
+def test_a_set_takes_its_groups_from_the_data_unless_it_has_its_own(tmp_path: Path) -> None:
+    changes = ("data.group=patient", "generators={mine: {kind: folder}, other: {kind: folder, sample: {group: scan}}}")
+    settings = load(tmp_path, *changes, "arms={real: {add: []}, fixed: {add: [tilt_left]}}", "ensembles={}")
+    groups = {name: each.sample.model_dump()["group"] for name, each in settings.generators.items()}
+    assert groups == {"mine": "patient", "other": "scan"}
+    assert "generators.mine.sample.group" in message(
+        tmp_path, "generators={mine: {kind: folder, sample: {group: '(a)(b)'}}}"
+    )

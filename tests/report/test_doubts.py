@@ -37,6 +37,12 @@ def test_a_generated_set_with_copies_of_test_images_is_named_in_the_headline(fac
         " But gan holds copies of test images: no verdict on an arm that adds it is fair."
     )
     assert doubts.leaking(replace(found, audits=audits)) == [], "no arm adds gan"
+    shared = {"exact_test": 0, "shared_group_test": 2, "shared_group_val": 1}
+    audits = tuple(replace(one, figures=one.figures | shared) for one in audits)
+    assert spoken(doubts.leaking(replace(leaky, audits=audits))) == (
+        " But gan holds images of groups that test and validation images belong to: no verdict on an arm that adds "
+        "it is fair."
+    )
 
 
 def test_an_overfitted_baseline_could_explain_that_an_arm_helps(facts: Facts) -> None:

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from touchstone.audit.copying import copying
 from touchstone.audit.features import Features
+from touchstone.audit.groups import SharedGroups
 from touchstone.audit.nearness import Nearness, nearness
 from touchstone.audit.pairs import Calibration, Copies, Matches, calibrate, closest, find_copies, recall
 from touchstone.audit.quality import quality
@@ -65,9 +66,10 @@ class SetAudit:
 
 
 @threadpool_limits.wrap(limits=1)
-def audit_generated(added: Features, real: RealImages) -> SetAudit:
+def audit_generated(added: Features, real: RealImages, groups: SharedGroups | None = None) -> SetAudit:
     """Audit a generated set. Nothing is chosen by the audit, so it may use the test images.
 
+    groups: those that the set shares with held-out images; None where its images have no groups.
     It runs in one thread: the matrices are small, and threads that wait for one another take ten times as long.
     """
     settings = real.settings
@@ -86,6 +88,7 @@ def audit_generated(added: Features, real: RealImages) -> SetAudit:
         **_counts("training", against["training"]),
         **_counts("test", against["test"]),
         "copies_bound": upper_bound(num_found(against["training"]), len(added.ids)),
+        **(groups.figures if groups else {}),
     }
     tables = [
         _pairs("training", against["training"], added.ids, real.train.ids, settings.pairs),
@@ -93,7 +96,11 @@ def audit_generated(added: Features, real: RealImages) -> SetAudit:
     ]
     picture = _gallery("training", added, real.train, against["training"].matches, settings.pairs)
     return SetAudit(
-        figures, Evidence(against, near), pd.concat(tables, ignore_index=True), picture, _strip(added, real.train)
+        figures,
+        Evidence(against, near, groups),
+        pd.concat(tables, ignore_index=True),
+        picture,
+        _strip(added, real.train),
     )
 
 

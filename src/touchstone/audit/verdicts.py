@@ -1,9 +1,9 @@
 """The verdict on each added set, with its reasons, from copies by pixels and nearness in features.
 
-Generated sets: `leak` (copies of test images), `copies` (of training images), `nearer` (to training images than unseen
-images are) or `no copying found`. Sets that are made of training images by design, such as turned ones, are searched
-for copies of test images alone: `leak` or `no leak found`. All tests of the generated sets are one family, adjusted by
-Holm; those of the derived sets are another.
+Generated sets: `leak` (copies of test images, or groups of held-out ones), `copies` (of training images), `nearer` (to
+training images than unseen images are) or `no copying found`. Sets that are made of training images by design, such as
+turned ones, are searched for copies of test images alone: `leak` or `no leak found`. All tests of the generated sets
+are one family, adjusted by Holm; those of the derived sets are another.
 """
 
 import math
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import beta, fisher_exact
 
+from touchstone.audit.groups import SharedGroups
 from touchstone.audit.nearness import Nearness
 from touchstone.audit.pairs import Copies
 from touchstone.evaluation.compare import holm
@@ -30,6 +31,8 @@ class Evidence:
     """The copies of these images: of `training`, for generated sets, and of `test`."""
     nearness: Nearness | None = None
     """None for derived sets."""
+    groups: SharedGroups | None = None
+    """None for sets whose images have no groups."""
 
     def p_values(self) -> dict[str, float]:
         """The p-values of `near_training`, `near_test` and `nearness`, of those that were tested."""
@@ -55,7 +58,7 @@ def judge(sets: Mapping[str, Evidence]) -> dict[str, Verdict]:
     A set holds copies where any is exact, or where its share of near ones is above that of real images against the same
     originals (Fisher's exact test, one-sided). Otherwise it is nearer where its nearness is significant. A reason that
     decides stands alone with others that would; without one, all that was looked for is listed. Copies of test images
-    are a leak, whatever else is copied.
+    are a leak, whatever else is copied, and so are images of a group that is held out.
     """
     plain = {(name, test): p for name, evidence in sets.items() for test, p in evidence.p_values().items()}
     adjusted = dict(zip(plain, holm(list(plain.values())), strict=True))
@@ -97,6 +100,9 @@ def _verdict(evidence: Evidence, p_values: dict[str, float]) -> Verdict:
         (copied if p <= LEVEL else notes).append(_near(name, copies, p))
     if evidence.nearness is None:
         return Verdict(LEAK if leaks else NO_LEAK, copied or notes, p_values)
+    if evidence.groups is not None:
+        leaks |= evidence.groups.is_leak
+        (copied if evidence.groups.is_leak else notes).extend(evidence.groups.reasons)
     sentence = _nearer(evidence.nearness, p_values.get("nearness", math.nan))
     is_nearer = p_values.get("nearness", 1) <= LEVEL
     if copied:

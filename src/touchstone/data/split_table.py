@@ -1,6 +1,5 @@
 """The table that preparation works on: each raw image with its split, its label and why it is left out, if so."""
 
-import re
 from itertools import zip_longest
 
 import numpy as np
@@ -9,6 +8,7 @@ import pandas as pd
 from touchstone.config.schema.data import Data, MultiLabel
 from touchstone.data import replicates, splits
 from touchstone.data.copies import rows_of
+from touchstone.data.groups import group_of
 from touchstone.data.labels import join, names
 from touchstone.data.sources import RawSet
 from touchstone.data.splits import LABELLED, SPLITS, UNLABELLED
@@ -82,12 +82,11 @@ def _groups(raw: RawSet, group: str) -> list[str]:
                 f"({', '.join(known) or 'there is none'}) "
                 f"or a pattern such as '(patient[0-9]+)_'{nearest(group, known)}"
             )
-        return [image.columns.get(group, "") for image in raw.images]
-    found = [re.search(group, image.file) for image in raw.images]
-    for image, match in zip(raw.images, found, strict=True):
-        if not (match and match[1]) and image.split != UNLABELLED:
-            raise TouchstoneError(f"data.group: {group!r} finds no group in {image.file}; change the pattern")
-    return [match[1] if match and match[1] else "" for match in found]
+    else:
+        for image in raw.images:
+            if not group_of(image, group) and image.split != UNLABELLED:
+                raise TouchstoneError(f"data.group: {group!r} finds no group in {image.file}; change the pattern")
+    return [group_of(image, group) for image in raw.images]
 
 
 def _check_groups(table: pd.DataFrame) -> None:

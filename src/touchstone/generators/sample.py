@@ -50,7 +50,7 @@ class Synthesized:
     rows: np.ndarray | None = None
     """The rows of `images` that were kept, in their order, int64; None for all."""
     files: pd.DataFrame | None = None
-    """row, file: the file that each row of the set was read from; None for samples."""
+    """row, file, perhaps group: the file that each row of the set was read from; None for samples."""
 
     def __len__(self) -> int:
         return len(self.images) if self.rows is None else len(self.rows)

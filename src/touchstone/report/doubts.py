@@ -1,7 +1,7 @@
 """What could explain a verdict: a baseline or an arm that overfitted or had not converged, or copies of test images."""
 
 from touchstone.evaluation.convergence import LEAST_FALL, LEAST_RISE, OVERFITTED, STILL_FALLING
-from touchstone.report.facts import Facts, ReportedResult
+from touchstone.report.facts import AuditedSet, Facts, ReportedResult
 from touchstone.report.table import Table
 from touchstone.report.words import Fragment, Sentence, listing, points
 
@@ -65,18 +65,29 @@ def in_short(facts: Facts) -> Sentence:
 
 
 def leaking(facts: Facts) -> Sentence:
-    """The sentence that the headline adds where arms add copies of test images; empty where none does.
+    """The sentence that the headline adds where arms add copies of test images or of their groups; empty otherwise.
 
     Copies among a transform's images are those of training images, which the baseline has, too.
     """
     added = {name for arm in facts.settings.arms.values() for name in arm.add}
-    leaks = [audit.name for audit in facts.audits if audit.is_generated and audit.verdict == LEAK]
-    leaky = [name for name in leaks if name in added]
-    if not leaky:
-        return []
-    holds, them = ("holds", "it") if len(leaky) == 1 else ("hold", "them")
-    text = f" But {listing(leaky)} {holds} copies of test images: no verdict on an arm that adds {them} is fair."
-    return [Fragment(text)]
+    leaks = [audit for audit in facts.audits if audit.is_generated and audit.verdict == LEAK and audit.name in added]
+    by_what: dict[str, list[str]] = {}
+    for audit in leaks:
+        by_what.setdefault(_leaked(audit), []).append(audit.name)
+    text = ""
+    for what, names in by_what.items():
+        holds, them = ("holds", "it") if len(names) == 1 else ("hold", "them")
+        text += f" But {listing(names)} {holds} {what}: no verdict on an arm that adds {them} is fair."
+    return [Fragment(text)] if text else []
+
+
+def _leaked(audit: AuditedSet) -> str:
+    """Say what a set holds that makes it a leak: images of groups that are held out, or copies of test images."""
+    held_out = (("test", "test"), ("val", "validation"))
+    splits = [noun for split, noun in held_out if audit.figures.get(f"shared_group_{split}")]
+    groups = [f"images of groups that {' and '.join(splits)} images belong to"] if splits else []
+    copies = ["copies of test images"] if audit.figures["exact_test"] or not splits else []
+    return " and ".join([*copies, *groups])
 
 
 def _helped(facts: Facts) -> list[tuple[ReportedResult, list[str]]]:

@@ -36,6 +36,10 @@ def _pattern(text: str) -> str:
     return text
 
 
+Group = Annotated[str, AfterValidator(_pattern)]
+"""A column of a table, or a pattern with one group in brackets."""
+
+
 class Columns(Section):
     """Where a table of images has what, for the sources table and webdataset; '' looks for the usual names."""
 
@@ -74,7 +78,7 @@ class Data(Section):
     fold: Annotated[str, AfterValidator(_fold)]
     """'k of n' for cross-validation instead of `val_fraction`; '' for none."""
     split_seed: Annotated[int, Field(ge=0)]
-    group: Annotated[str, AfterValidator(_pattern)] = ""
+    group: Group = ""
     """What stays together in every split, such as a patient: a column of the table, or a pattern with a group in
     brackets that is searched in the file's path; '' for nothing."""
     columns: Columns = Columns()

@@ -7,15 +7,13 @@ Asking for more images changes `sample` alone, so nothing is fitted again. A kin
 import importlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
+from touchstone.config.schema.data import Data, Group
 from touchstone.config.schema.model import Budget
 from touchstone.config.schema.section import Count, Fraction, Positive, Section, Seed
-
-if TYPE_CHECKING:
-    from touchstone.config.schema.data import Data
 
 FOLDER = Path(__file__).parents[2] / "generators"
 ADDED = Path("data/added")  # the dependency of the stage that reads images made elsewhere
@@ -69,7 +67,7 @@ class GeneratorConfig(Section):
     sample: Section
 
     @classmethod
-    def completed(cls, entry: dict[str, Any], *, name: str, data: "Data") -> dict[str, Any]:
+    def completed(cls, entry: dict[str, Any], *, name: str, data: Data) -> dict[str, Any]:
         """Return the entry `name` with the defaults that depend on its name or on `data`."""
         return entry
 
@@ -98,6 +96,9 @@ class FolderSample(Section):
     """Images of a class, at most, in the order of their files' sha256; 0 takes all."""
     bad_images: Literal["fail", "skip"] = "fail"
     """What happens to unreadable images; by default what `data.bad_images` says."""
+    group: Group = ""
+    """What the audit compares with the groups of test and validation images: a column of the set's table or a pattern
+    on its paths; by default what `data.group` says."""
     filter: FolderFilter = FolderFilter()
 
 
@@ -111,11 +112,11 @@ class FolderConfig(GeneratorConfig):
     sample: FolderSample = FolderSample()
 
     @classmethod
-    def completed(cls, entry: dict[str, Any], *, name: str, data: "Data") -> dict[str, Any]:
-        """Return the entry with its path, and with the rule of `data` for unreadable images."""
+    def completed(cls, entry: dict[str, Any], *, name: str, data: Data) -> dict[str, Any]:
+        """Return the entry with its path, and with the rules of `data` for unreadable images and for groups."""
         sample = entry.get("sample", {})
         if isinstance(sample, dict):
-            sample = {"bad_images": data.bad_images} | sample
+            sample = {"bad_images": data.bad_images, "group": data.group} | sample
         return {"path": (ADDED / name).as_posix()} | entry | {"sample": sample}
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from touchstone.config.schema.generator import FolderSample, part_of
 from touchstone.config.schema.machine import Machine
+from touchstone.data.groups import group_of
 from touchstone.data.imageset import ImageSet
 from touchstone.data.labels import encode, is_multi_label
 from touchstone.data.raw_images import Preparation, check_readable, decode_all
@@ -80,6 +81,8 @@ def read(
         listed = [" ".join(str(number) for number, each in enumerate(kept) if row in each) for row in range(len(table))]
         table[COLUMN] = listed
     files = pd.DataFrame({"row": range(len(rows)), "file": [raw.images[row].file for row in rows]})
+    if settings.group:
+        files["group"] = [group_of(raw.images[row], settings.group) for row in rows]
     return Synthesized(images, _counts(table, kept, meta), rows=np.array(rows), files=files)
 
 
