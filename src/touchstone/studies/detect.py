@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from touchstone.data.archives import is_archive
-from touchstone.data.sources._files import is_image
+from touchstone.data.recognise import has_image_suffix
 from touchstone.data.sources._tables import LABEL_NAMES, open_table
 from touchstone.data.sources.table import FILE_NAMES
 from touchstone.errors import TouchstoneError
@@ -48,7 +48,7 @@ def _of_folder(path: Path) -> str:
             return source
     if any(_is_coco(path / name) for name in names if name.lower().endswith(".json")):
         return "coco"
-    if not any(map(is_image, names)) and any(is_archive(Path(name)) for name in names):
+    if not any(map(has_image_suffix, names)) and any(is_archive(Path(name)) for name in names):
         return "webdataset"
     if any(_lists_images(path / name) for name in names if Path(name).suffix.lower() in TABLES):
         return "table"

@@ -2,8 +2,6 @@
 
 import hashlib
 import io
-import os
-import shutil
 import threading
 import unicodedata
 import zipfile
@@ -16,21 +14,18 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from touchstone.data.archives import is_archive, members
-from touchstone.data.decode import decode, image_suffixes
+from touchstone.data.archives import is_archive
+from touchstone.data.decode import decode
 from touchstone.data.dicom import is_dicom, patient
 from touchstone.data.hidden import Aside
+from touchstone.data.reading import archived_files, read_bytes
 from touchstone.data.sources import RawImage
 from touchstone.data.splits import UNLABELLED
 from touchstone.data.walk import walk
 from touchstone.errors import TouchstoneError
 
-# Limits of an archive. Its bytes may also take half of the free disk space at most, as they are briefly stored twice.
-MAX_FILES = 2_000_000
-MAX_BYTES = 200 << 30
-
 T = TypeVar("T")
-Files = dict[str, Callable[[], bytes]]
+Files = dict[str, Callable[..., bytes]]
 """Posix name relative to the root -> a function that reads the file."""
 
 
@@ -54,19 +49,6 @@ def find(
     else:
         files, folders = _find_in_archive(path, to, spool, keep, aside)
     return _in_nfc(files, path), set(_in_nfc(dict.fromkeys(folders), path))
-
-
-def is_image(name: str) -> bool:
-    """Return whether the name has the suffix of an image format that is read."""
-    return os.path.splitext(name)[1].lower() in image_suffixes()
-
-
-def read_bytes(file: Path) -> bytes:
-    """Read the file. Raises TouchstoneError where it cannot be read."""
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise TouchstoneError(f"{file}: cannot be read ({error.strerror}); change its permissions") from error
 
 
 def class_name(text: str, *, where: str) -> str:
@@ -175,19 +157,9 @@ def _find_in_directory(path: Path, aside: Aside) -> tuple[Files, set[str]]:
 def _find_in_archive(
     path: Path, to: Path, spool: BinaryIO, keep: Callable[[str], bool], aside: Aside
 ) -> tuple[Files, set[str]]:
-    files: Files = {}
-    max_bytes = min(MAX_BYTES, shutil.disk_usage(to).free // 2)
-    for name, content in members(path, max_files=MAX_FILES, max_bytes=max_bytes, aside=aside):
-        files[name] = partial(_read_slice, spool, spool.tell(), len(content))
-        if keep(name):
-            spool.write(content)
+    files = archived_files(path, spool, to, keep=keep, aside=aside)
     around = {str(parent) for name in (*files, *aside.directories) for parent in PurePosixPath(name).parents}
-    return files, (around | set(aside.directories)) - {"."}
-
-
-def _read_slice(spool: BinaryIO, offset: int, size: int) -> bytes:
-    spool.seek(offset)
-    return spool.read(size)
+    return {**files}, (around | set(aside.directories)) - {"."}
 
 
 def _in_nfc(named: dict[str, T], path: Path) -> dict[str, T]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from touchstone.data.labels import join, names
-from touchstone.data.sources._files import MAX_BYTES, Files, pack, refusal
+from touchstone.data.reading import MAX_BYTES
+from touchstone.data.sources._files import Files, pack, refusal
 from touchstone.data.splits import UNLABELLED
 from touchstone.errors import TouchstoneError
 

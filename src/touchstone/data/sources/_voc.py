@@ -23,8 +23,9 @@ from touchstone.data.fetch import fetch
 from touchstone.data.findings import Finding
 from touchstone.data.hidden import Aside
 from touchstone.data.labels import join
+from touchstone.data.recognise import has_image_suffix
 from touchstone.data.sources._annotations import things
-from touchstone.data.sources._files import Files, class_name, find, is_image, pack, refusal
+from touchstone.data.sources._files import Files, class_name, find, pack, refusal
 from touchstone.data.sources._structure import twins
 from touchstone.data.splits import LABELLED
 from touchstone.errors import TouchstoneError, nearest
@@ -139,7 +140,7 @@ class _Root:
 def _splits(root: _Root) -> dict[str, str]:
     """Return id -> split, by the official lists."""
     splits: dict[str, str] = {}
-    known = {PurePosixPath(file).stem for file in root.names("JPEGImages") if is_image(file)}
+    known = {PurePosixPath(file).stem for file in root.names("JPEGImages") if has_image_suffix(file)}
     for split in LABELLED:
         for name in _list(root, split, known):
             if splits.setdefault(name, split) != split:
@@ -184,7 +185,7 @@ def _ids(line: str, known: set[str], *, where: str) -> list[str]:
 def _id(text: str, known: set[str]) -> str:
     """Return the id that a text names: itself, or the stem of a file name or path."""
     file = text.replace("\\", "/").rpartition("/")[2]
-    if text in known or not is_image(file):
+    if text in known or not has_image_suffix(file):
         return file if file in known else text
     return PurePosixPath(file).stem
 
@@ -194,7 +195,7 @@ def _images(root: _Root, splits: dict[str, str]) -> dict[str, str]:
     files: dict[str, str] = {}
     for file in root.names("JPEGImages"):
         stem = PurePosixPath(file).stem
-        if is_image(file) and files.setdefault(stem, file) != file:
+        if has_image_suffix(file) and files.setdefault(stem, file) != file:
             raise refusal(root.path, f"JPEGImages has {files[stem]} and {file} for one id; remove one")
     missing = [name for name in splits if name not in files]
     if missing:

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from touchstone.data.labels import join
-from touchstone.data.sources._files import Files, PackedSet, class_name, find, is_image, print_left_out, refusal
+from touchstone.data.recognise import has_image_suffix, may_be_image, recognised
+from touchstone.data.sources._files import Files, PackedSet, class_name, find, print_left_out, refusal
 from touchstone.data.sources._listing import Listing
 from touchstone.data.sources._words import splits_of_files
 from touchstone.data.splits import UNLABELLED
@@ -41,8 +42,14 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> N
     category that is missing, on an image in two files, and on what `find` refuses.
     """
     with tempfile.TemporaryFile(dir=to) as spool:
-        files = find(path, to, spool, keep=lambda name: is_image(name) or name.lower().endswith(".json"))[0]
-        images = {name: read for name, read in files.items() if is_image(name)}
+        files = find(
+            path,
+            to,
+            spool,
+            keep=lambda name: may_be_image(name) or name.lower().endswith(".json"),
+        )[0]
+        by_content = set(recognised(files, (), anywhere=True))
+        images = {name: read for name, read in files.items() if has_image_suffix(name) or name in by_content}
         annotated = _annotations(files, path)
         splits = splits_of_files(annotated, where=f"source.path: {path}")
         listing = Listing(path, to, spool, difficult=True)

@@ -9,7 +9,8 @@
                                       beside it or deeper, in unlabelled/ without a row
 
 All this may lie in folders that hold nothing else (_structure.py). Class names are the folders' names in NFC, sorted.
-Files whose suffix Pillow does not read are reported and left out; what systems leave behind is left out silently.
+Files without a suffix, or with one that says nothing, are images if their content is one. Other files are reported and
+left out; what systems leave behind is left out silently.
 """
 
 import tempfile
@@ -17,12 +18,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from touchstone.data import findings
+from touchstone.data import findings, left_out
 from touchstone.data.findings import Finding
 from touchstone.data.hidden import Aside
 from touchstone.data.labels import names
-from touchstone.data.sources import _left_out
-from touchstone.data.sources._files import Files, PackedSet, class_name, find, is_image, pack, print_left_out, refusal
+from touchstone.data.recognise import has_image_suffix, may_be_image, recognised, taken_by_content
+from touchstone.data.sources._files import Files, PackedSet, class_name, find, pack, print_left_out, refusal
 from touchstone.data.sources._roles import plain_role
 from touchstone.data.sources._structure import Layout, layout, no_images, renamed, tree_of, twins, wrapper
 from touchstone.data.sources._table import NAME, parse
@@ -38,12 +39,14 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, few:
     """
     aside = Aside()
     with tempfile.TemporaryFile(dir=to) as spool:
-        keep = lambda name: is_image(name) or name.rpartition("/")[2] == NAME  # noqa: E731
+        keep = lambda name: may_be_image(name) or name.rpartition("/")[2] == NAME  # noqa: E731
         files, folders = find(path, to, spool, keep=keep, aside=aside)
         tables = {name.rpartition("/")[0] for name in files if name.rpartition("/")[2] == NAME}
-        root = wrapper(tree_of((name for name in files if is_image(name)), folders), tables)
+        by_content = recognised(files, folders, anywhere=bool(tables))
+        taken = {*filter(has_image_suffix, files), *by_content}
+        root = wrapper(tree_of(taken, folders), tables)
         inside = {name.removeprefix(root): read_content for name, read_content in files.items()}
-        images = {name: read_content for name, read_content in inside.items() if is_image(name)}
+        images = {name.removeprefix(root): files[name] for name in files if name in taken}
         others = [name for name in inside if name not in images and not name.endswith((".dvc", NAME))]
         folders = {name.removeprefix(root) for name in folders if name.startswith(root)}
         if NAME in inside:
@@ -52,11 +55,12 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, few:
             labels, notes, class_of = _folder_labels(images, folders, others, path, few=few)
             cells = {}
         aside.folders = Counter({name.removeprefix(root): count for name, count in aside.folders.items()})
-        left_out = _left_out.left_out(others, class_of)
-        print_left_out(path, (name for name in others if _left_out.kind(name) == "other"), "that are not images")
+        pictures = left_out.pictures(others, class_of)
+        print_left_out(path, (name for name in others if left_out.kind(name) == "other"), "that are not images")
+        notes += taken_by_content(name.removeprefix(root) for name in by_content if name.removeprefix(root) in labels)
         notes += twins({each for label, _ in labels.values() for each in names(label)})
         found = [Finding("layout", note) for note in notes]
-        found += [Finding("left out", line) for line in (*left_out, *aside.lines())]
+        found += [Finding("left out", line) for line in (*pictures, *aside.lines())]
         for finding in found:
             print(f"{path}: {finding.text}")
         blank = dict.fromkeys(next(iter(cells.values()), {}), "")
@@ -138,9 +142,9 @@ def _folder_labels(
 
 def _instead(folder: str, others: Iterable[str]) -> str:
     """Return what a folder without images holds, "" where that is nothing that seems to be an image."""
-    kinds = Counter(_left_out.kind(name) for name in others if name.startswith(f"{folder}/"))
+    kinds = Counter(left_out.kind(name) for name in others if name.startswith(f"{folder}/"))
     del kinds["other"]
-    return "; ".join(f"{_left_out.of(kind, count)}, {_left_out.remedy(kind)}" for kind, count in sorted(kinds.items()))
+    return "; ".join(f"{left_out.of(kind, count)}, {left_out.remedy(kind)}" for kind, count in sorted(kinds.items()))
 
 
 def _check_images(images: Iterable[str], folders: set[str], found: Layout, path: Path) -> None:

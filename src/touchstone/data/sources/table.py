@@ -21,12 +21,12 @@ from typing import Any, BinaryIO
 
 from touchstone.config.schema.data import Columns
 from touchstone.data.archives import is_archive
+from touchstone.data.recognise import has_image_suffix, may_be_image, recognised
 from touchstone.data.sources._files import (
     Files,
     PackedSet,
     find,
     has_control_character,
-    is_image,
     print_left_out,
     read_bytes,
     refusal,
@@ -60,7 +60,8 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, colu
         if not tables:
             expected = f"{columns.table!r} by data.columns.table" if columns.table else ", ".join(READERS)
             raise refusal(path, f"no table in it, expected {expected}; put one beside the images")
-        images = {name: read for name, read in files.items() if is_image(name)}
+        by_content = set(recognised(files, (), anywhere=True))
+        images = {name: read for name, read in files.items() if has_image_suffix(name) or name in by_content}
         listing = Listing(path, to, spool)
         for name in tables:
             _list(open_table(files[name](), file=f"source.path: {path}: {name}"), name, columns, images, listing)
@@ -77,7 +78,7 @@ read = PackedSet
 def _found(path: Path, to: Path, spool: BinaryIO) -> Files:
     if path.is_file() and _suffix(path.name) in READERS:
         return {path.name: partial(read_bytes, path)}
-    return find(path, to, spool, keep=lambda name: is_image(name) or _suffix(name) in READERS)[0]
+    return find(path, to, spool, keep=lambda name: may_be_image(name) or _suffix(name) in READERS)[0]
 
 
 def _is_table(name: str, wanted: str) -> bool:

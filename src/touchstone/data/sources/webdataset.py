@@ -18,7 +18,9 @@ from typing import Any
 
 from touchstone.config.schema.data import Columns
 from touchstone.data.archives import TAR_OPENERS, hidden, members
-from touchstone.data.sources._files import MAX_BYTES, MAX_FILES, PackedSet, is_image, refusal
+from touchstone.data.reading import MAX_BYTES, MAX_FILES
+from touchstone.data.recognise import has_image_suffix
+from touchstone.data.sources._files import PackedSet, refusal
 from touchstone.data.sources._listing import Listing
 from touchstone.data.sources._tables import LABEL_NAMES, column, label_of, texts
 from touchstone.data.sources._words import class_list, splits_of_files
@@ -93,7 +95,7 @@ def _samples(shard: Path, *, max_bytes: int) -> Iterator[tuple[str, dict[str, by
 def _image(sample: dict[str, bytes], where: str) -> str:
     """Return the extension of the sample's image."""
     # Not `seg.png` and the like, which are masks and other images of the sample.
-    images = [extension for extension in sample if is_image(f"x.{extension}") and "." not in extension]
+    images = [extension for extension in sample if has_image_suffix(f"x.{extension}") and "." not in extension]
     if len(images) != 1:
         got = ", ".join(f".{each}" for each in sample)
         raise TouchstoneError(f"{where}: got {got}, expected one image for each key; write the shard again")

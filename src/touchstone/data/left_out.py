@@ -5,19 +5,10 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 from touchstone.data.archives import SUFFIXES
-
-# Pictures in formats that are not read: raw files of cameras, drawings, and newer formats.
-PICTURES = frozenset(
-    {
-        *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".srw"),
-        *(".ai", ".eps", ".svg", ".wmf", ".emf", ".jxl", ".djvu", ".xcf", ".pdf"),
-        *(".npy", ".npz", ".mat", ".nii", ".exr", ".hdr"),
-        *(".mp4", ".mov", ".avi", ".mkv"),
-    }
-)
+from touchstone.data.recognise import PICTURES
 
 
-def left_out(names: Iterable[str], class_of: Callable[[str], str]) -> list[str]:
+def pictures(names: Iterable[str], class_of: Callable[[str], str]) -> list[str]:
     """Return a line for each suffix of files that seem to be images, or hold some, and are not read.
 
     class_of: the class of a file, by its name; "" where it has none.
