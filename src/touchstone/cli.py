@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
         added.set_defaults(command=function)
         return added
 
-    text = f"label the images in a folder with a run or ensemble; exit code {SOME_FAILED} where some cannot be read"
+    text = f"label the images in a folder or an archive with a run; exit code {SOME_FAILED} where some cannot be read"
     new = command("new", _new, "lay out a project of your own: the pipeline without our recipes, tests and results")
     new.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder")
 
@@ -38,7 +38,9 @@ def main(argv: list[str] | None = None) -> None:
     init.add_argument("--force", action="store_true", help="replace a params.yaml with changes that are not committed")
 
     predict = command("predict", _predict, text)
-    predict.add_argument("folder", type=Path, metavar="DIR", help="searched for images, with its subfolders")
+    predict.add_argument(
+        "folder", type=Path, metavar="PATH", help="a folder, searched with its subfolders, or a .zip or .tar archive"
+    )
     predict.add_argument("-o", "--output", type=Path, default=Path("predictions.csv"), help="default: predictions.csv")
     predict.add_argument("-m", "--model", default="", help="run or ensemble; default: the best on validation")
     predict.add_argument(

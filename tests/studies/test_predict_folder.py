@@ -1,15 +1,18 @@
 """touchstone predict on folders as other people keep them."""
 
 import os
+import shutil
 import sys
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from kit.pictures import classes, lay
+from kit.pictures import classes, lay, picture
 from touchstone.errors import TouchstoneError
 from touchstone.studies.predict_folder import predict_folder
 
@@ -75,3 +78,45 @@ def test_a_picture_that_needs_an_extra_has_a_row_with_the_reason(
 def test_no_image_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(TouchstoneError, match="no images in it; give a folder of images"):
         predict_folder(lay(tmp_path / "in", ["._1.png", "@eaDir/1.png"]), model())
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"])
+def test_an_archive_gives_the_rows_of_its_folder(
+    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = lay(tmp_path / "in", ["b/1.png", "a/2.jpg", "3.png", "a/._2.jpg", "@eaDir/3.png/T.jpg", "x.nef"])
+    picture("4").save(root / "a/IMG_4", "PNG")
+    (root / "a/lost.png").write_bytes(b"no image")
+    (root / "a/note").write_bytes(b"no image")
+    archive = tmp_path / f"photos{suffix}"
+    if suffix == ".zip":
+        shutil.make_archive(str(tmp_path / "photos"), "zip", root)
+    else:
+        with tarfile.open(
+            archive, "w" + {".tar": "", ".tgz": ":gz"}.get(suffix, ":" + suffix.rpartition(".")[2])
+        ) as out:
+            for file in sorted(root.iterdir()):
+                out.add(file, file.name)
+    folder = predict_folder(root, model())
+    said = capsys.readouterr().err
+    assert folder["file"].tolist() == ["3.png", "a/2.jpg", "a/IMG_4", "a/lost.png", "b/1.png"]
+    assert folder["error"].str.len().gt(0).tolist() == [False, False, False, True, False]
+    pd.testing.assert_frame_equal(predict_folder(archive, model()), folder)
+    assert capsys.readouterr().err.replace(str(archive), str(root)) == said
+    assert "took 1 file without a suffix (a/IMG_4) as images, by their content" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("one.png", "got a file; give a folder of images, or an archive of one (.zip, .tar, .tar.gz"),
+        ("none", "no such folder or archive; give a folder of images, or an archive of one (.zip, .tar"),
+        ("bad.zip", "damaged or truncated (File is not a zip file); get the archive again"),
+    ],
+)
+def test_what_is_neither_a_folder_nor_an_archive_is_one_line(tmp_path: Path, name: str, said: str) -> None:
+    lay(tmp_path, ["one.png", "bad.zip"])
+    with pytest.raises(TouchstoneError) as raised:
+        predict_folder(tmp_path / name, model())
+    assert str(raised.value).startswith(f"{tmp_path / name}: {said}")
+    assert "\n" not in str(raised.value)

@@ -1,25 +1,22 @@
 """Predict a folder of images with a trained run or ensemble, decoded and resized as the pipeline does it."""
 
+import io
 import json
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from touchstone.config.settings import Settings
-from touchstone.data.decode import decode, image_suffixes
-from touchstone.data.hidden import Aside
+from touchstone.data.decode import decode
 from touchstone.data.imageset import read_table
 from touchstone.data.labels import encode
 from touchstone.data.ops.resize import resize
-from touchstone.data.sources._left_out import left_out
-from touchstone.data.walk import walk
+from touchstone.data.reading import Read
 from touchstone.errors import TouchstoneError, nearest
 from touchstone.evaluation.ensembles import combine, tie_breaker, without_diverged
 from touchstone.evaluation.metrics import primary_key
@@ -28,6 +25,7 @@ from touchstone.evaluation.thresholds import member_thresholds, thresholds_of
 from touchstone.models.device import device
 from touchstone.models.predict import BATCH, blocks, logits, of_logits
 from touchstone.models.runs import Predictor, RunMetadata, load_nets, load_run_metadata
+from touchstone.studies.predict_files import opened
 
 
 @dataclass(frozen=True)
@@ -99,16 +97,22 @@ def best_on_validation(params: Settings, metrics: Path) -> str:
 
 
 def predict_folder(folder: Path, model: TrainedModel, *, top: int = 1) -> pd.DataFrame:
-    """Return the table of `predictions` for every image below `folder`, with a column `error`.
+    """Return the table of `predictions` for every image in a folder or an archive, with a column `error`.
 
-    A file that cannot be read has a row with the reason there and no label. Raise TouchstoneError where the folder is
-    missing, or holds no image that can be read, and where `top` asks for more than one class of a model that predicts
-    several labels.
+    A file that cannot be read has a row with the reason there and no label. An archive gives the rows of the folder
+    that it was made of. Raise TouchstoneError where `folder` is neither, or holds no image that can be read, and where
+    `top` asks for more than one class of a model that predicts several labels.
     """
-    (paths, unreadable), metadata = _files(folder), model.metadata
-    files = list(paths)
     if top > 1 and model.thresholds is not None:
         raise TouchstoneError(f"--top {top}: this model predicts several labels, with the probability of each class")
+    with opened(folder) as (images, unreadable):
+        return _predicted(folder, images, unreadable, model, top)
+
+
+def _predicted(
+    folder: Path, readers: dict[str, Read], unreadable: dict[str, str], model: TrainedModel, top: int
+) -> pd.DataFrame:
+    files, metadata = list(readers), model.metadata
     names: list[str] = []
     probs: list[np.ndarray] = []
     with tqdm(total=len(files), desc="predict", unit="img", disable=None) as bar:
@@ -116,7 +120,7 @@ def predict_folder(folder: Path, model: TrainedModel, *, top: int = 1) -> pd.Dat
             images = {}
             for name in block:
                 try:
-                    images[name] = _decoded(paths[name], metadata)
+                    images[name] = _decoded(readers[name], metadata)
                 except (TouchstoneError, OSError) as error:  # BadImage, or an extra that is not installed
                     unreadable[name] = str(error)
             if images:
@@ -131,40 +135,9 @@ def predict_folder(folder: Path, model: TrainedModel, *, top: int = 1) -> pd.Dat
     return pd.concat([table, failed]).sort_values("file").reset_index(drop=True)[list(table)]
 
 
-def _files(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """The images below `folder`, by their paths relative to it, sorted; and those that cannot be read, with the reason.
-
-    What systems leave behind is no image, and links are followed. Bytes of names that are not UTF-8 are shown as \\xe4.
-    """
-    if not folder.is_dir():
-        raise TouchstoneError(f"{folder}: no such folder; give a folder of images")
-    aside, odd = Aside(), dict[str, str]()
-    names = {entry.name: entry for entry in walk(folder, aside=aside, odd=odd.__setitem__)}
-    images = {name: e.path for name, e in names.items() if not e.is_folder and _suffix(name) in image_suffixes()}
-    others = [name for name, e in names.items() if not e.is_folder and name not in images]
-    for line in (*left_out(others, lambda _: ""), *aside.lines()):
-        print(f"{folder}: {line}", file=sys.stderr)
-    lost = {name: reason for name, reason in odd.items() if _suffix(name) in image_suffixes()}
-    for name in odd.keys() - lost.keys():
-        print(f"{folder}: left out: {_readable(name)} {odd[name]}", file=sys.stderr)
-    if not images:
-        raise TouchstoneError(f"{folder}: no images in it; give a folder of images such as .png or .jpg")
-    shown = {_readable(name): path for name, path in images.items()}
-    return {name: shown[name] for name in sorted(shown)}, {_readable(name): reason for name, reason in lost.items()}
-
-
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
-
-
-def _readable(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _decoded(file: Path, metadata: RunMetadata) -> np.ndarray:
+def _decoded(read: Read, metadata: RunMetadata) -> np.ndarray:
     """An image, resized as in training."""
-    with open(file, "rb") as opened:
-        image = decode(opened, channels=metadata.channels, max_pixels=metadata.max_pixels)
+    image = decode(io.BytesIO(read()), channels=metadata.channels, max_pixels=metadata.max_pixels)
     return resize(image, size_px=metadata.image_size, mode=metadata.resize)
 
 
