@@ -77,9 +77,8 @@ def test_names_that_lead_elsewhere_are_refused(
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("memory://bucket/none", "source.path: memory://bucket/none: "),
-        ("file:///nowhere/at/all", "source.path: file:///nowhere/at/all: "),
-        ("http://127.0.0.1:9/x.zip", "source.path: http://127.0.0.1:9/x.zip: cannot be read ("),
+        ("memory://bucket/none", "source.path: memory://bucket/none: nothing there; check the address"),
+        ("file:///nowhere/at/all", "source.path: file:///nowhere/at/all: nothing there; check the address"),
         ("s4://bucket/x", "source.path: s4://bucket/x: unknown protocol s4; expected https, s3, gs"),
     ],
 )

@@ -23,6 +23,7 @@ from touchstone.cluster.lock import locked, repaired, sort_lock
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
 from touchstone.data import findings
+from touchstone.data.remote import probe
 from touchstone.errors import TouchstoneError, one_line
 from touchstone.studies.commands import search_path
 from touchstone.studies.stale import OTHER, stale_results
@@ -164,6 +165,8 @@ def _in_one_line() -> Iterator[None]:
         )
         if isinstance(cause, UnicodeEncodeError):
             raise _not_utf8() from error
+        if address := re.search(r"'([a-z][a-z0-9+]*://[^']+)' does not exist", why):
+            probe(address[1])  # DVC says so of whatever it cannot read
         raise TouchstoneError(one_line(error) + why) from error
     except UnicodeEncodeError as error:
         raise _not_utf8() from error

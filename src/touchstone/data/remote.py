@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from touchstone.data.remote_errors import explained
 from touchstone.data.walk import check_names
-from touchstone.errors import TouchstoneError, one_line
+from touchstone.errors import TouchstoneError
 
-EXTRAS = {"s3": "pip install 'touchstone[s3]'", "gs": "pip install dvc-gs", "azure": "pip install dvc-azure"}
+EXTRAS = {"s3": "pip install 'touchstone[s3]'", "gs": "pip install 'touchstone[gs]'", "azure": "pip install dvc-azure"}
 MAX_FILES = 2_000_000
+CONNECT_S, READ_S = 20, 60  # to connect to a web server, between two reads
 
 
 def is_remote(path: str) -> bool:
@@ -68,21 +70,48 @@ def local(path: str, *, beside: Path) -> Iterator[Path]:
         except TouchstoneError:
             raise
         except Exception as error:  # each file system has errors of its own
-            what = one_line(error).replace(folder, "")
-            remedy = "check the address, your credentials and the network"
-            raise TouchstoneError(f"source.path: {path}: cannot be read ({what}); {remedy}") from error
+            raise _unreadable(path, error) from error
         try:
             yield copy
         except TouchstoneError as error:
             raise type(error)(str(error).replace(str(copy), path)) from error
 
 
-def _copy(path: str, folder: Path) -> Path:
-    """Copy the file or the files below the address into the folder, and return where they lie."""
+def probe(path: str) -> None:
+    """Raise TouchstoneError, with the reason, where nothing can be read at an address."""
+    check(path)
+    try:
+        system, root = _opened(path)
+        system.info(root)
+    except Exception as error:  # each file system has errors of its own
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: Exception) -> TouchstoneError:
+    return TouchstoneError(f"source.path: {path}: cannot be read: {explained(error)}")
+
+
+def _opened(path: str) -> tuple[Any, str]:
+    """Return the file system of an address, and the address in it."""
     import fsspec
 
-    system, root = fsspec.url_to_fs(path)
-    web = path.startswith(("http://", "https://"))  # a folder there is a page of links
+    if not _is_web(path):
+        return fsspec.url_to_fs(path)
+    import aiohttp
+
+    # Without these, a copy that takes more than five minutes would end in an error.
+    limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
+    return fsspec.url_to_fs(path, client_kwargs={"timeout": limits})
+
+
+def _is_web(path: str) -> bool:
+    return path.startswith(("http://", "https://"))
+
+
+def _copy(path: str, folder: Path) -> Path:
+    """Copy the file or the files below the address into the folder, and return where they lie."""
+    system, root = _opened(path)
+    web = _is_web(path)  # a folder there is a page of links
     plain = root.partition("?")[0] if web else root
     to = folder / (PurePosixPath(plain.rstrip("/")).name or "source")
     sizes = {root: system.size(root)} if web or system.isfile(root) else _sizes(system, root)
