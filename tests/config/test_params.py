@@ -63,6 +63,8 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
         ("models.simple.seeds=[1]", ["models.simple.seeds"]),
         ("arms.fixed.add=[tilt_lef]", ["arms.fixed.add", "'tilt_lef'", "did you mean tilt_left?"]),
         ("compare.baseline=reel", ["compare.baseline", "'reel'", "did you mean real?"]),
+        ("compare.control=reel", ["compare.control", "'reel'", "did you mean real?"]),
+        ("compare.control=real", ["compare.control", "got 'real', the baseline; name another arm"]),
         ("ensembles.vote.members=[lenet-real, simple-rael]", ["ensembles.vote.members", "did you mean simple-real?"]),
         ("ensembles.vote.prefer=simple-real", ["ensembles.vote.prefer", "expected one of lenet-real"]),
         ("ensembles.vote.prefer=''", ["ensembles.vote.prefer", "majority vote needs"]),

@@ -144,7 +144,7 @@ def test_an_ensemble_whose_members_all_diverged_has_diverged() -> None:
 ARMS = ("real", "repeat", "good", "fair", "same")
 
 
-def one_model(**rates: float) -> dict[str, dict[str, float | str]]:
+def one_model(control: str = "", **rates: float) -> dict[str, dict[str, float | str]]:
     """The metrics of one model on several arms."""
     arms = ", ".join(f"{arm}: {{add: [{'flip' if arm not in ('real', 'repeat') else 'repeat'}]}}" for arm in ARMS[1:])
     values = [
@@ -153,7 +153,7 @@ def one_model(**rates: float) -> dict[str, dict[str, float | str]]:
         "models={one: {net: lenet}}",
         "explain.runs=[]",
         "ensembles={}",
-        "compare={baseline: real, num_resamples: 2000, confidence: 0.95}",
+        f"compare={{baseline: real, control: '{control}', num_resamples: 2000, confidence: 0.95}}",
     ]
     params_ = settings_of(yaml.changed(TEXT, values))
     test = {f"one-{arm}": probs(rates.get(arm, 0.6), i) for i, arm in enumerate(ARMS)}
@@ -174,6 +174,19 @@ def test_arms_are_adjusted_together_and_compared_with_plain_copies_too() -> None
         assert row["control_gain"] == pytest.approx(gain, abs=2e-5)
         assert row["control_gain_low"] < row["control_gain"] < row["control_gain_high"]
     assert "control" not in metrics["one-repeat"]
+
+
+def test_another_arm_may_be_the_control() -> None:
+    plain, metrics = one_model(good=0.95), one_model(good=0.95, control="good")
+    for arm in ("repeat", "fair", "same"):
+        row = metrics[f"one-{arm}"]
+        assert row["control"] == "one-good"
+        assert row["control_gain"] == pytest.approx(row["accuracy"] - metrics["one-good"]["accuracy"], abs=2e-5)
+        assert row["control_gain_high"] < 0
+    assert "control" not in metrics["one-good"]
+    assert {name: row["gain"] for name, row in metrics.items() if "gain" in row} == {
+        name: row["gain"] for name, row in plain.items() if "gain" in row
+    }
 
 
 def test_a_gain_that_is_one_of_many_comparisons_does_not_help(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,6 +175,18 @@ def test_without_validation_split_and_with_one_seed(bare: Facts) -> None:
 def test_a_lone_baseline_has_nothing_to_compare(facts: Facts) -> None:
     alone = with_settings(facts, arms={"real": Arm()}, ensembles={})
     assert sentences.basis(alone).startswith("Only the baseline arm, real, was run")
+    assert "The verdicts in words" in pages.html(facts)
+    kept = tuple(result for result in facts.results if result.arm == "real")
+    assert "The verdicts in words" not in pages.html(replace(alone, results=kept)), "there are none"
+
+
+def test_the_gain_over_the_control_that_is_named_has_a_verdict(facts: Facts) -> None:
+    low_high = {"control_gain": 0.02, "control_gain_low": 0.005, "control_gain_high": 0.035, "control": "a-y"}
+    found = judged(facts, a__x={"verdict": "helps", **low_high}, a__y="helps")
+    assert sentences.control_sentences(found) == [], "plain copies are a check, not a rival"
+    compare = found.settings.compare.model_copy(update={"control": "y"})
+    said = [spoken(each) for each in sentences.control_sentences(with_settings(found, compare=compare))]
+    assert said == ["a-x over a-y: +2.00 points, 95 % interval +0.50 to +3.50, helps."]
 
 
 def test_a_run_that_is_compared_with_another_is_named_and_its_attention_drawn(tmp_path: Path, facts: Facts) -> None:

@@ -177,6 +177,10 @@ def _check_arms(settings: "Settings") -> None:
 def _check_compared(settings: "Settings") -> None:
     compare = settings.compare
     one_of("compare.baseline", compare.baseline, settings.arms)
+    if compare.control:
+        one_of("compare.control", compare.control, settings.arms)
+        if compare.control == compare.baseline:
+            raise mistake("compare.control", f"got {compare.control!r}, the baseline; name another arm, or set ''")
     for name, run in compare.against.items():
         one_of("compare.against", name, settings.trained)
         one_of(f"compare.against.{name}", run, settings.runs)

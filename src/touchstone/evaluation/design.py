@@ -9,7 +9,7 @@ import numpy as np
 
 from touchstone.config.settings import Settings
 from touchstone.evaluation.compare import Paired, compare_paired, detectable
-from touchstone.evaluation.results import copy_arm
+from touchstone.evaluation.results import control_arm
 
 
 @dataclass(frozen=True)
@@ -42,5 +42,5 @@ def smallest_gain(settings: Settings, spread: Spread, *, num_seeds: int, num_ima
     family = [compare_paired(one, confidence=settings.compare.confidence, pooled_with=pilot) for one in pilot]
     if any(one.too_few for one in family):
         return math.nan
-    controls = arms - 1 if copy_arm(settings) else 0
+    controls = arms - 1 if control_arm(settings) else 0
     return detectable(family * models, tests=(arms + controls) * models)

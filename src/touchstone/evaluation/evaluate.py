@@ -63,7 +63,7 @@ def _tie_rate(members: list[Result]) -> float:
 def _verdicts(results: list[Result], by_name: dict[str, Result], measure: Measure) -> dict[str, Row]:
     """The comparisons of each result that has a baseline, as rows of metrics.json.
 
-    gain is over the baseline, control_gain over the run on plain copies, equal_gain that of an ensemble over as many
+    gain is over the baseline, control_gain over the run on the control arm, equal_gain that of an ensemble over as many
     nets of its best member. Each has <key>_low and <key>_high, its simultaneous interval, and its p-value before and
     after Holm. gain_sd_seeds and gain_sd_images are the standard deviations behind its standard error: from seed to
     seed, as pooled, and of the mean over the seeds from image to image. gain_detectable is that comparison's own; it is

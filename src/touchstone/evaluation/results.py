@@ -33,7 +33,7 @@ class Result:
     pooled_with: str = ""
     """The model whose runs are taken to vary alike from seed to seed; "" for a result compared by itself."""
     control: str = ""
-    """The model's run on plain copies, the gain over which is reported as well; "" for none."""
+    """The model's run on the control arm, the gain over which is reported as well; "" for none."""
     temperature: np.ndarray | None = field(default=None, repr=False)
     """(seeds,), the divisor of the logits with the highest likelihood on validation."""
     rule: str = ""
@@ -80,13 +80,13 @@ def results(
 def _run(
     model: str, arm: str, settings: Settings, test: dict[str, np.ndarray], diverged: dict[str, dict[str, str]]
 ) -> Result:
-    name, copies = f"{model}-{arm}", copy_arm(settings)
+    name, control = f"{model}-{arm}", control_arm(settings)
     count = len(test[name])
     failed = f"{len(diverged[name])} of {count} seed{'' if count == 1 else 's'}" if diverged[name] else ""
     result = Result(name, test[name], settings.baseline(model, arm), diverged=failed)
     if arm == settings.compare.baseline:
         return result
-    return replace(result, pooled_with=model, control=f"{model}-{copies}" if copies not in ("", arm) else "")
+    return replace(result, pooled_with=model, control=f"{model}-{control}" if control not in ("", arm) else "")
 
 
 def _ensemble(
@@ -100,6 +100,11 @@ def _ensemble(
     left_out = tuple(member for member in ensemble.members if member not in members)
     rule, kept = ensemble.rule, tuple(members)
     return Result(name, probs, best, diverged=failed, left_out=left_out, rule=rule, members=kept)
+
+
+def control_arm(settings: Settings) -> str:
+    """The arm over which the gains of all others but the baseline are reported as well; "" where there is none."""
+    return settings.compare.control or copy_arm(settings)
 
 
 def copy_arm(settings: Settings) -> str:

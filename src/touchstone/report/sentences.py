@@ -24,8 +24,8 @@ WORDINGS = ((HELPS, "", ""), (HURTS, "", ""), (INCONCLUSIVE, "is ", "for "), (TO
 
 
 def verdicts(facts: Facts) -> list[Sentence]:
-    """A sentence for each arm, then one for each run that is compared with another run."""
-    return arm_sentences(facts) + run_sentences(facts)
+    """A sentence for each arm, each gain over `compare.control` and each run with a baseline of its own."""
+    return arm_sentences(facts) + control_sentences(facts) + run_sentences(facts)
 
 
 def arm_sentences(facts: Facts) -> list[Sentence]:
@@ -35,6 +35,21 @@ def arm_sentences(facts: Facts) -> list[Sentence]:
         if arm != facts.settings.compare.baseline:
             results = [result for result in facts.results if result.arm == arm and result.verdict]
             sentences.append([Fragment(arm, "name"), *_clauses(results, facts.settings), Fragment(".")])
+    return sentences
+
+
+def control_sentences(facts: Facts) -> list[Sentence]:
+    """One sentence for each gain over the arm that `compare.control` names; none without that setting."""
+    sentences = []
+    for result in facts.results if facts.settings.compare.control else ():
+        low, high = (result.value(f"control_gain_{end}") for end in ("low", "high"))
+        if not math.isnan(low):
+            verdict = HELPS if low > 0 else HURTS if high < 0 else INCONCLUSIVE
+            what = f" over {result.scores['control']}: {points(result.value('control_gain'))} points, "
+            kind = f"{confidence(facts.settings)} interval {result.interval('control_gain')}, "
+            sentences.append(
+                [Fragment(result.name, "name"), Fragment(what + kind), Fragment(verdict, verdict), Fragment(".")]
+            )
     return sentences
 
 

@@ -88,7 +88,7 @@ def _score(result: ReportedResult, heading: str, key: str, facts: Facts) -> str:
 
 
 def comparisons(facts: Facts) -> Table:
-    """Every gain with its p-values, its probability, the detectable gain and the gain over plain copies."""
+    """Every gain with its p-values, its probability, the detectable gain and the gain over the control arm."""
     compared = [result for result in facts.results if not math.isnan(result.value("gain"))]
     exact = any("exact_p" in result.scores for result in compared)
     over = next((str(result.scores["control"]) for result in compared if "control" in result.scores), "")

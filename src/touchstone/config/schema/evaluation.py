@@ -33,6 +33,9 @@ class Compare(Section):
     """The arm that the others are compared with."""
     against: dict[str, str] = Field(default={})
     """Model -> the run that the model's own run on the baseline arm is compared with."""
+    control: str = ""
+    """The arm over which the gain of every other arm is reported as well, such as one of retrieved images; '' for the
+    arm of plain copies, if there is one."""
     num_resamples: Annotated[int, Field(ge=100)] = 10_000
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     thresholds: ThresholdRule = "f1"
