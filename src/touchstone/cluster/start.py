@@ -19,8 +19,8 @@ from touchstone.data.imageset import read_table
 from touchstone.data.remote import is_remote, local
 from touchstone.data.sources import RawSet, load_source, options_of
 from touchstone.data.splits import LABELLED, UNLABELLED
+from touchstone.data.wording import count
 from touchstone.errors import TouchstoneError
-from touchstone.report.words import count
 from touchstone.studies.commands import git
 from touchstone.studies.detect import source_of
 from touchstone.studies.look import Seen, look

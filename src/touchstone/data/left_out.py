@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from touchstone.data.archives import SUFFIXES
 from touchstone.data.recognise import PICTURES
+from touchstone.data.wording import count
 
 
 def pictures(names: Iterable[str], class_of: Callable[[str], str]) -> list[str]:
@@ -35,8 +36,7 @@ def kind(name: str) -> str:
 
 def of(suffix: str, number: int) -> str:
     """Return `3 .heic files`."""
-    files = "file" if number == 1 else "files"
-    return f"{number} {suffix} {files}" if suffix else f"{number} {files} without a suffix"
+    return count(number, f"{suffix} file".strip()) + ("" if suffix else " without a suffix")
 
 
 def remedy(suffix: str) -> str:

@@ -19,6 +19,7 @@ from touchstone.data import dicom, heif
 from touchstone.data.archives import SUFFIXES
 from touchstone.data.decode import NOT_DECODED, image_suffixes
 from touchstone.data.reading import Read
+from touchstone.data.wording import count
 
 HEAD_BYTES = 132  # enough for every format's mark
 # Pictures in formats that are not read: raw files of cameras, drawings, and newer formats.
@@ -92,9 +93,8 @@ def taken_by_content(names: Iterable[str]) -> list[str]:
         by_suffix.setdefault(PurePosixPath(name).suffix.lower(), []).append(name)
     parts = []
     for suffix, each in sorted(by_suffix.items()):
-        files = "file" if len(each) == 1 else "files"
-        kind = f"{suffix} {files}" if suffix else f"{files} without a suffix"
-        parts.append(f"{len(each)} {kind} ({each[0]}{', ...' if len(each) > 1 else ''})")
+        kind = count(len(each), f"{suffix} file".strip()) + ("" if suffix else " without a suffix")
+        parts.append(f"{kind} ({each[0]}{', ...' if len(each) > 1 else ''})")
     return [f"took {' and '.join(parts)} as images, by their content"] if parts else []
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from touchstone.data import split_table
 from touchstone.data.findings import Finding
+from touchstone.data.wording import count
 
 DARK = 16  # of 255: 4095, the largest value of 12 bits, divided by 257
 NEAR = {"drop": "one image of each left out", "report": "all kept"}
@@ -38,12 +39,12 @@ def _remarks(
     if within:
         yield (
             "repeat",
-            f"{_count(within, 'image repeats', 'images repeat')} another of the same split; all kept",
+            f"{count(within, 'image repeats', 'images repeat')} another of the same split; all kept",
         )
     if across := len(repeats) - within:
         yield (
             "copy",
-            f"{_count(across, 'image copies', 'images copy')} one of another split, left out (findings/left_out.csv)",
+            f"{count(across, 'image copies', 'images copy')} one of another split, left out (findings/left_out.csv)",
         )
     if len(near):
         pairs = (
@@ -53,12 +54,8 @@ def _remarks(
     if dark:
         yield (
             "dark",
-            f"{_count(len(dark), 'image is', 'images are')} nearly black, with no value above {DARK} of 255, such as "
+            f"{count(len(dark), 'image is', 'images are')} nearly black, with no value above {DARK} of 255, such as "
             f"{dark[0]}: pictures of 12 bits in files of 16 look so; multiply their values by 16",
         )
     if unread:
-        yield "unread", f"{_count(unread, 'image', 'images')} that cannot be read, left out (findings/left_out.csv)"
-
-
-def _count(number: int, one: str, several: str) -> str:
-    return f"{number:,} {one if number == 1 else several}"
+        yield "unread", f"{count(unread, 'image', 'images')} that cannot be read, left out (findings/left_out.csv)"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from touchstone.config.schema.model import Budget
 from touchstone.config.settings import Settings
+from touchstone.data.wording import count as count  # templates call it words.count
 
 MINUS = "−"
 
@@ -42,11 +43,6 @@ def number(value: float, digits: int = 3) -> str:
         return "–"
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text.replace("-", MINUS)
-
-
-def count(value: float, noun: str, plural: str = "") -> str:
-    """`1 image`, `1,797 images`."""
-    return f"{value:,.0f} {noun if value == 1 else plural or noun + 's'}"
 
 
 def listing(items: Sequence[str]) -> str:

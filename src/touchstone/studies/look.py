@@ -1,4 +1,4 @@
-"""What a data set holds, found in seconds: sizes, classes, splits, copies, groups and unreadable images."""
+"""Finds out in seconds what a data set holds: sizes, classes, splits, copies, groups and unreadable images."""
 
 import re
 import time
@@ -14,8 +14,8 @@ from scipy import stats
 from touchstone.data.sheets import gallery, spread
 from touchstone.data.sources import RawImage, RawSet
 from touchstone.data.splits import UNLABELLED
+from touchstone.data.wording import count
 from touchstone.errors import BadImage
-from touchstone.report.words import count
 
 DECODED = 400  # images that are decoded, evenly over the classes
 SHOWN = 48  # of them on the contact sheet
@@ -34,7 +34,7 @@ LARGEST_GROUP = 0.2  # share of the images that one group may have at most
 
 @dataclass(frozen=True)
 class Seen:
-    """What was found."""
+    """A description of a data set."""
 
     num_images: int
     classes: list[str]
@@ -60,7 +60,7 @@ class Seen:
     group_about: str
     """Why, with numbers, or ""."""
     notes: list[str] = field(default_factory=list)
-    """What else a user should know."""
+    """Lines on whatever else a user should know."""
     seconds: float = 0.0
     """Of decoding one image, in as many threads as there are cores."""
 
