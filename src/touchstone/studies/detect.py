@@ -6,8 +6,7 @@ from pathlib import Path
 
 from touchstone.data.archives import is_archive
 from touchstone.data.recognise import has_image_suffix
-from touchstone.data.sources._tables import LABEL_NAMES, open_table
-from touchstone.data.sources.table import FILE_NAMES
+from touchstone.data.sources import table
 from touchstone.errors import TouchstoneError
 
 PATTERNS = (
@@ -50,7 +49,11 @@ def _of_folder(path: Path) -> str:
         return "coco"
     if not any(map(has_image_suffix, names)) and any(is_archive(Path(name)) for name in names):
         return "webdataset"
-    if any(_lists_images(path / name) for name in names if Path(name).suffix.lower() in TABLES):
+    if any(
+        table.lists_images((path / name).read_bytes(), file=name)
+        for name in names
+        if Path(name).suffix.lower() in TABLES
+    ):
         return "table"
     return "folder"
 
@@ -75,9 +78,7 @@ def _is_coco(file: Path) -> bool:
 
 
 def _lists_images(file: Path) -> bool:
-    """Whether a table has a column of files and one of labels, by their usual names."""
     try:
-        columns = {name.lower() for name in open_table(file.read_bytes(), file=file.name).columns}
-    except (TouchstoneError, OSError):
-        return False  # some other table
-    return bool(columns & set(FILE_NAMES)) and bool(columns & set(LABEL_NAMES))
+        return table.lists_images(file.read_bytes(), file=file.name)
+    except OSError:
+        return False  # `download` says that it cannot be read

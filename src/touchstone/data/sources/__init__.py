@@ -43,7 +43,7 @@ class RawImage:
     difficult: str = ""
     """Classes, joined by `|`, of which all objects in the image are marked as difficult to see."""
     columns: dict[str, str] = field(default_factory=dict)
-    """What else the source's own table says of the image, such as its patient: column -> cell."""
+    """Other cells of the source's own table, such as the patient: column -> cell."""
 
     @property
     def labels(self) -> list[str]:

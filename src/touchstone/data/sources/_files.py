@@ -24,6 +24,8 @@ from touchstone.data.splits import UNLABELLED
 from touchstone.data.walk import walk
 from touchstone.errors import TouchstoneError
 
+# Columns of the manifest that are its own; a user's table may have others.
+RESERVED = ("file", "label", "split", "sha256", "bytes", "difficult")
 T = TypeVar("T")
 Files = dict[str, Callable[..., bytes]]
 """Posix name relative to the root -> a function that reads the file."""

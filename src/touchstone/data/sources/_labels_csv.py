@@ -11,27 +11,26 @@ from pathlib import PurePosixPath
 
 from touchstone.data.decode import image_suffixes
 from touchstone.data.labels import SEPARATOR, join, names
-from touchstone.data.sources._files import class_name
+from touchstone.data.sources._files import RESERVED, class_name
 from touchstone.data.sources._roles import plain_role
 from touchstone.data.splits import SPLITS, UNLABELLED
 from touchstone.errors import TouchstoneError, nearest
 
 NAME = "labels.csv"
 KNOWN = ("file", "label", "split")
-RESERVED = ("sha256", "bytes", "difficult")  # names of columns that the manifest has for itself
 DELIMITERS = (",", ";", "\t")
 
 
 @dataclass
 class Labels:
-    """What a table says."""
+    """The labels that a table gives."""
 
     rows: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Image -> (label, split)."""
     cells: dict[str, dict[str, str]] = field(default_factory=dict)
     """Image -> column -> cell, for all other columns."""
     notes: list[str] = field(default_factory=list)
-    """What was read in another way than it stands there."""
+    """Sentences on what was read in another way than it stands there."""
 
 
 def parse(content: bytes, images: Iterable[str], *, file: str) -> Labels:
@@ -103,7 +102,7 @@ def _rows(text: str, file: str) -> tuple[list[str], list[tuple[int, list[str]]]]
             f"{file}: got the header {got!r}, expected file,label or file,label,split, then columns of your own, each "
             "with a name; correct it, or remove the file to take labels from class folders"
         )
-    if taken := [name for name in header if name in RESERVED]:
+    if taken := [name for name in header if name in RESERVED and name not in KNOWN]:
         raise TouchstoneError(f"{file}: a column is called {taken[0]}, which is taken; give it another name")
     return header, rows[1:]
 

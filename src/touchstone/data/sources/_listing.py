@@ -9,11 +9,9 @@ from typing import BinaryIO
 
 from touchstone.data.labels import join, names
 from touchstone.data.reading import MAX_BYTES
-from touchstone.data.sources._files import Files, pack, refusal
+from touchstone.data.sources._files import RESERVED, Files, pack, refusal
 from touchstone.data.splits import UNLABELLED
 from touchstone.errors import TouchstoneError
-
-RESERVED = ("file", "label", "split", "sha256", "bytes", "difficult")  # columns that the manifest has for itself
 
 
 class Listing:

@@ -1,4 +1,4 @@
-"""What the folders of a user's images mean: wrappers, splits, classes, and images without a class.
+"""Reads what the folders of a user's images mean: wrappers, splits, classes, and images without a class.
 
 Splits are told by their names (_roles.py) and by what they hold: several folders with the same sub-folders are splits,
 never classes. Each reading that is no matter of course is said in a note.

@@ -24,9 +24,9 @@ from touchstone.data.hidden import Aside
 from touchstone.data.labels import names
 from touchstone.data.recognise import has_image_suffix, may_be_image, recognised, taken_by_content
 from touchstone.data.sources._files import Files, PackedSet, class_name, find, pack, print_left_out, refusal
+from touchstone.data.sources._labels_csv import NAME, parse
 from touchstone.data.sources._roles import plain_role
 from touchstone.data.sources._structure import Layout, layout, no_images, renamed, tree_of, twins, wrapper
-from touchstone.data.sources._table import NAME, parse
 from touchstone.data.splits import LABELLED, UNLABELLED
 
 

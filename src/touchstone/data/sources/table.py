@@ -23,6 +23,7 @@ from touchstone.config.schema.data import Columns
 from touchstone.data.archives import is_archive
 from touchstone.data.recognise import has_image_suffix, may_be_image, recognised
 from touchstone.data.sources._files import (
+    RESERVED,
     Files,
     PackedSet,
     find,
@@ -31,7 +32,7 @@ from touchstone.data.sources._files import (
     read_bytes,
     refusal,
 )
-from touchstone.data.sources._listing import RESERVED, Listing
+from touchstone.data.sources._listing import Listing
 from touchstone.data.sources._roles import SPLIT_OF
 from touchstone.data.sources._tables import LABEL_NAMES, READERS, Table, column, label_of, open_table, text, texts
 from touchstone.data.sources._words import split_in, split_of
@@ -73,6 +74,15 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, colu
 
 
 read = PackedSet
+
+
+def lists_images(content: bytes, *, file: str) -> bool:
+    """Return whether a table has a column of files and one of labels, by their usual names; a damaged one has none."""
+    try:
+        columns = {name.lower() for name in open_table(content, file=file).columns}
+    except TouchstoneError:
+        return False
+    return bool(columns & set(FILE_NAMES)) and bool(columns & set(LABEL_NAMES))
 
 
 def _found(path: Path, to: Path, spool: BinaryIO) -> Files:
