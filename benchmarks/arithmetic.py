@@ -1,4 +1,4 @@
-"""What portable arithmetic costs: milliseconds of a training step, native and portable, in turns.
+"""Measures what portable arithmetic costs: milliseconds of a training step, native and portable, in turns.
 
     python benchmarks/arithmetic.py --rounds 5
 

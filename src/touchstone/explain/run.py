@@ -59,7 +59,7 @@ class Explanation:
     scales: dict[str, float]
     """method -> the value that its maps draw in full colour."""
     extent: Extent
-    """What was computed, which is less for costly nets."""
+    """The amount that was computed, which is less for costly nets."""
 
     def save(self, folder: Path) -> None:
         """Write {images,sanity}.csv, {scales,extent}.json, sheet.png, tiles.npy and <method>.npy into a folder."""

@@ -35,7 +35,7 @@ def basis(facts: Facts) -> str:
 
 
 def reduced(name: str, facts: Facts) -> Sentence:
-    """What a costly net left out, or nothing."""
+    """Say what a costly net left out; "" for nothing."""
     explain, extent = facts.settings.explain, facts.attributions[name].extent
     least = [
         f"{extent['images']} of {extent['chosen']} images" if extent["images"] < extent["chosen"] else "",

@@ -1,4 +1,4 @@
-"""What could explain a verdict: a baseline or an arm that overfitted or had not converged, or copies of test images."""
+"""Says what could explain a verdict: an overfitted or unconverged baseline or arm, or copies of test images."""
 
 from touchstone.evaluation.convergence import LEAST_FALL, LEAST_RISE, OVERFITTED, STILL_FALLING
 from touchstone.report.facts import AuditedSet, Facts, ReportedResult

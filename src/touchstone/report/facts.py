@@ -257,7 +257,7 @@ class Facts:
     repeats: pd.DataFrame
     """file, label, split, other_file, other_label, other_split, same (bytes or pixels)."""
     warnings: tuple[Finding, ...]
-    """What preparation and the source found out about the images."""
+    """Findings of preparation and the source about the images."""
     arm_sizes: dict[str, tuple[int, int]]
     """Arm -> the numbers of its real and of its added training images."""
     results: tuple[ReportedResult, ...]

@@ -82,7 +82,7 @@ class Forest:
 
     caption: str
     headings: tuple[str, str, str]
-    """What a row is, its score, and what its difference is called."""
+    """Return what a row is, its score, and what its difference is called."""
     groups: list[Group]
     zero: float
     """Position of no difference."""

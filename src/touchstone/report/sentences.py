@@ -244,7 +244,7 @@ def audit_words(facts: Facts) -> str:
 
 
 def audit_folders(facts: Facts) -> str:
-    """What the verdicts mean for images that were made elsewhere; empty without any."""
+    """Say what the verdicts mean for images that were made elsewhere; empty without any."""
     names = [name for name, path in facts.settings.folders.items() if path]
     if not names:
         return ""

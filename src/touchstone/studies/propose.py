@@ -1,4 +1,4 @@
-"""What was seen of a data set -> a params.yaml that suits it, and what was assumed."""
+"""Proposes a params.yaml that suits what was seen of a data set, and says what was assumed."""
 
 import math
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ class Plan:
 
     @property
     def work(self) -> float:
-        """What it takes, in arbitrary units."""
+        """Return the time that it takes, in arbitrary units."""
         return self.image_size**2 * self.replicates * self.num_steps
 
 

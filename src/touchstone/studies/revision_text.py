@@ -131,7 +131,7 @@ def _where(runs: list[str], total: int) -> str:
 
 
 def notes(comparison: RevisionComparison) -> list[str]:
-    """What a headline leaves unsaid: the verdicts on all metrics, then what limits the comparison."""
+    """Say what a headline leaves unsaid: the verdicts on all metrics, then what limits the comparison."""
     judged = any(change.verdict in ("better", "worse") for change in comparison.changes)
     return [*([summary(comparison)] if judged else []), *limits(comparison)]
 

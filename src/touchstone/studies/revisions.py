@@ -49,7 +49,7 @@ class Revision:
 
 @dataclass(frozen=True, eq=False)
 class Common:
-    """What two revisions have in common: M test images with the same labels, seeds, and runs whose training ended."""
+    """Two revisions that are compared share M test images with the same labels, seeds, and runs that have ended."""
 
     table: pd.DataFrame
     """The test images, M rows of the later revision's table."""

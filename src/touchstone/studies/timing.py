@@ -26,7 +26,7 @@ RATIO = 8  # images of a trial for each image of a batch
 
 @dataclass(frozen=True)
 class Kind:
-    """What the images of a study are like."""
+    """Images of a study, as far as their cost depends on them."""
 
     image_size: int
     channels: int

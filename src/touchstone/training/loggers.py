@@ -1,4 +1,4 @@
-"""What a training says of itself, on which no result depends: a line at its end, and the rows of optional loggers.
+"""Reports how a training goes, on which no result depends: a line at its end, and the rows of optional loggers.
 
 Each logger, TensorBoard or W&B, is an extra of the package, and writes below .touchstone/logs. With WANDB_MODE=offline,
 W&B sends nothing anywhere.

@@ -79,7 +79,7 @@ class Data(Section):
     """'k of n' for cross-validation instead of `val_fraction`; '' for none."""
     split_seed: Annotated[int, Field(ge=0)]
     group: Group = ""
-    """What stays together in every split, such as a patient: a column of the table, or a pattern with a group in
+    """Names what stays together in every split, such as a patient: a column of the table, or a pattern with a group in
     brackets that is searched in the file's path; '' for nothing."""
     columns: Columns = Columns()
     """The columns of your own table."""

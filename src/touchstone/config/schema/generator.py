@@ -95,10 +95,10 @@ class FolderSample(Section):
     per_class: Annotated[int, Field(ge=0)] = 0
     """Images of a class, at most, in the order of their files' sha256; 0 takes all."""
     bad_images: Literal["fail", "skip"] = "fail"
-    """What happens to unreadable images; by default what `data.bad_images` says."""
+    """Says whether unreadable images stop the stage or are left out; by default as `data.bad_images` says."""
     group: Group = ""
-    """What the audit compares with the groups of test and validation images: a column of the set's table or a pattern
-    on its paths; by default what `data.group` says."""
+    """Names the groups that the audit compares with those of test and validation images: a column of the set's table
+    or a pattern on its paths; by default as `data.group` says."""
     filter: FolderFilter = FolderFilter()
 
 

@@ -265,7 +265,7 @@ class Train(Phase, Run):
     replicates: Count = 1
     """How often each model is trained on each arm. Replicate k has seed k."""
     vary: Literal["seed", "generator", "all"] = "seed"
-    """What is new in a replicate: initial weights and batches (seed); also generators, and so generated images
+    """Says what is new in a replicate: initial weights and batches (seed); also generators, and so generated images
     (generator); also training images, `data.train_size` of those that are not held out (all)."""
     tune: Tune = Tune()
 
