@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> None:
 
     repro = command("repro", _repro, "run the stages that changed, several at a time, as dvc repro does")
     repro.add_argument("targets", nargs="*", metavar="STAGE", help="with the stages before it; default: all stages")
+    repro.add_argument("-S", "--set-param", action="append", default=[], help=argparse.SUPPRESS)
     at_a_time = "stages to run at a time; default: the number of GPUs, or else of cores, that this process may use"
     repro.add_argument("-j", "--jobs", type=int, help=at_a_time)
 
@@ -163,6 +164,12 @@ def _repro(arguments: argparse.Namespace) -> None:
     from touchstone.cluster.local import default_slots
     from touchstone.cluster.repro import repro
 
+    if arguments.set_param:
+        change = arguments.set_param[0]
+        raise TouchstoneError(
+            f"-S {change}: repro runs params.yaml as it is; change it there, or try the change with `dvc exp run -S "
+            f"{change}` (`-S +{change.lstrip('+')}` for a key that params.yaml leaves to its default)"
+        )
     jobs = default_slots() if arguments.jobs is None else arguments.jobs
     if jobs < 1:
         raise TouchstoneError(f"--jobs {jobs}: expected at least 1")

@@ -292,3 +292,8 @@ def test_the_encoder_is_a_model_like_any_other_but_for_its_seeds_and_its_end(tmp
     assert (encoder.select, encoder.eval_steps, encoder.on_divergence) == ("last", 0, "fail")
     own = {"phases": encoder.phases, "seeds": encoder.seeds, "select": "last", "eval_steps": 0, "on_divergence": "fail"}
     assert encoder == lenet.model_copy(update=own)
+
+
+def test_a_plus_before_a_change_means_what_it_means_to_dvc(tmp_path: Path) -> None:
+    assert load(tmp_path, "+train.patience=3").train.patience == 3
+    assert load(tmp_path, "++train.patience=4").train.patience == 4

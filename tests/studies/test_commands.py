@@ -11,6 +11,7 @@ import pytest
 
 from kit.project import ENVIRONMENT, ROOT, project
 from kit.studies import TINY, recipe
+from touchstone.cli import main
 
 SCRIPT = f"""
 import json, pathlib, sys
@@ -112,3 +113,12 @@ def test_few_modules_start_processes() -> None:
             starting.append(file.relative_to(ROOT).as_posix())
     engine = ["src/touchstone/cluster/local.py", "src/touchstone/cluster/warm.py"]
     assert starting == [*engine, "src/touchstone/studies/commands.py"]
+
+
+def test_repro_says_how_a_parameter_is_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["repro", "-S", "train.patience=3"])
+    assert capsys.readouterr().err == (
+        "error: -S train.patience=3: repro runs params.yaml as it is; change it there, or try the change with `dvc exp "
+        "run -S train.patience=3` (`-S +train.patience=3` for a key that params.yaml leaves to its default)\n"
+    )

@@ -22,6 +22,7 @@ def parse(text: str) -> dict[str, Any]:
 def changed(text: str, changes: list[str]) -> str:
     """Return the text with each "section.key=value" of `changes` set and its comments kept.
 
+    A + before it, with which DVC adds a key that params.yaml leaves to its default, changes nothing.
     Raises TouchstoneError on a change without "=" or below something that is not a mapping.
     """
     if not changes:
@@ -29,7 +30,7 @@ def changed(text: str, changes: list[str]) -> str:
     values = _load(text, "rt")
     for change in changes:
         key, equals, value = change.partition("=")
-        *sections, last = key.split(".")
+        *sections, last = key.lstrip("+").split(".")
         place: Any = values
         for section in sections:
             place = place.setdefault(section, {}) if isinstance(place, dict) else None
