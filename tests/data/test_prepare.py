@@ -293,3 +293,11 @@ def test_images_that_cannot_be_read_have_no_part_in_the_split(tmp_path: Path, ch
     both = prepared(tmp_path / "both", Raw([*sound, *lost], ids=empty), bad_images="skip", **changes)
     assert both == alone | {"num_bad_images": 40}
     assert (tmp_path / "both/p/files.csv").read_bytes() == (tmp_path / "sound/p/files.csv").read_bytes()
+
+
+def test_a_class_without_a_readable_image_is_named_with_the_reason(tmp_path: Path) -> None:
+    rows = [*many(20), *(("", "c", None) for _ in range(3))]
+    with pytest.raises(
+        TouchstoneError, match=r"class 'c': none of its 3 images can be read; the first: c/20.png: trunc"
+    ):
+        prepared(tmp_path, Raw(rows), bad_images="skip")

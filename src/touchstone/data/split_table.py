@@ -145,6 +145,7 @@ def check_splits(table: pd.DataFrame, classes: list[str], data: Data, *, marked:
     trained = set.intersection(*(set(_each_label(each)) for each in sets))
     for name in classes:
         if name not in trained:
+            _check_readable(table, name)
             of_each = " of a replicate" if len(sets) > 1 else ""
             raise TouchstoneError(
                 f"class {name!r} has no training image{of_each} left at data.test_fraction {data.test_fraction}, "
@@ -161,6 +162,18 @@ def check_splits(table: pd.DataFrame, classes: list[str], data: Data, *, marked:
         raise TouchstoneError(
             f"the validation split is empty at data.val_fraction {data.val_fraction}, data.fold {data.fold!r}; "
             "raise the fraction, or set 0 for no selection"
+        )
+
+
+def _check_readable(table: pd.DataFrame, name: str) -> None:
+    """Raise TouchstoneError where no image of the class can be read."""
+    own = table[table["label"].map(lambda label: name in names(label))]
+    unread = own["left_out"].str.startswith(BAD_IMAGE)
+    if len(own) and unread.all():
+        first = own.iloc[0]
+        raise TouchstoneError(
+            f"class {name!r}: none of its {len(own)} images can be read; the first: {first['file']}: "
+            f"{first['left_out'].removeprefix(BAD_IMAGE + ': ')}; repair them, or remove the class"
         )
 
 
