@@ -136,3 +136,12 @@ def test_links_to_images_are_followed(tmp_path: Path) -> None:
     for file in sorted((tmp_path / "elsewhere").iterdir()):
         (root / "JPEGImages" / file.name).symlink_to(file)
     assert read(root, tmp_path / "raw", "voc")[0] == expected()
+
+
+def test_images_without_a_suffix_are_known_by_their_content(tmp_path: Path) -> None:
+    root = voc(tmp_path / "in")
+    for i in IDS:
+        (root / f"JPEGImages/{i}.jpg").rename(root / f"JPEGImages/{i}")
+    (root / "JPEGImages/notes").write_text("no image")
+    found, _ = both(root, tmp_path, "voc")
+    assert found == {name.removesuffix(".jpg"): values for name, values in expected().items()}

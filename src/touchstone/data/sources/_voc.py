@@ -23,7 +23,7 @@ from touchstone.data.fetch import fetch
 from touchstone.data.findings import Finding
 from touchstone.data.hidden import Aside
 from touchstone.data.labels import join
-from touchstone.data.recognise import has_image_suffix
+from touchstone.data.recognise import has_image_suffix, recognised
 from touchstone.data.sources._annotations import things
 from touchstone.data.sources._files import Files, class_name, find, pack, refusal
 from touchstone.data.sources._structure import twins
@@ -140,7 +140,7 @@ class _Root:
 def _splits(root: _Root) -> dict[str, str]:
     """Return id -> split, by the official lists."""
     splits: dict[str, str] = {}
-    known = {PurePosixPath(file).stem for file in root.names("JPEGImages") if has_image_suffix(file)}
+    known = {PurePosixPath(file).stem for file in _image_names(root)}
     for split in LABELLED:
         for name in _list(root, split, known):
             if splits.setdefault(name, split) != split:
@@ -193,9 +193,9 @@ def _id(text: str, known: set[str]) -> str:
 def _images(root: _Root, splits: dict[str, str]) -> dict[str, str]:
     """Return id -> image file."""
     files: dict[str, str] = {}
-    for file in root.names("JPEGImages"):
+    for file in _image_names(root):
         stem = PurePosixPath(file).stem
-        if has_image_suffix(file) and files.setdefault(stem, file) != file:
+        if files.setdefault(stem, file) != file:
             raise refusal(root.path, f"JPEGImages has {files[stem]} and {file} for one id; remove one")
     missing = [name for name in splits if name not in files]
     if missing:
@@ -205,6 +205,13 @@ def _images(root: _Root, splits: dict[str, str]) -> dict[str, str]:
             f"the list {splits[missing[0]]} names {missing[0]}, which is not in JPEGImages{more}; correct the list",
         )
     return {name: files[name] for name in splits}
+
+
+def _image_names(root: _Root) -> list[str]:
+    """Return the names of the images in JPEGImages, by their suffix or, where that says nothing, by their content."""
+    names = root.names("JPEGImages")
+    by_content = set(recognised({name: root.files[f"JPEGImages/{name}"] for name in names}, (), anywhere=True))
+    return [name for name in names if has_image_suffix(name) or name in by_content]
 
 
 def _class_lists(root: _Root) -> dict[str, list[str]]:
