@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.audit.features import FeatureExtractor, by_thumbnails, nearest
-from touchstone.audit.groups import read_files, shared_groups
-from touchstone.audit.sets import RealImages, audit_derived, audit_generated, judged, rounded
+from touchstone.audit.groups import read_groups
+from touchstone.audit.sets import RealImages, audit_derived, audit_generated, judged
 from touchstone.config.machine import load_machine
 from touchstone.config.settings import load_settings
 from touchstone.data.folders import replaced
-from touchstone.data.imageset import load, read_table
+from touchstone.data.imageset import load
 from touchstone.data.replicates import of_replicate
 from touchstone.evaluation.summary import of_audit, save
 from touchstone.models.device import device
@@ -29,7 +29,6 @@ def main() -> None:
     settings = load_settings("audit")
     torch.set_num_threads(settings.audit.encoder.num_threads)
     train, test = of_replicate(load(DATA / "prepared/train"), 0), load(DATA / "prepared/test")
-    held_out = {"test": test.table, "val": read_table(DATA / "prepared/val")}
     plain = partial(by_thumbnails, size_px=settings.data.image_size)
     found: dict[str, Any] = {"encoder": None, "search": {}}
     if settings.generators:
@@ -38,9 +37,7 @@ def main() -> None:
         meta = {"classes": metadata.classes, "multi_label": metadata.multi_label}
         extractor = FeatureExtractor(encoder, view=metadata.view, meta=meta)
         real = RealImages(extractor.calibrate(train), extractor.extract(test), settings.audit)
-        sha256 = metadata.weights[str(settings.audit.seed)]
-        found["encoder"] = {"sha256": sha256, "test_accuracy": rounded(real.test.agreement)}
-        found["search"] = real.recall()
+        found |= real.described(sha256=metadata.weights[str(settings.audit.seed)])
     else:  # no classifier was trained, and copies of test images are found by pixels
         real = RealImages(plain(train), plain(test), settings.audit)
     derived, generated = {}, {}
@@ -49,8 +46,7 @@ def main() -> None:
         if name in settings.transforms:
             derived[name] = audit_derived(plain(images), real)
         else:
-            files = read_files(DATA / "augmented" / name)
-            groups = None if files is None else shared_groups(files, held_out)
+            groups = read_groups(DATA / "augmented" / name, DATA / "prepared")
             generated[name] = audit_generated(extractor.extract(of_replicate(images, 0)), real, groups)
     found["sets"] = judged(derived) | judged(generated)
     with replaced(DATA / "audit") as folder:

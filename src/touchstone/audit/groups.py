@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from touchstone.data.imageset import read_table
+
 NAMED = 5  # groups that a sentence names
 NAMES = {"test": "test", "val": "validation"}
 
@@ -58,12 +60,14 @@ def shared_groups(files: pd.DataFrame, held_out: Mapping[str, pd.DataFrame]) -> 
     return SharedGroups(len(files), len(files) - len(known), images)
 
 
-def read_files(folder: Path) -> pd.DataFrame | None:
-    """Read files.csv of an added set; None where it has no groups, as samples and sets without `group` have none."""
+def read_groups(folder: Path, prepared: Path) -> SharedGroups | None:
+    """Compare the groups of the added set in a folder with those of the prepared images; None where it has none."""
     if not (folder / "files.csv").is_file():
         return None
     files = pd.read_csv(folder / "files.csv", dtype=str, keep_default_na=False)
-    return files if "group" in files else None
+    if "group" not in files:  # those of a set that was made with data.group
+        return None
+    return shared_groups(files, {split: read_table(prepared / split) for split in NAMES})
 
 
 def _shared(split: str, groups: Counter[str], count: int) -> str:

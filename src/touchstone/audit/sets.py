@@ -43,6 +43,11 @@ class RealImages:
         """The limit for near copies of test images, learnt from training images."""
         return calibrate(self.train.images, self.test.images, seed=derive(self.settings.seed, "near"))
 
+    def described(self, *, sha256: str) -> dict[str, dict[str, Any]]:
+        """Return the entries of audit.json above the sets: the encoder, by its hash, and the recall of the search."""
+        encoder = {"sha256": sha256, "test_accuracy": rounded(self.test.agreement)}
+        return {"encoder": encoder, "search": self.recall()}
+
     @threadpool_limits.wrap(limits=1)
     def recall(self) -> dict[str, float]:
         """The share of planted copies of training images that the search finds, by kind."""
