@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from touchstone.config.pretrained_config import PUBLISHED, is_library_net, is_published, pretrained_config
 from touchstone.config.schema.model import Model
+from touchstone.data.levels import WHITE
 from touchstone.errors import TouchstoneError, nearest
 from touchstone.models import nets
 
@@ -72,7 +73,7 @@ class InitialWeights:
         if model.normalisation == "auto" and is_library_net(model.net):
             config = pretrained_config(model.net, model.weights if is_published(model.weights) else PUBLISHED[0])
             expected = config.mean, config.std
-        mean, std = ([round(255 * value, 4) for value in values] for values in expected)
+        mean, std = ([round(WHITE * value, 4) for value in values] for values in expected)
         return cls(model.weights, mean=mean, std=std)
 
     @classmethod
