@@ -180,3 +180,11 @@ def test_an_export_that_disagrees_is_refused(project: House, capsys: pytest.Capt
     said = error(capsys, "export", "lenet-real", "--to", "torchscript")
     assert "the exported file agrees with our predictions on 0.0% of 40 test images, expected at least 99%" in said
     assert not Path("exports").exists() or not list(Path("exports").iterdir())
+
+
+def test_the_arithmetic_is_portable_again_once_a_runtime_has_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOUCHSTONE_ARITHMETIC", "portable")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    with libraries.whole_processor():
+        assert "ONEDNN_MAX_CPU_ISA" not in libraries.os.environ
+    assert libraries.os.environ["ONEDNN_MAX_CPU_ISA"] == "AVX2"

@@ -30,11 +30,11 @@ def library(name: str) -> ModuleType:
     Raises TouchstoneError, naming the extra, where it is missing, and with its reason where it cannot be loaded, as on
     a platform for which it was not built.
     """
-    arithmetic.hold("native")  # these libraries are held to a tolerance, not to bits: they may use the whole processor
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # sends statistics of its use
     top, extra = name.split(".")[0], EXTRAS[name.split(".")[0]]
     try:
-        return importlib.import_module(name)
+        with whole_processor():
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name not in (top, name):
             raise
@@ -43,6 +43,21 @@ def library(name: str) -> ModuleType:
         raise TouchstoneError(
             f"{top} is installed but does not load on this platform ({one_line(error)}); use --runtime torch"
         ) from error
+
+
+@contextlib.contextmanager
+def whole_processor() -> Iterator[None]:
+    """Lift the portable arithmetic (arithmetic.py) while a runtime chooses its kernels.
+
+    Exported files are held to a tolerance, not to bits, and 8 bits are several times slower without AVX-512.
+    """
+    before = dict(os.environ)
+    arithmetic.hold("native")
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def is_installed(name: str) -> bool:

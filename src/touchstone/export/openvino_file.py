@@ -11,7 +11,7 @@ from touchstone.errors import TouchstoneError, one_line
 from touchstone.export.description import ANY, KEY, Description, parse
 from touchstone.export.formats import Calibration, Session, check_file
 from touchstone.export.graph import ExportedNet
-from touchstone.export.libraries import library, num_threads, quiet, reason
+from touchstone.export.libraries import library, num_threads, quiet, reason, whole_processor
 from touchstone.export.quantised_part import quantised_nodes
 
 WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
@@ -52,15 +52,13 @@ def open_file(file: Path, *, threads: int = 0) -> tuple[Description, Session]:
     except RuntimeError as error:
         raise TouchstoneError(f"{file}: OpenVINO cannot read it ({one_line(error)[:200]}); export it again") from error
     description = _description(model, file)
-    compiled = core.compile_model(
-        model,
-        "CPU",
-        {
-            "PERFORMANCE_HINT": "LATENCY",  # a batch at a time, by all threads
-            "INFERENCE_NUM_THREADS": threads or num_threads(),
-            "INFERENCE_PRECISION_HINT": "f32",  # not bfloat16, which some processors would take
-        },
-    )
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",  # a batch at a time, by all threads
+        "INFERENCE_NUM_THREADS": threads or num_threads(),
+        "INFERENCE_PRECISION_HINT": "f32",  # not bfloat16, which some processors would take
+    }
+    with whole_processor():
+        compiled = core.compile_model(model, "CPU", settings)
 
     def run(images: Sequence[np.ndarray]) -> list[np.ndarray]:
         result = compiled(dict(zip(description.inputs, images, strict=True)))

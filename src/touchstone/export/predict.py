@@ -33,6 +33,6 @@ def choose_model(given: str, runtime: str, *, root: Path, metrics: Path) -> tupl
 
 
 def is_file(given: str) -> bool:
-    """Whether `--model` names a file rather than a run: by its suffix, or because there is one."""
+    """Whether `--model` names a file rather than a run: it has a suffix of ours, or another and is there."""
     path = Path(given)
-    return path.suffix in {form.suffix for form in FORMATS} or path.is_file()
+    return path.suffix in {form.suffix for form in FORMATS} or bool(path.suffix and path.is_file())
