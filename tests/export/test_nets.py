@@ -1,5 +1,6 @@
 """Every net of the project as a file: ONNX Runtime, OpenVINO and TorchScript give what torch gives."""
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,13 @@ from touchstone.export.graph import ExportedNet
 from touchstone.models.nets import nets
 from touchstone.models.runs import Predictor, RunMetadata
 
-SIZE = 132  # the largest of the smallest inputs
 LIBRARIES = {"onnx": "onnxscript", "openvino": "openvino", "torchscript": "torch"}
 OPTIONS = {"resnet_graph_attention": {"at": "layer2"}, "resnet_classic_attention": {"at": "layer2", "heads": 2}}
 
 
 def exported(net: str, images: Images) -> ExportedNet:
-    """A net of random weights for seven classes, at the smallest size that suits them all or, for large nets, 32 px."""
-    size = SIZE if net == "c3" else 32
+    """A net of random weights for seven classes, at its smallest size or 32 px."""
+    size = max(32, importlib.import_module(f"touchstone.models.nets.{net}").LEAST_PX)
     metadata = RunMetadata(
         net=net,
         options=OPTIONS.get(net, {}),  # type: ignore[arg-type]

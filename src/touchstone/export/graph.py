@@ -6,6 +6,7 @@ from torch import nn
 from touchstone.data.batches import View
 from touchstone.evaluation.calibration import LEAST
 from touchstone.export.description import ANY, Description
+from touchstone.export.equivalents import with_equivalents
 from touchstone.export.resampling import windows
 from touchstone.models.predict import forward_tta
 from touchstone.models.runs import Predictor
@@ -18,7 +19,8 @@ class ExportedNet(nn.Module):
     (N, 5, P, P, C) for each view. probabilities: float32 (N, K), as `touchstone predict` writes them, the mean over the
     seeds. calibrated: the same with each seed's temperature. labels: bool (N, K), where an image may have several.
 
-    members: run -> the nets of its seeds. combination: of an ensemble's members.
+    members: run -> the nets of its seeds, whose layers may be replaced by equal ones. combination: of an ensemble's
+    members.
     """
 
     temperatures: torch.Tensor
@@ -30,7 +32,8 @@ class ExportedNet(nn.Module):
         super().__init__()
         self.description, self.combination = description, combination
         self.of_members = list(members.values())
-        self.nets = nn.ModuleList([net for nets in self.of_members for net in nets])  # whose tensors are exported
+        all_nets = [with_equivalents(net) for nets in self.of_members for net in nets]
+        self.nets = nn.ModuleList(all_nets)  # whose tensors are exported
         self.register_buffer("temperatures", torch.tensor(description.temperatures, dtype=torch.float32))
         self.register_buffer("thresholds", torch.tensor(description.thresholds or [], dtype=torch.float32))
 
