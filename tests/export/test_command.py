@@ -75,6 +75,27 @@ def test_a_file_predicts_what_the_run_predicts(project: House, form: str) -> Non
     pd.testing.assert_frame_equal(trained, exported, atol=2e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMATS)
+def test_several_labels_by_thresholds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    house(tmp_path, multi_label=True, mode="shortest_edge", crop_px=16)
+    pixels = np.random.default_rng(1).integers(0, 256, (30, 47, 3), np.uint8)
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "photos/0.png")
+    Image.fromarray(pixels.transpose(1, 0, 2)).save(tmp_path / "photos/1.png")
+    monkeypatch.chdir(tmp_path)
+    main(["export", "vote", "--to", form])
+    found = json.loads(Path("exports/vote/checks.json").read_text())["float32"]
+    assert found["agreement"] == 1.0
+    assert found["map_before"] == pytest.approx(found["map"])
+    card = Path("exports/vote/README.md").read_text()
+    assert "type: map" in card
+    assert "| class | test images | average precision % | F1 % |" in card
+    assert "The threshold of each label is ant 0.50, bee 0.50, cow 0.50." in card
+    trained = predicted("trained", "--model", "vote")
+    pd.testing.assert_frame_equal(trained, predicted("file", "--model", f"exports/vote/{FILES[form]}"), atol=2e-4)
+
+
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 def test_a_runtime_exports_on_demand_and_once(project: House, form: str) -> None:
     if not all(map(libraries.is_installed, LIBRARIES[form])):
@@ -87,9 +108,12 @@ def test_a_runtime_exports_on_demand_and_once(project: House, form: str) -> None
     assert len({path.parent for path in files}) == 1
 
 
+@pytest.mark.parametrize("images", [pytest.param("any", marks=pytest.mark.slow), "prepared"])
 @pytest.mark.parametrize("form", FORMATS[:2])
-def test_int8_is_calibrated_on_training_images_and_judged_on_test_images(project: House, form: str) -> None:
-    main(["export", "lenet-real", "--to", form, "--int8", "--images", "prepared"])
+def test_int8_is_calibrated_on_training_images_and_judged_on_test_images(
+    project: House, form: str, images: str
+) -> None:
+    main(["export", "lenet-real", "--to", form, "--int8", "--images", images])
     found = json.loads(Path("exports/lenet-real/checks.json").read_text())
     assert found["int8"]["calibration_images"] == 24
     assert found["int8"]["images"] == 40
