@@ -37,8 +37,9 @@ def _describe(name: str, model: TrainedModel, *, settings: Settings, data: Path,
     run = model.metadata
     views = {run.view: None for run, _ in model.members.values()}
     val = load_probs(probabilities_folder(name, settings, data), [name], "val")[name]
+    table = read_table(data / "prepared/val")  # raises where the prepared images are missing
     meta = json.loads((data / "prepared/meta.json").read_text(encoding="utf-8"))
-    fitted = temperatures(val, encode(read_table(data / "prepared/val"), meta))
+    fitted = temperatures(val, encode(table, meta))
     return Description(
         name=name,
         classes=run.classes,

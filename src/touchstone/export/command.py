@@ -52,6 +52,8 @@ def export(
     unknown run, a missing extra, an operation that the format cannot hold, missing training images, and a file that
     decides otherwise than the pipeline.
     """
+    if int8:
+        form.check_int8()
     calibration = _calibration(settings, data) if int8 else None
     net = build(name, settings=settings, data=data, images=images)
     test = load(data / "prepared/test")

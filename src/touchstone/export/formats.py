@@ -1,5 +1,6 @@
 """The formats of exported files: how each is written, quantised and run."""
 
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +23,16 @@ Calibration = Callable[[], Iterator[list[np.ndarray]]]
 
 @dataclass(frozen=True)
 class Format:
-    """A format. Its module has `write`, `open_file` and, where it can be quantised, `quantise`."""
+    """A format. Its module has `write`, `open_file` and, where it is quantised, `quantise`."""
 
     name: str
     suffix: str
     runtime: str
     """The value of `touchstone predict --runtime`."""
     module: str
+    quantised: bool = True
 
     def load(self) -> ModuleType:
-        import importlib
-
         return importlib.import_module(f"touchstone.export.{self.module}")
 
     def file(self, folder: Path, *, int8: bool) -> Path:
@@ -42,11 +42,14 @@ class Format:
         """Write the net, in evaluation mode on the CPU. Raises TouchstoneError on an operation it cannot hold."""
         self.load().write(net, file)
 
-    def quantise(self, file: Path, to: Path, batches: Calibration) -> None:
-        """Write `file` with 8-bit convolutions and matrix products to `to`. Raises TouchstoneError where it cannot."""
-        if not hasattr(self.load(), "quantise"):
-            able = " or ".join(one.name for one in FORMATS if one.name != self.name)
+    def check_int8(self) -> None:
+        """Raise TouchstoneError where this format has no form in 8 bits."""
+        if not self.quantised:
+            able = " or ".join(one.name for one in FORMATS if one.quantised)
             raise TouchstoneError(f"--int8: got --to {self.name}, which has no 8-bit form here; use --to {able}")
+
+    def quantise(self, file: Path, to: Path, batches: Calibration) -> None:
+        """Write `file` with 8-bit convolutions and matrix products to `to`. Raises TouchstoneError without any."""
         self.load().quantise(file, to, batches)
 
     def open(self, file: Path, *, threads: int = 0) -> tuple["Description", Session]:
@@ -60,7 +63,7 @@ class Format:
 FORMATS = (
     Format("onnx", ".onnx", "onnx", "onnx_file"),
     Format("openvino", ".xml", "openvino", "openvino_file"),
-    Format("torchscript", ".pt", "torch", "torchscript_file"),
+    Format("torchscript", ".pt", "torch", "torchscript_file", quantised=False),
 )
 
 
