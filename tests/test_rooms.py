@@ -12,7 +12,7 @@ from touchstone.code_hash import PACKAGE
 ROOMS = (
     *("arithmetic", "errors", "seeds", "code_hash", "stage", "hub"),
     *("config", "data", "models", "evaluation", "training", "generators", "explain", "audit", "report", "studies"),
-    *("cluster", "cli"),
+    *("export", "cluster", "cli"),
 )
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 LIBRARY_PATHS = (
@@ -20,6 +20,7 @@ LIBRARY_PATHS = (
     "cluster",
     "report",
     "studies",
+    "export",
     "cli",
     "stage",
     "config",

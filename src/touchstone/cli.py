@@ -42,7 +42,10 @@ def main(argv: list[str] | None = None) -> None:
         "folder", type=Path, metavar="PATH", help="a folder, searched with its subfolders, or a .zip or .tar archive"
     )
     predict.add_argument("-o", "--output", type=Path, default=Path("predictions.csv"), help="default: predictions.csv")
-    predict.add_argument("-m", "--model", default="", help="run or ensemble; default: the best on validation")
+    text = "run, ensemble or file of `touchstone export`; default: the best on validation"
+    predict.add_argument("-m", "--model", default="", metavar="RUN_OR_FILE", help=text)
+    text = "onnx and openvino are faster and equal to float tolerance; auto: the fastest installed; default: torch"
+    predict.add_argument("--runtime", choices=("torch", "onnx", "openvino", "auto"), default="", help=text)
     predict.add_argument(
         "--top", type=int, default=1, metavar="K", help="write the K most probable classes; default: 1"
     )
@@ -53,6 +56,17 @@ def main(argv: list[str] | None = None) -> None:
         "patterns", nargs="*", metavar="PATTERN", help="such as 'convnext*' or 'timm/*tiny*'; none: ours"
     )
     models.add_argument("--speed", action="store_true", help="measure the speed of all, also of many")
+
+    text = "write a run or ensemble as a file with its preprocessing and labels, checked, with a model card"
+    export = command("export", _export, text)
+    export.add_argument("name", metavar="RUN", help="run or ensemble")
+    export.add_argument("--to", choices=("onnx", "openvino", "torchscript"), required=True, help="the file's format")
+    export.add_argument("--int8", action="store_true", help="quantise as well, calibrated on training images")
+    text = "any (default): the file resizes images of any size; prepared: it takes them at the size of data/prepared"
+    export.add_argument("--images", choices=("any", "prepared"), default="any", help=text)
+    export.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="default: exports/RUN")
+    text = "the licence in the model card, by its name on the Hugging Face Hub, such as apache-2.0; default: unknown"
+    export.add_argument("--license", default="unknown", metavar="ID", help=text)
 
     study = command("study", _study, "run recipes/NAME and keep its metrics.json and report.md there")
     sweep = command("sweep", _sweep, "run recipes/NAME with all values in its sweep.yaml, as DVC experiments")
@@ -107,17 +121,13 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from touchstone.studies.predict_folder import best_on_validation, load_model, predict_folder
-    from touchstone.studies.stale import OTHER, scores_are_stale
+    from touchstone.export.predict import choose_model
+    from touchstone.studies.predict_folder import predict_folder
 
     _check_writable("-o", arguments.output)
     if arguments.top < 1:
         raise TouchstoneError(f"--top {arguments.top}: expected at least 1")
-    settings = load()
-    name = arguments.model or best_on_validation(settings, METRICS)
-    if not arguments.model and scores_are_stale(Path.cwd(), METRICS):
-        print(f"warning: the scores in {METRICS}, which choose {name}, are {OTHER}", file=sys.stderr)
-    model = load_model(name, params=settings, data=Path("data"))
+    name, model = choose_model(arguments.model, arguments.runtime, root=Path.cwd(), metrics=METRICS)
     table = predict_folder(arguments.folder, model, top=arguments.top)
     failed = table[table["error"] != ""]
     for file, reason in zip(failed["file"], failed["error"], strict=True):
@@ -129,6 +139,15 @@ def _predict(arguments: argparse.Namespace) -> None:
     print(f"{arguments.output}: {len(table) - len(failed)} images by {name}{which}; {len(failed)} not readable")
     if len(failed):
         sys.exit(SOME_FAILED)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from touchstone.export.folder import export_to_folder
+
+    form = {"to": arguments.to, "int8": arguments.int8, "images": arguments.images}
+    folder = arguments.output or Path("exports") / arguments.name
+    options = {"root": Path.cwd(), "metrics": METRICS, "license_id": arguments.license}
+    print(export_to_folder(arguments.name, folder, settings=load(), **form, **options))
 
 
 def _check_writable(option: str, file: Path) -> None:

@@ -2,10 +2,9 @@
 
 import io
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -29,14 +28,56 @@ from touchstone.models.runs import Predictor, RunMetadata, load_nets, load_run_m
 from touchstone.studies.predict_files import opened
 
 
+class Reads(Protocol):
+    """What is known of the images that a model reads, and of its classes."""
+
+    @property
+    def channels(self) -> int: ...
+    @property
+    def max_pixels(self) -> int: ...
+    @property
+    def bits(self) -> int: ...
+    @property
+    def white(self) -> int: ...
+    @property
+    def image_size(self) -> int: ...
+    @property
+    def resize(self) -> str: ...
+    @property
+    def classes(self) -> list[str]: ...
+
+
+class Classifier(Protocol):
+    """Anything that `predict_folder` can ask: a trained model, or an exported file."""
+
+    @property
+    def metadata(self) -> Reads: ...
+    @property
+    def thresholds(self) -> np.ndarray | None: ...
+    def predict(self, images: list[np.ndarray]) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Combination:
+    """How the predictions of an ensemble's members become its own; see `combine`."""
+
+    rule: str
+    prefer: str
+    thresholds: dict[str, np.ndarray] | None
+    weights: dict[str, float] | None
+
+    def __call__(self, members: dict[str, np.ndarray]) -> np.ndarray:
+        return combine(self.rule, members, prefer=self.prefer, thresholds=self.thresholds, weights=self.weights)
+
+
 @dataclass(frozen=True)
 class TrainedModel:
     """A run, or an ensemble of runs, that is loaded and ready to predict."""
 
     members: dict[str, tuple[RunMetadata, list[Predictor]]]
     """Run -> its description and the nets of its seeds."""
-    combined: Callable[[dict[str, np.ndarray]], np.ndarray]
-    """The predictions of the members, by name -> those of the model, (seeds, N, K) each."""
+    combination: Combination | None
+    """None for a run."""
     thresholds: np.ndarray | None
     """(K,), with several labels an image."""
 
@@ -47,17 +88,18 @@ class TrainedModel:
 
     def predict(self, images: list[np.ndarray]) -> np.ndarray:
         """Prepared images, each of pixels (h, w, C) -> probabilities float32 (seeds, B, K)."""
-        return self.combined({name: _probs(*member, images) for name, member in self.members.items()})
+        probs = {name: _probs(*member, images) for name, member in self.members.items()}
+        return next(iter(probs.values())) if self.combination is None else self.combination(probs)
 
 
-def load_model(name: str, *, params: Settings, data: Path) -> TrainedModel:
-    """Load the run or ensemble `name` from `data`, the folder of the stages' outputs.
+def load_model(name: str, *, params: Settings, data: Path, option: str = "--model") -> TrainedModel:
+    """Load the run or ensemble `name` from `data`, the folder of the stages' outputs. option: names it in errors.
 
     Raise TouchstoneError where params declare neither, or its weights are missing.
     """
     names = [*params.ensembles, *params.runs]
     if name not in names:
-        raise TouchstoneError(f"--model: got {name!r}, expected one of {', '.join(names)}{nearest(name, names)}")
+        raise TouchstoneError(f"{option}: got {name!r}, expected one of {', '.join(names)}{nearest(name, names)}")
     ensemble = params.ensembles.get(name)
     declared = list(ensemble.members) if ensemble else [name]
     where = device(params.machine.accelerator)
@@ -73,10 +115,10 @@ def load_model(name: str, *, params: Settings, data: Path) -> TrainedModel:
         if ensemble:
             votes = member_thresholds(name, load_probs(data / "probs", chosen, "val"), labels, params)
     if ensemble is None:
-        return TrainedModel(members, lambda probs: probs[name], own)
+        return TrainedModel(members, None, own)
     weights = load_weights(data / "ensembles" / name) if ensemble.finds_weights else None
     prefer = tie_breaker(chosen, ensemble.prefer)
-    return TrainedModel(members, partial(combine, ensemble.rule, prefer=prefer, thresholds=votes, weights=weights), own)
+    return TrainedModel(members, Combination(ensemble.rule, prefer, votes, weights), own)
 
 
 def best_on_validation(params: Settings, metrics: Path) -> str:
@@ -97,7 +139,7 @@ def best_on_validation(params: Settings, metrics: Path) -> str:
     return max(found, key=lambda name: found[name]) if found else names[0]
 
 
-def predict_folder(folder: Path, model: TrainedModel, *, top: int = 1) -> pd.DataFrame:
+def predict_folder(folder: Path, model: Classifier, *, top: int = 1) -> pd.DataFrame:
     """Return the table of `predictions` for every image in a folder or an archive, with a column `error`.
 
     A file that cannot be read has a row with the reason there and no label. An archive gives the rows of the folder
@@ -111,7 +153,7 @@ def predict_folder(folder: Path, model: TrainedModel, *, top: int = 1) -> pd.Dat
 
 
 def _predicted(
-    folder: Path, readers: dict[str, Read], unreadable: dict[str, str], model: TrainedModel, top: int
+    folder: Path, readers: dict[str, Read], unreadable: dict[str, str], model: Classifier, top: int
 ) -> pd.DataFrame:
     files, metadata = list(readers), model.metadata
     names: list[str] = []
@@ -136,7 +178,7 @@ def _predicted(
     return pd.concat([table, failed]).sort_values("file").reset_index(drop=True)[list(table)]
 
 
-def _decoded(read: Read, metadata: RunMetadata) -> np.ndarray:
+def _decoded(read: Read, metadata: Reads) -> np.ndarray:
     """An image, resized as in training."""
     image = decode(io.BytesIO(read()), channels=metadata.channels, max_pixels=metadata.max_pixels, bits=metadata.bits)
     return resize(
@@ -147,13 +189,18 @@ def _decoded(read: Read, metadata: RunMetadata) -> np.ndarray:
 
 
 def _probs(metadata: RunMetadata, nets: list[Predictor], images: list[np.ndarray]) -> np.ndarray:
-    """The probabilities (seeds, B, K) that the nets of a run predict.
+    """The probabilities (seeds, B, K) that the nets of a run predict."""
+    batches = list(blocks(*stacked(images, metadata.resize), metadata.view))
+    return np.stack([of_logits(logits(net, batches), multi_label=metadata.multi_label) for net in nets])
 
-    The images are stacked as preparation stores them: (B, H, W, C), each at the top left, with its size.
+
+def stacked(images: list[np.ndarray], resize: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Stack prepared images as preparation stores them: (B, H, W, C), each at the top left, and their sizes.
+
+    The sizes (B, 2) are None where all images have the same.
     """
     sizes = np.array([image.shape[:2] for image in images])
     pixels = np.zeros((len(images), *sizes.max(0), images[0].shape[2]), images[0].dtype)
     for row, image in zip(pixels, images, strict=True):
         row[: image.shape[0], : image.shape[1]] = image
-    batches = list(blocks(pixels, sizes if metadata.resize == "shortest_edge" else None, metadata.view))
-    return np.stack([of_logits(logits(net, batches), multi_label=metadata.multi_label) for net in nets])
+    return pixels, sizes if resize == "shortest_edge" else None

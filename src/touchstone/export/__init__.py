@@ -1,0 +1,1 @@
+"""Files that predict outside the project: ONNX, OpenVINO and TorchScript, with preprocessing and labels inside."""

@@ -1,0 +1,38 @@
+"""Which model `touchstone predict` asks: a trained one, an exported file, or one exported for a runtime on demand."""
+
+import sys
+from pathlib import Path
+
+from touchstone.config.load import load
+from touchstone.export.command import cached
+from touchstone.export.formats import FORMATS
+from touchstone.export.model import fastest_installed, open_model
+from touchstone.studies.predict_folder import Classifier, best_on_validation, load_model
+from touchstone.studies.stale import OTHER, scores_are_stale
+
+CACHE, DATA = Path(".touchstone/exports"), Path("data")
+
+
+def choose_model(given: str, runtime: str, *, root: Path, metrics: Path) -> tuple[str, Classifier]:
+    """Return the name and the model of `--model` and `--runtime`, "" where they are not given.
+
+    given: a run, an ensemble or a file, which needs no project around it. runtime: torch, onnx, openvino or auto.
+    Raises TouchstoneError as `open_model`, `load_model` and `best_on_validation` do.
+    """
+    if is_file(given):
+        return given, open_model(Path(given), runtime="" if runtime == "auto" else runtime)
+    settings = load()
+    name = given or best_on_validation(settings, metrics)
+    if not given and scores_are_stale(root, metrics):
+        print(f"warning: the scores in {metrics}, which choose {name}, are {OTHER}", file=sys.stderr)
+    runtime = fastest_installed() if runtime == "auto" else runtime or "torch"
+    if runtime == "torch":
+        return name, load_model(name, params=settings, data=DATA)
+    form = next(form for form in FORMATS if form.runtime == runtime)
+    return name, open_model(cached(name, form, settings=settings, data=DATA, folder=CACHE))
+
+
+def is_file(given: str) -> bool:
+    """Whether `--model` names a file rather than a run: it has a suffix of ours, or another and is there."""
+    path = Path(given)
+    return path.suffix in {form.suffix for form in FORMATS} or bool(path.suffix and path.is_file())
