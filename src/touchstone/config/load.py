@@ -6,6 +6,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
+from touchstone.config import probes
 from touchstone.config.checks import check, mistake, one_of
 from touchstone.config.schema.audit import Audit
 from touchstone.config.schema.generator import GeneratorConfig, config_of, kinds
@@ -98,6 +99,8 @@ def _merged(params: Params, key: str, entry: dict[str, Any], *, net: str, **fixe
     settings |= {"net": net, "input_size": params.data.image_size, "seeds": tuple(range(params.train.replicates))}
     if "epochs" in entry or "num_steps" in entry:  # an entry's own budget replaces the default one
         settings |= {"epochs": 0, "num_steps": 0}
+    if entry.get("probe") is not None:
+        settings = probes.completed(key, settings, entry)
     model = resolve_model(settings | entry | fixed, key=key)
     if "seeds" in entry:
         raise mistake(f"{key}.seeds", "seeds are the same for all models; set train.replicates")
@@ -129,7 +132,7 @@ def _audit(params: Params) -> Audit:
     entry, seed = params.audit.encoder, params.audit.seed
     if "net" not in entry:
         raise mistake("audit.encoder", f"got {entry!r}, expected a net, such as net: lenet")
-    for name in ("seeds", *ENCODER):
+    for name in ("seeds", "probe", *ENCODER):
         if name in entry:
             raise mistake(
                 f"audit.encoder.{name}",
