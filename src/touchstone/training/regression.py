@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from touchstone.errors import TouchstoneError
 
-TOLERANCE = 1e-6  # largest gradient of the mean loss at the optimum
+TOLERANCE = 1e-8  # largest gradient of the mean loss at the optimum
 MOST = 20_000  # iterations
 
 
