@@ -16,6 +16,7 @@ from touchstone.report import (
     doubts,
     matrices,
     multi_label,
+    probes,
     reliability,
     sentences,
     tables,
@@ -66,7 +67,7 @@ def markdown(facts: Facts) -> str:
 def _common(facts: Facts) -> dict[str, Any]:
     """The names that both templates use."""
     modules = {"words": words, "sentences": sentences, "tables": tables, "attributed": attributed, "doubts": doubts}
-    modules |= {"tuning": tuning, "advice": advice}
+    modules |= {"tuning": tuning, "advice": advice, "probes": probes}
     computed = {"title": title(facts), "headline": headline(facts), "models": models(facts)}
     return {"facts": facts, "settings": facts.settings, "multi_label": multi_label, **modules, **computed}
 

@@ -38,15 +38,15 @@ def fit_probe(run: TrainingRun, *, seed: int) -> Trained:
         raise ValueError(f"{run.title}: no probe")
     make_deterministic(run.settings.deterministic)
     classifier = build_classifier(run, seed)
-    layer = linear_head(classifier.net, classifier.head)
+    head = linear_head(classifier.net, classifier.head)
     features = features_of(run, classifier)
     try:
         history = [] if probe.C != "auto" else cross_validated(features, run, number=probe.folds)
         best = chosen(history) if history else float(probe.C)
-        fitted = _regression(features, run, np.arange(len(features))).fit(best)
+        layer = fitted(features, run, best)
     except TouchstoneError as error:
         raise TouchstoneError(f"{run.title}: {error}") from error
-    _put(fitted, layer)
+    _put(layer, head)
     rows = history or [{"C": best}]
     seconds = time.perf_counter() - began
     print(f"{run.title} seed {seed}: C {best:g}{_judged(rows, best)}, {seconds:.1f} s", flush=True)
@@ -108,6 +108,11 @@ def cross_validated(features: np.ndarray, run: TrainingRun, *, number: int) -> l
     return history
 
 
+def fitted(features: np.ndarray, run: TrainingRun, C: float) -> LinearLayer:
+    """Return the head of all training images for a C. features: float32 (N, D)."""
+    return _regression(features, run, np.arange(len(features))).fit(C)
+
+
 def chosen(history: list[Row]) -> float:
     """Return the C with the lowest log loss, the lowest such C."""
     return min(history, key=lambda row: (row["log_loss"], row["C"]))["C"]
@@ -137,10 +142,10 @@ def _regression(features: np.ndarray, run: TrainingRun, rows: np.ndarray) -> Reg
     return Regression(features, run.objective.labels, rows=rows, num_classes=len(run.classes), weights=weights)
 
 
-def _put(fitted: LinearLayer, layer: torch.nn.Linear) -> None:
+def _put(layer: LinearLayer, head: torch.nn.Linear) -> None:
     with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(fitted.weight).float())
-        layer.bias.copy_(torch.from_numpy(fitted.bias).float())
+        head.weight.copy_(torch.from_numpy(layer.weight).float())
+        head.bias.copy_(torch.from_numpy(layer.bias).float())
 
 
 def _judged(rows: list[Row], best: float) -> str:
