@@ -11,6 +11,7 @@ from touchstone.code_hash import hashes
 from touchstone.config.declared import sections
 from touchstone.config.leftovers import remove_leftovers
 from touchstone.config.load import load
+from touchstone.config.probes import remark
 from touchstone.config.resolved import ENCODER, FOLDER, write
 from touchstone.config.schema import generator
 from touchstone.config.schema.data import Columns
@@ -36,7 +37,7 @@ def main() -> None:
         raise TouchstoneError(f"data.columns: the source {settings.data.source} has none to name; take it out")
     check_loggers(settings.machine.loggers)
     check_models(settings)
-    print(end=note(settings.arithmetic))
+    print(end=note(settings.arithmetic) + remark(settings))
     remove_leftovers(settings)
     with replaced(FOLDER) as folder:
         for script in sorted(STAGES.glob("*.py")):

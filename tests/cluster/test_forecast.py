@@ -59,6 +59,14 @@ def test_features_that_are_cached_are_computed_once() -> None:
     assert work(pace=cached).seconds("train@lenet-real") == pytest.approx(5 * (600 * 0.01 + (200 + 183) * 0.001))
 
 
+def test_a_probe_takes_its_features_and_its_fits() -> None:
+    pace = Pace(**{**PACE.__dict__, "cached": {**PACE.cached, "lenet": 0.002}, "step": {**PACE.step, "lenet": 0.03}})
+    probe = "data.channels=3", "models.lenet={probe: {}, weights: data/weights/a.pth}"
+    assert work(*probe, pace=pace).seconds("train@lenet-real") == pytest.approx(5 * 200 * 0.032)
+    same = work(*probe, "train.vary=seed", pace=pace)
+    assert same.seconds("train@lenet-real") == pytest.approx(200 * 0.032), "equal replicates are fitted once"
+
+
 @pytest.mark.parametrize(
     ("stage", "expected"),
     [

@@ -10,6 +10,7 @@ from dvc.repo import Repo
 
 from touchstone.cluster.engine import Job, Outcome
 from touchstone.cluster.schedule import Graph, run_graph
+from touchstone.config.probes import repeated
 from touchstone.config.schema.data import Arm
 from touchstone.config.schema.model import Model
 from touchstone.config.settings import Settings
@@ -148,7 +149,7 @@ class Work:
         kind, _, name = stage.partition("@")
         settings, counts, pace = self.settings, self.counts, self.pace
         if kind in TRAINS:
-            return self.replicates * self._training(*self.runs[name])
+            return self._num_fitted(self.runs[name][0]) * self._training(*self.runs[name])
         if kind in ("tune", "tune_finetuned", "tune_student"):
             model, arm = self.runs[name]
             tuned = settings.trained[model].budget == "tuned"
@@ -179,10 +180,16 @@ class Work:
             return self._explained()
         return 1.0 if kind in ("evaluate", "report", "verdict", "ensemble") else 0.0
 
+    def _num_fitted(self, model: str) -> int:
+        """The replicates that are trained; those of a probe that are the same are fitted once."""
+        return 1 if model in repeated(self.settings) else self.replicates
+
     def _training(self, model: str, arm: str) -> float:
         """The seconds of one training: its steps, its validations, and features that are computed once."""
         real, added = self._size(self.settings.arms[arm])
         how: Model = self.settings.trained[model].on_images(real + added, num_real=max(1, self.counts.train))
+        if how.probe is not None:
+            return (real + added) * (self.pace.cached[model] + self.pace.step[model])
         steps = sum(phase.steps(real + added, how.batch_size) for phase in how.phases)
         every = how.eval_steps or max(1, math.ceil((real + added) / how.batch_size))
         validated = math.ceil(steps / every) * self.counts.val

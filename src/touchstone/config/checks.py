@@ -106,6 +106,8 @@ def _check_model(key: str, model: Model, data: Data) -> None:
             f"{key}.swa_share",
             f"trainable is {', '.join(last.trainable)} in the last phase, and the mean of weights is of whole nets",
         )
+    if model.probe is not None and model.crops != "centre":
+        raise mistake(f"{key}.crops", "a probe fits one feature an image, and five crops have five; set centre")
     _check_crops(key, model, data)
     for phase_key, phase in _phases(key, model):
         _check_colours(phase_key, phase, data.channels)
@@ -128,6 +130,12 @@ def _check_model(key: str, model: Model, data: Data) -> None:
             f"{key}.weights",
             f"got {model.weights!r}, expected none, random, imagenet, pretrained, a version such as IMAGENET1K_V2, or "
             f"a file in {WEIGHTS}, where DVC sees it change",
+        )
+    if model.probe is not None and model.weights == "none" and not model.init_from:
+        raise mistake(
+            f"{key}.weights",
+            "none: a probe is fitted on the features of a net that stays as it is; set weights to imagenet or a file "
+            "(or to random, to see what random features are worth)",
         )
     for phase_key, phase in _phases(key, model):
         if model.weights == "none" and not model.init_from and not phase.trains_all:
@@ -239,6 +247,13 @@ def _check_arms(settings: "Settings") -> None:
             raise mistake(f"arms.{arm}", "real is false and add is empty: nothing to train on")
         if entry.schedule == "pretrain" and not (entry.real and entry.add):
             raise mistake(f"arms.{arm}.schedule", "pretrain needs real images and added ones")
+        probes = [name for name, model in settings.trained.items() if model.probe is not None]
+        if entry.schedule == "pretrain" and probes:
+            raise mistake(
+                f"arms.{arm}.schedule",
+                f"pretrain divides the steps of a training, and the probe {probes[0]} takes none; set mixed, or train "
+                "the probe in a params.yaml of its own",
+            )
 
 
 def _check_compared(settings: "Settings") -> None:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
+from touchstone.config import probes
 from touchstone.config.checks import check, mistake, one_of
 from touchstone.config.pretrained_config import is_library_net, is_published, pretrained_config
 from touchstone.config.schema.audit import Audit
@@ -123,6 +124,8 @@ def _merged(params: Params, key: str, entry: dict[str, Any], *, net: str, **fixe
     settings |= _expected(key, str(entry.get("net", net)), entry.get("weights", settings.get("weights", "none")))
     if "epochs" in entry or "num_steps" in entry:  # an entry's own budget replaces the default one
         settings |= {"epochs": 0, "num_steps": 0}
+    if entry.get("probe") is not None:
+        settings = probes.completed(key, settings, entry)
     model = resolve_model(settings | entry | fixed, key=key)
     if "seeds" in entry:
         raise mistake(f"{key}.seeds", "seeds are the same for all models; set train.replicates")
@@ -165,7 +168,7 @@ def _audit(params: Params) -> Audit:
     entry, seed = params.audit.encoder, params.audit.seed
     if "net" not in entry:
         raise mistake("audit.encoder", f"got {entry!r}, expected a net, such as net: lenet")
-    for name in ("seeds", *ENCODER):
+    for name in ("seeds", "probe", *ENCODER):
         if name in entry:
             raise mistake(
                 f"audit.encoder.{name}",

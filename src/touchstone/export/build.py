@@ -69,13 +69,13 @@ def _check(name: str, run: RunMetadata, images: Images) -> None:
         raise TouchstoneError(f"RUN {name}: its images have {run.bits} bits, and exported files take 8; use torch")
     if run.view.cuts_windows:
         raise TouchstoneError(
-            f"RUN {name}: its predictions average several crops (test_crops, test_scales), which exported files do not; "
-            "use torch, or export a run without them"
+            f"RUN {name}: its predictions average several crops (test_crops, test_scales), which exported files do not "
+            "do; use torch, or export a run without them"
         )
     if images == ANY and (run.crop_share, run.interpolation) != (1.0, "area"):
         raise TouchstoneError(
-            f"RUN {name}: its net sees {run.crop_share:g} of the square, scaled by the filter {run.interpolation}, which "
-            "the resizing inside a file has not; give --images prepared"
+            f"RUN {name}: its net sees {run.crop_share:g} of the square, scaled by the filter {run.interpolation}, "
+            "which the resizing inside a file has not; give --images prepared"
         )
 
 

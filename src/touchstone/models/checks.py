@@ -57,6 +57,7 @@ def check_plan(key: str, model: Model, origin: Model | None, *, channels: int) -
     model `origin`: then the run's weights must fit, and a phase must train what the net has beyond them.
     """
     from touchstone.models.freezing import freeze
+    from touchstone.models.linear_head import linear_head
 
     try:
         InitialWeights.of_model(model, channels=channels)
@@ -67,6 +68,8 @@ def check_plan(key: str, model: Model, origin: Model | None, *, channels: int) -
 
             check_file(Path(model.weights))
         net, head = outline(model, channels=channels), head_of(model.net)
+        if model.probe is not None:
+            linear_head(net, head)
         trained: set[str] = set()
         for phase in model.phases:
             freeze(net, phase, head=head)

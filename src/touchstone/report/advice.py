@@ -137,7 +137,8 @@ def _shorter(facts: Facts) -> Iterator[str]:
 
 def _tuned(facts: Facts) -> Iterator[str]:
     settings = facts.settings
-    if models := [name for name in settings.trained if name not in settings.tuned]:
+    by_steps = [name for name, model in settings.trained.items() if model.probe is None]
+    if models := [name for name in by_steps if name not in settings.tuned]:
         yield (
             f"Tune the baseline and every arm (`budget: tuned`): the baseline of {_some(models)} is untuned, and "
             "tuning it may gain as much as adding images."
@@ -145,8 +146,11 @@ def _tuned(facts: Facts) -> Iterator[str]:
 
 
 def _unfrozen(facts: Facts) -> Iterator[str]:
-    frozen = [n for n, m in facts.settings.trained.items() if m.pretrained and "all" not in m.phases[-1].trainable]
-    if frozen:
+    pretrained = {name: model for name, model in facts.settings.trained.items() if model.pretrained}
+    if pretrained and all(model.probe is not None for model in facts.settings.trained.values()):
+        yield f"Train {_some(list(pretrained))} by steps, too (without `probe`): a probe is the model to beat."
+    stepped = {name: model for name, model in pretrained.items() if model.probe is None}
+    if frozen := [name for name, model in stepped.items() if "all" not in model.phases[-1].trainable]:
         yield f"Train all layers of {_some(frozen)} (`trainable: [all]`): so far some stay pretrained."
 
 

@@ -262,7 +262,7 @@ class Facts:
     """Arm -> the numbers of its real and of its added training images."""
     results: tuple[ReportedResult, ...]
     curves: dict[str, pd.DataFrame]
-    """Run -> step, epoch, train_loss, lr and validation scores, NaN without a validation split."""
+    """Run -> step, epoch, train_loss, lr and validation scores, NaN without a validation split; not of probes."""
     missed: tuple[MissedGroup, ...]
     num_missed: int
     """The number of all, shown or not."""
@@ -292,6 +292,8 @@ class Facts:
     """int64 (classes, classes), training images with both classes; (0, 0) where images have one label each."""
     pipelines: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Generator -> the facts of the pretrained pipeline that it starts from, see generators/diffusers/files.py."""
+    probes: dict[str, pd.DataFrame] = field(default_factory=dict)
+    """Run of a probe -> C, chosen (share of the replicates) and, where C was searched, log_loss and accuracy."""
 
     def result(self, name: str) -> ReportedResult:
         """The run or ensemble of that name."""

@@ -57,6 +57,8 @@ def gather(root: Path, settings: Settings, *, complete: bool = True) -> Facts:
     features = np.load(data / "audit/test-features.npy", allow_pickle=False) if complete else None
     missed_images, num_missed = _missed(data, settings, test, meta, features)
     explained = settings.explain.runs if complete and (settings.explain.images or settings.explain.files) else ()
+    probes = [name for name, model in settings.trained.items() if model.probe is not None]
+    probed = [run for name in probes for run in settings.runs_of(name)]
     return Facts(
         settings=settings,
         complete=complete,
@@ -72,7 +74,8 @@ def gather(root: Path, settings: Settings, *, complete: bool = True) -> Facts:
         missed=missed_images,
         num_missed=num_missed,
         strips=dict(_strips(data, train, settings, generators=settings.generators if complete else ())),
-        curves={name: _curve(data / f"curves/{name}.csv") for name in settings.runs},
+        curves={name: _curve(data / f"curves/{name}.csv") for name in settings.runs if name not in probed},
+        probes={name: _curve(data / f"curves/{name}.csv", key="C") for name in probed},
         sheets=tuple(_sheets(data, settings, findings)),
         audits=tuple(_audited(name, audit, data) for name in settings.added_sets if complete),
         encoder=audit["encoder"],
@@ -228,10 +231,10 @@ def _class_gains(file: Path) -> pd.DataFrame | None:
     return numbers(table[["gain", "gain_low", "gain_high", "p_holm"]]).assign(verdict=table["verdict"])
 
 
-def _curve(file: Path) -> pd.DataFrame:
+def _curve(file: Path, *, key: str = "step") -> pd.DataFrame:
     table = numbers(read_table(file))
-    if "step" not in table:
-        raise TouchstoneError(f"{file}: no column step; run `dvc repro train`")
+    if key not in table:
+        raise TouchstoneError(f"{file}: no column {key}; run `dvc repro train`")
     return table
 
 

@@ -30,12 +30,7 @@ def models(facts: Facts) -> Table:
 def _always(name: str, model: Model, phase: Phase, facts: Facts) -> dict[str, str]:
     """Column -> text, for the columns that every row has."""
     options = ", ".join(f"{key} {value}" for key, value in model.options.items())
-    return {
-        "model": name,
-        "net": f"{model.net} ({options})" if options else model.net,
-        "starts from": _start(model),
-        "input px": _input_px(model),
-        "trained": ", ".join(phase.trainable),
+    by_steps = {
         "budget": budget(phase),
         "batch": str(model.batch_size),
         "optimizer": phase.optimizer,
@@ -43,6 +38,16 @@ def _always(name: str, model: Model, phase: Phase, facts: Facts) -> dict[str, st
         "schedule": phase.schedule,
         "online augmentation": "",
         "selected by": model.select if facts.findings["num_val"] else "last",
+    }
+    if model.probe is not None:
+        by_steps = dict.fromkeys(by_steps, "") | {"optimizer": "L-BFGS", "selected by": model.probe.summary}
+    return {
+        "model": name,
+        "net": f"{model.net} ({options})" if options else model.net,
+        "starts from": _start(model),
+        "input px": _input_px(model),
+        "trained": ", ".join(phase.trainable),
+        **by_steps,
     }
 
 

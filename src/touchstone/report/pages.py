@@ -17,6 +17,7 @@ from touchstone.report import (
     matrices,
     multi_label,
     pipelines,
+    probes,
     reliability,
     sentences,
     tables,
@@ -67,7 +68,7 @@ def markdown(facts: Facts) -> str:
 def _common(facts: Facts) -> dict[str, Any]:
     """The names that both templates use."""
     modules = {"words": words, "sentences": sentences, "tables": tables, "attributed": attributed, "doubts": doubts}
-    modules |= {"tuning": tuning, "advice": advice, "pipelines": pipelines}
+    modules |= {"tuning": tuning, "advice": advice, "pipelines": pipelines, "probes": probes}
     computed = {"title": title(facts), "headline": headline(facts), "models": models(facts)}
     return {"facts": facts, "settings": facts.settings, "multi_label": multi_label, **modules, **computed}
 

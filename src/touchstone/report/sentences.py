@@ -2,6 +2,7 @@
 
 import math
 
+from touchstone.config.probes import repeated
 from touchstone.config.settings import Settings
 from touchstone.evaluation.compare import HELPS, HURTS, INCONCLUSIVE, TOO_FEW
 from touchstone.evaluation.results import copy_arm
@@ -144,7 +145,7 @@ def failures(facts: Facts) -> list[str]:
     controls = [result for result in facts.results if result.arm and result.arm == copy_arm(facts.settings)]
     for result in controls:
         model = facts.settings.trained[result.model]
-        same_steps = model.phases[0].num_steps and model.budget == "equal_steps"
+        same_steps = model.phases[0].num_steps and model.budget == "equal_steps" and model.probe is None
         if result.verdict in ("helps", "hurts") and same_steps:
             sentences.append(
                 f"{result.name} {result.verdict}, although plain copies make the same training set at the same number "
@@ -204,7 +205,17 @@ def caveat(settings: Settings) -> str:
     }
     held = holds[train.vary if train.replicates > 1 else "seed"]
     covers = f"The {confidence(settings)} interval covers the choice of test images{covered}."
-    return f"{covers} A verdict holds for {held}.{given}"
+    return f"{covers} A verdict holds for {held}.{given}{_same_probes(settings)}"
+
+
+def _same_probes(settings: Settings) -> str:
+    """A sentence on probes whose replicates have no spread."""
+    if not (names := repeated(settings)):
+        return ""
+    return (
+        f" The {settings.train.replicates} replicates of {listing(names)} are the same, since a probe draws nothing at "
+        "random: its interval covers the choice of test images alone."
+    )
 
 
 def scope(settings: Settings) -> str:

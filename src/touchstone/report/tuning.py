@@ -14,10 +14,11 @@ def about(settings: Settings) -> str:
     """Say how the settings of the runs were searched, or warn of an untuned baseline; "" where no arms are compared."""
     if len(settings.arms) < 2:
         return ""
-    untuned = [name for name in settings.trained if name not in settings.tuned]
+    probes = [name for name, model in settings.trained.items() if model.probe is not None]
+    untuned = [name for name in settings.trained if name not in settings.tuned and name not in probes]
     sentences = []
     if settings.tuned:
-        of = f" of {listing(settings.tuned)}" if untuned else ""
+        of = f" of {listing(settings.tuned)}" if untuned or probes else ""
         sentences.append(
             f"The settings of each run{of}, including the baseline, were searched: {TUNED}, with "
             f"{settings.train.tune.trials} trials each, on the validation images, with the first replicate."
@@ -25,11 +26,16 @@ def about(settings: Settings) -> str:
     if untuned:
         found = [name for name in untuned if name in settings.models and settings.models[name].phases[0].lr == "auto"]
         besides = f", apart from the learning rate of {listing(found)}, which was found on the real images"
-        of = f" of {listing(untuned)}" if settings.tuned else ""
+        of = f" of {listing(untuned)}" if settings.tuned or probes else ""
         sentences.append(
             f"The baseline{of}, {settings.compare.baseline}, is untuned: its {TUNED} are those that params.yaml gives "
             f"to every arm{besides if found else ''}. Tuning the baseline could gain as much as an arm does (Brigato "
             "et al. 2021, 2022)."
+        )
+    if searched := [name for name in probes if getattr(settings.trained[name].probe, "C", "") == "auto"]:
+        sentences.append(
+            f"The C of each run of {listing(searched)}, including the baseline, was chosen by cross-validation in its "
+            "own training images."
         )
     return " ".join(sentences)
 

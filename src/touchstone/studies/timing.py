@@ -22,6 +22,7 @@ from touchstone.studies.commands import module
 ENOUGH = 0.8  # seconds of a trial, about
 FEW, MOST = 2, 40  # steps of the shortest trial and of the longest
 NUM_PREDICTED = 64  # images of a trial prediction
+DISTANCE = 0.1  # of a class's mean from the others, in standard deviations of a trial's features
 RATIO = 8  # images of a trial for each image of a batch
 COMPARED = 64  # images of a trial of the audit's search for copies, and as many originals
 
@@ -41,7 +42,7 @@ class Pace:
     """Seconds on this machine; the keys are names of models and of generators, and "encoder"."""
 
     step: Mapping[str, float]
-    """Of a training step."""
+    """Of a training step; of a probe, the fits of all folds and values of C for one training image."""
     predicted: Mapping[str, float]
     """Of the prediction of an image."""
     cached: Mapping[str, float]
@@ -123,6 +124,10 @@ def _time_model(name: str, model: Any, settings: Settings, kind: Kind, pace: Any
     predict.logits(classifier, predict.batches(val.take([0]), run.test_view))  # the first pass takes longer
     seconds = _clock(lambda: predict.logits(classifier, predict.batches(val, run.test_view)))
     pace.predicted[name] = seconds / len(val) * (2 if model.test_flips else 1)
+    if model.probe is not None:
+        pace.cached[name] = seconds / len(val)
+        pace.step[name] = _clock(lambda: _fit_probe(run, classifier)) / len(data)
+        return
     steps, cached = [], []
     for number, phase in enumerate(model.phases):
 
@@ -134,6 +139,24 @@ def _time_model(name: str, model: Any, settings: Settings, kind: Kind, pace: Any
         cached.append(float(any((scratch / "features" / name).rglob("*"))) * pace.predicted[name])
     pace.step[name] = _weighted(steps, model)
     pace.cached[name] = max(cached)
+
+
+def _fit_probe(run: Any, classifier: Any) -> None:
+    """Cross-validate a probe on random features, about as easy as real ones, of the width that the head takes."""
+    import numpy as np
+
+    from touchstone.models.linear_head import linear_head
+    from touchstone.training.probe import cross_validated, fitted
+
+    width = linear_head(classifier.net, classifier.head).in_features
+    rng, labels = np.random.default_rng(0), run.objective.labels
+    shares = np.eye(len(run.classes))[labels] if labels.ndim == 1 else np.nan_to_num(labels)
+    centres = shares @ rng.normal(size=(len(run.classes), width)) * DISTANCE
+    features = (centres + rng.normal(size=centres.shape)).astype(np.float32)
+    if run.settings.probe.C == "auto":
+        cross_validated(features, run, number=run.settings.probe.folds)
+    else:
+        fitted(features, run, run.settings.probe.C)
 
 
 def _weighted(seconds: list[float], model: Any) -> float:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from touchstone.models.runs import RunMetadata, save_run
 from touchstone.training.divergence import Divergence
 from touchstone.training.loop import Trained, train_seed
+from touchstone.training.probe import fit_probe, is_repeated
 from touchstone.training.resume import only_folder, open_checkpoint
 from touchstone.training.setup import TrainingRun
 
@@ -27,7 +28,18 @@ def train(run: TrainingRun, *, store: Path, fingerprint: str) -> list[Trained]:
     """
     folder = open_checkpoint(store, fingerprint, request=request_of(run))
     torch.set_num_threads(run.settings.num_threads)
+    if run.settings.probe is not None:
+        return _fit_probes(run, folder)
     return [_train_or_load(run, seed, folder) for seed in run.settings.seeds]
+
+
+def _fit_probes(run: TrainingRun, store: Path) -> list[Trained]:
+    """Fit the probe of each seed; those that have the images and the weights of the first one are the same."""
+    fitted: list[Trained] = []
+    for seed in run.settings.seeds:
+        again = is_repeated(run, seed)
+        fitted.append(replace(fitted[0], seed=seed) if again else _train_or_load(run, seed, store))
+    return fitted
 
 
 def request_of(run: TrainingRun) -> str:
@@ -43,7 +55,10 @@ def _train_or_load(run: TrainingRun, seed: int, store: Path) -> Trained:
         print(f"{run.title} seed {seed}: trained before")
         diverged = None if fields is None else Divergence(**fields)
         return Trained(seed, safetensors.torch.load_file(weights), step, history, 0.0, diverged)
-    trained = train_seed(run.of_seed(seed), seed=seed, state_file=folder / "state.pt")
+    if run.settings.probe is None:
+        trained = train_seed(run.of_seed(seed), seed=seed, state_file=folder / "state.pt")
+    else:
+        trained = fit_probe(run.of_seed(seed), seed=seed)
     safetensors.torch.save_file(trained.weights, weights)
     fields = None if trained.diverged is None else asdict(trained.diverged)
     done.with_suffix(".new").write_text(json.dumps([trained.selected_step, trained.history, fields]))
@@ -75,8 +90,11 @@ def curve(trained: list[Trained], *, left_out: Collection[str] = ()) -> pd.DataF
     """Return the mean history over the replicates, a row for each validation, for `dvc plots`.
 
     Where a seed stopped early the mean continues over the others. Seeds that diverged, and those `left_out`, do not
-    count, unless none would.
+    count, unless none would. The rows of a probe are for each C, with the share of the replicates that chose it.
     """
+    if any("C" in row for t in trained for row in t.history):
+        table = history_table(trained).drop(columns="seed").groupby("C").mean().round(6)
+        return table.reset_index()
     sound = [t for t in trained if t.diverged is None and str(t.seed) not in left_out]
     table = history_table(sound or trained).drop(columns="seed").groupby("step", as_index=False).mean()
     return table.assign(**{name: table.get(name, np.nan) for name in ("val_loss", "val_accuracy")}).round(6)

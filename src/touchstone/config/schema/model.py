@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from touchstone.config.schema.augmentation import DETAILS, UNCHANGED, Augmentation
 from touchstone.config.schema.imbalance import Imbalance
+from touchstone.config.schema.probe import Probe
 from touchstone.config.schema.section import Count, Fraction, NonNegative, Positive, Section, Seed, Shown, each_once
 from touchstone.config.schema.teaching import Teaching
 from touchstone.config.schema.tune import Tune, Tuned
@@ -265,6 +266,8 @@ class Net(Section):
     """auto takes ImageNet's with pretrained weights, and otherwise that of the training images."""
     feature_cache: bool = True
     """Compute the features of a frozen backbone once; the results are the same."""
+    probe: Probe | None = None
+    """Fit a linear head by logistic regression on the frozen features, in place of training by steps."""
 
     @property
     def test_px(self) -> int:
