@@ -62,8 +62,8 @@ format: setup  ## let ruff fix and format the code
 
 lock: setup  ## resolve pyproject.toml into requirements.lock, with hashes, for Linux and macOS
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --extra dev --extra dicom --extra diffusers --extra heic --extra parquet --extra plots --extra site \
-	  --extra tensorboard --extra tiff --extra timm --extra wandb \
+	  --extra dev --extra dicom --extra diffusers --extra heic --extra onnx --extra openvino --extra parquet \
+	  --extra plots --extra site --extra tensorboard --extra tiff --extra timm --extra wandb \
 	  --constraints constraints.txt --output-file requirements.lock pyproject.toml
 
 clean:  ## remove .venv, resume states and cached features; keep outputs, studies and DVC's cache
