@@ -143,7 +143,8 @@ def near_copies(held_out: np.ndarray, train: np.ndarray, *, close: int) -> NearC
     pairs = [(none, none, none.astype(bool), none.astype(float), none.astype(float))]
     if 2 * len(plain) >= 4 * close and len(textured):
         limit = np.log10(ALPHA / len(held_out))
-        for row, nearest, distance in gather(held_out[textured], train[plain], within=UNLIKE, count=4 * close):
+        images = train if len(plain) == len(train) else train[plain]  # usually all, and then not copied
+        for row, nearest, distance in gather(held_out[textured], images, within=UNLIKE, count=4 * close):
             log10_p = _log10_p(distance, close)
             image, neighbour = np.nonzero((log10_p <= limit) & (distance[:, :close] <= UNLIKE))
             match = nearest[image, neighbour]

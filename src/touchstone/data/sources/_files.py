@@ -119,15 +119,17 @@ class PackedSet:
 
     def __init__(self, raw: Path) -> None:
         self.images: list[RawImage] = []
-        num_bytes = []
+        num_bytes, none = [], dict[str, str]()
         with (raw / "manifest.csv").open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file)
             columns = rows.fieldnames or ()
             for row in rows:
                 num_bytes.append(int(row.pop("bytes")))
                 # The same few labels in all rows are one text in memory.
-                label, split, difficult = (sys.intern(row.pop(name, "")) for name in ("label", "split", "difficult"))
-                self.images.append(RawImage(row.pop("sha256"), label, split, row.pop("file"), difficult, dict(row)))
+                label, split, difficult = (sys.intern(row.pop(key, "")) for key in ("label", "split", "difficult"))
+                self.images.append(
+                    RawImage(row.pop("sha256"), label, split, row.pop("file"), difficult, dict(row) or none)
+                )
         self.classes = sorted({name for image in self.images for name in image.labels})
         one_each = all(len(image.labels) == 1 for image in self.images if image.split != UNLABELLED)
         self.multi_label = "difficult" in columns or not one_each
