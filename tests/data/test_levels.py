@@ -11,7 +11,7 @@ from touchstone.data.batches import statistics, to_float
 from touchstone.data.copies import thumbnails
 from touchstone.data.imageset import ImageSet, load, write
 from touchstone.data.ops.resize import resize, scale
-from touchstone.data.sheets import thumbnail
+from touchstone.data.sheets import gallery, thumbnail
 from touchstone.data.training_set import combine
 from touchstone.data.transforms import apply
 
@@ -149,7 +149,7 @@ def test_pictures_of_other_channels_show_the_first_three_of_them() -> None:
     two = levels.shown(image[..., :2])
     np.testing.assert_array_equal(two[..., :2], image[..., :2])
     assert not two[..., 2].any()
-    assert levels.how_shown(5, 8) == "Pictures show channels 1, 2 and 3 of 5 as red, green and blue."
+    assert levels.how_shown(5, 8) == "channels 1, 2 and 3 of 5 as red, green and blue"
     assert "channel 1 as red and channel 2 as green" in levels.how_shown(2, 16)
     assert thumbnail(image, 16).mode == "RGB"
 
@@ -160,8 +160,8 @@ def test_pictures_of_16_bits_are_stretched() -> None:
     assert (picture.dtype, picture[0, 0, 0], picture[0, 1, 0], picture[0, 50, 0]) == (np.uint8, 0, 0, 128)
     assert picture[0, 99:, 0].tolist() == [255, 255]
     assert levels.shown(np.full((4, 4, 1), 32768, np.uint16)).max() == 128  # nothing to stretch: its own grey
-    assert levels.how_shown(1, 16) == "Pictures show each image stretched from its 1st to its 99th percentile."
-    assert levels.how_shown(5, 16).endswith("each channel on its own.")
+    assert levels.how_shown(1, 16) == "values from the 1st to the 99th percentile of the images beside them"
+    assert levels.how_shown(5, 16).endswith(", each channel on its own")
 
 
 def test_colours_of_16_bits_keep_their_hue_and_other_channels_are_stretched_alone() -> None:
@@ -172,3 +172,12 @@ def test_colours_of_16_bits_keep_their_hue_and_other_channels_are_stretched_alon
     assert colours[0, 50, 0] < 30
     own = levels.shown(bands)
     assert own[0, 50].tolist() == [128, 128, 128]
+
+
+def test_images_on_one_sheet_are_stretched_alike() -> None:
+    dark, bright = (np.full((8, 8, 1), value, np.uint16) for value in (1000, 3000))
+    sheet = np.asarray(gallery([dark, bright], columns=2))
+    assert (sheet[30, 30, 0], sheet[30, 100, 0]) == (0, 255)
+    middle = np.asarray(gallery([np.full((8, 8, 1), 2000, np.uint16)], beside=[dark, bright]))
+    assert middle[30, 30, 0] == 128
+    np.testing.assert_array_equal(np.asarray(gallery([]))[10, 10], [255, 255, 255])

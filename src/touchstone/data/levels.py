@@ -5,12 +5,15 @@ levels, 0 to 255, at either depth: a pixel of 16 bits has the grey level value /
 for both, and thresholds, noise and statistics in grey levels hold for both.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 BITS = (8, 16)
 WHITE = 255  # in grey levels
 PER_LEVEL = 257  # values of 16 bits for a grey level: 65535 / 255
-STRETCH = 1, 99  # percentiles of a picture of 16 bits that are shown black and white
+STRETCH = 1, 99  # percentiles of pictures of 16 bits that are shown black and white
+SAMPLED_PX = 2**14  # pixels of an image, about, that percentiles are taken of
 LUMA = (19595, 38470, 7471)  # the weights of red, green and blue in grey, ITU-R BT.601, of 2^16; as Pillow has them
 
 
@@ -79,22 +82,43 @@ def luma(pixels: np.ndarray) -> np.ndarray:
     return ((pixels.astype(np.int64) @ np.array(LUMA) + 0x8000) >> 16).astype(pixels.dtype)[:, :, None]
 
 
-def shown(pixels: np.ndarray) -> np.ndarray:
+Limits = tuple[np.ndarray, np.ndarray]
+"""The values that a picture shows black and white, float64 (C,) each."""
+
+
+def limits(images: Sequence[np.ndarray]) -> Limits | None:
+    """Return the values between which `shown` stretches images (h, w, C) that are seen together.
+
+    None for 8 bits, and for images of different channels or bits, each of which is stretched by itself. As many
+    instruments fill 16 bits only in part, the limits are the 1st and the 99th percentile of all the images: for three
+    channels, which are colours, one for all of them, else one for each.
+    """
+    kinds = {(image.dtype, image.shape[2]) for image in images}
+    if len(kinds) != 1 or images[0].dtype == np.uint8:
+        return None
+    channels = images[0].shape[2]
+    rows = [image.reshape(-1, channels)[:: max(1, image[..., 0].size // SAMPLED_PX)] for image in images]
+    low, high = np.percentile(np.concatenate(rows), STRETCH, axis=None if channels == 3 else 0)
+    return np.broadcast_to(low, channels), np.broadcast_to(high, channels)
+
+
+def shown(pixels: np.ndarray, between: Limits | None = None) -> np.ndarray:
     """Return a picture for eyes, uint8 (h, w, 1) or (h, w, 3), of pixels (h, w, C).
 
     One channel is shown as grey, three as red, green and blue, two as red and green, and of more the first three. 8
-    bits stay as they are. 16 bits, which many instruments fill only in part, are stretched: what lies between the 1st
-    and the 99th percentile of the picture becomes black to white, for colours all channels alike, else each of its own.
+    bits stay as they are. 16 bits are stretched `between` the limits of the images beside it, by default its own.
     """
-    channels = pixels.shape[2]
     kept = pixels[..., :3]
     if kept.dtype != np.uint8:
-        kept = _stretched(kept, together=channels == 3)
-    return np.dstack([kept, np.zeros_like(kept[..., :1])]) if channels == 2 else kept
+        low, high = (each[:3] for each in between or limits([pixels]) or ())
+        wide = np.broadcast_to(high > low, kept.shape)  # images of one value keep their own grey level
+        stretched_out = (kept - low) * (WHITE / np.maximum(high - low, 1))
+        kept = rounded(np.where(wide, stretched_out, kept / PER_LEVEL), np.dtype(np.uint8))
+    return np.dstack([kept, np.zeros_like(kept[..., :1])]) if pixels.shape[2] == 2 else kept
 
 
 def how_shown(channels: int, bits: int) -> str:
-    """Return a sentence on how `shown` turns images into pictures; "" where pictures are the images themselves."""
+    """Return how `shown` turns images into pictures, in words; "" where pictures are the images themselves."""
     parts = []
     if channels == 2:
         parts.append("channel 1 as red and channel 2 as green")
@@ -102,13 +126,5 @@ def how_shown(channels: int, bits: int) -> str:
         parts.append(f"channels 1, 2 and 3 of {channels} as red, green and blue")
     if bits != 8:
         each = ", each channel on its own" if channels not in (1, 3) else ""
-        parts.append(f"each image stretched from its {STRETCH[0]}st to its {STRETCH[1]}th percentile{each}")
-    return f"Pictures show {'; '.join(parts)}." if parts else ""
-
-
-def _stretched(pixels: np.ndarray, *, together: bool) -> np.ndarray:
-    """Return uint8 (h, w, C). A picture of one value keeps its own grey level."""
-    low, high = np.percentile(pixels, STRETCH, axis=None if together else (0, 1))  # scalars or (C,)
-    plain = pixels / PER_LEVEL
-    wide = np.broadcast_to(high > low, plain.shape)
-    return rounded(np.where(wide, (pixels - low) * (WHITE / np.maximum(high - low, 1)), plain), np.dtype(np.uint8))
+        parts.append(f"values from the {STRETCH[0]}st to the {STRETCH[1]}th percentile of the images beside them{each}")
+    return "; ".join(parts)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import ImageSet, load, write
 from touchstone.data.labels import names
-from touchstone.data.levels import shown
+from touchstone.data.levels import Limits, limits, shown
 
 TILE = 64  # px, the side of a tile
 GAP = 4  # px
@@ -59,8 +59,18 @@ def valid_area(images: ImageSet, row: int) -> np.ndarray:
     return np.asarray(images.images[row, :height, :width])
 
 
-def gallery(images: Sequence[np.ndarray], captions: Sequence[str] | None = None, *, columns: int = 8) -> Image.Image:
-    """Return the images, each of pixels (h, w, C), as tiles on white with captions beneath; one blank tile for none."""
+def gallery(
+    images: Sequence[np.ndarray],
+    captions: Sequence[str] | None = None,
+    *,
+    columns: int = 8,
+    beside: Sequence[np.ndarray] = (),
+) -> Image.Image:
+    """Return the images, each of pixels (h, w, C), as tiles on white with captions beneath; one blank tile for none.
+
+    beside: images whose levels are shown alike; by default those of the gallery itself.
+    """
+    between = limits(beside or images)
     caption = 14 if captions is not None else 0
     rows = max(1, math.ceil(len(images) / columns))
     wide = max(1, min(columns, len(images)))
@@ -68,16 +78,16 @@ def gallery(images: Sequence[np.ndarray], captions: Sequence[str] | None = None,
     draw = ImageDraw.Draw(sheet)
     for i, pixels in enumerate(images):
         x, y = GAP + i % columns * (TILE + GAP), GAP + i // columns * (TILE + GAP + caption)
-        tile = thumbnail(pixels)
+        tile = thumbnail(pixels, between=between)
         sheet.paste(tile, (x + (TILE - tile.width) // 2, y + (TILE - tile.height) // 2))
         if captions is not None:
             draw.text((x, y + TILE + 2), captions[i], fill="black", font=caption_font())
     return sheet
 
 
-def thumbnail(pixels: np.ndarray, side: int = TILE) -> Image.Image:
+def thumbnail(pixels: np.ndarray, side: int = TILE, *, between: Limits | None = None) -> Image.Image:
     """Return pixels (h, w, C) in RGB (see `shown`), the longer side scaled to `side` px; enlarged pixels stay sharp."""
-    picture = shown(pixels)
+    picture = shown(pixels, between)
     image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).convert("RGB")
     scale = side / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))

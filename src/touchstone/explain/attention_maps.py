@@ -8,6 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from touchstone.data.imageset import ImageSet
+from touchstone.data.levels import limits
 from touchstone.data.sheets import GAP, thumbnail
 from touchstone.explain.overlays import FOR, SIDE, covered, grey
 from touchstone.models.nets._attention import AttentiveResNet, attended
@@ -55,8 +56,9 @@ def drawn(pixels: np.ndarray, shares: np.ndarray) -> Image.Image:
     """
     low, high = float(shares.min()), float(shares.max())
     sheet = Image.new("RGB", (GAP + len(pixels) * (SIDE + GAP), GAP + 2 * (SIDE + GAP)), "white")
+    between = limits(list(pixels))
     for i, (image, share) in enumerate(zip(pixels, shares, strict=True)):
-        tile = thumbnail(image, SIDE)
+        tile = thumbnail(image, SIDE, between=between)
         over = covered(grey(tile), (share - low) / max(high - low, 1e-12), FOR)
         for j, shown in enumerate((tile, over)):
             sheet.paste(shown, (GAP + i * (SIDE + GAP), GAP + j * (SIDE + GAP)))

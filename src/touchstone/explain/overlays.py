@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from touchstone.data.levels import Limits
 from touchstone.data.sheets import GAP, caption_font, thumbnail
 
 SIDE = 128  # px of a tile
@@ -35,10 +36,10 @@ def scale(values: np.ndarray) -> float:
     return max(float(np.quantile(np.abs(values), STRONG)), 1e-12)
 
 
-def signed(pixels: np.ndarray, values: np.ndarray, strongest: float) -> Image.Image:
+def signed(pixels: np.ndarray, values: np.ndarray, strongest: float, *, between: Limits | None = None) -> Image.Image:
     """Draw an image, pixels (S, S, C), with values (S, S) over it: orange above 0, blue below, up to +-strongest."""
     level = values / strongest
-    return covered(covered(pale(thumbnail(pixels, SIDE)), level, FOR), -level, AGAINST)
+    return covered(covered(pale(thumbnail(pixels, SIDE, between=between)), level, FOR), -level, AGAINST)
 
 
 def table(rows: list[list[Image.Image]], header: list[str], captions: list[str]) -> Image.Image:

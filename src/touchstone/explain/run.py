@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from touchstone.config.schema.explain import Explain
 from touchstone.data.imageset import ImageSet
+from touchstone.data.levels import limits
 from touchstone.data.ops import crops
 from touchstone.data.sheets import spread, thumbnail
 from touchstone.errors import TouchstoneError, nearest
@@ -201,8 +202,12 @@ def drawn(pixels: np.ndarray, maps: dict[str, np.ndarray], scales: dict[str, flo
 
     Return uint8 (B, 1 + methods, SIDE, SIDE, 3).
     """
+    between = limits(list(pixels))
     rows = [
-        [thumbnail(image, SIDE), *(signed(image, maps[method][i], scales[method]) for method in maps)]
+        [
+            thumbnail(image, SIDE, between=between),
+            *(signed(image, maps[method][i], scales[method], between=between) for method in maps),
+        ]
         for i, image in enumerate(pixels)
     ]
     return np.stack([np.stack([np.asarray(tile) for tile in row]) for row in rows])

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 from PIL import Image
 
+from touchstone.data.levels import limits
 from touchstone.data.sheets import thumbnail
 from touchstone.report.facts import Facts
 
@@ -49,8 +50,10 @@ def stored(facts: Facts) -> dict[str, Picture]:
 def gallery_pictures(images: Mapping[str, np.ndarray]) -> dict[str, Picture]:
     """Images of galleries, pixels (h, w, C) each, at their own size, or smaller where there are many."""
     size = next((px for count, px in SIDES if len(images) <= count), 40)
+    between = limits(list(images.values()))
     return {
-        name: _picture(thumbnail(pixels, min(size, max(pixels.shape[:2])))) for name, pixels in sorted(images.items())
+        name: _picture(thumbnail(pixels, min(size, max(pixels.shape[:2])), between=between))
+        for name, pixels in sorted(images.items())
     }
 
 

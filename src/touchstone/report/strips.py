@@ -24,10 +24,11 @@ def plain(train: ImageSet, rows: Sequence[int]) -> bytes:
 def transformed(added: ImageSet, train: ImageSet, rows: Sequence[int]) -> bytes:
     """A PNG of what a transform made of these training images. Of several from one image, the first is shown."""
     sources = added.table["source_id"].tolist()
-    return _png([valid_area(added, sources.index(train.table["id"].iloc[row])) for row in rows])
+    made = [valid_area(added, sources.index(train.table["id"].iloc[row])) for row in rows]
+    return _png(made, beside=[valid_area(train, row) for row in rows])
 
 
-def _png(images: Sequence[np.ndarray]) -> bytes:
+def _png(images: Sequence[np.ndarray], beside: Sequence[np.ndarray] = ()) -> bytes:
     buffer = io.BytesIO()
-    gallery(images).save(buffer, format="PNG")
+    gallery(images, beside=beside).save(buffer, format="PNG")
     return buffer.getvalue()

@@ -276,7 +276,7 @@ def run_facts(facts: Facts) -> list[tuple[str, str]]:
     return [
         ("Data source", data.source + (f", fold {data.fold}" if data.fold else "")),
         ("Images", f"{data.image_size} px, {colour}, resized by {data.resize}"),
-        *([("Pictures", how)] if (how := how_shown(data.channels, data.bits)) else []),
+        *([("Pictures show", how)] if (how := how_shown(data.channels, data.bits)) else []),
         ("Splits", f"{findings['num_train']:,} training, {val}, {count(findings['num_test'], 'test image')}{unused}"),
         ("Unlabelled", count(findings["num_unlabelled"], "image")),
         ("Bad images", f"{findings['num_bad_images']:,} left out"),
