@@ -62,7 +62,7 @@ format: setup  ## let ruff fix and format the code
 
 lock: setup  ## resolve pyproject.toml into requirements.lock, with hashes, for Linux and macOS
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --extra dev --extra dicom --extra heic --extra parquet --extra plots --extra site --extra tensorboard --extra wandb \
+	  --extra dev --extra dicom --extra heic --extra parquet --extra plots --extra site --extra tensorboard --extra tiff --extra wandb \
 	  --constraints constraints.txt --output-file requirements.lock pyproject.toml
 
 clean:  ## remove .venv, resume states and cached features; keep outputs, studies and DVC's cache
