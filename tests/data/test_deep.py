@@ -204,6 +204,32 @@ def test_without_the_extra_the_line_names_it(monkeypatch: pytest.MonkeyPatch) ->
         decoded(content, 5)
 
 
+def npy(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, pixels)
+    return file.getvalue()
+
+
+def test_arrays_of_numpy_are_read_with_channels_first_or_last() -> None:
+    np.testing.assert_array_equal(decoded(npy(BANDS)), BANDS)
+    np.testing.assert_array_equal(decoded(npy(np.moveaxis(BANDS, 2, 0))), BANDS)
+    np.testing.assert_array_equal(decoded(npy(BANDS[..., 0]), 1), BANDS[..., :1])
+    np.testing.assert_array_equal(decoded(npy(BANDS), 6), np.moveaxis(BANDS, 0, 2))
+    np.testing.assert_array_equal(decoded(npy(BANDS[..., :3]), 3, bits=8), np.rint(BANDS[..., :3] / 257))
+    assert decoded(npy(BANDS / 65535), 5).max() == 65535
+    for content, said in (
+        (npy(np.zeros(3)), r"an array of shape \(3,\), expected \(H, W\)"),
+        (npy(BANDS)[:-9], "cannot be decoded"),
+        (npy(np.array([[{}]])), "cannot be decoded"),
+        (npy(np.zeros((9, 0, 3))), r"no pixels \(0x9\)"),
+        (npy(BANDS), r"5 channels, expected 4 \(data.channels\)"),
+    ):
+        with pytest.raises(BadImage, match=said):
+            decoded(content, 4)
+    with pytest.raises(BadImage, match="8x6 is more than 47 pixels"):
+        decoded(npy(BANDS), 5, max_pixels=47)
+
+
 @pytest.mark.parametrize("make", [lambda: by_opencv(COLOURS, ".png"), lambda: LAYOUTS["compressed"]])
 def test_damaged_bytes_raise_nothing_but_bad_image(make) -> None:
     made = make()

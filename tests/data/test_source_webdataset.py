@@ -53,6 +53,18 @@ def test_shards_of_splits_with_numbers_and_a_list_of_classes(tmp_path: Path) -> 
     assert raw.pixels(0, channels=1, max_pixels=99).shape == (3, 4, 1)
 
 
+def test_arrays_are_images_where_there_is_no_other(tmp_path: Path) -> None:
+    import numpy as np
+
+    bands = np.random.default_rng(0).integers(0, 65536, (6, 8, 5), np.uint16)
+    np.save(array := io.BytesIO(), bands)
+    members: dict[str, bytes | str] = {"1.npy": array.getvalue(), "1.cls": "0"}
+    members |= {"2.png": picture("2"), "2.npy": array.getvalue(), "2.cls": "1"}
+    raw = webdataset.read(download(tmp_path, shard(tmp_path / "s.tar", members)))
+    assert [image.file for image in raw.images] == ["s/1.npy", "s/2.png"]
+    np.testing.assert_array_equal(raw.pixels(0, channels=5, bits=16, max_pixels=99), bands)
+
+
 def test_names_numbers_and_texts_in_one_shard(tmp_path: Path) -> None:
     facts = {"label": ["x", "10"], "patient": 3, "boxes": []}
     members: dict[str, bytes | str] = {

@@ -76,7 +76,7 @@ def _decode(content: bytes, channels: int | None, bits: int, max_pixels: int) ->
     file, head = io.BytesIO(content), content[:HEAD_BYTES]
     if dicom.is_dicom(head):
         return as_channels(_dicom_pixels(file, bits, max_pixels), channels)
-    if bits > 8 or channels not in PLAIN:
+    if bits > 8 or channels not in PLAIN or content.startswith(deep.NPY):
         pixels = deep.read(content, channels, lambda width, height: _check_sides(width, height, max_pixels))
         if pixels is not None:
             return as_channels(pixels if bits > 8 else levels.of_depth(pixels, bits), channels)

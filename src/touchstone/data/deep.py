@@ -5,6 +5,8 @@
     TIFF of 3 or 4 samples a pixel, side by side      OpenCV
     TIFF of pages of grey                             Pillow, a channel a page
     other TIFF of several samples a pixel             tifffile, the extra `tiff`
+    NumPy's .npy, never a pickle                      NumPy; (H, W), (H, W, C) or (C, H, W): the axis as long as
+                                                      data.channels, else the shorter one
 
 Integers of 16 bits stay as they are, others are clipped to 0..65535, and floating-point values are scaled from the
 image's minimum to its maximum.
@@ -26,6 +28,7 @@ from touchstone.errors import BadImage, TouchstoneError
 MAX_CHANNELS = 64
 PNG, PNG_COLOURS = b"\x89PNG\r\n\x1a\n", (2, 4, 6)  # colour types: RGB, grey with alpha, RGB with alpha
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+NPY = b"\x93NUMPY"
 BLACK_IS_ZERO, RGB = 1, 2  # photometric interpretations whose samples are channels
 CheckSize = Callable[[int, int], None]
 
@@ -48,9 +51,30 @@ def read(content: bytes, channels: int | None, check_size: CheckSize) -> np.ndar
     over white. check_size: called with width and height before anything is decoded. Raises BadImage on files that
     cannot be decoded, and TouchstoneError without tifffile, where it is needed.
     """
+    if content.startswith(NPY):
+        return _read_npy(content, channels, check_size)
     if content.startswith(PNG):
         return _read_png(content, channels, check_size)
     return _read_tiff(content, channels, check_size) if content.startswith(TIFF) else None
+
+
+def _read_npy(content: bytes, channels: int | None, check_size: CheckSize) -> np.ndarray:
+    """Return uint8 or uint16 (H, W, C) of an array in NumPy's format. Raises BadImage."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape = header(file)[0]
+    if len(shape) not in (2, 3):
+        raise BadImage(f"an array of shape {shape}, expected (H, W), (H, W, C) or (C, H, W)")
+    leads = len(shape) == 3 and shape[2] != channels and (shape[0] == channels or shape[0] < shape[2])
+    height, width = shape[1:] if leads else shape[:2]
+    check_size(width, height)
+    number = 1 if len(shape) == 2 else shape[0] if leads else shape[2]
+    if not 1 <= number <= MAX_CHANNELS:
+        raise wrong_number(number, None)
+    values = np.load(io.BytesIO(content), allow_pickle=False)
+    channels_last = np.moveaxis(values, 0, 2) if leads else values
+    return pixels_of(np.ascontiguousarray(channels_last.reshape(height, width, number)))
 
 
 def _read_png(content: bytes, channels: int | None, check_size: CheckSize) -> np.ndarray | None:

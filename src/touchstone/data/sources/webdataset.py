@@ -1,6 +1,7 @@
 """Images in WebDataset's shards: tar archives in which files with one key belong together.
 
-    train-000000.tar, val/000.tar, ...     <key>.jpg with <key>.cls, or <key>.json, or <key>.txt
+    train-000000.tar, val/000.tar, ...     <key>.jpg with <key>.cls, or <key>.json, or <key>.txt; perhaps <key>.npy
+                                           for an image
     classes.txt                            perhaps: the names of the classes that numbers in .cls mean, one a line
 
 A. Aizman, G. Maltby, T. Breuel, "High performance I/O for large scale deep learning", 2020, arXiv 2001.01858. The label
@@ -26,6 +27,7 @@ from touchstone.errors import TouchstoneError, one_line
 
 OPTIONS = ("columns",)
 DEFAULT = Columns()
+ARRAY = "npy"
 LABELS = ("cls", "json", "txt")  # the first that a sample has
 
 
@@ -94,6 +96,7 @@ def _image(sample: dict[str, bytes], where: str) -> str:
     """Return the extension of the sample's image."""
     # Not `seg.png` and the like, which are masks and other images of the sample.
     images = [extension for extension in sample if is_image(f"x.{extension}") and "." not in extension]
+    images = images or [ARRAY] * (ARRAY in sample)  # beside an image it is something else, such as a mask
     if len(images) != 1:
         got = ", ".join(f".{each}" for each in sample)
         raise TouchstoneError(f"{where}: got {got}, expected one image for each key; write the shard again")
