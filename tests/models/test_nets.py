@@ -79,6 +79,13 @@ def test_the_head_is_the_last_module_and_takes_features(net: str, options: dict)
         assert torch.equal(head(features), out)
 
 
+@pytest.mark.parametrize(("net", "options"), CASES, ids=NAMES)
+def test_a_net_takes_any_number_of_channels(net: str, options: dict) -> None:
+    with torch.device("meta"):
+        module, size = made(net, options, channels=7).eval(), max(32, module_of(net).LEAST_PX)
+        assert module(torch.empty(2, 7, size, size)).shape == (2, 10)
+
+
 @pytest.mark.parametrize("net", nets())
 def test_the_header_states_the_true_parameter_count(net: str) -> None:
     text = module_of(net).__doc__ or ""
