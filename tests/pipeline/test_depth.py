@@ -30,6 +30,8 @@ CHANGES = (
     " sample: {per_class: 4, block: 2, num_inference_steps: 4}}}",
     "models={lenet: {input_size: 16, lr: 0.005, num_steps: 60, jitter_brightness: 0.1, rotate_deg: 5},"
     " simple: {input_size: 16, lr: 0.002, engine: torch, test_flips: true}}",
+    "explain={images: 2, runs: [lenet-real], choose: confident, methods: [saliency, integrated_gradients], steps: 8,"
+    " randomised: 1}",
 )
 CLASSES = ("crop", "forest", "water")
 
@@ -69,6 +71,9 @@ def test_five_channels_of_16_bits_from_files_to_the_report(tmp_path: Path) -> No
     assert load(folder / "data/prepared/train").images.max() > 40000, "4095 is white"
     assert not pd.read_csv(folder / "data/prepared/findings/warnings.csv")["kind"].isin(["dark", "depth"]).any()
     metrics = json.loads((folder / "metrics/metrics.json").read_text())
+    tiles = np.load(folder / "data/explained/attributions/lenet-real/tiles.npy")
+    assert (tiles.dtype, tiles.shape[:2]) == (np.uint8, (2, 3)), "an image and two maps"
+    assert np.ptp(tiles[:, 0]) > 200, "dark images are stretched"
     assert metrics["lenet-real"]["accuracy"] > 0.9, "a class is plain in its channels"
     report = (folder / "metrics/report.md").read_text()
     assert "16 px, 5 channels of 16 bits, resized by squash" in report

@@ -175,7 +175,9 @@ def _pairs(name: str, copies: Copies, ids: list[str], original_ids: list[str], c
 def _strip(added: Features, train: Features) -> Image.Image:
     rows = spread([str(label) for label in added.labels], STRIP)
     near = [int(np.square(train.values - added.values[row]).sum(1).argmin()) for row in rows] if len(train.ids) else []
-    return gallery([*added.images[rows], *train.images[near]], columns=max(1, len(rows)))
+    return gallery(
+        [*added.images[rows], *train.images[near]], columns=max(1, len(rows)), beside=list(train.images[near])
+    )
 
 
 def _gallery(name: str, added: Features, real: Features, matches: Matches, count: int) -> Image.Image:
