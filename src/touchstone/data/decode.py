@@ -169,7 +169,7 @@ def _pixels(image: Image.Image, bits: int, *, is_plain: bool) -> np.ndarray:
     if image.mode == "F":
         return levels.stretched(np.asarray(image, np.float64), bits)[:, :, None]
     if image.mode == "I" or image.mode.startswith("I;16"):
-        values = np.clip(np.asarray(image).astype(np.int64), 0, 65535).astype(np.uint16)
+        values = levels.clipped(np.asarray(image).astype(np.int64))
         grey = levels.of_depth(values, bits)
         transparent = image.info.get("transparency")
         if isinstance(transparent, int):

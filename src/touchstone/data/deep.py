@@ -166,9 +166,9 @@ def pixels_of(values: np.ndarray) -> np.ndarray:
     if levels.is_pixels(values.dtype):
         return values
     if values.dtype == bool:
-        return values.astype(np.uint8) * np.uint8(255)
+        return values.astype(np.uint8) * np.uint8(levels.WHITE)
     if values.dtype.kind in "iu":
-        return np.clip(values, 0, levels.white(np.dtype(np.uint16))).astype(np.uint16)
+        return levels.clipped(values)
     if values.dtype.kind == "f":
         return levels.stretched(values.astype(np.float64), 16)
     raise BadImage(f"values of type {values.dtype}, expected whole or floating-point numbers")

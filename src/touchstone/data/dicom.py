@@ -64,7 +64,7 @@ def patient(content: bytes) -> str:
 
 def _colours(values: np.ndarray, bits: int) -> np.ndarray:
     """Return colours of more than 8 bits as pixels with `bits`."""
-    return levels.of_depth(np.clip(values, 0, 65535).astype(np.uint16), bits)
+    return levels.of_depth(levels.clipped(values), bits)
 
 
 def _shown(stored: np.ndarray, dataset: "Dataset", bits: int) -> np.ndarray:

@@ -57,6 +57,11 @@ def stretched(values: np.ndarray, bits: int) -> np.ndarray:
     return from_unit(np.nan_to_num(np.clip((values - low) / (high - low), 0.0, 1.0), nan=0.0), bits)
 
 
+def clipped(values: np.ndarray) -> np.ndarray:
+    """Clip whole numbers to pixels of 16 bits."""
+    return np.clip(values, 0, white(np.dtype(np.uint16))).astype(np.uint16)
+
+
 def of_depth(pixels: np.ndarray, bits: int) -> np.ndarray:
     """Return uint8 or uint16 pixels with `bits`: times 257, or divided by 257 and rounded."""
     if pixels.dtype == dtype_of(bits):

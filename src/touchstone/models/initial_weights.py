@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from touchstone.config.schema.model import Model
+from touchstone.data.levels import WHITE
 from touchstone.errors import TouchstoneError, nearest
 from touchstone.models.nets import build
 
@@ -62,7 +63,7 @@ class InitialWeights:
             raise TouchstoneError(
                 f"normalisation: imagenet has 3 channels, got data.channels {channels}; set 3, or normalisation: data"
             )
-        mean, std = ([round(255 * value, 4) for value in values] for values in IMAGENET)
+        mean, std = ([round(WHITE * value, 4) for value in values] for values in IMAGENET)
         return cls(model.weights, mean=mean, std=std)
 
     @classmethod
