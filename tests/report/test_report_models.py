@@ -12,6 +12,7 @@ from kit.report import facts_of, with_settings, workspace
 from touchstone.config.load import load, resolve_model
 from touchstone.config.schema.model import Model, Net, Phase, Run
 from touchstone.config.schema.section import Section, Shown
+from touchstone.config.schema.teaching import Teaching
 from touchstone.report.facts import Facts
 from touchstone.report.models import models
 
@@ -41,10 +42,12 @@ def another(kind: Any, value: Any) -> Any:
         return not value
     if isinstance(value, int | float):
         return value + 1
+    if isinstance(value, tuple) and value and not isinstance(value[0], str):
+        return tuple(each + 1 for each in value)
     return {str: "other", tuple: ("other",), dict: {"width": 2}}[type(value)]
 
 
-@pytest.mark.parametrize("section", [Phase, Run, Net])
+@pytest.mark.parametrize("section", [Phase, Run, Net, Teaching])
 def test_every_setting_is_shown_unless_it_says_nothing_about_the_model(facts: Facts, section: type[Section]) -> None:
     base = resolve_model(BASE)
     for name, field in section.model_fields.items():
