@@ -22,6 +22,7 @@ TECHNIQUES = {
         "{num_steps: 750, trainable: [head], schedule: cosine}, {num_steps: 750, optimizer: sgd, lr: 0.01}]"
     ),
     "accumulation": "engine: lightning, accumulate: {0: 1, 4: 3, 9: 5}, clip_norm: 0.5, optimizer: nesterov, lr: 0.01",
+    "layer decay": "engine: torch, net: lenet_bn, layer_decay: 0.7, optimizer: adamw, ema_decay: 0.9",
     "plateau": "engine: torch, schedule: plateau, plateau_patience: 0, decay: 0.5, warmup_epochs: 3.0, crop_padding: 2",
 }
 
