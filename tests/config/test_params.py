@@ -39,6 +39,11 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
         ("train.jitter_hue=0.2", ["jitter_hue", "data.channels is 1, grey images have no colours"]),
         ("transforms.brighter.saturation=2", ["transforms.brighter.saturation", "grey images have no colours"]),
         ("train.swa_share=0.2", ["train", "set select to last"]),
+        ("train.layer_decay=1.5", ["train.layer_decay: got 1.5", "less than or equal to 1"]),
+        (
+            "models.simple={layer_decay: 0.7, weights: random, trainable: [head]}",
+            ["models.simple.layer_decay: got 0.7", "trainable: head leaves no blocks", "set 1, or train more"],
+        ),
         ("models.simple.warmup_epochs=1", ["models.simple", "one_cycle warms up by itself"]),
         ("train.lr=auto", ["audit.encoder.lr: got auto, its own or that of train", "give it another lr"]),
         ("audit.encoder.lr=auto", ["audit.encoder.lr: got auto"]),

@@ -23,6 +23,7 @@ TECHNIQUES = {
     ),
     "accumulation": "engine: lightning, accumulate: {0: 1, 4: 3, 9: 5}, clip_norm: 0.5, optimizer: nesterov, lr: 0.01",
     "policy": "engine: torch, policy: randaugment, erase: 0.3, sampler: weighted, loss: focal",
+    "layer decay": "engine: torch, net: lenet_bn, layer_decay: 0.7, optimizer: adamw, ema_decay: 0.9",
     "plateau": "engine: torch, schedule: plateau, plateau_patience: 0, decay: 0.5, warmup_epochs: 3.0, crop_padding: 2",
 }
 

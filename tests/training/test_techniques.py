@@ -50,6 +50,13 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
     "randaugment": {"policy": "randaugment", "sampler": "weighted", "num_steps": 20},
     "trivialaugment": {"policy": "trivialaugment", "loss": "focal", "erase": 0.5, "num_steps": 20},
     "augmix": {"policy": "augmix", "class_weights": "effective", "mixup": 0.4, "num_steps": 20},
+    "layer decay": {"layer_decay": 0.7, "optimizer": "nesterov", "net": "lenet_bn", **ALL_ON},
+    "layer decay and swa": {"layer_decay": 0.7, "swa_share": 0.5, "swa_anneal_epochs": 1.0, "select": "last"},
+    "layer decay and phases": {
+        "num_steps": 1,
+        "layer_decay": 0.7,
+        "phases": ({"num_steps": 14, "trainable": ("head",)}, {"num_steps": 16, "schedule": "plateau"}),
+    },
     "rotation": {"rotate_deg": 15.0, "jitter_brightness": 0.2, "clip_value": 0.1},
 }
 

@@ -108,6 +108,12 @@ def _check_model(key: str, model: Model, data: Data) -> None:
         )
     if model.probe is not None and model.crops != "centre":
         raise mistake(f"{key}.crops", "a probe fits one feature an image, and five crops have five; set centre")
+    decayed = [phase.layer_decay for phase in model.phases if phase.layer_decay < 1]
+    if decayed and all(phase.trainable == ("head",) for phase in model.phases if phase.layer_decay < 1):
+        raise mistake(
+            f"{key}.layer_decay",
+            f"got {decayed[0]:g}, but trainable: head leaves no blocks to lower the rate of; set 1, or train more",
+        )
     _check_crops(key, model, data)
     for phase_key, phase in _phases(key, model):
         _check_colours(phase_key, phase, data.channels)

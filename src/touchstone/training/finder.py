@@ -15,6 +15,7 @@ from touchstone.config.schema.model import Model
 from touchstone.errors import TouchstoneError
 from touchstone.models.device import make_deterministic
 from touchstone.training.classifier import build_classifier
+from touchstone.training.optimizers import group_rates
 from touchstone.training.phase import begin_phase, training_batches
 from touchstone.training.setup import ScheduledPhase, TrainingRun
 from touchstone.training.state import TrainState
@@ -49,8 +50,8 @@ def find_lr(run: TrainingRun) -> tuple[float, pd.DataFrame]:
     losses: list[float] = []
     rates, lowest, device = np.geomspace(LOWEST, HIGHEST, NUM_STEPS), math.inf, classifier.device
     for rate, (inputs, labels) in zip(rates.tolist(), batches, strict=True):
-        for group in phase.optimizer.param_groups:
-            group["lr"] = rate
+        for group, group_rate in zip(phase.optimizer.param_groups, group_rates(phase.optimizer, rate), strict=True):
+            group["lr"] = group_rate
         batch = inputs.to(device), labels.to(device)
         outputs = train_step(phase, state, batch, backward=torch.Tensor.backward, update=phase.optimizer.step)
         state.step += 1

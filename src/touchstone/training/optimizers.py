@@ -14,10 +14,13 @@ from touchstone.config.schema.model import Phase
 
 Schedule = lrs.LRScheduler
 Plateau = lrs.ReduceLROnPlateau
+SCALE = "lr_scale"  # of a group of an optimizer: its learning rate over that of the first group
 
 
-def optimizer_of(parameters: Iterable[nn.Parameter], phase: Phase) -> torch.optim.Optimizer:
+def optimizer_of(parameters: Iterable[nn.Parameter] | list[dict[str, Any]], phase: Phase) -> torch.optim.Optimizer:
     """Return the phase's optimizer, with one kernel for all parameters (fused or foreach), not several for each.
+
+    parameters: those to train, or groups of them, as `layer_rates` makes them.
 
     sgd with momentum (Polyak 1964) and nesterov (Sutskever et al. 2013); adam (Kingma & Ba 2014, arXiv 1412.6980);
     adamw (Loshchilov & Hutter 2017, arXiv 1711.05101); nadam (Dozat 2016); rmsprop (Tieleman & Hinton 2012); adagrad
@@ -50,7 +53,9 @@ def schedule_of(optimizer: torch.optim.Optimizer, phase: Phase, *, num_steps: in
     if phase.schedule == "one_cycle":
         cycles = "betas" in optimizer.defaults or optimizer.defaults.get("momentum", 0) > 0
         total = max(2, num_steps - warmup)
-        main = lrs.OneCycleLR(optimizer, max_lr=phase.rate, total_steps=total, cycle_momentum=cycles)
+        main = lrs.OneCycleLR(
+            optimizer, max_lr=group_rates(optimizer, phase.rate), total_steps=total, cycle_momentum=cycles
+        )
     elif phase.schedule == "cosine":
         main = lrs.CosineAnnealingLR(optimizer, T_max=num_steps - warmup)
     elif phase.schedule == "step":
@@ -62,6 +67,11 @@ def schedule_of(optimizer: torch.optim.Optimizer, phase: Phase, *, num_steps: in
         return main
     rising = lrs.LinearLR(optimizer, start_factor=1 / warmup, total_iters=warmup - 1)
     return lrs.SequentialLR(optimizer, [rising, main], milestones=[warmup])
+
+
+def group_rates(optimizer: torch.optim.Optimizer, rate: float) -> list[float]:
+    """Return the learning rate of each of the optimizer's groups where that of the first one is `rate`."""
+    return [rate * group.get(SCALE, 1.0) for group in optimizer.param_groups]
 
 
 def warmup_steps(phase: Phase, *, num_steps: int, steps_per_epoch: float) -> int:

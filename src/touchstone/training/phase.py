@@ -20,6 +20,7 @@ from touchstone.models.freezing import freeze, is_frozen_but_head, takes_vectors
 from touchstone.training import swa
 from touchstone.training.classifier import Classifier
 from touchstone.training.distillation import Distillation
+from touchstone.training.layer_rates import parameter_groups
 from touchstone.training.objective import mixing
 from touchstone.training.optimizers import Plateau, optimizer_of, schedule_of, update_sizes, warmup_steps
 from touchstone.training.setup import ScheduledPhase, TrainingRun
@@ -54,14 +55,19 @@ def begin_phase(
         state.epoch_sum, state.lowest_epoch_loss = 0.0, float("inf")
 
     parameters = [p for p in classifier.net.parameters() if p.requires_grad]
-    optimizer = optimizer_of(parameters, phase)
+    try:
+        groups = parameter_groups(classifier, phase, side_px=run.settings.input_size)
+    except TouchstoneError as error:
+        raise TouchstoneError(f"{run.title}: {error}") from error
+    optimizer = optimizer_of(groups, phase)
     weights = run.objective.class_weights(phase)
     num_steps, steps_per_epoch = scheduled.num_steps, run.steps_per_epoch
     schedule = schedule_of(optimizer, phase, num_steps=num_steps, steps_per_epoch=steps_per_epoch)
     sizes = update_sizes(phase, num_steps=num_steps, batch_size=run.settings.batch_size, num_images=len(run.data))
     plateau = None
     if phase.schedule == "plateau":
-        plateau = Plateau(optimizer, factor=phase.decay, patience=phase.plateau_patience, threshold=0.0)
+        least = 0.0 if phase.layer_decay < 1 else 1e-8  # the least change of a rate; rates of early blocks are small
+        plateau = Plateau(optimizer, factor=phase.decay, patience=phase.plateau_patience, threshold=0.0, eps=least)
     begun = PhaseState(
         run=run,
         scheduled=scheduled,

@@ -1,10 +1,12 @@
 """Stochastic weight averaging over the end of the last phase: Izmailov et al. 2018, arXiv 1803.05407."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from torch.optim.swa_utils import SWALR
 
 from touchstone.models import averaging
+from touchstone.training.optimizers import group_rates
 from touchstone.training.setup import ScheduledPhase, TrainingRun
 from touchstone.training.state import Batch, PhaseState
 
@@ -18,7 +20,10 @@ def first_step(run: TrainingRun, scheduled: ScheduledPhase) -> int | None:
 
 
 def start_if_due(phase: PhaseState, *, step: int) -> None:
-    """From the first step of averaging on, anneal the learning rate to swa_lr along half a cosine."""
+    """From the first step of averaging on, anneal the learning rate to swa_lr along half a cosine.
+
+    With `layer_decay`, that is the rate of the first group, and the others keep their share of it.
+    """
     if phase.is_averaging or phase.swa_start is None or step < phase.swa_start:
         return
     phase.is_averaging = True
@@ -26,7 +31,8 @@ def start_if_due(phase: PhaseState, *, step: int) -> None:
     for group in optimizer.param_groups:  # one_cycle's own momentum ends with it
         group |= {name: optimizer.defaults[name] for name in ("momentum", "betas") if name in group}
     anneal_steps = round(settings.swa_anneal_epochs * phase.run.steps_per_epoch)
-    phase.schedule = SWALR(optimizer, swa_lr=settings.swa_lr, anneal_epochs=max(1, anneal_steps), anneal_strategy="cos")
+    rates: Any = group_rates(optimizer, settings.swa_lr)  # torch takes a list, and declares a float
+    phase.schedule = SWALR(optimizer, swa_lr=rates, anneal_epochs=max(1, anneal_steps), anneal_strategy="cos")
 
 
 def end_epoch(phase: PhaseState, *, step: int) -> None:

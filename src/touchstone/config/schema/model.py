@@ -73,6 +73,8 @@ class Phase(Budget, Augmentation, Imbalance):
     optimizer: Literal["sgd", "nesterov", "adam", "adamw", "nadam", "rmsprop", "adagrad", "adadelta"] = "adam"
     lr: Annotated[float | str, AfterValidator(_learning_rate)] = 0.001
     """Learning rate, the highest of the schedule; auto takes what the learning-rate finder suggests."""
+    layer_decay: Annotated[float, Field(gt=0, le=1), Shown("optimizer", "layer-wise lr decay {:g}")] = 1.0
+    """Learning rate of each block over that of the block after it; the head has lr. 1: one rate for all."""
     momentum: Annotated[float, Field(ge=0, lt=1), Shown("optimizer", "momentum {:g}")] = 0.9
     """For sgd and nesterov; one_cycle cycles its own, from .95 to .85 and back."""
     beta1: Annotated[Fraction, Shown("optimizer", "beta1 {:g}")] = 0.9
