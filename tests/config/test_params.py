@@ -152,7 +152,7 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
             ["models.simple.weights: imagenet's nets see 3 channels, and data.channels is 1", "weights to none or"],
         ),
         ("compare.tail_from=1", ["compare.tail_from", "less than 1"]),
-        ("models.simple.weights=/tmp/w.pth", ["models.simple.weights", "imagenet or a file in data/weights"]),
+        ("models.simple.weights=/tmp/w.pth", ["models.simple.weights", "or a file in data/weights"]),
         ("models.simple.weights=imagnet", ["models.simple.weights", "'imagnet'", "expected none, random, imagenet"]),
         ("models.simple.weights_sha256=abc", ["models.simple.weights_sha256", "pattern"]),
         ("models.simple={crop_padding: 2, crop_scale: 0.5}", ["models.simple", "crop_padding or crop_scale, not both"]),

@@ -155,9 +155,9 @@ def _find_in_directory(path: Path, aside: Aside) -> tuple[Files, set[str]]:
     return files, folders
 
 
-def _read_below(path: Path, name: str) -> bytes:
+def _read_below(path: Path, name: str, *, most: int = -1) -> bytes:
     """Read a file of a folder. Its path is made only now: for each of a million files it would take half a KiB."""
-    return read_bytes(path / name)
+    return read_bytes(path / name, most=most)
 
 
 def _find_in_archive(
