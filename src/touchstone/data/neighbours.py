@@ -32,7 +32,7 @@ ROUNDING = 1e-5  # of squared lengths, likewise
 
 @dataclass(frozen=True)
 class Gallery:
-    """M thumbnails, each plain and mirrored: 2M rows, the mirrored ones last. A row is standardised on demand."""
+    """M thumbnails, each plain and mirrored: 2M rows, the mirrored ones last."""
 
     small: np.ndarray
     """uint8 or uint16 (M, D)."""
