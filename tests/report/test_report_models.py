@@ -11,6 +11,7 @@ from kit.project import ROOT
 from kit.report import facts_of, with_settings, workspace
 from touchstone.config.load import load, resolve_model
 from touchstone.config.schema.model import Model, Net, Phase, Run
+from touchstone.config.schema.probe import Probe
 from touchstone.config.schema.section import Section, Shown
 from touchstone.report.facts import Facts
 from touchstone.report.models import models
@@ -41,6 +42,8 @@ def another(kind: Any, value: Any) -> Any:
         return not value
     if isinstance(value, int | float):
         return value + 1
+    if value is None:
+        return Probe()
     return {str: "other", tuple: ("other",), dict: {"width": 2}}[type(value)]
 
 
