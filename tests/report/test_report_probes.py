@@ -80,6 +80,14 @@ def test_a_probe_is_no_untuned_baseline(probed: Facts) -> None:
     assert any(step.startswith("Train lenet by steps, too") for step in steps)
 
 
+def test_a_single_replicate_of_probes_is_told_to_draw_images(probed: Facts) -> None:
+    one = probed.settings.train.model_copy(update={"replicates": 1})
+    alone = with_settings(probed, train=one)
+    steps = ["".join(part.text for part in step) for step in advice.next_steps(alone)]
+    assert any(step.startswith("Draw training images anew for each replicate") for step in steps)
+    assert not any(step.startswith("Repeat each run") for step in steps)
+
+
 def test_equal_replicates_of_a_probe_are_named(probed: Facts) -> None:
     assert probed.settings.train.vary == "seed"
     assert "The 2 replicates of lenet are the same" in sentences.caveat(probed.settings)
