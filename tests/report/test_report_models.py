@@ -11,6 +11,7 @@ from kit.project import ROOT
 from kit.report import facts_of, with_settings, workspace
 from touchstone.config.load import load, resolve_model
 from touchstone.config.schema.model import Model, Net, Phase, Run
+from touchstone.config.schema.probe import Probe
 from touchstone.config.schema.section import Section, Shown
 from touchstone.config.schema.teaching import Teaching
 from touchstone.report.facts import Facts
@@ -44,6 +45,8 @@ def another(kind: Any, value: Any) -> Any:
         return value + 1
     if isinstance(value, tuple) and value and not isinstance(value[0], str):
         return tuple(each + 1 for each in value)
+    if value is None:
+        return Probe()
     return {str: "other", tuple: ("other",), dict: {"width": 2}}[type(value)]
 
 

@@ -35,16 +35,22 @@ def test_the_page_has_each_c_in_place_of_curves(probed: Facts) -> None:
         assert "in 5-fold cross-validation, the mean over the replicates" in text
     section = page[page.index('id="curves"') : page.index('id="sheets"')]
     assert "Cross-validated log loss" in section
-    assert "Ringed: real: chosen; more: chosen." in section
+    assert "Ringed: real: 0.1, chosen; more: 0.01, chosen." in section
     assert "| 0.1 | 0.400 | 87.5 | 1 of 2 replicates | 0.400 | 87.5 |  |" in twin
+
+
+def test_the_chosen_c_is_ringed_where_its_point_is(probed: Facts) -> None:
+    loss, accuracy = probes.charts(probed, "lenet")
+    for chart in (loss, accuracy):
+        (real, _, _), (more, _, _) = chart.marks
+        assert real == pytest.approx(150, abs=0.01), "C .1 is halfway from .01 to 1"
+        assert more == pytest.approx(0, abs=0.01)
 
 
 def test_a_c_that_an_arm_did_not_try_has_a_dash(probed: Facts) -> None:
     table = probes.table(probed, "lenet")
-    assert table.header == [
-        "C",
-        *(part for arm in ("real", "more") for part in (f"{arm}: log loss", "accuracy, %", "chosen by")),
-    ]
+    parts = "log loss", "accuracy, %", "chosen by"
+    assert table.header == ["C", *(f"{arm}: {part}" for arm in ("real", "more") for part in parts)]
     assert table.rows[2] == ["1", "0.500", "80.0", "1 of 2 replicates", "–", "–", ""]
 
 
@@ -72,6 +78,14 @@ def test_a_probe_is_no_untuned_baseline(probed: Facts) -> None:
     steps = ["".join(part.text for part in step) for step in advice.next_steps(probed)]
     assert not any("budget: tuned" in step or "trainable" in step for step in steps)
     assert any(step.startswith("Train lenet by steps, too") for step in steps)
+
+
+def test_a_single_replicate_of_probes_is_told_to_draw_images(probed: Facts) -> None:
+    one = probed.settings.train.model_copy(update={"replicates": 1})
+    alone = with_settings(probed, train=one)
+    steps = ["".join(part.text for part in step) for step in advice.next_steps(alone)]
+    assert any(step.startswith("Draw training images anew for each replicate") for step in steps)
+    assert not any(step.startswith("Repeat each run") for step in steps)
 
 
 def test_equal_replicates_of_a_probe_are_named(probed: Facts) -> None:

@@ -75,7 +75,12 @@ def _replicates(facts: Facts, compared: list[ReportedResult]) -> Iterator[str]:
     """More replicates or more test images, whichever would lower the detectable gain further."""
     settings, number = facts.settings, facts.settings.train.replicates
     words = {result.verdict for result in compared}
-    if number == 1:
+    if number == 1 and all(settings.trained[result.model].probe is not None for result in compared):
+        yield (
+            f"Draw training images anew for each replicate (`train.replicates: {FEW}`, `train.vary: all` and "
+            "`data.train_size`): replicates of a probe differ in nothing else."
+        )
+    elif number == 1:
         yield (
             f"Repeat each run: with `train.replicates: {FEW}`, a verdict would hold for more than one training of each."
         )

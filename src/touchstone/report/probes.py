@@ -1,5 +1,7 @@
 """What the report shows of a linear probe in place of learning curves: each C and its cross-validated log loss."""
 
+import math
+
 import numpy as np
 
 from touchstone.report.charts import Chart, maybe_chart
@@ -7,6 +9,7 @@ from touchstone.report.facts import Facts
 from touchstone.report.table import Table
 from touchstone.report.words import count, number, percent
 
+NUDGE = 1e-6  # in powers of ten, over errors of rounding: a mark is set on the last point before its place
 LOSS, ACCURACY = "Cross-validated log loss", "Cross-validated accuracy"
 
 
@@ -35,7 +38,7 @@ def charts(facts: Facts, model: str) -> list[Chart]:
     drawn = []
     for title, column in ((LOSS, "log_loss"), (ACCURACY, "accuracy")):
         lines = {arm: table[["C", column]].to_numpy() for arm, table in tables.items() if column in table}
-        marks = {arm: (float(_chosen(facts, model, arm)), f"{arm}: chosen") for arm in lines}
+        marks = {arm: _mark(facts, model, arm) for arm in lines}
         drawn += maybe_chart(title, lines, log_x=True, axis="C, log scale", marks=marks)
     return drawn
 
@@ -45,14 +48,14 @@ def table(facts: Facts, model: str) -> Table:
     arms = [arm for arm in facts.settings.arms if "log_loss" in facts.probes[f"{model}-{arm}"]]
     header, rows = ["C"], []
     for arm in arms:
-        header += [f"{arm}: log loss", "accuracy, %", "chosen by"]
+        header += [f"{arm}: log loss", f"{arm}: accuracy, %", f"{arm}: chosen by"]
     for C in sorted({C for arm in arms for C in facts.probes[f"{model}-{arm}"]["C"]}):
         cells = [f"{C:g}"]
         for arm in arms:
             tried = facts.probes[f"{model}-{arm}"].set_index("C")
             cells += _cells(tried.loc[C].to_dict(), facts.num_seeds) if C in tried.index else ["–", "–", ""]
         rows.append(cells)
-    return Table("r" + "rrr" * len(arms), header, rows)
+    return Table("l" + "rrr" * len(arms), header, rows)
 
 
 def _cells(row: dict[str, float], num_seeds: int) -> list[str]:
@@ -61,7 +64,8 @@ def _cells(row: dict[str, float], num_seeds: int) -> list[str]:
     return [number(row["log_loss"]), percent(row["accuracy"], 1), by if chosen else ""]
 
 
-def _chosen(facts: Facts, model: str, arm: str) -> float:
-    """The C that most replicates chose, the lowest such C."""
+def _mark(facts: Facts, model: str, arm: str) -> tuple[float, str]:
+    """The place on the axis of the C that most replicates chose, the lowest such C, and its label."""
     tried = facts.probes[f"{model}-{arm}"]
-    return float(tried["C"].iloc[int(np.argmax(tried["chosen"]))])
+    C = float(tried["C"].iloc[int(np.argmax(tried["chosen"]))])
+    return math.log10(C) + NUDGE, f"{arm}: {C:g}, chosen"

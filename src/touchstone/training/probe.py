@@ -95,12 +95,13 @@ def cross_validated(features: np.ndarray, run: TrainingRun, *, number: int) -> l
             "set a number for C"
         )
     everything = np.arange(len(features))
-    fits = [(rows, rest := np.setdiff1d(everything, rows), _regression(features, run, rest)) for rows in held_out]
-    judged = np.flatnonzero(_judgeable(run, [(rows, rest) for rows, rest, _ in fits]))
+    rests = [np.setdiff1d(everything, rows) for rows in held_out]
+    judged = np.flatnonzero(_judgeable(run, list(zip(held_out, rests, strict=True))))
+    regressions = [_regression(features, run, rest) for rest in rests]
     history: list[Row] = []
     logits = np.zeros((len(features), len(run.classes)))
     for C in LADDER:
-        for rows, _, regression in fits:
+        for rows, regression in zip(held_out, regressions, strict=True):
             logits[rows] = regression.fit(C).logits(features[rows])
         history.append({"C": C} | _measured(logits[judged], judged, run))
         if len(history) - 1 - int(np.argmin([row["log_loss"] for row in history])) >= PATIENCE:

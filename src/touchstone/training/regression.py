@@ -9,6 +9,7 @@ the probability of the rule (n + 1/2) / (N + 1).
 import math
 import warnings
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from scipy.special import logsumexp
@@ -36,6 +37,17 @@ class LinearLayer:
         return features @ self.weight.T + self.bias
 
 
+@dataclass(frozen=True)
+class _Inputs:
+    """Standardised features (N, D), in a basis (D, N) of the space that they span where N < D."""
+
+    values: np.ndarray
+    """float64 (N, D), or their coordinates (N, N)."""
+    basis: np.ndarray | None
+    mean: np.ndarray
+    spread: np.ndarray
+
+
 class Regression:
     """The regression of one set of images; for each C in turn it starts from where it stands.
 
@@ -55,6 +67,7 @@ class Regression:
     ) -> None:
         self.features, self.rows, self.labels = features, rows, labels[rows]
         self.weights, self.num_classes = weights, num_classes
+        self.inputs = cast("_Inputs | None", None)
         self.solvers: dict[int, LogisticRegression] = {}
 
     def fit(self, C: float) -> LinearLayer:
@@ -62,16 +75,26 @@ class Regression:
 
         Raises TouchstoneError without convergence, and where features are not finite.
         """
-        features = self.features[self.rows].astype(np.float64)  # made anew each time: several folds need less memory
+        with threadpool_limits(limits=1):  # the number of threads would change the last bits
+            inputs = self.inputs or self._standardised()
+            if len(self.rows) < self.features.shape[1]:
+                self.inputs = inputs  # small, and the basis takes a while; others are made anew, to save memory
+            weight, bias = (self._one_class if self.labels.ndim == 1 else self._several)(inputs.values, C)
+            weight = (weight if inputs.basis is None else weight @ inputs.basis.T) / inputs.spread
+            return LinearLayer(weight, bias - weight @ inputs.mean)
+
+    def _standardised(self) -> "_Inputs":
+        features = self.features[self.rows].astype(np.float64)
         if not np.isfinite(features).all():
             raise TouchstoneError("probe: features are not finite; check the weights that the net starts from")
         mean, spread = features.mean(0), features.std(0)
         features -= mean
         features /= (spread := np.where(spread > 0, spread, 1.0))
-        with threadpool_limits(limits=1):  # the number of threads would change the last bits
-            weight, bias = (self._one_class if self.labels.ndim == 1 else self._several)(features, C)
-            weight /= spread
-            return LinearLayer(weight, bias - weight @ mean)
+        if len(features) >= features.shape[1]:
+            return _Inputs(features, None, mean, spread)
+        # With fewer images than features, the optimal weights are combinations of the images.
+        basis, values = np.linalg.qr(features.T)
+        return _Inputs(np.ascontiguousarray(values.T), basis, mean, spread)
 
     def _one_class(self, features: np.ndarray, C: float) -> tuple[np.ndarray, np.ndarray]:
         weight, bias = np.zeros((self.num_classes, features.shape[1])), np.zeros(self.num_classes)
