@@ -37,7 +37,7 @@ def repeated(settings: "Settings") -> list[str]:
 
 
 def remark(settings: "Settings") -> str:
-    """Return a line on probes of random features, and one on those whose replicates are all the same; "" without any."""
+    """Return a line on each probe of random features, and one on probes whose replicates are all the same."""
     probes = {name: model for name, model in settings.models.items() if model.probe is not None}
     lines = [
         f"models.{name}.weights: random: this probe is fitted on random features, which tests the mechanics only; set "
