@@ -61,5 +61,11 @@ def test_equal_replicates_are_remarked(tmp_path) -> None:
     text = remark(load(tmp_path, *PROBE, "train.replicates=3", "train.vary=seed"))
     assert text.startswith("models.simple.probe: draws nothing at random, so with train.vary: seed its 3 replicates")
     assert text.count("\n") == 1
-    for changes in (["train.replicates=1", "train.vary=seed"], ["train.vary=all"], ["models.simple.weights=random"]):
+    for changes in (["train.replicates=1", "train.vary=seed"], ["train.vary=all"]):
         assert remark(load(tmp_path, *PROBE, "train.replicates=3", "train.vary=seed", *changes)) == ""
+
+
+def test_random_features_are_remarked(tmp_path) -> None:
+    text = remark(load(tmp_path, *PROBE, "models.simple.weights=random", "train.replicates=3", "train.vary=seed"))
+    assert text.startswith("models.simple.weights: random: this probe is fitted on random features")
+    assert text.count("\n") == 1, "its seeds differ"

@@ -33,6 +33,7 @@ def test_a_probe_is_a_run_like_any_other(tmp_path: Path) -> None:
     project(root, *PROBED)
     said = run("dvc", "repro", cwd=root).stdout
     assert "probe-fixed seed 1: C " in said
+    assert "models.probe.weights: random: this probe is fitted on random features" in said
     assert "the same" not in said, "random weights differ from seed to seed"
     history = pd.read_csv(root / "data/runs/probe-real/history.csv")
     assert set(history["seed"]) == {0, 1}

@@ -37,11 +37,18 @@ def repeated(settings: "Settings") -> list[str]:
 
 
 def remark(settings: "Settings") -> str:
-    """Return a line on probes whose replicates are all the same; "" where there are none."""
-    if not (names := repeated(settings)):
-        return ""
-    return (
-        f"models.{names[0]}.probe: draws nothing at random, so with train.vary: seed its {settings.train.replicates} "
-        "replicates are the same; for a spread set train.vary: all (with data.train_size), else replicates: 1 is "
-        "enough\n"
-    )
+    """Return a line on each probe of random features, and one on probes whose replicates are all the same."""
+    probes = {name: model for name, model in settings.models.items() if model.probe is not None}
+    lines = [
+        f"models.{name}.weights: random: this probe is fitted on random features, which tests the mechanics only; set "
+        "weights to imagenet or a file\n"
+        for name, model in probes.items()
+        if not model.pretrained
+    ]
+    if names := repeated(settings):
+        lines.append(
+            f"models.{names[0]}.probe: draws nothing at random, so with train.vary: seed its "
+            f"{settings.train.replicates} replicates are the same; for a spread set train.vary: all (with "
+            "data.train_size), else replicates: 1 is enough\n"
+        )
+    return "".join(lines)
