@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from touchstone.config.pretrained_config import expected_statistics
 from touchstone.config.resolved import ENCODER, load, read
 from touchstone.config.schema.model import Model
 from touchstone.data.folders import replaced
@@ -31,7 +32,8 @@ def main() -> None:
 
 def note(file: Path, model: Model, channels: int, mirror: str) -> None:
     """Write the note of a model's initial weights and, checked against its net, the weights themselves."""
-    initial = InitialWeights.of_model(model, channels=channels)
+    expected = expected_statistics(model.net, model.weights) if model.pretrained else None
+    initial = InitialWeights.of_model(model, channels=channels, expected=expected)
     if model.pretrained:
         from touchstone.models.pretrained import write_body  # here: most models start at random, and need no torch
 

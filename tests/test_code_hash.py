@@ -35,7 +35,8 @@ def test_imports_are_followed_into_functions_packages_and_their_inits(tmp_path: 
     script = tmp_path / "script.py"
     script.write_text("import os\nimport numpy\n\ndef f():\n    from touchstone.models.nets import lenet\n")
     nets = {"models/__init__.py", "models/nets/__init__.py", "models/nets/lenet.py"}
-    assert names(script) == {"__init__.py", "arithmetic.py"} | nets
+    names_of_nets = {"config/__init__.py", "config/net_names.py"}
+    assert names(script) == {"__init__.py", "arithmetic.py"} | nets | names_of_nets
     other = tmp_path / "other.py"
     other.write_text("import touchstone.seeds\nimport touchstones.nothing\n")
     assert names(other) == {"__init__.py", "arithmetic.py", "seeds.py"}

@@ -13,7 +13,8 @@ import torch
 
 from touchstone.config import pretrained_config as configs
 from touchstone.config.load import resolve_model
-from touchstone.config.pretrained_config import TORCHVISION, names, pretrained_config
+from touchstone.config.net_names import TORCHVISION
+from touchstone.config.pretrained_config import expected_statistics, names, pretrained_config
 from touchstone.config.schema.model import Model, Phase
 from touchstone.data.batches import View
 from touchstone.errors import TouchstoneError
@@ -234,7 +235,8 @@ def test_a_folder_with_a_model_card_is_a_net(tmp_path: Path) -> None:
     found = pretrained_config(net, "pretrained")
     assert (found.input_px, found.crop_share, found.licence) == (64, 0.9, "cc-by-4.0")
     settings = model(net=net, weights="pretrained")
-    initial = InitialWeights.of_model(settings, channels=3)
+    expected = expected_statistics(net, "pretrained")
+    initial = InitialWeights.of_model(settings, channels=3, expected=expected)
     assert initial.mean == [25.5, 51.0, 76.5]
     assert head_of(net) == "fc"
     whole = safetensors.torch.load_file(tmp_path / "mine/model.safetensors")

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from touchstone.config.pretrained_config import is_published
+from touchstone.config.net_names import is_published
 from touchstone.config.schema.data import Arm, Data
 from touchstone.config.schema.generator import ADDED, FolderConfig, PipelineConfig
 from touchstone.config.schema.model import Model, Phase

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from touchstone.config import probes
 from touchstone.config.checks import check, mistake, one_of
-from touchstone.config.pretrained_config import is_library_net, is_published, pretrained_config
+from touchstone.config.net_names import is_library_net, is_published
+from touchstone.config.pretrained_config import pretrained_config
 from touchstone.config.schema.audit import Audit
 from touchstone.config.schema.generator import GeneratorConfig, config_of, kinds
 from touchstone.config.schema.model import (

@@ -13,13 +13,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+from touchstone.config.net_names import (
+    FOLDER,
+    HUB,
+    PUBLISHED,
+    TIMM,
+    TORCHVISION,
+    VERSION,
+    is_library_net,
+    is_published,
+)
 from touchstone.errors import TouchstoneError, nearest, one_line
 from touchstone.hub import Hub
 
-TORCHVISION, TIMM, HUB, FOLDER = "torchvision/", "timm/", "hf-hub:", "local-dir:"
-PREFIXES = (TORCHVISION, TIMM, HUB, FOLDER)
-PUBLISHED = ("pretrained", "imagenet")  # stand for the publisher's usual weights
-VERSION = re.compile(r"[A-Z0-9_]+_V\d+(_[A-Z_]+)?")  # such as IMAGENET1K_V2
 COMMIT = re.compile(r"[0-9a-f]{40}")
 TRANSFORMED = ("googlenet", "inception_v3")  # their weights expect pixels from -1 to 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -55,16 +61,6 @@ class PretrainedConfig:
     """In the repository."""
     folder: str = ""
     """The folder that holds the files."""
-
-
-def is_library_net(net: str) -> bool:
-    """Return whether a net is one of a library's, by its name."""
-    return net.startswith(PREFIXES)
-
-
-def is_published(weights: str) -> bool:
-    """Return whether `weights`, a value in params.yaml, stands for weights of the net's publisher."""
-    return weights in PUBLISHED or VERSION.fullmatch(weights) is not None
 
 
 def library(net: str) -> str:
@@ -150,6 +146,14 @@ def pretrained_config(net: str, weights: str) -> PretrainedConfig:
         repository, revision = _repository(net)
         place = {"repository": repository, "revision": revision, "filename": WEIGHTS}
     return _config(net, values, licence=values.get("license") or _licence(net), **place)
+
+
+def expected_statistics(net: str, weights: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return the mean and standard deviation per channel, in [0, 1], that a library's net expects; None for others."""
+    if not is_library_net(net):
+        return None
+    found = pretrained_config(net, weights if is_published(weights) else PUBLISHED[0])
+    return found.mean, found.std
 
 
 def _of_torchvision(net: str, weights: str) -> PretrainedConfig:

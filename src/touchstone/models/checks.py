@@ -6,11 +6,12 @@ torch is imported only where a model needs it, and most do not.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from touchstone.config.pretrained_config import is_library_net, is_published
+from touchstone.config.net_names import is_library_net, is_published
+from touchstone.config.pretrained_config import expected_statistics
 from touchstone.config.schema.model import Model
 from touchstone.config.settings import Settings
 from touchstone.errors import TouchstoneError
-from touchstone.models.initial_weights import InitialWeights, check_fit, outline
+from touchstone.models.initial_weights import InitialWeights, Statistics, check_fit, outline
 from touchstone.models.nets import check_settings, head_of, published_weights
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def check_plan(key: str, model: Model, origin: Model | None, *, channels: int) -
     from touchstone.models.linear_head import linear_head
 
     try:
-        InitialWeights.of_model(model, channels=channels)
+        InitialWeights.of_model(model, channels=channels, expected=_expected(model))
         if is_published(model.weights):
             published_weights(model.net, model.weights, model.options)
         elif model.pretrained:
@@ -91,6 +92,10 @@ def check_plan(key: str, model: Model, origin: Model | None, *, channels: int) -
             )
     except TouchstoneError as error:
         raise TouchstoneError(f"{key}: {error}") from error
+
+
+def _expected(model: Model) -> Statistics | None:
+    return expected_statistics(model.net, model.weights) if model.pretrained else None
 
 
 def _check_batch_of_one(key: str, model: Model, *, channels: int) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from touchstone.config.pretrained_config import PUBLISHED, is_library_net, is_published, pretrained_config
 from touchstone.config.schema.model import Model
 from touchstone.data.levels import WHITE
 from touchstone.errors import TouchstoneError, nearest
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation of each channel
 Tensors = dict[str, "torch.Tensor"]  # name -> tensor, as in a state dict
 
 EVERY_SEED = "all"  # stands for the seeds where one file serves them all
@@ -55,9 +55,10 @@ class InitialWeights:
     """The contents of the files, which are not part of the note."""
 
     @classmethod
-    def of_model(cls, model: Model, *, channels: int) -> "InitialWeights":
+    def of_model(cls, model: Model, *, channels: int, expected: Statistics | None = None) -> "InitialWeights":
         """Return the weights of a model, without the hash of their file.
 
+        expected: the mean and standard deviation in [0, 1] that its weights expect; None for ImageNet's usual ones.
         Raises TouchstoneError where ImageNet's normalisation is asked for and images do not have three channels.
         """
         kind = model.normalisation
@@ -69,11 +70,8 @@ class InitialWeights:
             raise TouchstoneError(
                 f"normalisation: imagenet has 3 channels, got data.channels {channels}; set 3, or normalisation: data"
             )
-        expected: tuple[tuple[float, ...], ...] = IMAGENET
-        if model.normalisation == "auto" and is_library_net(model.net):
-            config = pretrained_config(model.net, model.weights if is_published(model.weights) else PUBLISHED[0])
-            expected = config.mean, config.std
-        mean, std = ([round(WHITE * value, 4) for value in values] for values in expected)
+        used = expected if expected and model.normalisation == "auto" else IMAGENET
+        mean, std = ([round(WHITE * value, 4) for value in values] for values in used)
         return cls(model.weights, mean=mean, std=std)
 
     @classmethod

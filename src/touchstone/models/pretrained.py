@@ -14,13 +14,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from touchstone.config.pretrained_config import (
-    WEIGHTS,
-    PretrainedConfig,
-    is_library_net,
-    is_published,
-    pretrained_config,
-)
+from touchstone.config.net_names import is_library_net, is_published
+from touchstone.config.pretrained_config import WEIGHTS, PretrainedConfig, pretrained_config
 from touchstone.config.schema.model import Model
 from touchstone.data.fetch import fetch
 from touchstone.errors import TouchstoneError

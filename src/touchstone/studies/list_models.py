@@ -5,16 +5,8 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from touchstone.config.pretrained_config import (
-    DOWNLOADS,
-    PREFIXES,
-    PUBLISHED,
-    TIMM,
-    TORCHVISION,
-    is_library_net,
-    names,
-    pretrained_config,
-)
+from touchstone.config.net_names import PREFIXES, PUBLISHED, TIMM, TORCHVISION, is_library_net
+from touchstone.config.pretrained_config import DOWNLOADS, names, pretrained_config
 from touchstone.errors import TouchstoneError, nearest
 from touchstone.models import nets
 from touchstone.report.table import Table, grid

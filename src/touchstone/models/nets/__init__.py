@@ -20,8 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from touchstone.config import pretrained_config
-from touchstone.config.pretrained_config import is_library_net
+from touchstone.config.net_names import PUBLISHED, is_library_net
 from touchstone.errors import TouchstoneError, nearest, one_line
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def facts_of(net: str) -> dict[str, str]:
 def check_net(key: str, net: str) -> None:
     """Raise TouchstoneError unless `net`, the value of `key` in params.yaml, has a file or is a library's."""
     if is_library_net(net):
-        pretrained_config.check_name(key, net)
+        _configs().check_name(key, net)
     elif net not in nets():
         raise TouchstoneError(
             f"{key}: no src/touchstone/models/nets/{net}.py; nets are {', '.join(nets())}{nearest(net, nets())}, and "
@@ -158,9 +157,13 @@ def _built(
 
 
 def _of_library() -> ModuleType:
-    from touchstone.models.nets import _library  # here: it needs torch
+    """Import what builds the nets of libraries: by its name, so that it does not count as code of our own nets."""
+    return importlib.import_module("touchstone.models.nets._library")
 
-    return _library
+
+def _configs() -> ModuleType:
+    """Import what knows the libraries' pretrained configurations, in the same way."""
+    return importlib.import_module("touchstone.config.pretrained_config")
 
 
 def _module(net: str) -> ModuleType:
@@ -185,12 +188,13 @@ def published_weights(net: str, weights: str, options: "dict[str, Option]") -> s
     weights: imagenet, pretrained, or a version such as IMAGENET1K_V2. Raises TouchstoneError where there are none.
     """
     if is_library_net(net):
-        return pretrained_config.pretrained_config(net, weights).source
+        source: str = _configs().pretrained_config(net, weights).source
+        return source
     name = getattr(_module(net), "imagenet", None)
     if name is None:
         raise TouchstoneError(f"{net}: torchvision has no ImageNet weights for this net; set weights to none or a file")
     usual: str = name(**body_options(net, options))
-    if weights in pretrained_config.PUBLISHED:
+    if weights in PUBLISHED:
         return usual
     from torchvision.models import get_weight
 

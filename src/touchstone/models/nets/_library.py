@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from touchstone.config.pretrained_config import TORCHVISION, architecture, import_timm, library
+from touchstone.config.net_names import TORCHVISION
+from touchstone.config.pretrained_config import architecture, import_timm, library
 from touchstone.errors import TouchstoneError, one_line
 
 MARK = 10_007  # a number of classes that no layer within a net has
