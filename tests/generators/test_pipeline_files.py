@@ -266,4 +266,4 @@ def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     text = refused(tmp_path, f"owner/name@{REVISION}")
     assert "cannot be fetched (" in text
-    assert "download the pipeline elsewhere and name its folder" in text
+    assert "download the files elsewhere and name their folder" in text
