@@ -19,20 +19,20 @@ def pixels(number: int, side: int = 8) -> np.ndarray:
 def test_a_file_written_in_blocks_is_that_of_numpy(tmp_path: Path, number: int) -> None:
     images, expected = pixels(number), io.BytesIO()
     np.save(expected, images)
-    with PixelFile(tmp_path / "p.npy", images.shape) as out, ThreadPoolExecutor(4) as pool:
+    with PixelFile(tmp_path / "p.npy", images.shape, images.dtype) as out, ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda start: out.write(start, images[start : start + 7]), reversed(range(0, number, 7))))
     assert (tmp_path / "p.npy").read_bytes() == expected.getvalue()
 
 
 def test_rows_that_are_not_written_are_black(tmp_path: Path) -> None:
-    with PixelFile(tmp_path / "p.npy", (5, 2, 2, 1)) as out:
+    with PixelFile(tmp_path / "p.npy", (5, 2, 2, 1), np.dtype(np.uint8)) as out:
         out.write(3, np.full((1, 2, 2, 1), 9, np.uint8))
     assert np.load(tmp_path / "p.npy").max((1, 2, 3)).tolist() == [0, 0, 0, 9, 0]
 
 
 def test_blocks_of_any_layout_are_written_as_they_read(tmp_path: Path) -> None:
     images = pixels(6)[:, ::-1, :, ::2]
-    with PixelFile(tmp_path / "p.npy", images.shape) as out:
+    with PixelFile(tmp_path / "p.npy", images.shape, images.dtype) as out:
         out.write(0, images)
     np.testing.assert_array_equal(np.load(tmp_path / "p.npy"), images)
 

@@ -252,9 +252,9 @@ class Net(Section):
     """five takes the four corners and the centre; for each label, the crop with the highest output counts."""
     crop_size: Annotated[int, Field(ge=0, le=2048)] = 0
     """Side of the five crops, in px of the prepared image; 0 takes input_size."""
-    crop_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    crop_share: Annotated[float, Field(gt=0, le=1), Shown("input px", "central {:g} of the side")] = 1.0
     """Share of the square's side that the net sees, at its centre; default: that of a library's pretrained weights."""
-    interpolation: Literal["area", "bilinear", "bicubic", "lanczos"] = "area"
+    interpolation: Annotated[Literal["area", "bilinear", "bicubic", "lanczos"], Shown("input px", "{}")] = "area"
     """How the square is scaled to the input: area averages shrink and lines enlarge (area), or Pillow's filters;
     default: that of a library's pretrained weights."""
     options: dict[str, Option] = Field(default={})
