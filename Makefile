@@ -45,11 +45,18 @@ site: setup  ## build the site of the documentation into site/, and fail where a
 	  mkdir -p ".touchstone/site/$$(dirname "$$file")" && cp "$$file" ".touchstone/site/$$file"; done
 	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
 
+# Tests of exported files and of pretrained pipelines load several native runtimes, each with threads of its own, into
+# their processes; other tests start processes from theirs. So they run apart.
+RUNTIMES = tests/export tests/generators
+PYTEST = pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 test: setup  ## run the tests except the slow ones, two files at a time
-	pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(PYTEST) $(RUNTIMES)
+	$(PYTEST) $(RUNTIMES:%=--ignore=%)
 
 test-slow: setup  ## run all tests, the slow ones included
-	pytest -m '' -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m '' $(RUNTIMES)
+	$(PYTEST) -m '' $(RUNTIMES:%=--ignore=%)
 
 lint: setup  ## check the code with ruff and mypy
 	ruff check .

@@ -173,7 +173,7 @@ def test_near_copies_are_those_of_their_definition(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["photographs", "noise", "the same over and over"])
 def test_memory_does_not_grow_with_the_number_of_pairs(name: str) -> None:
-    """Four times the images are 16 times the pairs; the search may need a few hundred bytes more for each image."""
+    """Four times the images are 16 times the pairs; the peak, to which blocks that threads wait for add, stays."""
 
     def peak(number: int) -> int:
         query, images = SETS[name](number // 4, 0), SETS[name](number, 1)
@@ -185,4 +185,4 @@ def test_memory_does_not_grow_with_the_number_of_pairs(name: str) -> None:
         return most
 
     few, many = peak(3000), peak(12_000)
-    assert many - few < 9000 * 512
+    assert many < 2 * few
