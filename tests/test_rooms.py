@@ -124,3 +124,9 @@ def test_no_test_imports_another_test_file() -> None:
 
 def tests() -> list[Path]:
     return list((ROOT / "tests").rglob("test_*.py"))
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """Without packages, pytest cannot import two files of one name in one run."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
