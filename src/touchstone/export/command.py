@@ -31,7 +31,7 @@ CHECKS, CARD = "checks.json", "README.md"
 
 @dataclass(frozen=True)
 class Exported:
-    """What `export` wrote and measured."""
+    """The files that `export` wrote, and what it measured."""
 
     file: Path
     description: Description

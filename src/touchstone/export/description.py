@@ -1,4 +1,4 @@
-"""What an exported file says about itself, written into its metadata as JSON."""
+"""The description of an exported file, which its metadata hold as JSON."""
 
 import hashlib
 import json

@@ -117,7 +117,7 @@ def quantise(file: Path, to: Path, batches: Calibration) -> None:
 
 
 class _Reader:
-    """What ONNX Runtime asks for calibration batches."""
+    """Calibration batches, as ONNX Runtime asks for them."""
 
     def __init__(self, names: list[str], batches: Calibration) -> None:
         self.names, self.batches = names, batches()

@@ -83,7 +83,7 @@ class Seen:
 
     @property
     def kind(self) -> str:
-        """What pictures are made of, in words."""
+        """Return the channels and bits of pictures in words."""
         colours = f"{self.channels} channels" if self.channels else "grey" if self.grey else "colour"
         return f"{colours} of 16 bits" if self.bits == 16 else colours
 

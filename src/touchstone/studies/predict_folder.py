@@ -29,7 +29,7 @@ from touchstone.studies.predict_files import opened
 
 
 class Reads(Protocol):
-    """What is known of the images that a model reads, and of its classes."""
+    """The images that a model reads, and its classes."""
 
     @property
     def channels(self) -> int: ...

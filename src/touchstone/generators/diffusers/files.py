@@ -40,7 +40,7 @@ PARTS: dict[str, dict[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class PipelineFacts:
-    """What is known of a packed pipeline."""
+    """The facts of a packed pipeline."""
 
     pipeline: str
     """As params.yaml names it."""

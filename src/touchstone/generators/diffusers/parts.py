@@ -44,7 +44,7 @@ class Parts:
 
     @property
     def channels(self) -> int:
-        """Of the pipeline's images."""
+        """The number of channels of the pipeline's images."""
         return self.vae.config.in_channels if self.vae else self.config.in_channels
 
     @property
