@@ -9,7 +9,6 @@ from touchstone.cluster.forecast import (
     AUDIT,
     FILED,
     FINDER,
-    PAIR,
     PRUNED,
     STORED,
     Counts,
@@ -30,7 +29,7 @@ PACE = Pace(
     fit_step={"dcgan": 0.02, "ddpm": 0.1},
     sampled={"dcgan": 0.001, "ddpm": 0.05},
     parameters=dict.fromkeys(NAMES, 1e6),
-    matched={"audit": 0.001},
+    searched={"image": 0.001, "original": 0.0001, "pair": 1e-6},
 )
 COUNTS = Counts(train=200, pool=1000, val=183, test=576, unlabelled=0)
 
@@ -75,7 +74,14 @@ def test_a_probe_takes_its_features_and_its_fits() -> None:
         ("synthesize@ddpm", 5 * 60 * 10 * 0.05),
         ("tune@lenet-real", 0.0),
         ("find_lr@lenet", 0.0),
-        ("audit", (200 + 2 * 600 + 4 * 1000) * (0.001 + PAIR * 576) + 2 * 200 * 576 * AUDIT),
+        (
+            "audit",
+            (200 + 2 * 600 + 4 * 1000) * (0.001 + 1e-6 * 576)
+            + (1 + 2 + 4) * 576 * 0.0001
+            + (576 + 2 * 600 + 4 * 200) * (0.001 + 1e-6 * 200)
+            + (1 + 2 + 4) * 200 * 0.0001
+            + 2 * 200 * 576 * AUDIT,
+        ),
         ("download", FILED * (1000 + 183 + 576)),
         ("prepare", (STORED + 0.002) * (1000 + 183 + 576)),
     ],

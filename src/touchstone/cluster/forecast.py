@@ -8,6 +8,7 @@ from typing import Any
 
 from dvc.repo import Repo
 
+from touchstone.audit.pairs import PLANTED
 from touchstone.cluster.engine import Job, Outcome
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.config.probes import repeated
@@ -20,8 +21,8 @@ from touchstone.studies.timing import Pace
 
 OVERHEAD = 0.5  # seconds of any stage beside its work: its start and its files
 START = 6.0  # seconds until the first stage runs, and after the last one
+KINDS = 4  # of planted copies
 AUDIT = 8e-7  # seconds for a pair of a training and a test image, each generated set
-PAIR = 4e-8  # seconds to compare the thumbnails of an image with those of another one, plain and mirrored
 FILED = 5e-5  # seconds for an image that `download` hashes
 STORED = 3e-4  # seconds for an image that `prepare` resizes, compares and stores, beside its decoding
 DECODED = 1.5e-8  # seconds for each value of a prepared image that a transform makes
@@ -222,12 +223,20 @@ class Work:
         return self.fits * math.ceil(sample.per_class / sample.block) * sample.block * self.num_classes
 
     def _audited(self) -> float:
-        """The search for copies, in each added set and once in the training images, and the audit of generated sets."""
-        counts, generated = self.counts, self.settings.generators
-        made = sum(self._added(name) for name in generated) + counts.pool * len(self.settings.transforms)
-        searched = counts.train + made
-        search = searched * (self.pace.matched["audit"] + PAIR * counts.test)
-        return search + AUDIT * len(generated) * counts.train * counts.test
+        """Searches for copies in added sets, those that set their limits and their recall, and other figures."""
+        counts, settings = self.counts, self.settings
+        generated = [self._added(name) for name in settings.generators]
+        of_test = [counts.train, *[counts.pool] * len(settings.transforms), *generated]
+        planted = [min(PLANTED, counts.train)] * KINDS
+        of_training = [counts.test, *planted, *generated] if generated else []
+        seconds = sum(self._search(images, counts.test) for images in of_test)
+        seconds += sum(self._search(images, counts.train) for images in of_training)
+        return seconds + AUDIT * len(settings.generators) * counts.train * counts.test
+
+    def _search(self, images: int, originals: int) -> float:
+        """The seconds of a search for copies of `originals` images among `images` others."""
+        pace = self.pace.searched
+        return images * pace["image"] + originals * pace["original"] + images * originals * pace["pair"]
 
     def _explained(self) -> float:
         explain = self.settings.explain

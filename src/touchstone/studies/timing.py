@@ -24,7 +24,9 @@ FEW, MOST = 2, 40  # steps of the shortest trial and of the longest
 NUM_PREDICTED = 64  # images of a trial prediction
 DISTANCE = 0.1  # of a class's mean from the others, in standard deviations of a trial's features
 RATIO = 8  # images of a trial for each image of a batch
-COMPARED = 64  # images of a trial of the audit's search for copies, and as many originals
+SEARCHED = 128  # images of a trial of the audit's search for copies
+ORIGINALS = 64  # images that may be copied in such a trial; another has as many as take ORIGINAL_BYTES
+ORIGINAL_BYTES, MOST_ORIGINALS = 2**26, 4096
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Pace:
     """Of a sample of a generator."""
     parameters: Mapping[str, float]
     """Numbers of a model's parameters."""
-    matched: Mapping[str, float]
-    """"audit" -> of the search for copies of an image among a few others."""
+    searched: Mapping[str, float]
+    """Of the audit's search for copies: an "image", an "original" that it may copy, and a "pair" of both."""
 
 
 def measured(kind: Kind, *, arithmetic: str, processes: int) -> Pace:
@@ -77,7 +79,7 @@ def trial(settings: Settings, kind: Kind) -> Pace:
     """Measure in this process."""
     import torch
 
-    pace = Pace({}, {}, {}, {}, {}, {}, {"audit": _time_match(kind)})
+    pace = Pace({}, {}, {}, {}, {}, {}, _time_search(kind))
     models: dict[str, Any] = dict(settings.trained)
     if settings.generators:
         models["encoder"] = settings.audit.encoder
@@ -194,15 +196,22 @@ def _time_generator(name: str, generator: Any, settings: Settings, kind: Kind, p
     pace.sampled[name] = _clock(lambda: module.sample(labels, streams, generator.sample)) / size
 
 
-def _time_match(kind: Kind) -> float:
+def _time_search(kind: Kind) -> dict[str, float]:
     from threadpoolctl import threadpool_limits
 
     from touchstone.audit.pairs import match
 
-    images = _random_images(2 * COMPARED, kind).images
+    most = min(MOST_ORIGINALS, max(2 * ORIGINALS, ORIGINAL_BYTES // (kind.image_size**2 * kind.channels)))
+    images, originals = _random_images(SEARCHED, kind).images, _random_images(most, kind).images
     with threadpool_limits(limits=1):
-        match(images[:1], images[COMPARED:])  # the first search takes longer
-        return _clock(lambda: match(images[:COMPARED], images[COMPARED:])) / COMPARED
+        match(images[:1], originals[:1])  # the first search takes longer
+        one, few, more, many = (
+            _clock(lambda n=n, m=m: match(images[:n], originals[:m])) for n in (1, SEARCHED) for m in (ORIGINALS, most)
+        )
+    pair = max(0.0, many - more - few + one) / ((most - ORIGINALS) * (SEARCHED - 1))
+    original = max(0.0, (few - one) / (most - ORIGINALS) - pair)
+    image = max(0.0, more / SEARCHED - pair * ORIGINALS)
+    return {"image": image, "original": original, "pair": pair}
 
 
 def _random_images(number: int, kind: Kind) -> Any:
