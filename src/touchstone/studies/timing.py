@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,7 @@ def _time_search(kind: Kind) -> dict[str, float]:
     with threadpool_limits(limits=1):
         match(images[:1], originals[:1])  # the first search takes longer
         one, few, more, many = (
-            _clock(lambda n=n, m=m: match(images[:n], originals[:m])) for n in (1, SEARCHED) for m in (ORIGINALS, most)
+            _clock(partial(match, images[:n], originals[:m])) for n in (1, SEARCHED) for m in (ORIGINALS, most)
         )
     pair = max(0.0, many - more - few + one) / ((most - ORIGINALS) * (SEARCHED - 1))
     original = max(0.0, (few - one) / (most - ORIGINALS) - pair)
