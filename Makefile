@@ -41,7 +41,7 @@ site: setup  ## build the site of the documentation into site/, and fail where a
 	rm -rf .touchstone/site && mkdir -p .touchstone/site
 	cp -r CONTRIBUTING.md CHANGELOG.md LICENSE docs .touchstone/site
 	cp README.md .touchstone/site/index.md
-	for file in recipes/*/report.md recipes/*/*.png; do \
+	for file in recipes/*/report.md recipes/*/*.png recipes/*/figures/*; do \
 	  mkdir -p ".touchstone/site/$$(dirname "$$file")" && cp "$$file" ".touchstone/site/$$file"; done
 	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
 

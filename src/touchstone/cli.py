@@ -75,11 +75,12 @@ def main(argv: list[str] | None = None) -> None:
         added.add_argument("name", metavar="NAME")
         added.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help=change)
     sweep.add_argument("-j", "--jobs", type=int, default=1, help="experiments to run at a time; default: 1")
+    at_a_time = "stages to run at a time; default: the number of GPUs, or else of cores, that this process may use"
+    study.add_argument("-j", "--jobs", type=int, help=at_a_time)
 
     repro = command("repro", _repro, "run the stages that changed, several at a time, as dvc repro does")
     repro.add_argument("targets", nargs="*", metavar="STAGE", help="with the stages before it; default: all stages")
     repro.add_argument("-S", "--set-param", action="append", default=[], help=argparse.SUPPRESS)
-    at_a_time = "stages to run at a time; default: the number of GPUs, or else of cores, that this process may use"
     repro.add_argument("-j", "--jobs", type=int, help=at_a_time)
 
     text = "say what will run, how long it will take, and which gains it could find, before anything runs"
@@ -158,7 +159,7 @@ def _check_writable(option: str, file: Path) -> None:
 def _study(arguments: argparse.Namespace) -> None:
     from touchstone.studies.workspace import study
 
-    space = study(arguments.name, root=Path.cwd(), changes=arguments.set_param)
+    space = study(arguments.name, root=Path.cwd(), changes=arguments.set_param, jobs=_jobs(arguments))
     print(f"kept in recipes/{arguments.name}; the full report: {space / 'metrics/report.html'}")
 
 
@@ -194,7 +195,6 @@ def _init(arguments: argparse.Namespace) -> None:
 
 
 def _repro(arguments: argparse.Namespace) -> None:
-    from touchstone.cluster.local import default_slots
     from touchstone.cluster.repro import repro
 
     if arguments.set_param:
@@ -203,10 +203,17 @@ def _repro(arguments: argparse.Namespace) -> None:
             f"-S {change}: repro runs params.yaml as it is; change it there, or try the change with `dvc exp run -S "
             f"{change}` (`-S +{change.lstrip('+')}` for a key that params.yaml leaves to its default)"
         )
-    jobs = default_slots() if arguments.jobs is None else arguments.jobs
+    repro(Path.cwd(), arguments.targets, jobs=_jobs(arguments))
+
+
+def _jobs(arguments: argparse.Namespace) -> int:
+    """The number of stages that run at a time."""
+    from touchstone.cluster.local import default_slots
+
+    jobs: int = default_slots() if arguments.jobs is None else arguments.jobs
     if jobs < 1:
         raise TouchstoneError(f"--jobs {jobs}: expected at least 1")
-    repro(Path.cwd(), arguments.targets, jobs=jobs)
+    return jobs
 
 
 def _offline_plots(arguments: argparse.Namespace) -> None:

@@ -1,0 +1,231 @@
+"""Facts -> the figures that studies keep beside report.md: small PNGs, and a page in Markdown that shows them.
+
+Equal facts give equal bytes: figures hold no date and no version, and matplotlib brings its own font.
+"""
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
+
+from touchstone.data.levels import limits
+from touchstone.data.sheets import caption_font, thumbnail
+from touchstone.evaluation.compare import HELPS, HURTS
+from touchstone.report.facts import Facts, ReportedResult
+from touchstone.report.headline import title
+from touchstone.report.table import escape
+
+MOST_BYTES = 150_000
+COLOURS = ("#5a636d", "#1f6fa8", "#b0620a", "#6d4fa3", "#14807a", "#a33c6e", "#7a7a1f", "#2c8f3a")
+GREY, BLUE, OCHRE = "#5a636d", "#1f6fa8", "#b0620a"
+LABELLED = 15  # classes up to which a confusion matrix has names and numbers
+MODELS = 6  # whose curves are drawn
+MISTAKES, COLUMNS = 16, 8
+LONGEST = 16  # letters of a class's name above an image
+TITLES = {"loss": "loss", "accuracy": "accuracy", "map": "mean average precision"}
+
+
+def figures(facts: Facts) -> dict[str, bytes]:
+    """Return name -> PNG, of those that there is something to draw for."""
+    return {name: _png(image) for name, image in _drawn(facts)}
+
+
+def page(facts: Facts) -> str:
+    """Return README.md of the folder of the figures, which shows each with what it is."""
+    result = shown_result(facts).name
+    said = {
+        "gains": "Gains over the baseline in points, with their intervals.",
+        "curves": "Losses and scores against training steps, means over the replicates; dashed: on training images.",
+        "confusion": f"Confusion matrix of {result} on the test images, in per cent of the true class.",
+        "samples": "Training images and what each transform makes of them; generated images above the training images "
+        "nearest to them.",
+        "mistakes": f"The test images that {result} gets wrong most confidently, true → predicted.",
+        "attributions": "The pixels that supported a prediction (orange) or opposed it (blue), by each method.",
+    }
+    parts = [f"# {escape(title(facts))}: figures"]
+    parts += [f"![]({name}.png)\n\n{escape(said[name])}" for name, has in _has(facts).items() if has]
+    return "\n\n".join(parts) + "\n"
+
+
+def shown_result(facts: Facts) -> ReportedResult:
+    """Return the result whose matrix and mistakes are drawn: the best on validation or, without it, the first."""
+    results = facts.results
+    key = f"val_{facts.measure}"
+    return max(results, key=lambda result: result.value(key)) if all(key in r.scores for r in results) else results[0]
+
+
+def _has(facts: Facts) -> dict[str, bool]:
+    result = shown_result(facts)
+    return {
+        "gains": bool(_compared(facts)),
+        "curves": any(len(table) for table in facts.curves.values()),
+        "confusion": len(result.confusion) > 0,
+        "samples": len(facts.strips) > 1,
+        "mistakes": len(result.mistakes) > 0,
+        "attributions": bool(facts.attributions),
+    }
+
+
+def _drawn(facts: Facts) -> Iterator[tuple[str, Image.Image]]:
+    draw = {
+        "gains": _gains,
+        "curves": _curves,
+        "confusion": _confusion,
+        "samples": _samples,
+        "mistakes": _mistakes,
+        "attributions": _attributions,
+    }
+    for name, has in _has(facts).items():
+        if has:
+            yield name, draw[name](facts)
+
+
+def _compared(facts: Facts) -> list[ReportedResult]:
+    return [result for result in facts.results if "gain" in result.scores]
+
+
+def _gains(facts: Facts) -> Image.Image:
+    """One line for each result that is compared, the first at the top."""
+    results = _compared(facts)
+    figure = Figure(figsize=(7.2, 0.9 + 0.3 * len(results)), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    for y, result in enumerate(results):
+        gain, low, high = (100 * result.value(key) for key in ("gain", "gain_low", "gain_high"))
+        colour = {HELPS: BLUE, HURTS: OCHRE}.get(result.verdict, GREY)
+        axes.errorbar(gain, y, xerr=[[gain - low], [high - gain]], fmt="o", markersize=5, capsize=3, color=colour)
+    axes.set_yticks(range(len(results)), [f"{result.name}: {result.verdict}" for result in results])
+    axes.set_ylim(len(results) - 0.5, -0.5)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.set_xlabel("gain over the baseline, points")
+    _plain(axes, grid="x")
+    return _rendered(figure)
+
+
+def _curves(facts: Facts) -> Image.Image:
+    """A row for each model: the loss, and the score on validation images."""
+    models = [
+        model for model in facts.settings.trained if any(f"{model}-{arm}" in facts.curves for arm in _arms(facts))
+    ]
+    models = models[:MODELS]
+    score = f"val_{facts.measure}"
+    figure = Figure(figsize=(7.2, 2.5 * len(models)), dpi=100, layout="constrained")
+    grid = figure.subplots(len(models), 2, squeeze=False)
+    for row, model in zip(grid, models, strict=True):
+        for number, arm in enumerate(_arms(facts)):
+            table = facts.curves.get(f"{model}-{arm}")
+            if table is None:
+                continue
+            colour = COLOURS[number % len(COLOURS)]
+            for axes, name, dashes in ((row[0], "train_loss", "--"), (row[0], "val_loss", "-"), (row[1], score, "-")):
+                if name in table and table[name].notna().any():
+                    label = arm if name == score or (name == "train_loss" and "val_loss" not in table) else None
+                    axes.plot(table["step"], table[name], dashes, color=colour, linewidth=1.2, label=label)
+        row[0].set_title(f"{model}: loss", fontsize=10)
+        row[1].set_title(f"{model}: {TITLES[facts.measure]} on validation images", fontsize=10)
+        for axes in row:
+            axes.set_xlabel("step")
+            _plain(axes)
+        named = row[1] if row[1].lines else row[0]
+        named.legend(frameon=False, fontsize=8)
+        row[1].set_visible(bool(row[1].lines))
+    return _rendered(figure)
+
+
+def _arms(facts: Facts) -> Sequence[str]:
+    return list(facts.settings.arms)
+
+
+def _confusion(facts: Facts) -> Image.Image:
+    result, classes = shown_result(facts), facts.classes
+    shares = 100 * result.confusion / np.maximum(result.confusion.sum(1, keepdims=True), 1)
+    side = 2.2 + 0.42 * min(len(classes), LABELLED)
+    figure = Figure(figsize=(side, side), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    if len(classes) <= LABELLED:
+        axes.set_xticks(range(len(classes)), classes, rotation=60, ha="right")
+        axes.set_yticks(range(len(classes)), classes)
+        for i, j in np.argwhere(shares >= 0.5):
+            dark = shares[i, j] > 60
+            axes.text(j, i, f"{shares[i, j]:.0f}", ha="center", va="center", fontsize=8, color="w" if dark else "k")
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(result.name, fontsize=10)
+    return _rendered(figure)
+
+
+def _samples(facts: Facts) -> Image.Image:
+    return _stacked([(name, Image.open(io.BytesIO(png)).convert("RGB")) for name, png in facts.strips.items()])
+
+
+def _mistakes(facts: Facts) -> Image.Image:
+    mistakes = shown_result(facts).mistakes[:MISTAKES]
+    rows = math.ceil(len(mistakes) / COLUMNS)
+    figure = Figure(figsize=(1.2 * COLUMNS, 1.5 * rows), dpi=100, layout="constrained")
+    between = limits([mistake.pixels for mistake in mistakes])
+    for axes in figure.subplots(rows, COLUMNS, squeeze=False).flat:
+        axes.set_axis_off()
+    for axes, each in zip(figure.axes, mistakes, strict=False):
+        axes.imshow(thumbnail(each.pixels, between=between))
+        axes.set_title(f"{_short(each.true)}\n→ {_short(each.predicted)}", fontsize=7)
+    return _rendered(figure)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
+def _attributions(facts: Facts) -> Image.Image:
+    """The tiles of each run that is explained: an image, then a map of each method."""
+    rows = []
+    for name, run in facts.attributions.items():
+        height, width = len(run.tiles) * run.tiles.shape[2], run.tiles.shape[1] * run.tiles.shape[3]
+        tiles = run.tiles.transpose(0, 2, 1, 3, 4).reshape(height, width, 3)
+        rows.append(
+            (f"{name}: image, {', '.join(word.replace('_', ' ') for word in run.scales)}", Image.fromarray(tiles))
+        )
+    return _stacked(rows)
+
+
+def _stacked(rows: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+    """Pictures one above the other, each below its name."""
+    heading = 16
+    size = max(image.width for _, image in rows), sum(image.height + heading for _, image in rows)
+    out = Image.new("RGB", size, "white")
+    draw, y = ImageDraw.Draw(out), 0
+    for name, image in rows:
+        draw.text((4, y + 3), name, fill="black", font=caption_font())
+        out.paste(image, (0, y + heading))
+        y += heading + image.height
+    return out
+
+
+def _plain(axes: Axes, *, grid: str = "both") -> None:
+    axes.grid(alpha=0.25, axis=grid)  # type: ignore[arg-type]
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+
+
+def _rendered(figure: Figure) -> Image.Image:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def _png(image: Image.Image) -> bytes:
+    """A PNG with a palette, with fewer colours and then fewer pixels until it has at most MOST_BYTES."""
+    colours = 128
+    while True:
+        buffer = io.BytesIO()
+        image.quantize(colours, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
+        if buffer.tell() <= MOST_BYTES:
+            return buffer.getvalue()
+        if colours > 64:
+            colours = 64
+        else:
+            image = image.reduce(2)

@@ -1,0 +1,52 @@
+"""The figures beside report.md: which there are, that their bytes are stable and few, and whose mistakes they show."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from touchstone.report import figures as drawings
+from touchstone.report.facts import Facts
+from touchstone.report.figures import MOST_BYTES, figures, page, shown_result
+
+
+def opened(png: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(png))
+
+
+def test_every_figure_is_small_has_stable_bytes_and_stands_on_the_page(facts: Facts) -> None:
+    drawn = figures(facts)
+    assert list(drawn) == ["gains", "curves", "confusion", "samples", "mistakes", "attributions"]
+    assert figures(facts) == drawn
+    text = page(facts)
+    for name, png in drawn.items():
+        assert len(png) <= MOST_BYTES
+        assert opened(png).format == "PNG"
+        assert not opened(png).info, "no date, no version"
+        assert len(np.unique(np.asarray(opened(png).convert("L")))) > 1, f"{name} is not blank"
+        assert f"![]({name}.png)" in text
+    assert text.count("![") == len(drawn)
+
+
+def test_what_there_is_nothing_of_has_no_figure(facts: Facts) -> None:
+    bare = replace(facts, attributions={}, curves={}, strips={}, results=facts.results[:1])
+    assert "gain" not in bare.results[0].scores
+    assert set(figures(bare)) <= {"confusion", "mistakes"}
+    assert "gains.png" not in page(bare)
+
+
+def test_the_best_on_validation_is_shown_whatever_it_scores_on_test(facts: Facts) -> None:
+    first, second, *others = facts.results
+    scored = [replace(one, scores={**one.scores, "val_accuracy": 0.5, "accuracy": 0.99}) for one in (first, *others)]
+    best = replace(second, scores={**second.scores, "val_accuracy": 0.9, "accuracy": 0.1})
+    assert shown_result(replace(facts, results=(*scored, best))).name == second.name
+    without = [replace(one, scores={k: v for k, v in one.scores.items() if k != "val_accuracy"}) for one in scored]
+    assert shown_result(replace(facts, results=tuple(without))).name == first.name
+
+
+def test_a_large_picture_loses_colours_and_pixels_until_it_is_small() -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8))
+    png = drawings._png(noise)
+    assert len(png) <= MOST_BYTES
+    assert 200 <= opened(png).width < 900
