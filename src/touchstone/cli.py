@@ -157,7 +157,7 @@ def _check_writable(option: str, file: Path) -> None:
 
 
 def _study(arguments: argparse.Namespace) -> None:
-    from touchstone.studies.workspace import study
+    from touchstone.cluster.study import study
 
     space = study(arguments.name, root=Path.cwd(), changes=arguments.set_param, jobs=_jobs(arguments))
     print(f"kept in recipes/{arguments.name}; the full report: {space / 'metrics/report.html'}")

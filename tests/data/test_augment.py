@@ -71,6 +71,31 @@ def test_mirrored_crops_are_the_crops_mirrored() -> None:
     assert set(flips) == {0, 1}
 
 
+def test_flips_that_alternate_show_each_image_and_its_mirror_image_in_turn() -> None:
+    settings = Augmentation(hflip=True, alternate_flips=True, crop_padding=2)
+    drawn = [by_purpose(draw(settings, seed=3, epoch=epoch, count=50))["augment"] for epoch in range(4)]
+    first, second, third, fourth = (numbers[:, 2] for numbers in drawn)
+    assert set(first) == {0, 1}
+    assert np.array_equal(second, 1 - first)
+    assert np.array_equal(third, first)
+    assert np.array_equal(fourth, second)
+    independent = [by_purpose(draw(Augmentation(crop_padding=2), seed=3, epoch=epoch, count=50)) for epoch in range(4)]
+    for mine, other in zip(drawn, independent, strict=True):
+        assert np.array_equal(mine[:, :2], other["augment"][:, :2]), "crops are those without"
+    assert np.array_equal(first, independent[0]["augment"][:, 2])
+
+
+def test_a_border_may_mirror_the_image() -> None:
+    images = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1)
+    numbers = np.zeros((1, draw(Augmentation(), seed=0, epoch=0, count=1).shape[1]))  # the crop at the top left
+    zeros, mirrored = (
+        augment(images, numbers, Augmentation(crop_padding=2, crop_border=border), input_px=4)[0, :, :, 0]
+        for border in ("zeros", "reflect")
+    )
+    assert zeros.tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 4, 5]]
+    assert mirrored.tolist() == [[10, 9, 8, 9], [6, 5, 4, 5], [2, 1, 0, 1], [6, 5, 4, 5]]
+
+
 def test_colours_and_rotation_depend_on_what_is_drawn() -> None:
     settings = Augmentation(jitter_saturation=0.5, jitter_hue=0.1, rotate_deg=30.0)
     images = np.stack([COLOURS] * 3)

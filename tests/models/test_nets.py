@@ -9,7 +9,16 @@ import torch
 from torchvision import models as torchvision_models
 
 from touchstone.errors import TouchstoneError
-from touchstone.models.nets import attends, build, check_net, check_settings, head_of, nets, published_weights
+from touchstone.models.nets import (
+    attends,
+    build,
+    check_net,
+    check_settings,
+    from_images,
+    head_of,
+    nets,
+    published_weights,
+)
 
 CASES = [(net, {}) for net in nets()] + [
     ("resnet", {"depth": 34}),
@@ -94,6 +103,24 @@ def test_the_header_states_the_true_parameter_count(net: str) -> None:
     module = made(net, size=int(stated[2]), channels=int(stated[3]), classes=int(stated[4]))
     assert sum(p.numel() for p in module.parameters()) == int(stated[1].replace(",", ""))
     assert f"Input: at least {module_of(net).LEAST_PX} px" in text
+
+
+def test_airbench_whitens_the_patches_of_its_images() -> None:
+    torch.manual_seed(0)
+    images = torch.nn.functional.avg_pool2d(torch.randn(200, 3, 34, 34), 3, 1)  # neighbours resemble each other
+    net = made("airbench")
+    from_images("airbench", net, images)
+    weight = net.whitening.weight
+    assert torch.equal(weight[12:], -weight[:12])
+    out = torch.nn.functional.conv2d(images, weight[:12]).transpose(0, 1).flatten(1)
+    covariance = out @ out.T / out.shape[1]
+    off = covariance - torch.diag(covariance.diag())
+    assert off.abs().max() < 1e-3
+    assert ((covariance.diag() > 0.5) & (covariance.diag() <= 1.001)).all()
+    again = made("airbench")
+    from_images("airbench", again, images)
+    assert torch.equal(weight, again.whitening.weight)
+    assert "whitening.weight" not in dict(net.named_parameters()), "it is not trained"
 
 
 def test_c3_has_the_published_size() -> None:

@@ -15,7 +15,9 @@ from kit.training import Killed, interrupt, new_run, same
 from touchstone.config.schema.model import Phase
 from touchstone.errors import TouchstoneError
 from touchstone.models.device import check_precision
+from touchstone.models.nets import from_images
 from touchstone.training import loop
+from touchstone.training.classifier import build_classifier
 from touchstone.training.loop import Trained, train_seed
 from touchstone.training.objective import SingleLabel, mixing
 from touchstone.training.optimizers import optimizer_of, schedule_of, update_sizes
@@ -56,6 +58,12 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
         "num_steps": 1,
         "layer_decay": 0.7,
         "phases": ({"num_steps": 14, "trainable": ("head",)}, {"num_steps": 16, "schedule": "plateau"}),
+    },
+    "alternating flips": {
+        "alternate_flips": True,
+        "crop_border": "reflect",
+        "net": "airbench",
+        "options": {"width": 8},
     },
     "rotation": {"rotate_deg": 15.0, "jitter_brightness": 0.2, "clip_value": 0.1},
 }
@@ -409,3 +417,15 @@ def test_mixed_precision_trains_and_keeps_whole_weights(tmp_path: Path, monkeypa
     whole = trained(tmp_path, "c")
     assert not same(mixed[0].weights, whole.weights)
     assert all(value.dtype == whole.weights[name].dtype for name, value in mixed[0].weights.items())
+
+
+def test_a_net_that_sets_weights_by_images_takes_those_it_is_trained_on() -> None:
+    how: dict[str, Any] = {"net": "airbench", "options": {"width": 4}, "num_steps": 1}
+    one, other = (build_classifier(new_run(**how, **more), seed).net for seed, more in ((0, {}), (1, {"hflip": False})))
+    assert torch.equal(one.whitening.weight, other.whitening.weight), "seeds and augmentation change nothing"
+    assert not torch.equal(one.head.weight, other.head.weight)
+    run = new_run(**how)
+    pixels = torch.from_numpy(run.data.gather(np.arange(len(run.data)))).permute(0, 3, 1, 2)
+    expected = build_classifier(run, 0).net
+    from_images("airbench", expected, (pixels - run.mean[0]) / run.std[0])
+    assert torch.allclose(one.whitening.weight, expected.whitening.weight, rtol=1e-4)

@@ -25,7 +25,7 @@ from touchstone.seeds import generator, substream
 
 def draw(settings: Augmentation, *, seed: int, epoch: int, count: int) -> np.ndarray:
     """Return the random numbers of `count` images in an epoch, float64 (count, columns)."""
-    return _drawn(seed, epoch, count, settings.crop_padding)
+    return _drawn(seed, epoch, count, settings.crop_padding, settings.alternate_flips)
 
 
 def augment(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, *, input_px: int) -> np.ndarray:
@@ -63,11 +63,16 @@ def _resized_crop(images: np.ndarray, drawn: np.ndarray, settings: Augmentation,
 
 
 def _crop_and_mirror(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int) -> np.ndarray:
-    """Pad with zeros and crop to the original size; mirror half of the images on average."""
+    """Pad and crop to the original size; mirror half of the images on average.
+
+    Flips that alternate are Jordan's (2024, arXiv 2404.00498): every two epochs show an image and its mirror image.
+    """
     padding, side = settings.crop_padding, images.shape[1]
     out = images.copy()
     if padding:
-        padded = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+        sides = (padding, padding)
+        mode: Any = "constant" if settings.crop_border == "zeros" else settings.crop_border
+        padded = np.pad(images, ((0, 0), sides, sides, (0, 0)), mode)
         for i, (top, left) in enumerate(drawn[:, :2].astype(int).tolist()):
             out[i] = padded[i, top : top + side, left : left + side]
     if settings.hflip:
@@ -143,10 +148,16 @@ OPERATIONS = (
 
 
 @lru_cache(maxsize=4)
-def _drawn(seed: int, epoch: int, count: int, padding: int) -> np.ndarray:
+def _drawn(seed: int, epoch: int, count: int, padding: int, alternate_flips: bool) -> np.ndarray:
     columns = []
     for operation in OPERATIONS:
-        random, shape = generator(seed, operation.purpose, epoch), (count, operation.num_draws)
-        bounds = operation.bounds and operation.bounds(padding)
-        columns.append(random.integers(0, bounds, shape) if bounds else random.random(shape))
+        columns.append(_numbers(operation, seed, epoch, count, padding))
+        if alternate_flips and operation.apply is _crop_and_mirror:
+            columns[-1][:, 2] = (_numbers(operation, seed, 0, count, padding)[:, 2] + epoch) % 2
     return np.hstack(columns)
+
+
+def _numbers(operation: Operation, seed: int, epoch: int, count: int, padding: int) -> np.ndarray:
+    random, shape = generator(seed, operation.purpose, epoch), (count, operation.num_draws)
+    bounds = operation.bounds and operation.bounds(padding)
+    return random.integers(0, bounds, shape) if bounds else random.random(shape)

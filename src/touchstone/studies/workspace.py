@@ -1,17 +1,11 @@
 """A copy of the project in which another params.yaml runs; the project's own outputs stay as they are."""
 
 import shutil
-from contextlib import chdir
 from pathlib import Path
 
-from touchstone.config import yaml
-from touchstone.config.load import load
 from touchstone.errors import TouchstoneError, nearest
-from touchstone.studies import quotes
 from touchstone.studies.commands import cache_folder, config_value, git, locked_outputs, outputs_in_git
 
-PRODUCTS = ("metrics/metrics.json", "metrics/report.md")
-FIGURES = "metrics/figures"
 LINKED = ("data/added", "data/external", "data/weights", ".touchstone/downloads")
 
 
@@ -36,7 +30,7 @@ def copy_project(root: Path, to: Path, *, settings: str, scm: bool = False) -> N
                 old.unlink()
     for name in sorted(names - {"dvc.lock", "params.yaml"}):
         if not any(name == output or name.startswith(f"{output}/") for output in outputs):
-            _copy(root / name, to / name)
+            copy(root / name, to / name)
     _remove_foreign(to, outputs)
     (to / "params.yaml").write_text(settings, encoding="utf-8")
     for name in LINKED:
@@ -61,7 +55,7 @@ def _remove_foreign(to: Path, outputs: set[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy(source: Path, target: Path) -> None:
     """Copy where the bytes differ: unchanged files keep their times, and DVC need not hash them again."""
     if target.is_file() and target.read_bytes() == source.read_bytes():
         return
@@ -77,32 +71,3 @@ def recipe(name: str, root: Path) -> Path:
             f"recipes/{name}/params.yaml: no such file; recipes are {', '.join(recipes)}{nearest(name, recipes)}"
         )
     return root / "recipes" / name
-
-
-def study(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
-    """Run recipes/<name> in its own copy of the project; keep its metrics and report beside the recipe.
-
-    changes: "key=value" each, set over the recipe's params; meant for what differs between machines, such as
-    source.mirror. jobs: the number of stages that run at a time. Return the folder of the copy. Raise TouchstoneError
-    on an unknown recipe, on bad params and where a stage fails.
-    """
-    from touchstone.cluster.repro import repro  # here: it imports DVC, and sweeps do not need it
-
-    folder = recipe(name, root)
-    space = root / ".touchstone/studies" / name
-    settings = yaml.changed((folder / "params.yaml").read_text(encoding="utf-8"), changes)
-    copy_project(root, space, settings=settings)
-    load(space / "params.yaml")
-    git(space, "init", "-q")  # git lists the files that workers need
-    with chdir(space):
-        try:
-            repro(Path.cwd(), [], jobs=jobs)
-        except TouchstoneError as error:
-            raise TouchstoneError(f"study {name}, in {space}: {error}") from error
-    for product in PRODUCTS:
-        _copy(space / product, folder / Path(product).name)
-    shutil.rmtree(folder / Path(FIGURES).name, ignore_errors=True)
-    shutil.copytree(space / FIGURES, folder / Path(FIGURES).name)
-    for file in quotes.update(root):
-        print(f"{file.relative_to(root)}: quotes the new report")
-    return space

@@ -2,20 +2,22 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from touchstone.data.batches import to_float
+from touchstone.data.imageset import valid_sizes
 from touchstone.data.ops import crops
-from touchstone.models import averaging
+from touchstone.models import averaging, nets
 from touchstone.models.freezing import train_mode
-from touchstone.models.nets import build, head_of
 from touchstone.models.predict import forward_tta, over_crops
 from touchstone.seeds import derive
 from touchstone.training.setup import TrainingRun
 
 Weights = dict[str, torch.Tensor]
+SHOWN = 5000  # training images, from which a net may set initial weights
 
 
 class Classifier(nn.Module):
@@ -100,13 +102,15 @@ def build_classifier(run: TrainingRun, seed: int) -> Classifier:
     """Build a classifier with a seed's initial weights. Raises TouchstoneError where these do not fit the net."""
     settings = run.settings
     torch.manual_seed(derive(seed, "init"))  # the same weights for every arm
-    net = build(
+    net = nets.build(
         settings.net,
         num_classes=len(run.classes),
         in_channels=run.data.parts[0].shape[3],
         input_size=settings.input_size,
         options=settings.options,
     )
+    if nets.takes_images(settings.net):
+        nets.from_images(settings.net, net, _first_images(run))
     run.initial.load_into(net, seed=seed, net_name=settings.net)
     net = net.to(memory_format=torch.channels_last)
     averaged = None
@@ -116,7 +120,7 @@ def build_classifier(run: TrainingRun, seed: int) -> Classifier:
         averaged = averaging.mean(net)
     return Classifier(
         net,
-        head=head_of(settings.net),
+        head=nets.head_of(settings.net),
         mean=run.mean,
         std=run.std,
         averaged=averaged,
@@ -125,3 +129,15 @@ def build_classifier(run: TrainingRun, seed: int) -> Classifier:
         mean_crops=run.test_view.cuts_windows,
         multi_label=run.multi_label,
     )
+
+
+def _first_images(run: TrainingRun) -> torch.Tensor:
+    """Return the first SHOWN training images, normalised, float32 (N, C, H, W), without augmentation.
+
+    They are real ones, which come first, unless the arm has fewer.
+    """
+    rows = np.arange(min(SHOWN, run.data.num_real or len(run.data)))
+    sizes = valid_sizes(run.data.table)
+    pixels = run.view.seen(run.data.gather(rows), None if sizes is None else sizes[rows])
+    mean, std = (torch.tensor(values)[:, None, None] for values in (run.mean, run.std))
+    return to_float(pixels, mean, std)

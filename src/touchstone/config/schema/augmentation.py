@@ -13,7 +13,15 @@ from touchstone.config.schema.section import Count, Fraction, Positive, Section,
 COLUMN = "online augmentation"
 # Settings that say how images are changed, but not whether.
 DETAILS = (
-    *("crop_ratio", "policy_strength", "randaugment_ops", "randaugment_magnitude", "magnitude_bins"),
+    *(
+        "crop_border",
+        "crop_ratio",
+        "alternate_flips",
+        "policy_strength",
+        "randaugment_ops",
+        "randaugment_magnitude",
+        "magnitude_bins",
+    ),
     *("augmix_severity", "augmix_width", "augmix_depth", "augmix_alpha"),
     *("erase_scale", "erase_ratio", "erase_value"),
 )
@@ -38,13 +46,17 @@ class Augmentation(Section):
     rotate_deg: Annotated[float, Field(ge=0, le=180), Shown(COLUMN, "rotation ± {:g}°")] = 0.0
     """Largest angle of a random rotation, in degrees either way."""
     crop_padding: Annotated[int, Field(ge=0), Shown(COLUMN, "random crop after padding by {} px")] = 0
-    """Pixels of zeros added to each side before a random crop of the original size."""
+    """Pixels added to each side before a random crop of the original size."""
+    crop_border: Annotated[Literal["zeros", "reflect"], Shown(COLUMN, "padding by {}")] = "zeros"
+    """What is added by crop_padding: zeros, or the image mirrored at its edge."""
     crop_scale: Annotated[float, Field(gt=0, le=1), Shown(COLUMN, "random resized crop from {:g} of the area")] = 1.0
     """Smallest share of the area that a random resized crop keeps; 1 takes no such crop."""
     crop_ratio: Annotated[float, Field(ge=1, le=4), Shown(COLUMN, "crop aspect ratio up to {:g}")] = 4 / 3
     """Largest ratio of the sides of a random resized crop."""
     hflip: Annotated[bool, Shown(COLUMN, "horizontal flip")] = False
     """Mirror the image with probability 1/2."""
+    alternate_flips: Annotated[bool, Shown(COLUMN, "flips alternate")] = False
+    """With hflip: draw once whether an image is mirrored, and then take turns from epoch to epoch."""
     jitter_brightness: Annotated[Fraction, Shown(COLUMN, "brightness ± {:g}")] = 0.0
     """Grey levels are multiplied by a factor between 1 minus and 1 plus this."""
     jitter_contrast: Annotated[Fraction, Shown(COLUMN, "contrast ± {:g}")] = 0.0

@@ -107,6 +107,13 @@ class Phase(Budget, Augmentation, Imbalance):
     def _one_of_a_kind(self) -> "Phase":
         if self.crop_padding and self.crop_scale < 1:
             raise ValueError("set crop_padding or crop_scale, not both: either is a random crop")
+        if self.alternate_flips and not self.hflip:
+            raise ValueError("alternate_flips: says how images are mirrored, and hflip is false; set hflip to true")
+        if self.alternate_flips and self.balance:
+            raise ValueError(
+                "alternate_flips: needs each image once per epoch, and sampler: weighted draws some more often; take "
+                "one of them out"
+            )
         if self.clip_norm and self.clip_value:
             raise ValueError("set clip_norm or clip_value, not both: either clips gradients")
         if self.schedule == "plateau" and self.decay == 1:

@@ -7,6 +7,7 @@ also defines
     HEAD           the name of the net's last module, which turns features into logits
     HEAD_OPTIONS   optional: the options that change only the head
     imagenet(...)  optional: torchvision's name of the weights trained on ImageNet
+    from_images(net, images)  optional: sets weights by training images, float32 (N, C, H, W), normalised
     ATTENDS        optional: True where the net is an `_attention.AttentiveResNet`
 
 A name that begins with torchvision/, timm/, hf-hub: or local-dir: is a net of a library, which `_library.py` builds.
@@ -24,6 +25,7 @@ from touchstone.config.net_names import PUBLISHED, is_library_net
 from touchstone.errors import TouchstoneError, nearest, one_line
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from touchstone.config.schema.model import Option
@@ -154,6 +156,16 @@ def _built(
         what = f"options {values}" if options else f"input_size {given['input_size']}, {given['in_channels']} channels"
         where = "models.<name>.options" if options else "models.<name>.input_size"
         raise TouchstoneError(f"{net}: {what}: {one_line(error)}; correct {where}") from error
+
+
+def takes_images(net: str) -> bool:
+    """Return whether a net sets weights by training images before it is trained."""
+    return not is_library_net(net) and hasattr(_module(net), "from_images")
+
+
+def from_images(net: str, module: "nn.Module", images: "torch.Tensor") -> None:
+    """Set the weights of a net, built as `module`, that follow from training images (N, C, H, W), normalised."""
+    _module(net).from_images(module, images)
 
 
 def _of_library() -> ModuleType:

@@ -1,0 +1,43 @@
+"""`touchstone study`: a recipe, run in a copy of the project of its own."""
+
+import shutil
+from contextlib import chdir
+from pathlib import Path
+
+from touchstone.cluster.repro import repro
+from touchstone.config import yaml
+from touchstone.config.load import load
+from touchstone.errors import TouchstoneError
+from touchstone.studies import quotes
+from touchstone.studies.commands import git
+from touchstone.studies.workspace import copy, copy_project, recipe
+
+PRODUCTS = ("metrics/metrics.json", "metrics/report.md")
+FIGURES = "metrics/figures"
+
+
+def study(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
+    """Run recipes/<name> in its own copy of the project; keep its metrics and report beside the recipe.
+
+    changes: "key=value" each, set over the recipe's params; meant for what differs between machines, such as
+    source.mirror. jobs: the number of stages that run at a time. Return the folder of the copy. Raise TouchstoneError
+    on an unknown recipe, on bad params and where a stage fails.
+    """
+    folder = recipe(name, root)
+    space = root / ".touchstone/studies" / name
+    settings = yaml.changed((folder / "params.yaml").read_text(encoding="utf-8"), changes)
+    copy_project(root, space, settings=settings)
+    load(space / "params.yaml")
+    git(space, "init", "-q")  # git lists the files that workers need
+    with chdir(space):
+        try:
+            repro(Path.cwd(), [], jobs=jobs)
+        except TouchstoneError as error:
+            raise TouchstoneError(f"study {name}, in {space}: {error}") from error
+    for product in PRODUCTS:
+        copy(space / product, folder / Path(product).name)
+    shutil.rmtree(folder / Path(FIGURES).name, ignore_errors=True)
+    shutil.copytree(space / FIGURES, folder / Path(FIGURES).name)
+    for file in quotes.update(root):
+        print(f"{file.relative_to(root)}: quotes the new report")
+    return space
