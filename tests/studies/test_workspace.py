@@ -105,9 +105,13 @@ def test_a_study_keeps_its_products_and_leaves_the_project_alone(tmp_path: Path)
     assert (root / "recipes/tiny/report.md").read_text().startswith("# Touchstone report")
     assert "No exact copies of test images among 40" in (root / "recipes/tiny/report.md").read_text(), "its audit"
     assert '"lenet-real"' in (root / "recipes/tiny/metrics.json").read_text()
+    page = (root / "recipes/tiny/figures/README.md").read_text()
+    pictures = {file.name for file in (root / "recipes/tiny/figures").glob("*.png")}
+    assert "confusion.png" in pictures
+    assert {f"![]({name})" for name in pictures} <= set(page.splitlines())
     assert run("git", "status", "--porcelain", cwd=root).stdout == before
     again = run("touchstone", "study", "tiny", cwd=root)
-    assert "Running stage" not in again.stdout
+    assert "Everything is up to date." in again.stdout
 
 
 def test_a_folder_added_to_dvc_is_seen_by_git_and_by_dvc(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def study(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
     for product in PRODUCTS:
         copy(space / product, folder / Path(product).name)
     shutil.rmtree(folder / Path(FIGURES).name, ignore_errors=True)
-    shutil.copytree(space / FIGURES, folder / Path(FIGURES).name)
+    if (space / FIGURES).is_dir():  # a graph of one's own may draw none
+        shutil.copytree(space / FIGURES, folder / Path(FIGURES).name)
     for file in quotes.update(root):
         print(f"{file.relative_to(root)}: quotes the new report")
     return space
