@@ -102,7 +102,7 @@ def test_a_study_keeps_its_products_and_leaves_the_project_alone(tmp_path: Path)
     recipe(root, "tiny")
     before = run("git", "status", "--porcelain", cwd=root).stdout
     run("touchstone", "study", "tiny", cwd=root)
-    assert (root / "recipes/tiny/report.md").read_text().startswith("# Touchstone report")
+    assert (root / "recipes/tiny/report.md").read_text().startswith("# digits: Touchstone report")
     assert "No exact copies of test images among 40" in (root / "recipes/tiny/report.md").read_text(), "its audit"
     assert '"lenet-real"' in (root / "recipes/tiny/metrics.json").read_text()
     page = (root / "recipes/tiny/figures/README.md").read_text()
