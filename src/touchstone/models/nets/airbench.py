@@ -28,7 +28,7 @@ SCALE = 1 / 9  # of the features, so that logits start small
 def build(*, num_classes: int, in_channels: int, input_size: int, width: int = 64) -> nn.Module:
     """Build the net, (B, in_channels, input_size, input_size) -> logits (B, num_classes)."""
     check_size("airbench", input_size, least=LEAST_PX)
-    return Airbench(num_classes=num_classes, in_channels=in_channels, width=width)
+    return Airbench(num_classes=num_classes, in_channels=in_channels, input_size=input_size, width=width)
 
 
 def from_images(net: nn.Module, images: torch.Tensor) -> None:
@@ -46,16 +46,17 @@ def from_images(net: nn.Module, images: torch.Tensor) -> None:
 
 
 class Airbench(nn.Module):
-    def __init__(self, *, num_classes: int, in_channels: int, width: int) -> None:
+    def __init__(self, *, num_classes: int, in_channels: int, input_size: int, width: int) -> None:
         super().__init__()
-        self.whitening = Whitening(in_channels)
+        self.whitening, self.activation = Whitening(in_channels), nn.GELU()
         channels = 2 * in_channels * PATCH**2
         self.blocks = nn.Sequential(_block(channels, width), _block(width, 4 * width), _block(4 * width, 4 * width))
+        self.pool = nn.Sequential(nn.MaxPool2d((input_size - 1) // 8), nn.Flatten())
         self.head = nn.Linear(4 * width, num_classes, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.blocks(F.gelu(self.whitening(x)))  # (B, 4 * width, side, side), 3x3 at 32 px
-        return self.head(x.amax((2, 3)) * SCALE)
+        x = self.blocks(self.activation(self.whitening(x)))  # (B, 4 * width, side, side), 3x3 at 32 px
+        return self.head(SCALE * self.pool(x))
 
 
 class Whitening(nn.Module):
