@@ -21,6 +21,7 @@ from touchstone.report.headline import title
 from touchstone.report.table import escape
 
 MOST_BYTES = 150_000
+PALETTES = (256, 64)  # numbers of colours
 COLOURS = ("#5a636d", "#1f6fa8", "#b0620a", "#6d4fa3", "#14807a", "#a33c6e", "#7a7a1f", "#2c8f3a")
 GREY, BLUE, OCHRE = "#5a636d", "#1f6fa8", "#b0620a"
 LABELLED = 15  # classes up to which a confusion matrix has names and numbers
@@ -218,14 +219,16 @@ def _rendered(figure: Figure) -> Image.Image:
 
 
 def _png(image: Image.Image) -> bytes:
-    """A PNG with a palette, with fewer colours and then fewer pixels until it has at most MOST_BYTES."""
-    colours = 128
+    """A PNG: as it is or, until it has at most MOST_BYTES, with a palette of ever fewer colours and then fewer pixels."""
+    palettes = iter(PALETTES)
+    kept = image
     while True:
         buffer = io.BytesIO()
-        image.quantize(colours, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
+        kept.save(buffer, format="PNG", optimize=True)
         if buffer.tell() <= MOST_BYTES:
             return buffer.getvalue()
-        if colours > 64:
-            colours = 64
+        if colours := next(palettes, 0):
+            kept = image.quantize(colours, dither=Image.Dither.NONE)
         else:
             image = image.reduce(2)
+            kept, palettes = image, iter(PALETTES)
