@@ -219,7 +219,7 @@ def _rendered(figure: Figure) -> Image.Image:
 
 
 def _png(image: Image.Image) -> bytes:
-    """A PNG: as it is or, until it has at most MOST_BYTES, with a palette of ever fewer colours and then fewer pixels."""
+    """A PNG of at most MOST_BYTES: as it is or, where needed, with a palette of fewer colours, or of fewer pixels."""
     palettes = iter(PALETTES)
     kept = image
     while True:
