@@ -2,9 +2,11 @@
 
 import fnmatch
 import os
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 
-from touchstone.data.archives import is_archive
+from touchstone.data.archives import is_archive, members
+from touchstone.data.reading import MAX_BYTES, MAX_FILES
 from touchstone.data.recognise import has_image_suffix
 from touchstone.data.sources import table
 from touchstone.errors import TouchstoneError
@@ -17,7 +19,10 @@ PATTERNS = (
     ("table", ("metadata.csv", "metadata.jsonl", "metadata.tsv", "metadata.ndjson")),
 )
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+IN_ARCHIVES = ("voc", "coco", "table")  # sources that also read archives, besides `folder`
 MOST = 200_000  # names that are looked at
+
+Read = Callable[[str], bytes]
 
 
 def source_of(path: Path) -> str:
@@ -32,12 +37,23 @@ def source_of(path: Path) -> str:
     if path.suffix.lower() in (".parquet", ".npz"):
         return "table" if path.suffix.lower() == ".parquet" else "medmnist"
     if is_archive(path):
-        return "folder"
+        source = _source(*_in_archive(path))
+        return source if source in IN_ARCHIVES else "folder"
     raise TouchstoneError(f"{path}: got a file, expected a folder or a .zip or .tar archive of images")
 
 
 def _of_folder(path: Path) -> str:
-    names, folders = _names(path)
+    def read(name: str) -> bytes:
+        try:
+            return (path / name).read_bytes()
+        except OSError:
+            return b""  # `download` says that it cannot be read
+
+    return _source(*_names(path), read)
+
+
+def _source(names: list[str], folders: set[str], read: Read) -> str:
+    """Return the source for these files, by their names and, of those that may list images, what is in them."""
     if "JPEGImages" in folders and "ImageSets" in folders:
         return "voc"
     if any(name == "labels.csv" for name in names):
@@ -45,17 +61,28 @@ def _of_folder(path: Path) -> str:
     for source, patterns in PATTERNS:
         if any(fnmatch.fnmatch(Path(name).name, pattern) for name in names for pattern in patterns):
             return source
-    if any(_is_coco(path / name) for name in names if name.lower().endswith(".json")):
+    if any(_is_coco(read(name)) for name in names if name.lower().endswith(".json")):
         return "coco"
     if not any(map(has_image_suffix, names)) and any(is_archive(Path(name)) for name in names):
         return "webdataset"
-    if any(
-        table.lists_images((path / name).read_bytes(), file=name)
-        for name in names
-        if Path(name).suffix.lower() in TABLES
-    ):
+    if any(table.lists_images(read(name), file=name) for name in names if Path(name).suffix.lower() in TABLES):
         return "table"
     return "folder"
+
+
+def _in_archive(path: Path) -> tuple[list[str], set[str], Read]:
+    """Return what `_source` takes, for an archive: without the folder that holds all others, if there is one."""
+    folders: set[str] = set()
+    contents: dict[str, bytes] = {}
+    for name, content in members(path, max_files=MAX_FILES, max_bytes=MAX_BYTES):
+        file = PurePosixPath(name)
+        folders.update(file.parts[:-1])
+        contents[name] = content if file.suffix.lower() in (".json", *TABLES) else b""
+    parents = [PurePosixPath(name).parent.as_posix() for name in contents]
+    wrapper = os.path.commonpath(parents) if parents else ""
+    start = len(wrapper) + 1 if wrapper not in ("", ".") else 0
+    inside = {name[start:]: content for name, content in contents.items()}
+    return list(inside), folders, inside.__getitem__
 
 
 def _names(path: Path) -> tuple[list[str], set[str]]:
@@ -71,14 +98,6 @@ def _names(path: Path) -> tuple[list[str], set[str]]:
     return names, folders
 
 
-def _is_coco(file: Path) -> bool:
-    """Whether a JSON file has the keys of COCO's annotations."""
-    content = file.read_bytes()
+def _is_coco(content: bytes) -> bool:
+    """Return whether a JSON file has the keys of COCO's annotations."""
     return b'"images"' in content and b'"categories"' in content
-
-
-def _lists_images(file: Path) -> bool:
-    try:
-        return table.lists_images(file.read_bytes(), file=file.name)
-    except OSError:
-        return False  # `download` says that it cannot be read
