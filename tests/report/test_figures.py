@@ -4,6 +4,7 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from touchstone.report import figures as drawings
@@ -34,6 +35,12 @@ def test_what_there_is_nothing_of_has_no_figure(facts: Facts) -> None:
     assert "gain" not in bare.results[0].scores
     assert set(figures(bare)) <= {"confusion", "mistakes"}
     assert "gains.png" not in page(bare)
+
+
+@pytest.mark.filterwarnings("error")
+def test_curves_without_validation_are_named_as_well(bare: Facts) -> None:
+    assert bare.findings["num_val"] == 0
+    assert "curves" in figures(bare)
 
 
 def test_the_best_on_validation_is_shown_whatever_it_scores_on_test(facts: Facts) -> None:

@@ -28,7 +28,7 @@ LABELLED = 15  # classes up to which a confusion matrix has names and numbers
 MODELS = 6  # whose curves are drawn
 MISTAKES, COLUMNS = 16, 8
 LONGEST = 16  # letters of a class's name above an image
-TITLES = {"loss": "loss", "accuracy": "accuracy", "map": "mean average precision"}
+TITLES = {"accuracy": "accuracy", "map": "mean average precision"}
 
 
 def figures(facts: Facts) -> dict[str, bytes]:
@@ -124,7 +124,7 @@ def _curves(facts: Facts) -> Image.Image:
             colour = COLOURS[number % len(COLOURS)]
             for axes, name, dashes in ((row[0], "train_loss", "--"), (row[0], "val_loss", "-"), (row[1], score, "-")):
                 if name in table and table[name].notna().any():
-                    label = arm if name == score or (name == "train_loss" and "val_loss" not in table) else None
+                    label = None if arm in axes.get_legend_handles_labels()[1] else arm  # one line of each arm
                     axes.plot(table["step"], table[name], dashes, color=colour, linewidth=1.2, label=label)
         row[0].set_title(f"{model}: loss", fontsize=10)
         row[1].set_title(f"{model}: {TITLES[facts.measure]} on validation images", fontsize=10)
