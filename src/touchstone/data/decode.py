@@ -11,6 +11,7 @@
     16-bit RGB                                        8 bits, as Pillow reads it
     colour, one channel wanted                        Pillow's "L": ITU-R 601 luma
     grey, three channels wanted                       the grey repeated
+    JPEG, grey or colour                              Pillow's pixels, read by torchvision (jpeg.py)
     HEIC, HEIF                                        the primary image, by pillow-heif, in 8 bits
     DICOM                                             the first frame, rescaled, through its first window (dicom.py);
                                                       without a window: 8 bits as they are, others as floats
@@ -30,7 +31,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from touchstone.data import deep, dicom, heif, levels
+from touchstone.data import deep, dicom, heif, jpeg, levels
 from touchstone.data.metadata import without_metadata
 from touchstone.errors import BadImage, TouchstoneError
 
@@ -82,6 +83,9 @@ def _decode(content: bytes, channels: int | None, bits: int, max_pixels: int) ->
             return as_channels(pixels if bits > 8 else levels.of_depth(pixels, bits), channels)
     image = heif.open_heif(file) if heif.is_heif(head) else Image.open(file, formats=_formats())
     _check_size(image, max_pixels)
+    if jpeg.is_plain(image) and (decoded := jpeg.pixels(content)) is not None:
+        turn = _turn(image)
+        return as_channels(decoded if turn is None else jpeg.turned(decoded, turn), channels)
     image.load()
     image = _upright(image)
     _check_size(image, max_pixels)  # only now is an icon's real size known
@@ -103,12 +107,16 @@ def _bad(error: Exception, content: bytes, max_pixels: int) -> BadImage:
 
 def _upright(image: Image.Image) -> Image.Image:
     """Return the image as its EXIF orientation says; as it is where that cannot be read."""
+    turn = _turn(image)
+    return image if turn is None else image.transpose(turn)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # on damaged metadata Pillow raises almost anything; the pixels have been read by now
-        return image
-    turned = TURNS.get(orientation) if isinstance(orientation, int) else None
-    return image if turned is None else image.transpose(turned)
+        return None
+    return TURNS.get(orientation) if isinstance(orientation, int) else None
 
 
 def as_channels(pixels: np.ndarray, channels: int | None) -> np.ndarray:
