@@ -27,7 +27,7 @@ PLANTED = 200  # copies of each kind, to measure the recall
 NOISE, BLEND = 8, 0.8  # standard deviation in grey levels; share of the original
 SIDE_PX = 64  # larger images are compared at this size: pixels cost, and a copy is a copy at any size
 BLOCK = 128  # images at a time
-NUMBERS = 1 << 23  # pixels of shortlisted images at a time
+NUMBERS = 1 << 20  # pixels of shortlisted images at a time: 8 MB
 
 
 @dataclass(frozen=True)
@@ -145,10 +145,11 @@ def match(images: np.ndarray, originals: np.ndarray) -> Matches:
         reduced = _reduced(originals)
         small = _cells(reduced)
         both = np.concatenate([small, mirrored(small)])
+        energies = _energies(reduced)
         for start in range(0, len(images), BLOCK):
             block = _reduced(images[start : start + BLOCK])
             part = slice(start, start + len(block))
-            rows, distances = _compare(block, reduced, _shortlist(block, both))
+            rows, distances = _compare(block, reduced, energies, _shortlist(block, both))
             row[part], flipped[part] = rows[:, 0] % len(originals), rows[:, 0] >= len(originals)
             distance[part], ratio[part] = distances[:, 0], _ratio(rows % len(originals), distances)
     same, same_flipped = _same(images, originals)
@@ -198,28 +199,66 @@ def _shortlist(images: np.ndarray, both: np.ndarray) -> np.ndarray:
     return np.sort(np.argpartition(least, size - 1, axis=1)[:, :size], axis=1)
 
 
-def _compare(images: np.ndarray, originals: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (B, S) of originals, mirrored from M on, and their distances (B, S) to B images; sorted by distance."""
+def _compare(
+    images: np.ndarray, originals: np.ndarray, energies: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (B, S) of originals, mirrored from M on, and their distances (B, S) to B images; sorted by distance.
+
+    energies: of the originals, see `_energies`.
+    """
     step = max(1, NUMBERS // (rows.shape[1] * originals[0].size))
     parts = (slice(start, start + step) for start in range(0, len(images), step))
-    distances = np.concatenate([_aligned(images[part], originals, rows[part]) for part in parts])
+    distances = np.concatenate([_aligned(images[part], originals, energies, rows[part]) for part in parts])
     order = np.argsort(distances, axis=1, kind="stable")
     return np.take_along_axis(rows, order, 1), np.take_along_axis(distances, order, 1)
 
 
-def _aligned(images: np.ndarray, originals: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The least root mean square over MOVES, float64 (B, S)."""
-    candidates = originals[rows % len(originals)].astype(np.float32)  # (B, S, H, W, C)
+def _aligned(images: np.ndarray, originals: np.ndarray, energies: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The least root mean square over MOVES, float64 (B, S).
+
+    The square of a difference is that of both sides less twice their product, and the products are one matrix product
+    for each image. All are whole numbers that float64 holds exactly.
+    """
+    height, width, channels = images.shape[1:]
+    candidates = originals[rows % len(originals)]  # (B, S, H, W, C)
     flip = rows >= len(originals)
     candidates[flip] = candidates[flip][:, :, ::-1]
-    own = images[:, None].astype(np.float32)
-    height, width = images.shape[1:3]
-    least = np.full(rows.shape, np.inf)
-    for y, x in MOVES:
-        here = own[:, :, max(0, y) : height + min(0, y), max(0, x) : width + min(0, x)]
-        there = candidates[:, :, max(0, -y) : height + min(0, -y), max(0, -x) : width + min(0, -x)]
-        np.minimum(least, np.square(here - there).mean((2, 3, 4)), out=least)
-    return np.sqrt(least) / per_level(images.dtype)
+    moved = np.zeros((len(images), len(MOVES), *images.shape[1:]))
+    areas = np.zeros(len(MOVES))
+    for number, move in enumerate(MOVES):
+        here, there = _overlap(*move, height, width)
+        moved[(slice(None), number, *there)] = images[(slice(None), *here)]
+        areas[number] = images[(0, *here)].size
+    products = moved.reshape(*moved.shape[:2], -1) @ candidates.reshape(*rows.shape, -1).astype(np.float64).mT
+    own = np.square(moved).sum((2, 3, 4))
+    squares = own[:, :, None] + energies[rows].mT - 2 * products  # (B, moves, S)
+    return np.sqrt((squares / areas[:, None]).min(1)) / per_level(images.dtype)
+
+
+def _energies(originals: np.ndarray) -> np.ndarray:
+    """The sums of squares of originals, pixels (M, H, W, C), where they overlap an image that is moved.
+
+    float64 (2M, moves), of the mirrored originals from M on.
+    """
+    height, width = originals.shape[1:3]
+    found = np.zeros((2 * len(originals), len(MOVES)))
+    for start in range(0, len(originals), BLOCK):
+        squares = np.square(originals[start : start + BLOCK].astype(np.float64)).sum(3)  # (B, H, W)
+        for number, move in enumerate(MOVES):
+            there = _overlap(*move, height, width)[1]
+            for at, each in ((start, squares), (len(originals) + start, squares[:, :, ::-1])):
+                found[at : at + len(squares), number] = each[(slice(None), *there)].sum((1, 2))
+    return found
+
+
+def _overlap(y: int, x: int, height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Where an image that is moved by (y, x) pixels and another one overlap: its own part, and the other's."""
+
+    def along(by: int, side: int) -> tuple[slice, slice]:
+        return slice(max(0, by), side + min(0, by)), slice(max(0, -by), side + min(0, -by))
+
+    (top, other_top), (left, other_left) = along(y, height), along(x, width)
+    return (top, left), (other_top, other_left)
 
 
 def _ratio(rows: np.ndarray, distances: np.ndarray) -> np.ndarray:

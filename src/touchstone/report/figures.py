@@ -5,7 +5,8 @@ Equal facts give equal bytes: figures hold no date and no version, and matplotli
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,23 +34,16 @@ TITLES = {"accuracy": "accuracy", "map": "mean average precision"}
 
 def figures(facts: Facts) -> dict[str, bytes]:
     """Return name -> PNG, of those that there is something to draw for."""
-    return {name: _png(image) for name, image in _drawn(facts)}
+    return {name: _png(each.draw(facts)) for name, each in _DRAWINGS.items() if each.has(facts)}
 
 
 def page(facts: Facts) -> str:
     """Return README.md of the folder of the figures, which shows each with what it is."""
-    result = shown_result(facts).name
-    said = {
-        "gains": "Gains over the baseline in points, with their intervals.",
-        "curves": "Losses and scores against training steps, means over the replicates; dashed: on training images.",
-        "confusion": f"Confusion matrix of {result} on the test images, in per cent of the true class.",
-        "samples": "Training images and what each transform makes of them; generated images above the training images "
-        "nearest to them.",
-        "mistakes": f"The test images that {result} gets wrong most confidently, true → predicted.",
-        "attributions": "The pixels that supported a prediction (orange) or opposed it (blue), by each method.",
-    }
+    result = escape(shown_result(facts).name)
     parts = [f"# {escape(title(facts))}: figures"]
-    parts += [f"![]({name}.png)\n\n{escape(said[name])}" for name, has in _has(facts).items() if has]
+    for name, each in _DRAWINGS.items():
+        if each.has(facts):
+            parts.append(f"![]({name}.png)\n\n{each.caption.format(result=result)}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -58,32 +52,6 @@ def shown_result(facts: Facts) -> ReportedResult:
     results = facts.results
     key = f"val_{facts.measure}"
     return max(results, key=lambda result: result.value(key)) if all(key in r.scores for r in results) else results[0]
-
-
-def _has(facts: Facts) -> dict[str, bool]:
-    result = shown_result(facts)
-    return {
-        "gains": bool(_compared(facts)),
-        "curves": any(len(table) for table in facts.curves.values()),
-        "confusion": len(result.confusion) > 0,
-        "samples": len(facts.strips) > 1,
-        "mistakes": len(result.mistakes) > 0,
-        "attributions": bool(facts.attributions),
-    }
-
-
-def _drawn(facts: Facts) -> Iterator[tuple[str, Image.Image]]:
-    draw = {
-        "gains": _gains,
-        "curves": _curves,
-        "confusion": _confusion,
-        "samples": _samples,
-        "mistakes": _mistakes,
-        "attributions": _attributions,
-    }
-    for name, has in _has(facts).items():
-        if has:
-            yield name, draw[name](facts)
 
 
 def _compared(facts: Facts) -> list[ReportedResult]:
@@ -216,6 +184,47 @@ def _rendered(figure: Figure) -> Image.Image:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+class _Drawing(NamedTuple):
+    has: Callable[[Facts], bool]
+    """Whether there is something to draw."""
+    draw: Callable[[Facts], Image.Image]
+    caption: str
+    """Markdown, in which {result} is the name of the result that is shown."""
+
+
+_DRAWINGS = {
+    "gains": _Drawing(
+        lambda facts: bool(_compared(facts)), _gains, "Gains over the baseline in points, with their intervals."
+    ),
+    "curves": _Drawing(
+        lambda facts: any(len(table) for table in facts.curves.values()),
+        _curves,
+        "Losses and scores against training steps, means over the replicates; dashed: on training images.",
+    ),
+    "confusion": _Drawing(
+        lambda facts: len(shown_result(facts).confusion) > 0,
+        _confusion,
+        "Confusion matrix of {result} on the test images, in per cent of the true class.",
+    ),
+    "samples": _Drawing(
+        lambda facts: len(facts.strips) > 1,
+        _samples,
+        "Training images and what each transform makes of them; generated images above the training images nearest to "
+        "them.",
+    ),
+    "mistakes": _Drawing(
+        lambda facts: len(shown_result(facts).mistakes) > 0,
+        _mistakes,
+        "The test images that {result} gets wrong most confidently, true → predicted.",
+    ),
+    "attributions": _Drawing(
+        lambda facts: bool(facts.attributions),
+        _attributions,
+        "The pixels that supported a prediction (orange) or opposed it (blue), by each method.",
+    ),
+}
 
 
 def _png(image: Image.Image) -> bytes:
