@@ -14,6 +14,7 @@ from kit.project import ROOT, run
 from kit.training import Killed, interrupt, new_run, same
 from touchstone.config.schema.model import Phase
 from touchstone.errors import TouchstoneError
+from touchstone.models import device
 from touchstone.models.device import check_precision
 from touchstone.models.nets import from_images
 from touchstone.training import loop
@@ -330,7 +331,7 @@ def test_the_means_batch_norms_see_the_images_of_the_last_pass(tmp_path: Path) -
 def test_features_are_exact_and_no_part_of_mixed_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    has_bf16(monkeypatch)
     options = {"net": "lenet_bn", "weights": "random", "trainable": ("head",), "crop_padding": 0, "hflip": False}
     for precision, files in (("fp32", 2), ("bf16", 0)):
         one = replace(new_run(precision=precision, **options), features=tmp_path / precision)
@@ -398,20 +399,32 @@ def test_bad_settings_are_refused(case: str) -> None:
         new_run(**changes)
 
 
+def has_bf16(monkeypatch: pytest.MonkeyPatch, *, has: bool = True) -> None:
+    """Make the processor one that has bf16, and may use it, or one without."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has)
+    monkeypatch.setattr(device, "held", lambda: "native")
+
+
 def test_bf16_is_refused_where_it_would_be_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    has_bf16(monkeypatch, has=False)
     with pytest.raises(TouchstoneError, match=r"precision: bf16 on cpu: this device has no bf16 arithmetic"):
         check_precision("bf16", "cpu")
     with pytest.raises(TouchstoneError, match="bf16 on mps"):
         check_precision("bf16", "mps")
     check_precision("fp32", "cpu")
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    has_bf16(monkeypatch)
     check_precision("bf16", "cpu")
+    monkeypatch.setattr(device, "held", lambda: "portable")
+    with pytest.raises(
+        TouchstoneError, match=r"portable keeps to .* without bf16, .*; set arithmetic: native"
+    ):
+        check_precision("bf16", "cpu")
+    check_precision("fp32", "cpu")
 
 
 def test_mixed_precision_trains_and_keeps_whole_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    has_bf16(monkeypatch)
     mixed = [trained(tmp_path, engine, precision="bf16", engine=engine) for engine in ("lightning", "torch")]
     assert equal(*mixed)
     whole = trained(tmp_path, "c")
