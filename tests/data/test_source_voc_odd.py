@@ -145,3 +145,47 @@ def test_images_without_a_suffix_are_known_by_their_content(tmp_path: Path) -> N
     (root / "JPEGImages/notes").write_text("no image")
     found, _ = both(root, tmp_path, "voc")
     assert found == {name.removesuffix(".jpg"): values for name, values in expected().items()}
+
+
+@pytest.mark.parametrize("word", ["valid", "validation", "dev", "Val"])
+@pytest.mark.parametrize("by_lists", [False, True])
+def test_a_list_of_another_name_for_validation(tmp_path: Path, word: str, by_lists: bool) -> None:
+    root = voc(tmp_path / "in")
+    lists = root / "ImageSets/Main"
+    (lists / "val.txt").rename(lists / f"{word}.txt")
+    if by_lists:
+        for file in sorted((root / "Annotations").iterdir()):
+            file.unlink()
+        (root / "Annotations").rmdir()
+        for k, label in enumerate(("dog", "cat")):
+            for split, part in {"train": range(4), word.lower(): range(4, 6), "test": range(6, 8)}.items():
+                lines = "".join(f"{IDS[n]} {1 if n % 2 == k else -1}\n" for n in part)
+                (lists / f"{label}_{split}.txt").write_text(lines)
+    found, texts = both(root, tmp_path, "voc")
+    assert found == expected()
+    assert texts == []
+
+
+def test_two_lists_of_one_split_are_refused(tmp_path: Path) -> None:
+    root = voc(tmp_path / "in")
+    (root / "ImageSets/Main/valid.txt").write_text("000\n")
+    with pytest.raises(TouchstoneError, match=r"val.txt and valid.txt are both taken as val; remove one of them"):
+        read(root, tmp_path / "raw", "voc")
+
+
+def test_a_missing_image_and_two_splits_are_told_by_the_names_of_the_lists(tmp_path: Path) -> None:
+    for ids, said in (("gone", "the list valid names gone"), ("000", "000 is listed in train and in valid")):
+        root = voc(tmp_path / ids)
+        (root / "ImageSets/Main/val.txt").unlink()
+        (root / "ImageSets/Main/valid.txt").write_text(f"{ids}\n")
+        with pytest.raises(TouchstoneError, match=said):
+            read(root, tmp_path / f"raw-{ids}", "voc")
+
+
+def test_images_on_no_list_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = voc(tmp_path / "in")
+    (root / "ImageSets/Main/val.txt").unlink()
+    found, texts = both(root, tmp_path, "voc")
+    assert len(found) == 6
+    assert texts == ["left out 2 images that no list names: 004.jpg, 005.jpg"]
+    assert capsys.readouterr().out.count("left out 2 images") == 2

@@ -3,12 +3,12 @@
     JPEGImages/<id>.jpg                     or another format that is read
     Annotations/<id>.xml                    objects with their names; or, without such a folder,
     ImageSets/Main/<class>_<list>.txt       a line is `<id> 1`, `<id> 0` (only difficult objects) or `<id> -1`
-    ImageSets/Main/{train,val,test}.txt     the ids of each split
+    ImageSets/Main/{train,val,test}.txt     the ids of each split, also under names such as valid.txt (_roles.py)
 
 M. Everingham et al., "The PASCAL visual object classes (VOC) challenge", 2010, doi 10.1007/s11263-009-0275-4.
 `source.path` is the folder that holds JPEGImages, or one above it (`VOCdevkit` with one year), or an archive of either.
-A list may also give file names, paths or a mark behind each id, and ids may have blanks. Images on no list are
-left out; images on the list `trainval` that are in neither train nor val belong to train. The classes are those of the
+A list may also give file names, paths or a mark behind each id, and ids may have blanks. Images on no list are counted
+and left out; images on the list `trainval` that are in neither train nor val belong to train. The classes are those of the
 class lists, or without any those that annotations name.
 """
 
@@ -17,21 +17,25 @@ import tempfile
 import unicodedata
 from pathlib import Path, PurePosixPath
 
-from touchstone.data import findings
 from touchstone.data.archives import members
 from touchstone.data.fetch import fetch
-from touchstone.data.findings import Finding
 from touchstone.data.hidden import Aside
 from touchstone.data.labels import join
 from touchstone.data.recognise import has_image_suffix, recognised
 from touchstone.data.sources._annotations import things
 from touchstone.data.sources._files import Files, class_name, find, pack, refusal
+from touchstone.data.sources._roles import SPLIT_OF
 from touchstone.data.sources._structure import twins
+from touchstone.data.sources._told import tell, unlisted
 from touchstone.data.splits import LABELLED
 from touchstone.errors import TouchstoneError, nearest
 
 ADDRESS = "http://host.robots.ox.ac.uk/pascal/VOC"  # it does not answer https; the files are trusted by their md5
 PARTS = ("JPEGImages", "Annotations", "ImageSets/Main")
+TRAINVAL = "trainval"
+# The words for splits in names of lists: `train.txt` for ids, `dog_train.txt` for a class.
+LISTS = {word: split for word, split in SPLIT_OF.items() if split in LABELLED}
+CLASS_LIST = re.compile(rf"(.+)_({'|'.join((*LISTS, TRAINVAL))})\.txt")
 MAX_FILES, MAX_BYTES = 100_000, 4 << 30  # the largest archive has 40,000 files and 2 GB
 
 Labels = tuple[set[str], set[str]]
@@ -47,7 +51,7 @@ def pack_year(year: str, archives: dict[str, str], *, to: Path, mirror: str, ren
     """
     for folder in (Path(mirror) / f"VOCdevkit/VOC{year}", Path(mirror) / f"VOC{year}") if mirror else ():
         if folder.is_dir():
-            pack_folder(folder, to, rename=rename)
+            pack_folder(folder, to, rename=rename, official=True)
             return
     with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}-voc") as scratch:
         for address, md5 in archives.items():
@@ -59,7 +63,7 @@ def pack_year(year: str, archives: dict[str, str], *, to: Path, mirror: str, ren
         if not (Path(scratch) / year).is_dir():
             names = ", ".join(archives)
             raise TouchstoneError(f"{names}: no folder VOC{year} in them; get the archives again from {ADDRESS}")
-        pack_folder(Path(scratch) / year, to, rename=rename)
+        pack_folder(Path(scratch) / year, to, rename=rename, official=True)
 
 
 def _unpack(archive: Path, to: Path, year: str) -> None:
@@ -71,19 +75,21 @@ def _unpack(archive: Path, to: Path, year: str) -> None:
             (to / part / file).write_bytes(content)
 
 
-def pack_folder(path: Path, to: Path, *, rename: dict[str, str] | None = None) -> None:
+def pack_folder(path: Path, to: Path, *, rename: dict[str, str] | None = None, official: bool = False) -> None:
     """Pack the listed images under `path`, a folder or an archive, with their labels into the folder `to`.
 
-    rename: official split -> the split it is used as. Raises TouchstoneError on a layout other than this module's, on a
-    list that names a missing image, on an image in two splits, and on annotations that are missing, damaged or name an
+    rename: official split -> the split it is used as. official: whether images on no list are of other tasks, which
+    need no mention. Raises TouchstoneError on a layout other than this module's, on two lists of one split, on a list
+    that names a missing image, on an image in two splits, and on annotations that are missing, damaged or name an
     unknown class.
     """
     aside = Aside()
     with tempfile.TemporaryFile(dir=to) as spool:
         files, folders = find(path, to, spool, keep=lambda name: any(f"{part}/" in name for part in PARTS), aside=aside)
         root = _Root(path, files, folders)
-        splits = _splits(root)
-        images = _images(root, splits)
+        lists = _split_lists(root)
+        splits = _splits(root, lists)
+        images = _images(root, splits, lists)
         classes = _annotated(root, images) if root.has("Annotations") else _listed(root, images)
         if not any(shown for shown, _ in classes.values()):
             raise refusal(root.path, "no image has an object, so nothing can be learned; annotate some")
@@ -94,14 +100,11 @@ def pack_folder(path: Path, to: Path, *, rename: dict[str, str] | None = None) -
             images[name]: (join(sorted(shown)), serves_as[splits[name]], join(sorted(difficult)))
             for name, (shown, difficult) in classes.items()
         }
-        found = [Finding("layout", note) for note in twins(set().union(*(a | b for a, b in classes.values())))]
-        found += [Finding("left out", line) for line in aside.lines()]
-        for finding in found:
-            print(f"{path}: {finding.text}")
+        notes = twins(set().union(*(a | b for a, b in classes.values())))
+        left_out = () if official else unlisted(set(_image_names(root)) - labels.keys(), "images that no list names")
+        tell(path, to, notes=notes, left_out=left_out, aside=aside)
         read = {file: root.files[f"JPEGImages/{file}"] for file in images.values()}
         pack(read, to, labels=labels, columns=("label", "split", "difficult"))
-        if found:
-            findings.write(to / "findings.csv", found)
 
 
 class _Root:
@@ -137,17 +140,31 @@ class _Root:
             raise TouchstoneError(f"{self.path / name}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
 
 
-def _splits(root: _Root) -> dict[str, str]:
-    """Return id -> split, by the official lists."""
+def _split_lists(root: _Root) -> dict[str, str]:
+    """Return split -> the name of its list of ids, without .txt: `valid` for val, say."""
+    lists: dict[str, str] = {}
+    for file in root.names("ImageSets/Main"):
+        name = file.removesuffix(".txt")
+        split = LISTS.get(name.lower()) if name != file else None
+        if split and lists.setdefault(split, name) != name:
+            raise refusal(
+                root.path,
+                f"ImageSets/Main: {lists[split]}.txt and {file} are both taken as {split}; remove one of them",
+            )
+    return lists
+
+
+def _splits(root: _Root, lists: dict[str, str]) -> dict[str, str]:
+    """Return id -> split, by the lists of `_split_lists` and by trainval.txt."""
     splits: dict[str, str] = {}
     known = {PurePosixPath(file).stem for file in _image_names(root)}
-    for split in LABELLED:
-        for name in _list(root, split, known):
+    for split in filter(lists.get, LABELLED):
+        for name in _list(root, lists[split], known):
             if splits.setdefault(name, split) != split:
-                raise _in_two_lists(root, name, splits[name], split)
-    for name in _list(root, "trainval", known):
+                raise _in_two_lists(root, name, lists[splits[name]], lists[split])
+    for name in _list(root, TRAINVAL, known):
         if splits.setdefault(name, "train") == "test":
-            raise _in_two_lists(root, name, "test", "trainval")
+            raise _in_two_lists(root, name, lists["test"], TRAINVAL)
     if "train" not in splits.values():
         raise refusal(root.path, "no list ImageSets/Main/train.txt or trainval.txt with an id in it; add one")
     return splits
@@ -190,7 +207,7 @@ def _id(text: str, known: set[str]) -> str:
     return PurePosixPath(file).stem
 
 
-def _images(root: _Root, splits: dict[str, str]) -> dict[str, str]:
+def _images(root: _Root, splits: dict[str, str], lists: dict[str, str]) -> dict[str, str]:
     """Return id -> image file."""
     files: dict[str, str] = {}
     for file in _image_names(root):
@@ -200,9 +217,10 @@ def _images(root: _Root, splits: dict[str, str]) -> dict[str, str]:
     missing = [name for name in splits if name not in files]
     if missing:
         more = f" ({len(missing)} such ids)" if len(missing) > 1 else ""
+        listed = lists.get(splits[missing[0]], TRAINVAL)
         raise refusal(
             root.path,
-            f"the list {splits[missing[0]]} names {missing[0]}, which is not in JPEGImages{more}; correct the list",
+            f"the list {listed} names {missing[0]}, which is not in JPEGImages{more}; correct the list",
         )
     return {name: files[name] for name in splits}
 
@@ -215,11 +233,11 @@ def _image_names(root: _Root) -> list[str]:
 
 
 def _class_lists(root: _Root) -> dict[str, list[str]]:
-    """Return class -> its lists of train, val, trainval or test."""
+    """Return class -> its lists of train, val, trainval or test, by any word for these."""
     lists: dict[str, list[str]] = {}
     for name in root.names("ImageSets/Main"):
         file = f"ImageSets/Main/{name}"
-        match = re.fullmatch(r"(.+)_(train|val|trainval|test)\.txt", name)
+        match = CLASS_LIST.fullmatch(name)
         lines = (line.split() for line in root.text(file).splitlines()) if match else ()
         if match and any(len(cells) > 1 for cells in lines):  # lines of one cell are a user's own list of ids
             lists.setdefault(class_name(match[1], where=str(root.path / file)), []).append(file)

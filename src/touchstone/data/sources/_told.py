@@ -1,0 +1,30 @@
+"""Tells what a source found in a user's data: printed, and kept in `findings.csv` for the report."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from touchstone.data import findings
+from touchstone.data.findings import Finding
+from touchstone.data.hidden import Aside
+
+FILE = "findings.csv"  # of the raw data
+
+
+def tell(path: Path, to: Path, *, notes: Iterable[str] = (), left_out: Iterable[str] = (), aside: Aside) -> None:
+    """Print each line after `path`, and write them to `findings.csv` in the folder `to`, if there are any.
+
+    notes: how the layout was read. left_out: what was left out, beside what `aside` has noted.
+    """
+    found = [Finding("layout", note) for note in notes]
+    found += [Finding("left out", line) for line in (*left_out, *aside.lines())]
+    for finding in found:
+        print(f"{path}: {finding.text}")
+    if found:
+        findings.write(to / FILE, found)
+
+
+def unlisted(names: Iterable[str], what: str) -> list[str]:
+    """Return a line with the number of names and the first three of them, none where there are no names."""
+    left_out = sorted(names)
+    more = ", ..." if len(left_out) > 3 else ""
+    return [f"left out {len(left_out):,} {what}: {', '.join(left_out[:3])}{more}"] if left_out else []
