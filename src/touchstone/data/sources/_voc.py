@@ -8,8 +8,8 @@
 M. Everingham et al., "The PASCAL visual object classes (VOC) challenge", 2010, doi 10.1007/s11263-009-0275-4.
 `source.path` is the folder that holds JPEGImages, or one above it (`VOCdevkit` with one year), or an archive of either.
 A list may also give file names, paths or a mark behind each id, and ids may have blanks. Images on no list are counted
-and left out; images on the list `trainval` that are in neither train nor val belong to train. The classes are those of the
-class lists, or without any those that annotations name.
+and left out; images on the list `trainval` that are in neither train nor val belong to train. The classes are those of
+the class lists, or without any those that annotations name.
 """
 
 import re
