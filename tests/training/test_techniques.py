@@ -416,9 +416,7 @@ def test_bf16_is_refused_where_it_would_be_emulated(monkeypatch: pytest.MonkeyPa
     has_bf16(monkeypatch)
     check_precision("bf16", "cpu")
     monkeypatch.setattr(device, "held", lambda: "portable")
-    with pytest.raises(
-        TouchstoneError, match=r"portable keeps to .* without bf16, .*; set arithmetic: native"
-    ):
+    with pytest.raises(TouchstoneError, match=r"portable keeps to .* without bf16, .*; set arithmetic: native"):
         check_precision("bf16", "cpu")
     check_precision("fp32", "cpu")
 

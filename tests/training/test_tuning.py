@@ -51,6 +51,16 @@ def test_the_worse_half_ends_after_a_quarter_or_a_half_of_its_steps(searched: tu
     assert not pruned["chosen"].any()
 
 
+def test_trials_are_halved_within_their_last_phase(tmp_path: Path) -> None:
+    """Under a frozen phase of two thirds of the steps, a quarter of all steps would lie in it."""
+    phases = ({"num_steps": 60, "trainable": ("head",)}, {"num_steps": 30})
+    _, trials = tune(new_run(lr=1e-4, eval_steps=3, phases=phases), SEARCH, store=tmp_path)
+    pruned = trials[trials["state"] == "pruned"]
+    assert len(pruned)
+    shares = (pruned["last_step"] - 60 * pruned["steps"]) / (30 * pruned["steps"])
+    assert shares.between(0.2, 0.85).all()
+
+
 def test_the_trials_are_trainings_with_these_settings(searched: tuple[Tuned, pd.DataFrame], tmp_path: Path) -> None:
     found, trials = searched
     run = new_run(lr=1e-4)

@@ -1,8 +1,9 @@
 """The search for a run's settings on its validation images, with `budget: tuned`.
 
 Optuna proposes trials by the tree-structured Parzen estimator (Bergstra et al. 2011, "Algorithms for hyper-parameter
-optimization") and ends the worse half of them after a quarter of their steps, and again after a half (asynchronous
-successive halving: Li et al. 2020, "A system for massively parallel hyperparameter tuning").
+optimization") and ends the worse half of them after a quarter of the steps of their last phase, and again after a half
+(asynchronous successive halving: Li et al. 2020, "A system for massively parallel hyperparameter tuning"). Earlier
+phases do not count: while most of a net is frozen, trials that will differ look alike.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ from touchstone.training.state import Row
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-WHOLE = 1000  # Optuna's step at the end of a trial, whatever its number of steps
+WHOLE = 1000  # Optuna's step at the end of a trial, whatever the number of steps of its last phase
 FIRST_RUNG = WHOLE // 4  # the first halving
 TIE = 1e-6  # a lower loss decides between equal scores; below 1 / the number of validation images
 COMPLETE, PRUNED, DIVERGED = "complete", "pruned", "diverged"  # states of a trial
@@ -121,16 +122,17 @@ class _Halving:
     """Reports the validations of a trial to Optuna in their order, and says whether it is pruned."""
 
     def __init__(self, trial: "Trial", run: TrainingRun) -> None:
-        self.trial, self.select, self.num_steps = trial, run.settings.select, run.num_steps
+        self.trial, self.select, self.last = trial, run.settings.select, run.phases[-1]
         self.num_reported, self.is_pruned = 0, False
 
     def __call__(self, history: list[Row]) -> bool:
         """history: all rows so far, those from before a resume included."""
-        validated = [row for row in history if "val_loss" in row and row["step"] < self.num_steps]
+        validated = [row for row in history if "val_loss" in row and row["step"] < self.last.stop]
         for count in range(self.num_reported + 1, len(validated) + 1):
-            step = round(WHOLE * validated[count - 1]["step"] / self.num_steps)
-            self.trial.report(self.value(validated[:count]), step)
-            self.is_pruned = self.trial.should_prune()
+            step = round(WHOLE * (validated[count - 1]["step"] - self.last.first) / self.last.num_steps)
+            if step > 0:
+                self.trial.report(self.value(validated[:count]), step)
+                self.is_pruned = self.trial.should_prune()
         self.num_reported = len(validated)
         return self.is_pruned
 
