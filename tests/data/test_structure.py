@@ -111,6 +111,25 @@ def test_two_classes_that_differ_in_case_are_told(tmp_path: Path) -> None:
             "the folders one, two have the same folders in them (cat, d",
         ),
         (
+            [*classes("one/cat", "one/dog", "two/cat", "two/dog"), "one/plot.png", "two/plot.png"],
+            "the folders one, two have the same folders in them (cat, dog), so those may be the classes: rename the",
+        ),
+        (
+            classes("trainA", "trainB", "testA", "testB"),
+            "the folders testA, testB, trainA, trainB are named after splits (train, test), which would be taken as "
+            "classes: move their images to train/<class>/ and test/<class>/, or rename the folders if they are classes",
+        ),
+        (
+            classes("train_cats", "train_dogs", "test_cats", "test_dogs", "unlabeled"),
+            "are named after splits (train, te",
+        ),
+        (classes("train", "test_cats"), "the folders test_cats, train are named after splits (train, test)"),
+        (
+            classes("images", "masks"),
+            "masks beside images seems to hold masks, which would be taken as a class; move it away, or rename both",
+        ),
+        (classes("train/imgs", "train/labels"), "train/labels beside train/imgs seems to hold masks"),
+        (
             classes("train/a/x", "train/a/y", "train/b/x", "train/b/y"),
             "a, b in train/ have the same folders in them (x, y)",
         ),
@@ -138,6 +157,42 @@ def test_what_can_be_read_in_two_ways_is_refused(tmp_path: Path, names: list[str
             read(each, tmp_path / f"raw{number}")
         assert said in str(raised.value)
         assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "shared"),
+    [
+        (classes("b1/cat", "b1/dog", "b2/dog", "b2/fox"), "b1, b2 are taken as classes although they have the same "),
+        ([*classes("b1/cat", "b1/dog", "b2/dog", "b2/fox"), "b1/plot.png"], "b1, b2 are taken as classes although "),
+        (classes("b1/cat", "b1/dog", "b2/cat", "b2/dog", "b3"), "b1, b2 are taken as classes although they have the "),
+        (classes("train/b1/cat", "train/b1/dog", "train/b2/dog"), "train/b1, train/b2 are taken as classes although "),
+    ],
+)
+def test_classes_that_share_some_of_their_folders_are_told(tmp_path: Path, names: list[str], shared: str) -> None:
+    found, texts = both(lay(tmp_path / "in", names), tmp_path)
+    assert {label[0] for label, _ in found.values()} == {"b"}
+    assert len(texts) == 1
+    assert texts[0].startswith(shared)
+    assert "dog); if those are the classes, rename the outer ones" in texts[0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        classes("cat/indoor", "cat/outdoor", "dog/garden"),
+        classes("cat/images", "cat/extra", "dog/images"),
+        classes("cat/indoor", "dog/indoor"),
+        classes("cat", "cat/indoor", "cat/outdoor", "dog", "dog/indoor", "dog", "dog/outdoor", count=1)
+        + classes("cat", "dog", count=5),
+        classes("mask", "no_mask"),
+    ],
+)
+def test_folders_within_classes_and_a_class_called_mask_are_a_matter_of_course(
+    tmp_path: Path, names: list[str]
+) -> None:
+    found, texts = both(lay(tmp_path / "in", names), tmp_path)
+    assert found == {name: (name.split("/")[0], "") for name in names}
+    assert texts == []
 
 
 @pytest.mark.parametrize(

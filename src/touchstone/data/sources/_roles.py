@@ -26,13 +26,9 @@ WORDS = SPLIT_OF | {
     "predict": UNLABELLED,
     "prediction": UNLABELLED,
 }
+IMAGES = frozenset({"image", "images", "img", "imgs", "picture", "pictures", "pics", "photo", "photos"})
 # Words beside one of these that change nothing in its meaning: train_images is train, test_tube is a class.
-PLAIN = frozenset(
-    {
-        *("set", "split", "data", "dataset", "folder", "dir", "files"),
-        *("image", "images", "img", "imgs", "picture", "pictures", "pics", "photo", "photos"),
-    }
-)
+PLAIN = IMAGES | {"set", "split", "data", "dataset", "folder", "dir", "files"}
 
 
 def role(name: str) -> str:
@@ -59,6 +55,11 @@ def is_unlabelled(name: str) -> bool:
 def is_plain(name: str) -> bool:
     """Return whether the name only says that there are images, as `images` and `unknown` do."""
     return all(word in PLAIN or word == "unknown" for word in _words(name) or ["none"])
+
+
+def means_images(name: str) -> bool:
+    """Return whether the name stands for images and nothing else, as `images` and `img_files` do."""
+    return is_plain(name) and not IMAGES.isdisjoint(_words(name))
 
 
 def _words(name: str) -> list[str]:

@@ -5,36 +5,15 @@ never classes. Each reading that is no matter of course is said in a note.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from touchstone.data.sources._doubts import check_classes, check_no_splits
 from touchstone.data.sources._files import refusal
 from touchstone.data.sources._roles import is_plain, is_unlabelled, plain_role, role
+from touchstone.data.sources._tree import Tree
 from touchstone.data.splits import LABELLED, SPLITS, UNLABELLED
 from touchstone.errors import TouchstoneError
-
-MASKS = frozenset({"mask", "masks", "segmentation", "segmentations", "groundtruth", "ground_truth", "gt"})
-
-
-@dataclass
-class Tree:
-    """The folders below one folder, by their names, with what they hold."""
-
-    folders: dict[str, "Tree"] = field(default_factory=dict)
-    images: int = 0
-    """Directly in it."""
-
-    @property
-    def total(self) -> int:
-        """The images in it and below."""
-        return self.images + sum(folder.total for folder in self.folders.values())
-
-    def at(self, name: str) -> "Tree":
-        """Return the folder of a posix path below this one, made if need be."""
-        tree = self
-        for part in name.split("/") if name else ():
-            tree = tree.folders.setdefault(part, Tree())
-        return tree
 
 
 @dataclass(frozen=True)
@@ -60,16 +39,6 @@ class Layout:
     def labelled(self) -> list[str]:
         """The top folders whose split has labels."""
         return [top for top, split in self.splits.items() if split != UNLABELLED]
-
-
-def tree_of(images: Iterable[str], folders: Iterable[str]) -> Tree:
-    """Return the tree of some images and folders."""
-    tree = Tree()
-    for name in folders:
-        tree.at(name)
-    for name in images:
-        tree.at(name.rpartition("/")[0]).images += 1
-    return tree
 
 
 def wrapper(tree: Tree, tables: Iterable[str]) -> str:
@@ -98,8 +67,8 @@ def layout(tree: Tree, path: Path) -> Layout:
             splits[top] = role(top)
     notes: list[str] = []
     if not any(split in LABELLED for split in splits.values()) or _are_classes(tops, splits, notes):
-        _check_same_folders(tops, path, "")
-        _check_masks(tops, path, "")
+        check_no_splits(tops, path)
+        notes += check_classes(tops, path, "")
         without = {top: UNLABELLED for top in tops if is_unlabelled(top)}
         return Layout(without, dict.fromkeys(without, ""), notes + renamed(without))
     splits |= {top: UNLABELLED for top in tops.keys() - splits.keys() if role(top) == UNLABELLED}
@@ -116,9 +85,7 @@ def _split_layout(tops: dict[str, Tree], splits: dict[str, str], inside: dict[st
             inside |= {top: f"{inside[top]}{only[0]}/" for top in labelled}
     train = next(top for top, split in splits.items() if split == "train")
     classes = _at(tops[train], inside[train]).folders
-    _check_same_folders(classes, path, f"{train}/{inside[train]}")
-    _check_masks(classes, path, f"{train}/{inside[train]}")
-    notes = renamed(splits)
+    notes = check_classes(classes, path, f"{train}/{inside[train]}") + renamed(splits)
     for top in labelled:
         if splits[top] == "test" and _has_no_classes(_at(tops[top], inside[top]), set(classes)):
             splits[top] = UNLABELLED
@@ -186,34 +153,6 @@ def _check_splits(tops: dict[str, Tree], splits: dict[str, str], path: Path) -> 
     if "train" not in splits.values():
         names = ", ".join(sorted(splits))
         raise refusal(path, f"got the folder {names} without train; add train/<class>/")
-
-
-def _check_same_folders(tops: dict[str, Tree], path: Path, where: str) -> None:
-    """Raise TouchstoneError where all folders that would be classes hold the same folders and no images directly."""
-    folders = {top: tree for top, tree in tops.items() if tree.total and not is_unlabelled(top)}
-    if len(folders) < 2 or any(tree.images for tree in folders.values()):
-        return
-    same = set.intersection(*({name for name, tree in each.folders.items() if tree.total} for each in folders.values()))
-    if len(same) > 1:
-        names, inner = ", ".join(sorted(folders)[:4]), ", ".join(sorted(same)[:4])
-        raise refusal(
-            path,
-            f"the folders {names}{f' in {where}' if where else ''} have the same folders in them ({inner}), so those "
-            "may be the classes: rename the outer ones to train, val and test, or put their images together; if the "
-            "outer ones are the classes, move the images directly into them",
-        )
-
-
-def _check_masks(classes: dict[str, Tree], path: Path, where: str) -> None:
-    """Raise TouchstoneError where folders of classes hold masks, which would be learned as images of the class."""
-    for name, tree in sorted(classes.items()):
-        for inner in sorted(tree.folders):
-            if inner.lower() in MASKS and tree.images and tree.folders[inner].total:
-                raise refusal(
-                    path,
-                    f"{where}{name}/{inner} seems to hold masks, which would be taken as images of {name}; move them "
-                    "away, or rename the folder if they are images",
-                )
 
 
 def renamed(splits: dict[str, str]) -> list[str]:

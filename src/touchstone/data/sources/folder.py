@@ -26,7 +26,8 @@ from touchstone.data.recognise import has_image_suffix, may_be_image, recognised
 from touchstone.data.sources._files import Files, PackedSet, class_name, find, pack, print_left_out, refusal
 from touchstone.data.sources._labels_csv import NAME, parse
 from touchstone.data.sources._roles import plain_role
-from touchstone.data.sources._structure import Layout, layout, no_images, renamed, tree_of, twins, wrapper
+from touchstone.data.sources._structure import Layout, layout, no_images, renamed, twins, wrapper
+from touchstone.data.sources._tree import tree_of
 from touchstone.data.splits import LABELLED, UNLABELLED
 
 
