@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from touchstone.data import findings
 from touchstone.data.sources import ArraySet, idx, medmnist
 from touchstone.errors import TouchstoneError
 
@@ -87,6 +88,40 @@ def test_a_list_of_classes(tmp_path: Path) -> None:
     path = mnist(tmp_path / "in")
     (path / "classes.txt").write_text("\n".join("abcdefgh"))
     assert read(idx, tmp_path, path).classes == ["b", "h"]
+
+
+@pytest.mark.parametrize("beside", ["in", "around"], ids=["beside the files", "in the folder around"])
+@pytest.mark.parametrize("name", ["classes.txt", "classnames.txt"])
+def test_a_list_of_classes_is_the_same_in_a_folder_and_its_archive(tmp_path: Path, name: str, beside: str) -> None:
+    mnist(tmp_path / "around/in")
+    (tmp_path / {"in": "around/in", "around": "around"}[beside] / name).write_text("\n".join("abcdefgh"))
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "around")
+    raws = [read(idx, tmp_path, path) for path in (tmp_path / "around", Path(archive))]
+    assert [raw.classes for raw in raws] == [["b", "h"]] * 2
+    assert (tmp_path / "raw0/labels.csv").read_bytes() == (tmp_path / "raw1/labels.csv").read_bytes()
+
+
+def test_a_bad_list_of_classes_in_an_archive_is_named(tmp_path: Path) -> None:
+    path = mnist(tmp_path / "in")
+    (path / "classes.txt").write_text("a\na\n")
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", path)
+    assert "packed.zip: classes.txt, line 2: a is listed twice" in refused(idx, tmp_path, Path(archive))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_hidden_folders_and_links_beside_idx_files_are_told(tmp_path: Path, packed: bool) -> None:
+    path = mnist(tmp_path / "in")
+    (path / ".more").mkdir()
+    (path / ".more/1.png").write_bytes(b"")
+    (tmp_path / "elsewhere").mkdir()
+    if packed:
+        path = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", path))
+    else:
+        (path / "linked").symlink_to(tmp_path / "elsewhere")
+    read(idx, tmp_path, path)
+    texts = [finding.text for finding in findings.read(tmp_path / "raw0/findings.csv")]
+    assert texts[0].startswith("left out hidden folders with images: .more (1); rename")
+    assert [text.partition(":")[0] for text in texts[1:]] == ([] if packed else ["linked"])
 
 
 @pytest.mark.parametrize(
@@ -164,6 +199,31 @@ def test_medmnist_in_colour_with_several_labels_and_names(tmp_path: Path) -> Non
     np.testing.assert_array_equal(raw.pixels(1, channels=3, max_pixels=12), colour[1])
 
 
+@pytest.mark.parametrize("word", ["valid", "validation", "dev"])
+def test_other_words_for_validation(tmp_path: Path, word: str) -> None:
+    named = read(medmnist, tmp_path, npz(tmp_path / "x.npz"))
+    changes: dict[str, Any] = {"val_images": None, "val_labels": None}
+    changes |= {f"{word}_images": GREY[3:4], f"{word}_labels": np.array([[4]])}
+    assert read(medmnist, tmp_path, npz(tmp_path / "x.npz", **changes)).images == named.images
+
+
+def test_what_systems_leave_beside_the_file_is_not_taken_for_one(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    npz(tmp_path / "in/pathmnist.npz")
+    (tmp_path / "in/._pathmnist.npz").write_bytes(b"Mac OS X")
+    assert len(read(medmnist, tmp_path, tmp_path / "in").images) == 6
+
+
+def test_a_list_of_classes_beside_the_file_alone(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    file = npz(tmp_path / "in/x.npz")
+    (tmp_path / "in/classes.txt").write_text("\n".join("abcde"))
+    assert [read(medmnist, tmp_path, path).classes for path in (file.parent, file)] == [["a", "e"]] * 2
+    assert not (tmp_path / "raw0/findings.csv").exists()
+    told = [finding.text for finding in findings.read(tmp_path / "raw1/findings.csv")]
+    assert told[0].startswith("classes.txt beside it names the classes; DVC notices no change there")
+
+
 class Evil:
     def __reduce__(self) -> tuple[Any, ...]:
         raise AssertionError("a pickle was loaded")
@@ -181,6 +241,9 @@ class Evil:
         ({"train_labels": np.full((3, 2), 2)}, "got 2, expected 0 or 1 for each of several classes"),
         ({"train_labels": np.array([0, -1, 0])}, "got the class number -1"),
         ({"train_labels": np.array([{}, {}, {}], dtype=object)}, "not a readable .npz file of arrays"),
+        ({"valid_images": GREY[3:4]}, "the arrays of val and valid are both taken as val; remove one"),
+        ({"extra_images": GREY[3:4]}, "got the array extra_images, expected train_images, val_images, test_images"),
+        ({"extra_labels": GREY[3:4]}, "got the array extra_labels, expected train_labels, val_labels, test_labels"),
         ({"test_images": np.zeros((2, 5, 3), np.uint8)}, "got images of train 4x3x1, val 4x3x1, test 5x3x1"),
     ],
 )

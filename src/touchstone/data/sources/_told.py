@@ -10,13 +10,15 @@ from touchstone.data.hidden import Aside
 FILE = "findings.csv"  # of the raw data
 
 
-def tell(path: Path, to: Path, *, notes: Iterable[str] = (), left_out: Iterable[str] = (), aside: Aside) -> None:
+def tell(
+    path: Path, to: Path, *, notes: Iterable[str] = (), left_out: Iterable[str] = (), aside: Aside | None = None
+) -> None:
     """Print each line after `path`, and write them to `findings.csv` in the folder `to`, if there are any.
 
     notes: how the layout was read. left_out: what was left out, beside what `aside` has noted.
     """
     found = [Finding("layout", note) for note in notes]
-    found += [Finding("left out", line) for line in (*left_out, *aside.lines())]
+    found += [Finding("left out", line) for line in (*left_out, *(aside or Aside()).lines())]
     for finding in found:
         print(f"{path}: {finding.text}")
     if found:

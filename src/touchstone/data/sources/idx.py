@@ -19,9 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
+from touchstone.data.hidden import Aside
 from touchstone.data.sources._arrays import read_arrays, save_arrays
+from touchstone.data.sources._class_list import class_list_among, is_class_list
 from touchstone.data.sources._files import Files, find, refusal
-from touchstone.data.sources._words import class_list, numbered, split_in
+from touchstone.data.sources._told import tell
+from touchstone.data.sources._words import numbered, split_in
 from touchstone.data.splits import SPLITS
 from touchstone.errors import TouchstoneError, one_line
 
@@ -38,10 +41,10 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> N
     `mirror` and `old` are not used. Raises TouchstoneError on a damaged file, on images without labels, on two data
     sets in one folder, and on what `find` refuses.
     """
+    aside = Aside()
     with tempfile.TemporaryFile(dir=to) as spool:
-        files = find(path, to, spool, keep=lambda name: _match(name) is not None or name.endswith(f"-{MAPPING}"))[0]
+        files = find(path, to, spool, keep=_is_read, aside=aside)[0]
         sets = _sets(files, path)
-        names = class_list(path)
         parts, classes = {}, dict[int, str]()
         for split, (images_file, labels_file) in sets.items():
             images = _array(files[images_file](), 3, f"source.path: {path}: {images_file}")
@@ -54,13 +57,19 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> N
             if images_file.rpartition("/")[2].startswith(EMNIST):
                 images = images.transpose(0, 2, 1)
             mapped = _mapping(images_file, files, path)
+            names = class_list_among(files, images_file, where=f"source.path: {path}")
             known = {k: mapped.get(k) or numbered(k, names, where=where) for k in np.unique(labels).tolist()}
             classes |= known
             parts[split] = np.ascontiguousarray(images)[..., None], [known[k] for k in labels.tolist()]
     save_arrays(to, parts, [classes[number] for number in sorted(classes)])
+    tell(path, to, aside=aside)
 
 
 read = read_arrays
+
+
+def _is_read(name: str) -> bool:
+    return _match(name) is not None or name.endswith(f"-{MAPPING}") or is_class_list(name)
 
 
 def _match(name: str) -> re.Match[str] | None:
