@@ -7,6 +7,7 @@ import pytest
 
 from kit.images import picture
 from touchstone.config.schema.data import Columns
+from touchstone.data import findings
 from touchstone.data.sources import webdataset
 from touchstone.errors import TouchstoneError
 
@@ -148,11 +149,51 @@ def test_a_bad_list_of_classes(tmp_path: Path, lines: str, said: str) -> None:
     assert said in str(raised.value)
 
 
-def test_a_link_is_refused(tmp_path: Path) -> None:
-    shard(tmp_path / "elsewhere.tar", PLAIN)
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in/a.tar").symlink_to(tmp_path / "elsewhere.tar")
-    with pytest.raises(TouchstoneError, match=r"a\.tar is not a regular file"):
+def test_links_to_shards_and_their_folders_are_followed(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    for split in ("train", "test"):
+        shard(plain / split / "a.tar", {f"{split}{key}": value for key, value in PLAIN.items()})
+    linked = tmp_path / "linked"
+    (linked / "train").mkdir(parents=True)
+    (linked / "train/a.tar").symlink_to(plain / "train/a.tar")  # as DVC's cache.type symlink leaves it
+    (linked / "test").symlink_to(plain / "test")
+    raws = [download(tmp_path, path) for path in (plain, linked)]
+    assert len(webdataset.read(raws[0]).images) == 4
+    for name in ("files.zip", "manifest.csv"):
+        assert raws[0].joinpath(name).read_bytes() == raws[1].joinpath(name).read_bytes()
+    assert not (raws[0] / "findings.csv").exists()
+    assert findings.read(raws[1] / "findings.csv")[0].text.startswith("test: links to folders, in which DVC notices")
+
+
+def test_links_that_lead_nowhere_or_in_a_circle_are_refused(tmp_path: Path) -> None:
+    shard(tmp_path / "in/a.tar", PLAIN)
+    link = tmp_path / "in/b.tar"
+    for target, said in (("nowhere", "where there is nothing to read"), ("../in", "a folder that holds the link")):
+        link.symlink_to(target)
+        with pytest.raises(TouchstoneError, match=rf"source.path: .*in: b\.tar is a link to {target}, {said}"):
+            download(tmp_path, tmp_path / "in")
+        link.unlink()
+    link.mkdir()
+    with pytest.raises(TouchstoneError, match=r"b\.tar is a folder; put the shard itself there"):
         download(tmp_path, tmp_path / "in")
     with pytest.raises(TouchstoneError, match="nowhere: does not exist"):
         download(tmp_path, tmp_path / "nowhere")
+
+
+def test_hidden_folders_in_and_beside_shards_are_told(tmp_path: Path) -> None:
+    shard(tmp_path / "in/a.tar", PLAIN | {".22 rifle/3.png": picture("3")})
+    (tmp_path / "in/.old").mkdir()
+    (tmp_path / "in/.old/1.png").write_bytes(b"")
+    told = findings.read(download(tmp_path, tmp_path / "in") / "findings.csv")
+    assert [each.text.partition(";")[0] for each in told] == [
+        "left out hidden folders with images: .22 rifle (1), .old (1)"
+    ]
+
+
+def test_a_list_of_classes_beside_one_shard(tmp_path: Path) -> None:
+    members: dict[str, bytes | str] = {"1.png": picture("1"), "1.cls": "0", "2.png": picture("2"), "2.cls": "1"}
+    file = shard(tmp_path / "in/a.tar", members)
+    (tmp_path / "in/classes.txt").write_text("owl\nemu\n")
+    assert rows(tmp_path, file) == rows(tmp_path, file.parent) == [("a/1.png", "owl", ""), ("a/2.png", "emu", "")]
+    told = findings.read(tmp_path / "raw0/findings.csv")
+    assert told[0].text.startswith("classes.txt beside it names the classes; DVC notices no change there")

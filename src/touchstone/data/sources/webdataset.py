@@ -18,13 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.config.schema.data import Columns
-from touchstone.data.archives import TAR_OPENERS, hidden, members
+from touchstone.data.archives import TAR_OPENERS, members
+from touchstone.data.hidden import Aside
 from touchstone.data.reading import MAX_BYTES, MAX_FILES
 from touchstone.data.recognise import has_image_suffix
+from touchstone.data.sources._class_list import class_list
 from touchstone.data.sources._files import PackedSet, refusal
 from touchstone.data.sources._listing import Listing
 from touchstone.data.sources._tables import LABEL_NAMES, column, label_of, texts
-from touchstone.data.sources._words import class_list, splits_of_files
+from touchstone.data.sources._told import tell
+from touchstone.data.sources._words import splits_of_files
+from touchstone.data.walk import walk
 from touchstone.errors import TouchstoneError, one_line
 
 OPTIONS = ("columns",)
@@ -37,15 +41,16 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, colu
     """Pack the images of the shard at `path`, or of all shards below that folder, with their labels.
 
     `mirror` and `old` are not used. Raises TouchstoneError on a sample with two images or none, on a label that cannot
-    be read, and on what `members` refuses.
+    be read, and on what `walk` and `members` refuse.
     """
-    shards = _shards(path)
+    aside = Aside()
+    shards = _shards(path, aside)
     splits = splits_of_files(shards, where=f"source.path: {path}")
-    classes = class_list(path)
+    classes, notes = class_list(path)
     with tempfile.TemporaryFile(dir=to) as spool:
         listing = Listing(path, to, spool)
         for name, file in shards.items():
-            for key, sample in _samples(file, max_bytes=min(MAX_BYTES, shutil.disk_usage(to).free // 2)):
+            for key, sample in _samples(file, max_bytes=min(MAX_BYTES, shutil.disk_usage(to).free // 2), aside=aside):
                 where = f"source.path: {path}: {name}: {key}"
                 image = _image(sample, where)
                 label, cells = _label(sample, classes, columns, where)
@@ -53,36 +58,38 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, colu
                 content = listing.keep(sample[image])
                 listing.add(f"{stem}/{key}.{image}", content, label=label, split=splits[name], where=where, cells=cells)
         listing.pack(to)
+    tell(path, to, notes=notes, aside=aside)
 
 
 read = PackedSet
 
 
-def _shards(path: Path) -> dict[str, Path]:
-    """Return shard -> its file; a shard's name is relative to the folder `path`."""
+def _shards(path: Path, aside: Aside) -> dict[str, Path]:
+    """Return shard -> its file; a shard's name is relative to the folder `path`. Links are followed."""
     if path.is_file() and _suffix(path.name):
         return {path.name: path}
     if not path.exists():
         raise refusal(path, "does not exist; put shards (.tar) there, or set source.path")
-    files = sorted(file for file in path.rglob("*") if _suffix(file.name))
-    found = {file.relative_to(path).as_posix(): file for file in files if not hidden(file.relative_to(path).as_posix())}
+    try:
+        found = [entry for entry in walk(path, aside=aside) if _suffix(entry.name)]
+    except TouchstoneError as error:
+        raise TouchstoneError(f"source.path: {error}") from error
     if not found:
         expected = f"expected files such as train-000000.tar ({', '.join(TAR_OPENERS)})"
         raise refusal(path, f"no shards in it, {expected}; set source.path to their folder")
-    for name, file in found.items():
-        if file.is_symlink() or not file.is_file():
-            raise refusal(path, f"{name} is not a regular file; put the shard itself there")
-    return found
+    if unpacked := [entry.name for entry in found if entry.is_folder]:
+        raise refusal(path, f"{unpacked[0]} is a folder; put the shard itself there")
+    return {entry.name: entry.path for entry in found}
 
 
 def _suffix(name: str) -> str:
     return next((suffix for suffix in TAR_OPENERS if name.lower().endswith(suffix)), "")
 
 
-def _samples(shard: Path, *, max_bytes: int) -> Iterator[tuple[str, dict[str, bytes]]]:
+def _samples(shard: Path, *, max_bytes: int, aside: Aside) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield (key, extension -> content) for each run of members with one key: the path up to the name's first dot."""
     key, sample = "", dict[str, bytes]()
-    for name, content in members(shard, max_files=MAX_FILES, max_bytes=max_bytes):
+    for name, content in members(shard, max_files=MAX_FILES, max_bytes=max_bytes, aside=aside):
         folder, slash, own = name.rpartition("/")
         stem, _, extension = own.partition(".")
         if folder + slash + stem != key and sample:
