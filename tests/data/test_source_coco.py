@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kit.images import picture
+from touchstone.data import findings
 from touchstone.data.sources import coco
 from touchstone.errors import TouchstoneError
 
@@ -71,6 +72,26 @@ def test_the_official_layout(tmp_path: Path) -> None:
     again = download(tmp_path, Path(archive))
     for name in ("files.zip", "manifest.csv"):
         assert (again / name).read_bytes() == (tmp_path / "raw0" / name).read_bytes()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_is_left_out_is_found_in_the_report(
+    tmp_path: Path, packed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = official(tmp_path / "in")
+    lay(path, {}, ("more/1.jpg", "more/2.jpg", ".22 rifle/3.jpg"))
+    if packed:
+        path = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", path))
+    else:
+        (path / "train2017").rename(tmp_path / "elsewhere")
+        (path / "train2017").symlink_to(tmp_path / "elsewhere")
+    texts = [each.text.partition(";")[0] for each in findings.read(download(tmp_path, path) / "findings.csv")]
+    assert texts[:2] == [
+        "left out 2 images that no annotations list: more/1.jpg, more/2.jpg",
+        "left out hidden folders with images: .22 rifle (1)",
+    ]
+    assert [text.partition(":")[0] for text in texts[2:]] == ([] if packed else ["train2017"])
+    assert f"{path}: {texts[0]}" in capsys.readouterr().out
 
 
 def test_annotations_beside_the_images_of_each_split(tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from touchstone.data.hidden import Aside
 from touchstone.data.labels import join
 from touchstone.data.recognise import has_image_suffix, may_be_image, recognised
-from touchstone.data.sources._files import Files, PackedSet, class_name, find, print_left_out, refusal
+from touchstone.data.sources._files import Files, PackedSet, class_name, find, refusal
 from touchstone.data.sources._listing import Listing
+from touchstone.data.sources._told import tell, unlisted
 from touchstone.data.sources._words import splits_of_files
 from touchstone.data.splits import UNLABELLED
 from touchstone.errors import TouchstoneError, nearest, one_line
@@ -41,13 +43,9 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> N
     `mirror` and `old` are not used. Raises TouchstoneError on annotations that are damaged, or name an image or a
     category that is missing, on an image in two files, and on what `find` refuses.
     """
+    aside = Aside()
     with tempfile.TemporaryFile(dir=to) as spool:
-        files = find(
-            path,
-            to,
-            spool,
-            keep=lambda name: may_be_image(name) or name.lower().endswith(".json"),
-        )[0]
+        files = find(path, to, spool, keep=lambda name: may_be_image(name) or _is_json(name), aside=aside)[0]
         by_content = set(recognised(files, (), anywhere=True))
         images = {name: read for name, read in files.items() if has_image_suffix(name) or name in by_content}
         annotated = _annotations(files, path)
@@ -58,16 +56,21 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None) -> N
             by_name[name.rpartition("/")[2]].append(name)
         for name, content in annotated.items():
             _list(content, name, splits[name], images, by_name, listing)
-        print_left_out(path, images.keys() - listing.files.keys(), "images that no annotations list")
         listing.pack(to)
+        left_out = unlisted(images.keys() - listing.files.keys(), "images that no annotations list")
+        tell(path, to, left_out=left_out, aside=aside)
 
 
 read = PackedSet
 
 
+def _is_json(name: str) -> bool:
+    return name.lower().endswith(".json")
+
+
 def _annotations(files: Files, path: Path) -> dict[str, dict[str, Any]]:
     """Return file -> its content, for each file of annotations."""
-    names = sorted(name for name in files if name.lower().endswith(".json"))
+    names = sorted(filter(_is_json, files))
     instances = [name for name in names if name.rpartition("/")[2].startswith(PREFIX)]
     found = {}
     for name in instances or names:
