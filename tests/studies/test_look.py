@@ -115,7 +115,7 @@ def test_rare_classes_and_splits_of_other_mixes_are_told() -> None:
 def test_groups_are_found_in_names_and_columns() -> None:
     names = [(f"cat/patient{i // 4:02d}_{i % 4}.png", "cat" if i % 2 else "dog", "") for i in range(40)]
     seen, _ = look(Made(names))
-    assert seen.group == "(?i)(patient[-_ ]?[A-Za-z]*[0-9]+)"
+    assert seen.group == r"(?i)(patient[-_ ]?[A-Za-z]*[0-9]+)(?:[-_./ ]|$)"
     assert seen.group_about == "file names hold 10 groups, such as patient00"
     plain = folder({"cat": 20, "dog": 20})
     columns = {"subject_id": [f"s{i // 4}" for i in range(40)], "age": ["3"] * 40}

@@ -1,6 +1,5 @@
 """Finds out in seconds what a data set holds: sizes, classes, splits, copies, groups and unreadable images."""
 
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,6 +17,7 @@ from touchstone.data.sources import RawImage, RawSet
 from touchstone.data.splits import UNLABELLED
 from touchstone.data.wording import count
 from touchstone.errors import BadImage
+from touchstone.studies.find_groups import find_groups
 
 DECODED = 400  # images that are decoded, evenly over the classes
 SHOWN = 48  # of them on the contact sheet
@@ -25,14 +25,6 @@ MAX_PIXELS = 50_000_000
 GREY_LEVELS = 3  # largest difference between the channels of a picture without colour
 INSTRUMENTS = (1023, 4095, 16383)  # the largest values of 10, 12 and 14 bits
 UNLIKELY = 0.001  # p-value below which the classes of two splits are mixed in different ways
-GROUP_WORDS = (
-    "patient|subject|person|participant|case|donor|animal|plant|scene|video|clip|burst|session|product|item|slide|site|"
-    "plot|user"
-)
-NAMED_GROUP = re.compile(rf"((?:{GROUP_WORDS})[-_ ]?[A-Za-z]*[0-9]+)(?:[-_./ ]|$)", re.IGNORECASE)
-GROUP_COLUMN = re.compile(rf"(?:group|{GROUP_WORDS})s?[-_ ]?(?:id|no|number)?", re.IGNORECASE)
-STEM = re.compile(r"([^/]+?)[-_ (]+[0-9]+\)?\.[A-Za-z0-9]+$")
-LARGEST_GROUP = 0.2  # share of the images that one group may have at most
 
 
 @dataclass(frozen=True)
@@ -100,7 +92,7 @@ def look(raw: RawSet) -> tuple[Seen, Image.Image]:
     decoded, unreadable = _decoded(raw, rows)
     shapes = np.array([pixels.shape[:2] for pixels in decoded.values()], np.int64).reshape(-1, 2)
     shown = list(decoded)[:: max(1, len(decoded) // SHOWN)][:SHOWN]
-    group, about = _group([images[i] for i in labelled])
+    groups = find_groups([images[i] for i in labelled])
     seen = Seen(
         num_images=len(images),
         classes=raw.classes,
@@ -114,8 +106,8 @@ def look(raw: RawSet) -> tuple[Seen, Image.Image]:
         num_tried=len(rows),
         repeats=len(images) - len({image.id for image in images}),
         conflicts=list(_conflicts(images)),
-        group=group,
-        group_about=about,
+        group=groups.setting,
+        group_about=groups.about,
         fewest=_fewest(raw, labelled),
         seconds=_pace(raw),
         channels=(channels := _channels(decoded.values())),
@@ -124,7 +116,7 @@ def look(raw: RawSet) -> tuple[Seen, Image.Image]:
         notes=[
             *_notes(raw, labelled),
             *_mixed(decoded.values(), channels, bits),
-            *([] if group else _hints([images[i] for i in labelled])),
+            *groups.notes,
         ],
     )
     return seen, gallery([decoded[i] for i in shown])
@@ -237,56 +229,3 @@ def _notes(raw: RawSet, labelled: Sequence[int]) -> list[str]:
         if stats.chi2_contingency(table).pvalue < UNLIKELY:
             out.append(f"the splits {', '.join(splits)} mix the classes differently, which chance does not explain")
     return out
-
-
-def _group(images: Sequence[RawImage]) -> tuple[str, str]:
-    """A column or a pattern that names groups of images, and what it was taken from; empty where none is plain."""
-    for column in images[0].columns if images else ():
-        values = [image.columns[column] for image in images]
-        if GROUP_COLUMN.fullmatch(column) and _groups(values):
-            return column, f"the column {column} names {len(set(values) - {''}):,} groups"
-    named = [_found(NAMED_GROUP, image.file) for image in images]
-    if not _groups(named):
-        return "", ""
-    first = next(name for name in named if name)
-    word = next(each for each in GROUP_WORDS.split("|") if first.lower().startswith(each))
-    return rf"(?i)({word}[-_ ]?[A-Za-z]*[0-9]+)", f"file names hold {len(set(named) - {''}):,} groups, such as {first}"
-
-
-def _hints(images: Sequence[RawImage]) -> list[str]:
-    """Hints at groups of which no split can be made as they are, or that only seem to be some."""
-    unused = [
-        f"the column {column} seems to name groups, but they are too few, too large or too small to be split whole"
-        for column in (images[0].columns if images else ())
-        if GROUP_COLUMN.fullmatch(column) and len({image.columns[column] for image in images}) < len(images)
-    ]
-    return unused or _similar_names(images)
-
-
-def _similar_names(images: Sequence[RawImage]) -> list[str]:
-    """A hint where file names look like series of one thing, such as `rose_01.jpg`, `rose_02.jpg`."""
-    stems = [_found(STEM, image.file) for image in images]
-    if not _groups(stems):
-        return []
-    first = next(name for name in stems if name)
-    return [
-        f"names such as {first}_1 form {len(set(stems) - {''}):,} series: if the images of a series show one thing, "
-        "set data.group, or test images will resemble training images"
-    ]
-
-
-def _found(pattern: re.Pattern[str], text: str) -> str:
-    match = pattern.search(text)
-    return match[1] if match else ""
-
-
-def _groups(values: Sequence[str]) -> bool:
-    """Whether values name groups: nearly all images have one, groups are several and none is large."""
-    counts = Counter(value for value in values if value)
-    covered = sum(counts.values())
-    return (
-        covered >= 0.9 * len(values)
-        and len(counts) >= 6
-        and covered >= 1.5 * len(counts)
-        and max(counts.values()) <= LARGEST_GROUP * len(values)
-    )

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from touchstone.data.splits import LABELLED
+from touchstone.studies.find_groups import SPLIT_SEED, TEST, VAL
 from touchstone.studies.look import Seen
 
 SIDES = (16, 32, 48, 64, 96)  # px that are proposed for nets from scratch
 SQUARE, LONG = 1.25, 2.0  # ratios of the sides up to which pictures may be squashed, and cropped to a square
-TEST, VAL = 0.3, 0.2  # shares where there is no split
 BATCH, PASSES = 32, 15  # images of a batch; passes over the real training images
 TURNED = (
     "left",
@@ -157,7 +157,7 @@ def _data(seen: Seen, plan: Plan, source: str, assumed: list[str]) -> dict[str, 
         "test_fraction": 0 if "test" in given else TEST,
         "val_fraction": 0 if "val" in given else VAL,
         "fold": "",
-        "split_seed": 0,
+        "split_seed": SPLIT_SEED,
     }
     if seen.channels or seen.bits == 16:
         assumed.append(f"Files hold {seen.kind}, which are kept (data.channels, data.bits).")
