@@ -1,13 +1,19 @@
 """What `touchstone init` finds in a data set."""
 
+import threading
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from kit.params import DEFAULT
+from touchstone.config import yaml
+from touchstone.config.load import settings_of
 from touchstone.data.sources import RawImage
 from touchstone.errors import BadImage
+from touchstone.studies import look as looking
 from touchstone.studies.look import look
 
 
@@ -58,6 +64,28 @@ class Deep(Made):
         return pixels.astype(np.uint8 if file in self.plain else np.uint16)
 
 
+@dataclass
+class Counted(Made):
+    """Images whose pixels are counted: how often some were decoded, and how many were in memory at a time."""
+
+    def __post_init__(self) -> None:
+        self.decoded = self.alive = self.most = 0
+        self.lock = threading.RLock()
+
+    def pixels(self, index: int, *, channels: int | None, max_pixels: int, bits: int = 8) -> np.ndarray:
+        pixels = super().pixels(index, channels=channels, max_pixels=max_pixels, bits=bits)
+        with self.lock:
+            self.decoded += 1
+            self.alive += 1
+            self.most = max(self.most, self.alive)
+        weakref.finalize(pixels, self.freed)
+        return pixels
+
+    def freed(self) -> None:
+        with self.lock:
+            self.alive -= 1
+
+
 def folder(numbers: dict[str, int], split: str = "") -> list[tuple[str, str, str]]:
     top = f"{split}/" if split else ""
     return [(f"{top}{label}/{i:03d}.png", label, split) for label, count in numbers.items() for i in range(count)]
@@ -104,7 +132,9 @@ def test_a_file_in_two_classes_or_splits_is_named() -> None:
 def test_rare_classes_and_splits_of_other_mixes_are_told() -> None:
     rows = folder({"cat": 200, "dog": 30}, "train") + folder({"cat": 30, "dog": 60}, "test")
     seen, _ = look(Made(rows))
-    assert any("mix the classes differently" in note for note in seen.notes)
+    mixed = next(note for note in seen.notes if "mix the classes differently" in note)
+    assert "train.class_weights: balanced evens out the training images" in mixed
+    settings_of(yaml.changed(DEFAULT, ["train.class_weights=balanced"]))  # there is such a key
     assert any(
         "imbalanced: cat has 60 images, dog 10" in n for n in look(Made(folder({"cat": 60, "dog": 10})))[0].notes
     )
@@ -161,3 +191,12 @@ def test_a_folder_and_its_archive_look_alike(tmp_path: Path, name: str) -> None:
     with opened("folder", str(path)) as raw:
         seen, _ = look(raw)
     assert (seen.num_images, seen.counts) == (12, {"a": 6, "b": 6})
+
+
+def test_few_images_are_in_memory_at_a_time_and_timing_them_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "TIMED_S", 0.0)
+    raw = Counted(folder({"cat": 100, "dog": 100}), sizes=(300, 200))
+    seen, _ = look(raw)
+    assert set(seen.heights) == {300}
+    assert raw.decoded == 200, "once each, and none again to time it"
+    assert raw.most < 100

@@ -12,7 +12,8 @@ from scipy import stats
 
 from touchstone.data.decode import PLAIN
 from touchstone.data.levels import per_level
-from touchstone.data.sheets import gallery, spread
+from touchstone.data.ops.resize import scale
+from touchstone.data.sheets import TILE, gallery, spread
 from touchstone.data.sources import RawImage, RawSet
 from touchstone.data.splits import UNLABELLED
 from touchstone.data.wording import count
@@ -21,10 +22,33 @@ from touchstone.studies.find_groups import find_groups
 
 DECODED = 400  # images that are decoded, evenly over the classes
 SHOWN = 48  # of them on the contact sheet
+SMALL = TILE  # px, the longer side of what is kept of an image
+TIMED_S = 3.0  # seconds in which images are decoded to learn how long one takes
 MAX_PIXELS = 50_000_000
 GREY_LEVELS = 3  # largest difference between the channels of a picture without colour
 INSTRUMENTS = (1023, 4095, 16383)  # the largest values of 10, 12 and 14 bits
 UNLIKELY = 0.001  # p-value below which the classes of two splits are mixed in different ways
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What is kept of a decoded image, since all of them at full size would not fit into memory."""
+
+    height: int
+    width: int
+    channels: int
+    bits: int
+    most: int
+    """Its largest value."""
+    grey: bool
+    """Whether it has no colour."""
+    small: np.ndarray
+    """Pixels (h, w, C) of at most SMALL px a side."""
+
+    @property
+    def kept_channels(self) -> int:
+        """The channels, 0 for those that are converted to each other."""
+        return 0 if self.channels in PLAIN else self.channels
 
 
 @dataclass(frozen=True)
@@ -89,9 +113,9 @@ def look(raw: RawSet) -> tuple[Seen, Image.Image]:
     images = raw.images
     labelled = [i for i, image in enumerate(images) if image.split != UNLABELLED]
     rows = [labelled[row] for row in spread([images[i].label for i in labelled], DECODED)] or list(range(len(images)))
-    decoded, unreadable = _decoded(raw, rows)
-    shapes = np.array([pixels.shape[:2] for pixels in decoded.values()], np.int64).reshape(-1, 2)
-    shown = list(decoded)[:: max(1, len(decoded) // SHOWN)][:SHOWN]
+    decoded, unreadable, seconds = _decoded(raw, rows)
+    channels = _commonest([each.kept_channels for each in decoded], 0)
+    bits = _commonest([each.bits for each in decoded], 8)
     groups = find_groups([images[i] for i in labelled])
     seen = Seen(
         num_images=len(images),
@@ -99,9 +123,9 @@ def look(raw: RawSet) -> tuple[Seen, Image.Image]:
         multi_label=raw.multi_label,
         splits=dict(Counter(image.split for image in images)),
         counts={name: sum(name in images[i].labels for i in labelled) for name in raw.classes},
-        heights=shapes[:, 0],
-        widths=shapes[:, 1],
-        grey=bool(decoded) and all(_is_grey(pixels) for pixels in decoded.values()),
+        heights=np.array([each.height for each in decoded], np.int64),
+        widths=np.array([each.width for each in decoded], np.int64),
+        grey=bool(decoded) and all(each.grey for each in decoded),
         unreadable=unreadable,
         num_tried=len(rows),
         repeats=len(images) - len({image.id for image in images}),
@@ -109,25 +133,42 @@ def look(raw: RawSet) -> tuple[Seen, Image.Image]:
         group=groups.setting,
         group_about=groups.about,
         fewest=_fewest(raw, labelled),
-        seconds=_pace(raw),
-        channels=(channels := _channels(decoded.values())),
-        bits=(bits := _bits(decoded.values())),
-        white=_white(decoded.values()) if bits == 16 else 0,
+        seconds=seconds,
+        channels=channels,
+        bits=bits,
+        white=_white(decoded) if bits == 16 else 0,
         notes=[
             *_notes(raw, labelled),
-            *_mixed(decoded.values(), channels, bits),
+            *_mixed(decoded, channels, bits),
             *groups.notes,
         ],
     )
-    return seen, gallery([decoded[i] for i in shown])
+    shown = decoded[:: max(1, len(decoded) // SHOWN)][:SHOWN]
+    return seen, gallery([each.small for each in shown])
 
 
-def _decoded(raw: RawSet, rows: Sequence[int]) -> tuple[dict[int, np.ndarray], list[str]]:
-    """The pixels of the rows that can be decoded, and why others cannot."""
+def _decoded(raw: RawSet, rows: Sequence[int]) -> tuple[list[Glance], list[str], float]:
+    """What is kept of the rows that can be decoded, why others cannot, and the seconds that decoding an image takes.
+
+    The time is taken last, once each thread has opened the files, which takes long where an archive has many.
+    """
     with ThreadPoolExecutor() as pool:
-        found = dict(zip(rows, pool.map(lambda row: _attempt(raw, row), rows), strict=True))
-    pixels = {row: each for row, each in found.items() if not isinstance(each, str)}
-    return pixels, [each for each in found.values() if isinstance(each, str)]
+        found = list(pool.map(lambda row: _glance(raw, row), rows))
+        seconds = _pace(raw, pool)
+    return [f for f in found if isinstance(f, Glance)], [f for f in found if isinstance(f, str)], seconds
+
+
+def _glance(raw: RawSet, row: int) -> Glance | str:
+    """What is kept of a row, or why it cannot be decoded."""
+    pixels = _attempt(raw, row)
+    if isinstance(pixels, str):
+        return pixels
+    height, width, channels = pixels.shape
+    shrink = min(1.0, SMALL / max(height, width))
+    small = scale(pixels, max(1, round(shrink * height)), max(1, round(shrink * width)))
+    return Glance(
+        height, width, channels, 8 * pixels.dtype.itemsize, int(pixels.max(initial=0)), _is_grey(pixels), small
+    )
 
 
 def _attempt(raw: RawSet, row: int) -> np.ndarray | str:
@@ -138,52 +179,48 @@ def _attempt(raw: RawSet, row: int) -> np.ndarray | str:
         return f"{raw.images[row].file}: {error}"
 
 
-def _pace(raw: RawSet) -> float:
-    """The seconds of an image, once each thread has opened the files, which takes long where an archive has many."""
-    rows = range(min(DECODED, len(raw.images)))
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda row: _attempt(raw, row), rows))
-        began = time.perf_counter()
-        list(pool.map(lambda row: _attempt(raw, row), rows))
-        return (time.perf_counter() - began) / max(1, len(rows))
+def _pace(raw: RawSet, pool: ThreadPoolExecutor) -> float:
+    """The seconds of an image, from some that are decoded for TIMED_S seconds at most."""
+    began = time.perf_counter()
+
+    def decodes(row: int) -> bool:
+        """Decode a row while there is time, and return whether there was."""
+        if in_time := time.perf_counter() - began < TIMED_S:
+            _attempt(raw, row)
+        return in_time
+
+    number = sum(pool.map(decodes, range(min(DECODED, len(raw.images)))))
+    return (time.perf_counter() - began) / max(1, number)
 
 
 def _is_grey(pixels: np.ndarray) -> bool:
-    ranges = np.ptp(pixels.astype(np.int32), axis=2)
+    ranges = pixels.max(2) - pixels.min(2)
     return int(ranges.max(initial=0)) <= GREY_LEVELS * per_level(pixels.dtype)
 
 
-def _channels(images: Iterable[np.ndarray]) -> int:
-    """Return the commonest number of channels, 0 for those that are converted to each other."""
-    counts = Counter(0 if pixels.shape[2] in PLAIN else pixels.shape[2] for pixels in images)
-    return counts.most_common(1)[0][0] if counts else 0
+def _commonest(values: Sequence[int], default: int) -> int:
+    return Counter(values).most_common(1)[0][0] if values else default
 
 
-def _bits(images: Iterable[np.ndarray]) -> int:
-    counts = Counter(8 * pixels.dtype.itemsize for pixels in images)
-    return counts.most_common(1)[0][0] if counts else 8
-
-
-def _white(images: Iterable[np.ndarray]) -> int:
-    most = max(int(pixels.max(initial=0)) for pixels in images if pixels.dtype == np.uint16)
+def _white(images: Iterable[Glance]) -> int:
+    most = max(each.most for each in images if each.bits == 16)
     return next((value for value in INSTRUMENTS if most <= value), 0)
 
 
-def _mixed(images: Iterable[np.ndarray], channels: int, bits: int) -> list[str]:
+def _mixed(images: Sequence[Glance], channels: int, bits: int) -> list[str]:
     """Say how many images have other channels, which cannot be read with the others, or other bits."""
-    shapes = [(0 if pixels.shape[2] in PLAIN else pixels.shape[2], 8 * pixels.dtype.itemsize) for pixels in images]
-    others = sorted({own for own, _ in shapes if own != channels})
+    others = sorted({each.kept_channels for each in images} - {channels})
     out = []
     if others:
-        number = sum(own != channels for own, _ in shapes)
+        number = sum(each.kept_channels != channels for each in images)
         named = ", ".join("1 or 3" if own == 0 else str(own) for own in others)
         rest = f"the others {channels}" if channels else "the others 1 or 3"
         out.append(
-            f"{number} of {len(shapes)} that were tried have {named} channels, {rest}: they cannot be read together"
+            f"{number} of {len(images)} that were tried have {named} channels, {rest}: they cannot be read together"
         )
-    if odd := sum(own != bits for _, own in shapes):
+    if odd := sum(each.bits != bits for each in images):
         what = "multiplied by 257 to 16 bits" if bits == 16 else "reduced to 8 bits"
-        out.append(f"{odd} of {len(shapes)} that were tried have {24 - bits} bits: their values are {what}")
+        out.append(f"{odd} of {len(images)} that were tried have {24 - bits} bits: their values are {what}")
     return out
 
 
@@ -227,5 +264,9 @@ def _notes(raw: RawSet, labelled: Sequence[int]) -> list[str]:
         table = np.array([[each[name] for name in raw.classes] for each in of])
         table = table[:, table.sum(0) > 0]
         if stats.chi2_contingency(table).pvalue < UNLIKELY:
-            out.append(f"the splits {', '.join(splits)} mix the classes differently, which chance does not explain")
+            out.append(
+                f"the splits {', '.join(splits)} mix the classes differently, which chance does not explain; "
+                "train.class_weights: balanced evens out the training images, and images without splits of their own, "
+                "as in one folder for each class, are drawn alike"
+            )
     return out
