@@ -101,6 +101,37 @@ def test_folders_of_splits_and_a_test_folder_that_it_does_not_list(tmp_path: Pat
     assert "took the folder Training as train" in texts
 
 
+def test_folders_of_splits_within_another(tmp_path: Path) -> None:
+    folders = ["images/train", "images/train/deep", "images/test_set", "images/test_set"]
+    names = [f"{folder}/{name}" for folder, name in zip(folders, FILES, strict=True)]
+    root = lay(tmp_path / "in", [*names, "images/unlabeled/8.png", "images/dev/9.png", "more/testing/7.png"])
+    (root / "labels.csv").write_text("".join(["file,label\n", *(f"{name},{LABELS[name[-6:]]}\n" for name in names)]))
+    found, texts = both(root, tmp_path)
+    assert {name: found[name] for name in names} == {
+        name: (LABELS[name[-6:]], "test" if "test_set" in name else "train") for name in names
+    }
+    without = found.keys() - set(names)
+    assert {name: found[name] for name in without} == dict.fromkeys(
+        ["images/unlabeled/8.png", "more/testing/7.png"], ("", "unlabelled")
+    )
+    assert texts[:2] == [
+        "took the folder test_set as test",
+        "labels.csv lists no image of more/testing, so they are taken as unlabelled: predicted, never scored",
+    ]
+
+
+def test_folders_give_a_split_to_all_images_or_to_none(tmp_path: Path) -> None:
+    root = lay(tmp_path / "in", ["train/1.png", "holdout/2.png"])
+    (root / "labels.csv").write_text("file,label\ntrain/1.png,cat\nholdout/2.png,dog\n")
+    for number, path in enumerate((root, zipped(root))):
+        with pytest.raises(TouchstoneError, match=r"train/1.png lies in a folder of train, holdout/2.png in none of a"):
+            read(path, tmp_path / f"raw{number}")
+    (root / "labels.csv").write_text("file,label,split\ntrain/1.png,cat,\nholdout/2.png,dog,test\n")
+    (tmp_path / "again").mkdir()
+    found, _ = both(root, tmp_path / "again")
+    assert found == {"train/1.png": ("cat", "train"), "holdout/2.png": ("dog", "test")}
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [

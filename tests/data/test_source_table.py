@@ -44,6 +44,11 @@ def refused(tmp_path: Path, path: Path, **columns: str) -> str:
     return str(raised.value)
 
 
+def in_both(path: Path) -> list[Path]:
+    """The folder and an archive of it."""
+    return [path, Path(shutil.make_archive(str(path.with_name(f"{path.name}-packed")), "zip", path))]
+
+
 def delimited(separator: str, header: str = "file,label") -> str:
     return "\n".join([header.replace(",", separator), *(separator.join(row) for row in ROWS)]) + "\n"
 
@@ -135,13 +140,53 @@ def test_a_table_for_each_split_as_in_an_image_folder_of_hugging_face(tmp_path: 
 
 
 def test_one_table_over_folders_of_splits_and_paths_below_the_root(tmp_path: Path) -> None:
-    text = "path,label\nval/1.png,cat\n../Train/2.png,dog\n./images/3.png,cat\n"
-    path = lay(tmp_path / "in", {"notes/all.csv": text}, ("val/1.png", "Train/2.png", "images/3.png"))
+    text = "path,label\nval/1.png,cat\n../Train/2.png,dog\n./images/test/3.png,cat\n"
+    path = lay(tmp_path / "in", {"notes/all.csv": text}, ("val/1.png", "Train/2.png", "images/test/3.png"))
     assert rows(tmp_path, path) == [
         ("Train/2.png", "dog", "train"),
-        ("images/3.png", "cat", ""),
+        ("images/test/3.png", "cat", "test"),
         ("val/1.png", "cat", "val"),
     ]
+
+
+@pytest.mark.parametrize(
+    "folders", [("train_images", "valid_set", "TestImages"), ("x/Training", "x/dev/a", "x/testset")]
+)
+def test_words_for_folders_of_images(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    images = tuple(f"{folder}/{i}.png" for i, folder in enumerate(folders))
+    listed = "".join(f"{name},{label}\n" for name, label in zip(images, ("cat", "dog", "cat"), strict=True))
+    for path in in_both(lay(tmp_path / "in", {"all.csv": f"file,label\n{listed}"}, images)):
+        assert {split for *_, split in rows(tmp_path, path)} == {"train", "val", "test"}
+
+
+def test_folders_give_a_split_to_all_images_or_to_none(tmp_path: Path) -> None:
+    text = "file,label\ntrain/1.png,cat\nholdout/2.png,dog\n"
+    for path in in_both(lay(tmp_path / "in", {"all.csv": text}, ("train/1.png", "holdout/2.png"))):
+        said = "train/1.png lies in a folder of train, holdout/2.png in none of a split; move it, or give the splits in"
+        assert said in refused(tmp_path, path)
+    text = "file,label,split\ntrain/1.png,cat,\nholdout/2.png,dog,test\n"
+    path = lay(tmp_path / "again", {"all.csv": text}, ("train/1.png", "holdout/2.png"))
+    assert [split for *_, split in rows(tmp_path, path)] == ["test", "train"]
+
+
+@pytest.mark.parametrize("folder", ["unlabelled", "unlabeled", "Unlabelled_images", "data/unlabelled/deep"])
+def test_images_without_a_row_in_a_folder_of_unlabelled_ones(tmp_path: Path, folder: str) -> None:
+    images = (*IMAGES, f"{folder}/x.png", "stray.png")
+    for path in in_both(lay(tmp_path / "in", {"all.csv": delimited(",")}, images)):
+        assert (f"{folder}/x.png", "", "unlabelled") in (got := rows(tmp_path, path))
+        assert len(got) == 4
+
+
+@pytest.mark.parametrize(
+    "names", [("TrainImages", "TestImages"), ("trainset-0", "testset-0"), ("x/TrainSet/0", "test/0")]
+)
+def test_words_for_names_of_shards(tmp_path: Path, names: tuple[str, str]) -> None:
+    shards = {f"{name}.parquet": held("a", "b", numbers=[0, 1]) for name in names}
+    for path in in_both(lay(tmp_path / "in", dict(shards), ())):
+        assert {(file.rpartition("/")[0], split) for file, _, split in rows(tmp_path, path)} == {
+            (names[0], "train"),
+            (names[1], "test"),
+        }
 
 
 def test_several_labels_joined_or_in_a_list(tmp_path: Path) -> None:

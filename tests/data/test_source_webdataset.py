@@ -54,6 +54,19 @@ def test_shards_of_splits_with_numbers_and_a_list_of_classes(tmp_path: Path) -> 
     assert raw.pixels(0, channels=1, max_pixels=99).shape == (3, 4, 1)
 
 
+@pytest.mark.parametrize("names", [("trainset-000", "testset-000"), ("TrainShards/0", "TestShards/0")])
+def test_words_for_names_of_shards(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        members = {key: content for i in (0, 1) for key, content in _sample(f"{name}{i}", i).items()}
+        shard(tmp_path / "in" / f"{name}.tar", members)
+    got = {(file.rpartition("/")[0], split) for file, _, split in rows(tmp_path, tmp_path / "in")}
+    assert got == {(names[0], "train"), (names[1], "test")}
+
+
+def _sample(name: str, number: int) -> dict[str, bytes | str]:
+    return {f"{number}.png": picture(name), f"{number}.cls": str(number)}
+
+
 def test_arrays_are_images_where_there_is_no_other(tmp_path: Path) -> None:
     import numpy as np
 

@@ -12,8 +12,8 @@ from pathlib import PurePosixPath
 from touchstone.data.decode import image_suffixes
 from touchstone.data.labels import SEPARATOR, join, names
 from touchstone.data.sources._files import RESERVED, class_name
-from touchstone.data.sources._roles import plain_role
-from touchstone.data.splits import SPLITS, UNLABELLED
+from touchstone.data.sources._words import split_of
+from touchstone.data.splits import UNLABELLED
 from touchstone.errors import TouchstoneError, nearest
 
 NAME = "labels.csv"
@@ -47,11 +47,11 @@ def parse(content: bytes, images: Iterable[str], *, file: str) -> Labels:
         where = f"{file}, line {number}"
         cells = _cells(header, row, where)
         name = finder.find(cells.pop("file").strip(), where)
-        label, split = cells.pop("label").strip(), cells.pop("split", "").strip()
+        label, split = cells.pop("label").strip(), split_of(cells.pop("split", ""), where=where)
         classes = [class_name(each, where=where) for each in names(_listed(label))]
         if len(set(classes)) < len(classes):
             raise TouchstoneError(f"{where}: got the label {label!r}, expected each class once, joined by |")
-        entry = join(sorted(classes)), _split(split, where)  # sorted: equal sets of classes are equal labels
+        entry = join(sorted(classes)), split  # sorted: equal sets of classes are equal labels
         if entry[0] and entry[1] == UNLABELLED:
             raise TouchstoneError(
                 f"{where}: an unlabelled image has the label {label!r}; remove the label or the split"
@@ -134,13 +134,6 @@ def _listed(label: str) -> str:
         return label
     listed = isinstance(classes, list) and all(isinstance(each, str) for each in classes)
     return SEPARATOR.join(classes) if listed else label
-
-
-def _split(word: str, where: str) -> str:
-    split = plain_role(word) if word else ""
-    if word and not split:
-        raise TouchstoneError(f"{where}: got the split {word!r}, expected {', '.join(SPLITS)} or nothing")
-    return split
 
 
 class _Finder:

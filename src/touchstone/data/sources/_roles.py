@@ -16,7 +16,7 @@ SPLIT_OF = {
     "unlabelled": UNLABELLED,
     "unlabeled": UNLABELLED,
 }
-"""A word -> the split that it means in the name of a folder or a file, or in the cell of a table."""
+"""A word -> the split that it means."""
 WORDS = SPLIT_OF | {
     "trainset": "train",
     "valset": "val",
@@ -26,6 +26,7 @@ WORDS = SPLIT_OF | {
     "predict": UNLABELLED,
     "prediction": UNLABELLED,
 }
+"""The same with words that mean a split in the name of a folder or a file, or in the cell of a table."""
 IMAGES = frozenset({"image", "images", "img", "imgs", "picture", "pictures", "pics", "photo", "photos"})
 # Words beside one of these that change nothing in its meaning: train_images is train, test_tube is a class.
 PLAIN = IMAGES | {"set", "split", "data", "dataset", "folder", "dir", "files"}
@@ -36,10 +37,15 @@ def role(name: str) -> str:
 
     `seg_train`, `TrainingSet` and `train2017` are train; unlabelled goes before the others.
     """
-    found = {WORDS[word] for word in _words(name) if word in WORDS}
+    found = meanings(name)
     if UNLABELLED in found:
         return UNLABELLED
     return found.pop() if len(found) == 1 else ""
+
+
+def meanings(name: str) -> set[str]:
+    """Return the splits that words of the name stand for."""
+    return {WORDS[word] for word in _words(name) if word in WORDS}
 
 
 def plain_role(name: str) -> str:

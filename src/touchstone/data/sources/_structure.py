@@ -156,9 +156,10 @@ def _check_splits(tops: dict[str, Tree], splits: dict[str, str], path: Path) -> 
 
 
 def renamed(splits: dict[str, str]) -> list[str]:
-    """Return a note on the folders that have other names than their split."""
-    ordered = sorted(splits.items(), key=lambda item: (SPLITS.index(item[1]), item[0]))
-    pairs = [f"{top} as {split}" for top, split in ordered if top != split]
+    """Return a note on the folders that have other names than their split; folder -> its split."""
+    own = {(folder.rpartition("/")[2], split) for folder, split in splits.items()}
+    ordered = sorted(own, key=lambda item: (SPLITS.index(item[1]), item[0]))
+    pairs = [f"{name} as {split}" for name, split in ordered if name != split]
     return [f"took the {'folder' if len(pairs) == 1 else 'folders'} {', '.join(pairs)}"] if pairs else []
 
 

@@ -1,12 +1,12 @@
 """Names of splits and classes as data sets write them."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from touchstone.data.sources._files import class_name, read_bytes
-from touchstone.data.sources._roles import SPLIT_OF
-from touchstone.data.splits import SPLITS
+from touchstone.data.sources._roles import meanings, plain_role, role
+from touchstone.data.splits import LABELLED, SPLITS, UNLABELLED
 from touchstone.errors import TouchstoneError
 
 CLASS_LISTS = ("classes.txt", "classnames.txt")  # a class per line, in the order of their numbers
@@ -14,7 +14,7 @@ CLASS_LISTS = ("classes.txt", "classnames.txt")  # a class per line, in the orde
 
 def split_of(word: str, *, where: str) -> str:
     """Return the split that the cell of a table means, "" for an empty one. Raises TouchstoneError on other words."""
-    split = SPLIT_OF.get(word.strip().lower(), "")
+    split = plain_role(word)
     if word.strip() and not split:
         raise TouchstoneError(f"{where}: got the split {word!r}, expected {', '.join(SPLITS)} or nothing; correct it")
     return split
@@ -23,14 +23,10 @@ def split_of(word: str, *, where: str) -> str:
 def split_in(name: str) -> str:
     """Return the split that a file's name, or else the nearest of its folders, says; "" where none says one.
 
-    Words are runs of letters: `train-00000-of-00002.parquet` and `instances_val2017.json` say train and val, and a name
-    that says two, such as `train_test.csv`, says none.
+    Words are those of `role`: `train-00000-of-00002.parquet`, `TrainImages` and `instances_val2017.json` say train and
+    val. A name that says two, such as `train_test.csv`, says none.
     """
-    for part in reversed(name.split("/")):
-        found = {SPLIT_OF[word] for word in re.findall("[a-z]+", part.lower()) if word in SPLIT_OF}
-        if found:
-            return found.pop() if len(found) == 1 else ""
-    return ""
+    return next((role(part) for part in reversed(name.split("/")) if meanings(part)), "")
 
 
 def splits_of_files(names: Iterable[str], *, where: str) -> dict[str, str]:
@@ -41,6 +37,37 @@ def splits_of_files(names: Iterable[str], *, where: str) -> dict[str, str]:
         expected = "expected a split in every name or in none"
         raise TouchstoneError(f"{where}: {silent[0]} names no split, {speaking[0]} does; {expected}: rename it")
     return splits
+
+
+def folder_of_split(name: str) -> tuple[str, str]:
+    """Return the folder that says the split of an image, and that split; twice "" where no folder says one.
+
+    It is the nearest whose name is a split's and nothing else (`plain_role`); one for images without a class goes
+    before all others.
+    """
+    return _folder_of_split(name.rpartition("/")[0])
+
+
+@lru_cache(maxsize=10_000)
+def _folder_of_split(folder: str) -> tuple[str, str]:
+    parts = folder.split("/")
+    around = ["/".join(parts[:end]) for end in range(len(parts), 0, -1)]
+    found = [(each, split) for each in around if (split := plain_role(each.rpartition("/")[2]))]
+    return next((each for each in found if each[1] == UNLABELLED), found[0] if found else ("", ""))
+
+
+def check_all_or_none(splits: Mapping[str, str], *, where: str) -> None:
+    """Raise TouchstoneError where folders give a split to some images and none to others.
+
+    splits: image -> its split by `folder_of_split`, for the images whose split nothing else says.
+    """
+    silent = min((name for name, split in splits.items() if not split), default="")
+    speaking = min((name for name, split in splits.items() if split in LABELLED), default="")
+    if silent and speaking:
+        raise TouchstoneError(
+            f"{where}: {speaking} lies in a folder of {splits[speaking]}, {silent} in none of a split; move it, or "
+            "give the splits in a column of the table"
+        )
 
 
 def class_list(path: Path) -> list[str]:

@@ -6,7 +6,8 @@
     unlabelled/**                     beside either: images without a class
     labels.csv                        instead of class folders: file,label and perhaps split, where | joins an image's
                                       classes, then columns such as patient, which `data.group` may name; images lie
-                                      beside it or deeper, in unlabelled/ without a row
+                                      beside it or deeper, in folders of splits perhaps, in
+                                      unlabelled/ without a row
 
 All this may lie in folders that hold nothing else (_structure.py). Class names are the folders' names in NFC, sorted.
 Files without a suffix, or with one that says nothing, are images if their content is one. Other files are reported and
@@ -25,9 +26,9 @@ from touchstone.data.labels import names
 from touchstone.data.recognise import has_image_suffix, may_be_image, recognised, taken_by_content
 from touchstone.data.sources._files import Files, PackedSet, class_name, find, pack, print_left_out, refusal
 from touchstone.data.sources._labels_csv import NAME, parse
-from touchstone.data.sources._roles import plain_role
 from touchstone.data.sources._structure import Layout, layout, no_images, renamed, twins, wrapper
 from touchstone.data.sources._tree import tree_of
+from touchstone.data.sources._words import check_all_or_none, folder_of_split
 from touchstone.data.splits import LABELLED, UNLABELLED
 
 
@@ -82,27 +83,28 @@ def _table_labels(
 ) -> tuple[dict[str, tuple[str, str]], dict[str, dict[str, str]], list[str], Callable[[str], str]]:
     """Return the (label, split) of each image that the table lists or that is unlabelled, its other columns, and notes.
 
-    Prints a line on images that it does not list. An image in a folder with a split's name belongs to that split
-    unless the table gives another; images in a folder of the test split that it does not list at all are unlabelled.
+    An image in a folder with a split's name belongs to that split unless the table gives another; images in a folder of
+    the test split that it does not list at all are unlabelled.
     """
-    found = parse(content, images, file=f"source.path: {path}: {NAME}")
-    labels, notes = found.rows, found.notes
-    tops = {name.partition("/")[0] for name in images if "/" in name}
-    listed = {name.partition("/")[0] for name, (_, split) in labels.items() if "/" in name and not split}
-    splits = {top: plain_role(top) for top in tops if plain_role(top)}
-    notes += renamed({top: split for top, split in splits.items() if top in listed})
-    for name, (label, split) in labels.items():
-        top = name.partition("/")[0] if "/" in name else ""
-        if not split and top in splits:
-            labels[name] = label, splits[top]
-            if label and splits[top] == UNLABELLED:
-                remedy = "move it or remove the label"
-                raise refusal(path, f"{NAME}: {name} lies in {top} and has the label {label!r}; {remedy}")
-    in_use = {name.partition("/")[0] for name in labels if "/" in name}
-    without = {top for top, split in splits.items() if split == UNLABELLED or (split == "test" and top not in in_use)}
-    labels |= {name: ("", UNLABELLED) for name in images if name not in labels and name.partition("/")[0] in without}
-    for top in sorted(top for top in without if splits[top] == "test"):
-        notes.append(f"{NAME} lists no image of {top}, so they are taken as unlabelled: predicted, never scored")
+    where = f"source.path: {path}: {NAME}"
+    found = parse(content, images, file=where)
+    labels = found.rows
+    said = {name: folder_of_split(name) for name in images}
+    silent = [name for name, (_, split) in labels.items() if not split]
+    check_all_or_none({name: said[name][1] for name in silent}, where=where)
+    for name in silent:
+        label, (in_folder, split) = labels[name][0], said[name]
+        if label and split == UNLABELLED:
+            remedy = "move it or remove the label"
+            raise refusal(path, f"{NAME}: {name} lies in {in_folder} and has the label {label!r}; {remedy}")
+        labels[name] = label, split
+    notes = found.notes + renamed(dict(said[name] for name in silent if said[name][0]))
+    in_use = {said[name][0] for name in labels}
+    tests = {each for each, split in said.values() if split == "test"} - in_use
+    without = [name for name in images if said[name][1] == UNLABELLED or said[name][0] in tests]
+    labels |= {name: ("", UNLABELLED) for name in without if name not in labels}
+    for each in sorted(tests):
+        notes.append(f"{NAME} lists no image of {each}, so they are taken as unlabelled: predicted, never scored")
     print_left_out(path, images.keys() - labels.keys(), f"images that {NAME} does not list")
     every = {label for label, split in labels.values() if split != UNLABELLED}
     if not few and len(every) == 1:

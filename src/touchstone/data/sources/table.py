@@ -33,9 +33,8 @@ from touchstone.data.sources._files import (
     refusal,
 )
 from touchstone.data.sources._listing import Listing
-from touchstone.data.sources._roles import SPLIT_OF
 from touchstone.data.sources._tables import LABEL_NAMES, READERS, Table, column, label_of, open_table, text, texts
-from touchstone.data.sources._words import split_in, split_of
+from touchstone.data.sources._words import check_all_or_none, folder_of_split, split_in, split_of
 from touchstone.data.splits import UNLABELLED
 from touchstone.errors import TouchstoneError, nearest
 
@@ -64,10 +63,13 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, colu
         by_content = set(recognised(files, (), anywhere=True))
         images = {name: read for name, read in files.items() if has_image_suffix(name) or name in by_content}
         listing = Listing(path, to, spool)
+        by_folder: dict[str, str] = {}
         for name in tables:
-            _list(open_table(files[name](), file=f"source.path: {path}: {name}"), name, columns, images, listing)
+            table = open_table(files[name](), file=f"source.path: {path}: {name}")
+            by_folder |= _list(table, name, columns, images, listing)
+        check_all_or_none(by_folder, where=f"source.path: {path}")
         for name in images.keys() - listing.files.keys():
-            if name.startswith(f"{UNLABELLED}/"):
+            if folder_of_split(name)[1] == UNLABELLED:
                 listing.add(name, images[name], label=None, split=UNLABELLED, where=name)
         print_left_out(path, images.keys() - listing.files.keys(), "images that no table lists")
         listing.pack(to)
@@ -99,8 +101,11 @@ def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
 
-def _list(table: Table, name: str, columns: Columns, images: Files, listing: Listing) -> None:
-    """List the images of a table, whose own name below `source.path` is `name`."""
+def _list(table: Table, name: str, columns: Columns, images: Files, listing: Listing) -> dict[str, str]:
+    """List the images of a table, whose own name below `source.path` is `name`.
+
+    Returns image -> the split of its folder, for labelled images without a split in their row and their table's name.
+    """
     file, label = _file_column(table, columns.file), _label_column(table, columns.label)
     split = column(columns.split, SPLIT_NAMES, table.columns, key="data.columns.split", file=table.file)
     if not label:
@@ -108,20 +113,19 @@ def _list(table: Table, name: str, columns: Columns, images: Files, listing: Lis
     if taken := [each for each in table.columns if each in RESERVED and each not in (file, label, split)]:
         print(f"{table.file}: left out the column {', '.join(taken)}, whose name is taken")
     class_names = table.class_names.get(label, [])
+    by_folder: dict[str, str] = {}
     for number, (where, cells) in enumerate(table.rows(), 1):
         cell = cells.pop(file)
         if file in table.pictures:
             image, read = _held(cell, name, number, images, listing, where)
         else:
             image, read = _beside(cell, name, images, listing.path, where)
-        listing.add(
-            image,
-            read,
-            label=label_of(cells.pop(label), class_names, where=where) if label else None,
-            split=_split(cells.pop(split) if split else "", name, image, where) if label else UNLABELLED,
-            where=where,
-            cells=texts(cells),
-        )
+        classes = label_of(cells.pop(label), class_names, where=where) if label else None
+        given = split_of(text(cells.pop(split)) if split else "", where=where) or split_in(name)
+        if not given and classes is not None:
+            given = by_folder[image] = folder_of_split(image)[1]
+        listing.add(image, read, label=classes, split=given, where=where, cells=texts(cells))
+    return by_folder
 
 
 def _file_column(table: Table, wanted: str) -> str:
@@ -141,11 +145,6 @@ def _label_column(table: Table, wanted: str) -> str:
         named = ", ".join(table.class_names)
         raise TouchstoneError(f"{table.file}: several columns of labels ({named}); name one in data.columns.label")
     return found or next(iter(table.class_names), "")
-
-
-def _split(cell: Any, table: str, image: str, where: str) -> str:
-    folders = (SPLIT_OF.get(part.lower(), "") for part in reversed(image.split("/")[:-1]))
-    return split_of(text(cell), where=where) or split_in(table) or next(filter(None, folders), "")
 
 
 def _held(cell: Any, table: str, number: int, images: Files, listing: Listing, where: str) -> Named:
