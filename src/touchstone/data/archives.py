@@ -1,7 +1,7 @@
 """Reads the files of a .zip or tar archive one after another, without extracting anything to disk.
 
-An archive is foreign input: names that point elsewhere, links, devices and too many unpacked bytes are refused. Bytes
-are counted as they are read, never taken from a header.
+An archive is foreign input: names and links that point elsewhere, devices and too many unpacked bytes are refused.
+Bytes are counted as they are read, never taken from a header.
 """
 
 import bz2
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from touchstone.data.archive_links import Links
 from touchstone.data.hidden import Aside, hidden
 from touchstone.errors import TouchstoneError, one_line
 
@@ -48,20 +49,26 @@ def is_archive(path: Path) -> bool:
 def members(path: Path, *, max_files: int, max_bytes: int, aside: Aside | None = None) -> Iterator[tuple[str, bytes]]:
     """Yield (posix name, content) of each regular file in the archive, in the archive's order.
 
+    Links in a tar file follow, with the content of the files in the archive that they mean, also by way of a folder.
     Directories and `hidden` names are left out. Memory holds one member at a time, and at most `max_bytes` of it. Names
     in a .zip are UTF-8, also where its flag for that is missing, or else code page 437. aside: notes what was passed
     over and which names were not UTF-8.
 
-    Raises TouchstoneError on links, devices, absolute names, drive letters, backslashes, `..`, two members of one name,
-    encrypted members, more than `max_files` files or `max_bytes` uncompressed bytes in all, a damaged or truncated
+    Raises TouchstoneError on links in a .zip, links out of the archive, to nothing or in a circle, devices, absolute
+    names, drive letters, backslashes, `..`, two members of one name, encrypted members, more than `max_files` files or
+    `max_bytes` uncompressed bytes in all, which count again for each link to them, a damaged or truncated
     archive, and an unknown suffix. Members before the damage are yielded first.
     """
     if not is_archive(path):
         raise TouchstoneError(f"{path}: not an archive; expected one of {', '.join(SUFFIXES)}")
-    reader = _zip_members if path.name.lower().endswith(".zip") else _tar_members
+    aside = aside or Aside()
+    if path.name.lower().endswith(".zip"):
+        found = _zip_members(path, max_bytes, aside)
+    else:
+        found = _tar_members(path, max_bytes, aside, max_files=max_files)
     seen: set[str] = set()
     try:
-        for name, content in reader(path, max_bytes, aside or Aside()):
+        for name, content in found:
             if name in seen:
                 raise _refusal(path, name, "two members have this name", "pack the archive again")
             if len(seen) == max_files:
@@ -113,32 +120,55 @@ def _zip_name(info: zipfile.ZipInfo) -> str | None:
         return None
 
 
-def _tar_members(path: Path, left: int, aside: Aside) -> Iterator[tuple[str, bytes]]:
+def _tar_members(path: Path, left: int, aside: Aside, *, max_files: int) -> Iterator[tuple[str, bytes]]:
+    links = Links(path)
+    for archive, info in _tar_headers(path):
+        name = _safe_name(path, info.name)
+        if info.isdir():
+            links.add_folder(name)
+            aside.directories += [] if hidden(name) else [name]
+        elif info.issym():
+            links.add_symbolic(name, info.linkname)
+        elif info.islnk():
+            links.add_hard(name, info.linkname)
+        elif not info.isreg():
+            raise _not_regular(path, name, "a device")
+        elif hidden(name):
+            links.add_file(name)
+            aside.skip(name)
+            left -= info.size  # a tar file is read from its beginning to its end
+            if left < 0:
+                raise _too_large(path, name)
+        else:
+            links.add_file(name)
+            content = _read_tar(archive, info, left, path)
+            left -= len(content)
+            yield name, content
+    meanings = links.meanings(aside, most=max_files)
+    for archive, info in _tar_headers(path) if meanings else ():
+        for name in meanings.pop(_safe_name(path, info.name), ()) if info.isreg() else ():
+            content = _read_tar(archive, info, left, path)
+            left -= len(content)
+            yield name, content
+
+
+def _tar_headers(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """Yield the opened archive with each of its members. Raises tarfile.ReadError where it ends too early."""
     opener = next(opener for suffix, opener in TAR_OPENERS.items() if path.name.lower().endswith(suffix))
     with opener(path, "rb") as stream, tarfile.open(fileobj=_SmallReads(stream), mode="r:") as archive:
         for info in archive:
             archive.members.clear()  # type: ignore[attr-defined]  # otherwise tarfile keeps all headers
-            name = _safe_name(path, info.name)
-            if info.isdir():
-                aside.directories += [] if hidden(name) else [name]
-                continue
-            if not info.isreg():
-                raise _not_regular(path, name, "a link" if info.issym() or info.islnk() else "a device")
-            if hidden(name):
-                aside.skip(name)
-                left -= info.size  # a tar file is read from its beginning to its end
-                if left < 0:
-                    raise _too_large(path, name)
-                continue
-            file = archive.extractfile(info)
-            assert file is not None  # None is for directories and devices
-            content = _read(file, left, path, name)
-            left -= len(content)
-            yield name, content
+            yield archive, info
         stream.seek(archive.offset)  # tarfile stops silently at a damaged header or a missing end mark
         if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("no end mark")
         stream.read(CHUNK_BYTES)  # past the padding, which makes the compression verify its own checksum
+
+
+def _read_tar(archive: tarfile.TarFile, info: tarfile.TarInfo, left: int, path: Path) -> bytes:
+    file = archive.extractfile(info)
+    assert file is not None  # None is for directories and devices
+    return _read(file, left, path, info.name)
 
 
 class _SmallReads(io.RawIOBase):
