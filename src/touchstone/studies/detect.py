@@ -1,103 +1,129 @@
-"""Which data source reads a folder or an archive, by the names of its files."""
+"""Which data source reads what lies at a path: a folder, an archive, or a table of images."""
 
 import fnmatch
-import os
-from collections.abc import Callable
+import glob
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from touchstone.data.archives import is_archive, members
-from touchstone.data.reading import MAX_BYTES, MAX_FILES
+from touchstone.data.archives import TAR_OPENERS, is_archive
 from touchstone.data.recognise import has_image_suffix
-from touchstone.data.sources import table
+from touchstone.data.sources._labels_csv import NAME as LABELS_CSV
+from touchstone.data.sources._structure import layout
+from touchstone.data.sources._tree import tree_of
 from touchstone.errors import TouchstoneError
+from touchstone.studies.peek import TABLES, Peek, peek
 
-PATTERNS = (
-    ("table", ("*.parquet",)),
-    ("coco", ("instances_*.json", "*_annotations.coco.json", "_annotations.coco.json")),
-    ("idx", ("*-idx?-ubyte", "*-idx?-ubyte.gz")),
-    ("medmnist", ("*.npz",)),
-    ("table", ("metadata.csv", "metadata.jsonl", "metadata.tsv", "metadata.ndjson")),
-)
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
-IN_ARCHIVES = ("voc", "coco", "table")  # sources that also read archives, besides `folder`
-MOST = 200_000  # names that are looked at
+COCO = ("instances_*.json", "*_annotations.coco.json", "_annotations.coco.json")
+IDX = ("*-idx?-ubyte", "*-idx?-ubyte.gz", "*.idx?-ubyte", "*.idx?-ubyte.gz")
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.tsv", "metadata.ndjson")  # the library `datasets` reads these
+IN_ARCHIVES = ("voc", "coco", "idx", "table", "webdataset")  # sources that also read archives, besides `folder`
 
-Read = Callable[[str], bytes]
+
+@dataclass(frozen=True)
+class Place:
+    """Where images lie, and what reads them."""
+
+    source: str
+    """The name of a data source."""
+    path: Path
+    """Its `source.path`."""
+    table: str = ""
+    """The setting data.columns.table: a pattern of the one table that was given, "" for all."""
+
+
+def place_of(path: Path) -> Place:
+    """Return what reads the images at `path`; for a table alone, that is in the folder that holds it.
+
+    Raises TouchstoneError where there is nothing, or nothing that a source reads.
+    """
+    if path.is_file() and path.name == LABELS_CSV:
+        return Place("folder", path.parent)
+    if path.is_file() and path.suffix.lower() in TABLES:
+        return Place("table", path.parent, glob.escape(path.name))
+    return Place(source_of(path), path)
 
 
 def source_of(path: Path) -> str:
     """Return the name of the data source for what lies at `path`.
 
-    Raises TouchstoneError where nothing does, or a single file that no source reads.
+    Raises TouchstoneError where nothing does, or nothing that a source reads.
     """
     if not path.exists():
         raise TouchstoneError(f"{path}: no such file or folder; give a folder or an archive of images")
     if path.is_dir():
-        return _of_folder(path)
+        return _source(peek(path), path)
     if path.suffix.lower() in (".parquet", ".npz"):
         return "table" if path.suffix.lower() == ".parquet" else "medmnist"
-    if is_archive(path):
-        source = _source(*_in_archive(path))
-        return source if source in IN_ARCHIVES else "folder"
-    raise TouchstoneError(f"{path}: got a file, expected a folder or a .zip or .tar archive of images")
-
-
-def _of_folder(path: Path) -> str:
-    def read(name: str) -> bytes:
-        try:
-            return (path / name).read_bytes()
-        except OSError:
-            return b""  # `download` says that it cannot be read
-
-    return _source(*_names(path), read)
-
-
-def _source(names: list[str], folders: set[str], read: Read) -> str:
-    """Return the source for these files, by their names and, of those that may list images, what is in them."""
-    if "JPEGImages" in folders and "ImageSets" in folders:
-        return "voc"
-    if any(name == "labels.csv" for name in names):
-        return "folder"
-    for source, patterns in PATTERNS:
-        if any(fnmatch.fnmatch(Path(name).name, pattern) for name in names for pattern in patterns):
-            return source
-    if any(_is_coco(read(name)) for name in names if name.lower().endswith(".json")):
-        return "coco"
-    if not any(map(has_image_suffix, names)) and any(is_archive(Path(name)) for name in names):
+    if not is_archive(path):
+        expected = "a folder or a .zip or .tar archive of images, or a table of them"
+        raise TouchstoneError(f"{path}: got a file, expected {expected}")
+    inside = peek(path)
+    if path.name.lower().endswith(tuple(TAR_OPENERS)) and _is_shard(inside):
         return "webdataset"
-    if any(table.lists_images(read(name), file=name) for name in names if Path(name).suffix.lower() in TABLES):
-        return "table"
-    return "folder"
+    source = _source(inside, path)
+    return source if source in IN_ARCHIVES else "folder"
 
 
-def _in_archive(path: Path) -> tuple[list[str], set[str], Read]:
-    """Return what `_source` takes, for an archive: without the folder that holds all others, if there is one."""
-    folders: set[str] = set()
-    contents: dict[str, bytes] = {}
-    for name, content in members(path, max_files=MAX_FILES, max_bytes=MAX_BYTES):
-        file = PurePosixPath(name)
-        folders.update(file.parts[:-1])
-        contents[name] = content if file.suffix.lower() in (".json", *TABLES) else b""
-    parents = [PurePosixPath(name).parent.as_posix() for name in contents]
-    wrapper = os.path.commonpath(parents) if parents else ""
-    start = len(wrapper) + 1 if wrapper not in ("", ".") else 0
-    inside = {name[start:]: content for name, content in contents.items()}
-    return list(inside), folders, inside.__getitem__
+def _source(inside: Peek, path: Path) -> str:
+    """Return the source for these files, by their names and, of those that may list images, what is in them."""
+    if "JPEGImages" in inside.folders and "ImageSets" in inside.folders:
+        return "voc"
+    if LABELS_CSV in inside.names:
+        return "folder"
+    for source, found in (
+        ("table", _named(inside, ("*.parquet",))),
+        ("coco", _named(inside, COCO)),
+        ("idx", _named(inside, IDX)),
+        ("medmnist", _named(inside, ("*.npz",))),
+        ("table", _named(inside, METADATA)),
+    ):
+        # Beside class folders a file counts for what it holds: metadata.csv may have captions, an .npz file features.
+        if found and (source in ("coco", "idx") or not _has_class_folders(inside) or any(map(inside.lists, found))):
+            return source
+    if any(map(inside.lists, inside.annotations())):
+        return "coco"
+    archives = [name for name in inside.names if is_archive(Path(name))] if path.is_dir() else []
+    if archives and not any(map(has_image_suffix, inside.names)):
+        return _of_archives(archives, path)
+    return "table" if any(map(inside.lists, inside.tables())) else "folder"
 
 
-def _names(path: Path) -> tuple[list[str], set[str]]:
-    """The files below a folder, relative to it, and the names of all its folders."""
-    names: list[str] = []
-    folders: set[str] = set()
-    for root, inner, files in os.walk(path):
-        inner.sort()
-        folders.update(inner)
-        names += [os.path.relpath(os.path.join(root, file), path) for file in sorted(files)]
-        if len(names) > MOST:
-            break
-    return names, folders
+def _named(inside: Peek, patterns: tuple[str, ...]) -> list[str]:
+    return [
+        name for name in inside.names if any(fnmatch.fnmatch(PurePosixPath(name).name, pattern) for pattern in patterns)
+    ]
 
 
-def _is_coco(content: bytes) -> bool:
-    """Return whether a JSON file has the keys of COCO's annotations."""
-    return b'"images"' in content and b'"categories"' in content
+def _has_class_folders(inside: Peek) -> bool:
+    """Return whether images lie in folders that the source `folder` reads as several classes."""
+    images = [name for name in inside.names if has_image_suffix(name)]
+    parents = {name.rpartition("/")[0] for name in images}
+    try:
+        found = layout(tree_of(images, ()), Path())
+        return len({found.of(parent)[0] for parent in parents} - {""}) > 1
+    except TouchstoneError:
+        return False
+
+
+def _of_archives(archives: list[str], path: Path) -> str:
+    """Return the source for a folder of archives and no images. Raises TouchstoneError where none can be a shard."""
+    if any(name.lower().endswith(tuple(TAR_OPENERS)) for name in archives):
+        return "webdataset"
+    listed = ", ".join(archives[:3]) + (", ..." if len(archives) > 3 else "")
+    raise TouchstoneError(f"{path}: holds archives ({listed}) and no images; unpack them into one folder and give that")
+
+
+def _is_shard(inside: Peek) -> bool:
+    """Return whether an archive is a WebDataset shard: images with a label of the same key beside each other.
+
+    A label in .cls is one anywhere; .json and .txt only where no image lies in a folder, since beside images in class
+    folders they are notes.
+    """
+    images = {_key(name) for name in inside.names if has_image_suffix(name)}
+    kinds = (".cls",) if any("/" in key for key in images) else (".cls", ".json", ".txt")
+    return any(name.lower().endswith(kinds) and _key(name) in images for name in inside.names)
+
+
+def _key(name: str) -> str:
+    folder, slash, own = name.rpartition("/")
+    return folder + slash + own.partition(".")[0]
