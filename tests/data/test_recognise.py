@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kit.pictures import both, classes, lay, picture, read
+from touchstone.data.decode import decode
 from touchstone.data.recognise import is_image_content, may_be_image
 from touchstone.data.sources import load_source
 from touchstone.errors import TouchstoneError
@@ -42,6 +43,28 @@ def test_formats_are_known_by_their_content(format: str) -> None:
 )
 def test_what_only_begins_like_an_image_is_none(content: bytes) -> None:
     assert not is_image_content(reader(content))
+
+
+DAMAGED = {
+    "PNG": (33, b"\0\0\0\3tEXtk\0v" + b"none"),  # a text with a wrong sum, behind the header
+    "JPEG": (2, b"\xff\xed\0\x16Photoshop 3.0\x008BIM\3\xed"),
+}
+
+
+@pytest.mark.parametrize("format", DAMAGED)
+def test_damaged_metadata_do_not_hide_an_image(tmp_path: Path, format: str) -> None:
+    file = io.BytesIO()
+    picture("x").save(file, format)
+    at, damage = DAMAGED[format]
+    content = file.getvalue()[:at] + damage + file.getvalue()[at:]
+    assert decode(io.BytesIO(content), channels=3, max_pixels=100).shape == (8, 8, 3)
+    assert is_image_content(reader(content))
+    assert not is_image_content(reader(content[: at + len(damage)]))
+    root = lay(tmp_path / "in", classes("cat", "dog"))
+    (root / "cat/IMG_0001").write_bytes(content)
+    found, said = both(root, tmp_path)
+    assert found["cat/IMG_0001"] == ("cat", "")
+    assert said == ["took 1 file without a suffix (cat/IMG_0001) as images, by their content"]
 
 
 def test_names_that_say_what_a_file_is_are_believed() -> None:

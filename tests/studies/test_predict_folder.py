@@ -77,6 +77,23 @@ def test_a_picture_that_needs_an_extra_has_a_row_with_the_reason(
     assert "need pillow-heif" in table["error"][1]
 
 
+@pytest.mark.parametrize(
+    ("links", "said"),
+    [
+        ({"b.png": "gone"}, "no image in it that can be read: b.png is a link to gone, where there is nothing to read"),
+        ({"b.png": "gone", "a.png": "lost"}, r"a\.png is a link to lost, .* \(and 1 more that cannot be read\)$"),
+        ({"b.png": "gone", "a": "lost"}, "b.png is a link to gone, "),
+        ({"a": "."}, r"a is a link to \., a folder that holds the link; remove it$"),
+    ],
+)
+def test_a_folder_of_broken_links_names_the_first(tmp_path: Path, links: dict[str, str], said: str) -> None:
+    (tmp_path / "in").mkdir()
+    for name, target in links.items():
+        (tmp_path / "in" / name).symlink_to(target)
+    with pytest.raises(TouchstoneError, match=said):
+        predict_folder(tmp_path / "in", model())
+
+
 def test_no_image_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(TouchstoneError, match="no images in it; give a folder of images"):
         predict_folder(lay(tmp_path / "in", ["._1.png", "@eaDir/1.png"]), model())

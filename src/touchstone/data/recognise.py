@@ -18,6 +18,7 @@ from PIL import Image
 from touchstone.data import dicom, heif
 from touchstone.data.archives import SUFFIXES
 from touchstone.data.decode import NOT_DECODED, image_suffixes
+from touchstone.data.metadata import without_metadata
 from touchstone.data.reading import Read
 from touchstone.data.wording import count
 
@@ -55,16 +56,27 @@ def _leaves_open(name: str) -> bool:
 
 
 def is_image_content(read: Read) -> bool:
-    """Return whether a file begins as an image of a format that is read, and its header can be parsed."""
+    """Return whether a file begins as an image of a format that is read, and its header can be parsed.
+
+    Metadata that `decode` would leave out, as they are damaged, do not matter.
+    """
     head = read(most=HEAD_BYTES)
     if dicom.is_dicom(head) or heif.is_heif(head):
         return True
     if not _marked(head):
         return False
+    content = read()
+    if _has_header(content):
+        return True
+    plain = without_metadata(content)
+    return plain is not None and _has_header(plain)
+
+
+def _has_header(content: bytes) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes and damaged metadata, which decoding reports
-            Image.open(io.BytesIO(read()), formats=_formats()).close()
+            Image.open(io.BytesIO(content), formats=_formats()).close()
     except Image.DecompressionBombError:
         return True  # decoding refuses it, by its name
     except Exception:  # on damaged headers Pillow raises almost anything

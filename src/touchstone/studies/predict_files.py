@@ -23,7 +23,7 @@ def opened(path: Path) -> Iterator[tuple[dict[str, Read], dict[str, str]]]:
 
     Names are posix paths within, sorted; bytes of names that are not UTF-8 are shown as \\xe4. The second table gives
     the reason for each. Images are known by their suffix or their content. What systems leave behind is no image, and
-    links are followed. Raises TouchstoneError where `path` is neither, or holds no image.
+    links are followed. Raises TouchstoneError where `path` is neither, or holds no image that can be read.
     """
     aside, odd = Aside(), dict[str, str]()
     with tempfile.TemporaryFile() as spool:
@@ -43,12 +43,21 @@ def opened(path: Path) -> Iterator[tuple[dict[str, Read], dict[str, str]]]:
         _report(path, aside.lines())
         _report(path, [f"left out: {_readable(name)} {odd[name]}" for name in odd.keys() - lost.keys()])
         if not images:
-            raise TouchstoneError(f"{path}: no images in it; give a folder of images such as .png or .jpg")
+            raise _without_images(path, lost or odd)
         shown = {_readable(name): read for name, read in images.items()}
         yield (
             {name: shown[name] for name in sorted(shown)},
             {_readable(name): reason for name, reason in lost.items()},
         )
+
+
+def _without_images(path: Path, odd: dict[str, str]) -> TouchstoneError:
+    """Return the error about a folder or an archive without images. odd: what cannot be read, with the reasons."""
+    if not odd:
+        return TouchstoneError(f"{path}: no images in it; give a folder of images such as .png or .jpg")
+    name, reason = min(odd.items())
+    more = f" (and {len(odd) - 1:,} more that cannot be read)" if len(odd) > 1 else ""
+    return TouchstoneError(f"{path}: no image in it that can be read: {_readable(name)} {reason}{more}")
 
 
 def _report(path: Path, lines: list[str]) -> None:
