@@ -1,12 +1,16 @@
 import io
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from kit.pictures import classes, lay, read, zipped
 from touchstone.data.decode import decode, image_suffixes
 from touchstone.data.heif import is_heif
+from touchstone.data.raw_images import Preparation, decode_all
+from touchstone.data.sources import load_source
 from touchstone.errors import BadImage, TouchstoneError
 
 
@@ -63,6 +67,29 @@ def test_the_brands_tell_heif_from_avif(brands: list[bytes], expected: bool) -> 
     body = b"ftyp" + brands[0] + bytes(4) + b"".join(brands[1:])
     assert is_heif((4 + len(body)).to_bytes(4, "big") + body + b"heicheic" * 9) is expected
     assert not is_heif(b"")
+
+
+@pytest.mark.parametrize("resize", ["squash", "shortest_edge"])
+def test_without_pillow_heif_the_images_are_named_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resize: str
+) -> None:
+    root = lay(tmp_path / "in", classes("cat", "dog"))
+    content = b"\x00\x00\x00\x18ftypheic"
+    for name in ("cat/a.heic", "cat/b.jpg", "dog/c.HEIC"):
+        (root / name).write_bytes(content + name.encode() * 20)
+    raws = [tmp_path / name for name in ("raw", "raw-of-zip")]
+    read(root, raws[0])
+    read(zipped(root), raws[1])
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    for raw in raws:
+        how = Preparation(channels=3, image_size=4, resize=resize, max_pixels=100)
+        with pytest.raises(TouchstoneError) as raised:
+            decode_all(load_source("folder").read(raw), how, tmp_path / "pixels.npy")
+        assert str(raised.value) == (
+            "cat/a.heic: HEIC images need pillow-heif; install it with pip install 'touchstone[heic]' "
+            "(3 of 7 images: cat 2, dog 1)"
+        )
+        assert not isinstance(raised.value, BadImage)
 
 
 def test_without_pillow_heif_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,10 @@
 """Decodes the images of a raw set into one array, all prepared in the same way."""
 
 import os
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from touchstone.data.ops.resize import edges, resize
 from touchstone.data.pixel_files import PixelFile
 from touchstone.data.remarks import DARK
 from touchstone.data.sources import RawSet
+from touchstone.data.wording import count as counted
 from touchstone.errors import BadImage, TouchstoneError
 
 BLOCK = 64  # images that a thread decodes in one piece
@@ -51,10 +55,11 @@ def decode_all(
 
     Returns the pixels (N, H, W, C), which lie in the file `scratch`; the valid (height, width), int64 (N, 2); the index
     of each image that cannot be decoded with the reason; and the indices of those that are nearly black (`dark`) or
-    have 8 bits where 16 are kept (`shallow`).
+    have 8 bits where 16 are kept (`shallow`). Raises TouchstoneError where images need an extra, and names them.
     """
     count = len(raw.images)
-    shape = (count, *_storage(raw, how))
+    with _naming_images(raw, how):
+        shape = (count, *_storage(raw, how))
     sizes, bad = np.zeros((count, 2), np.int64), dict[int, str]()
     odd: dict[str, set[int]] = {"dark": set(), "shallow": set()}
     dtype = levels.dtype_of(how.bits)
@@ -80,6 +85,7 @@ def decode_all(
 
     blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
     with (
+        _naming_images(raw, how),
         PixelFile(scratch, shape, dtype) as pixels,
         ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(total=count, desc="prepare", unit="img", disable=None) as bar,
@@ -87,6 +93,32 @@ def decode_all(
         for done in pool.map(decode_block, blocks):
             bar.update(done)
     return np.load(scratch, mmap_mode="r"), sizes, bad, odd
+
+
+@contextmanager
+def _naming_images(raw: RawSet, how: Preparation) -> Iterator[None]:
+    """Say which images an error is about, such as that of a missing extra, which stops at the first of them."""
+    try:
+        yield
+    except TouchstoneError as error:
+        same = [image for i, image in enumerate(raw.images) if _refusal(raw, i, how) == str(error)]
+        if not same:
+            raise
+        classes = Counter(name for image in same for name in image.labels).most_common()
+        listed = ", ".join(f"{name} {number:,}" for name, number in classes[:5]) + (", ..." if len(classes) > 5 else "")
+        share = f"{len(same):,} of {counted(len(raw.images), 'image')}{f': {listed}' if listed else ''}"
+        raise TouchstoneError(f"{same[0].file}: {error} ({share})") from error
+
+
+def _refusal(raw: RawSet, index: int, how: Preparation) -> str:
+    """Return the error of an image that is no fault of its own, "" for none. No more than its header is decoded."""
+    try:
+        raw.pixels(index, channels=how.channels, max_pixels=0, bits=how.bits)
+    except BadImage:
+        return ""
+    except TouchstoneError as error:
+        return str(error)
+    return ""
 
 
 def _storage(raw: RawSet, how: Preparation) -> tuple[int, int, int]:
