@@ -8,7 +8,17 @@ import pytest
 import yaml
 from PIL import Image
 
+from kit.params import DEFAULT
 from kit.project import ROOT, project, run
+from touchstone.cluster import start
+from touchstone.cluster.forecast import Counts
+from touchstone.config import yaml as project_yaml
+from touchstone.config.load import settings_of
+from touchstone.config.settings import Settings
+from touchstone.data import sources
+from touchstone.data.sources import load_source
+from touchstone.studies.look import Seen
+from touchstone.studies.published import SETS
 
 
 def pictures(folder: Path, count: int = 40, side: int = 24) -> Path:
@@ -65,7 +75,10 @@ def test_init_leads_to_a_verdict_without_editing_a_line(begun: tuple[Path, str])
     ("arguments", "said"),
     [
         (["nowhere"], "nowhere: no such file or folder; give a folder or an archive of images"),
-        (["README.md"], "README.md: got a file, expected a folder or a .zip or .tar archive of images"),
+        (
+            ["README.md"],
+            "README.md: got a file, expected a folder or a .zip or .tar archive of images, or a table of them",
+        ),
         (["src", "--minutes", "0"], "--minutes 0: expected more than 0"),
         (["few"], "few: class cat has 2 different images to train and validate with; add some"),
         (["one"], "source.path: one: got 1 class (cat), expected at least two"),
@@ -136,3 +149,39 @@ def test_a_project_in_a_project_is_refused(tmp_path: Path) -> None:
         f"touchstone init {inside / 'pictures'}"
     )
     run("touchstone", "new", "sub", cwd=tmp_path)  # beside it is fine
+
+
+def settings(*changes: str) -> Settings:
+    return settings_of(project_yaml.changed(DEFAULT, ["train.vary=seed", "data.train_size=0", *changes]))
+
+
+def expected(monkeypatch: pytest.MonkeyPatch, *changes: str) -> tuple[Counts, Seen, str]:
+    """The numbers of images that `plan` counts with, what it takes for seen, and what it says."""
+    found: list[Seen] = []
+    monkeypatch.setattr(start, "unfinished", lambda root: ({}, {"prepare"}))
+    monkeypatch.setattr(start, "estimate", lambda root, settings, *, seen, jobs: found.append(seen))
+    monkeypatch.setattr(start, "text", lambda forecast: "A table.")
+    said = start.planned(Path(), settings(*changes), Path("none.json"), jobs=1)
+    return start._expected(found[0], settings(*changes)), found[0], said
+
+
+def test_plan_counts_images_by_the_fractions_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = (f"source.path={pictures(tmp_path / 'p', 50)}", "data.source=folder")
+    counts, _, _ = expected(monkeypatch, *place, "data.test_fraction=0.5", "data.val_fraction=0.1")
+    assert (counts.train, counts.val, counts.test) == (45, 5, 50)
+    counts, _, _ = expected(monkeypatch, *place, "data.test_fraction=0.2", "data.fold=1 of 4")
+    assert (counts.train, counts.val, counts.test) == (60, 20, 20)
+
+
+@pytest.mark.parametrize("mirror", ["''", "https://example.org/kept"])
+def test_plan_downloads_no_published_data_set(monkeypatch: pytest.MonkeyPatch, mirror: str) -> None:
+    monkeypatch.setattr(load_source("cifar10"), "download", None)  # calling it would fail
+    changes = ("data.source=cifar10", f"source.mirror={mirror}", "data.val_fraction=0.1")
+    counts, seen, said = expected(monkeypatch, *changes)
+    assert (counts.train, counts.val, counts.test, len(seen.classes)) == (45_000, 5_000, 10_000, 10)
+    assert "assumes the images that are published of cifar10 (50,000 train, 10,000 test); none are fetched" in said
+
+
+def test_each_source_that_is_fetched_has_published_numbers() -> None:
+    fetched = [file.stem for pattern in ("cifar*.py", "voc2*.py") for file in sources.FOLDER.glob(pattern)]
+    assert set(fetched) == SETS.keys()

@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from kit.pictures import classes, lay, zipped
-from touchstone.cluster.start import opened
 from touchstone.config import yaml as project_yaml
 from touchstone.config.load import settings_of
 from touchstone.data.split_table import check_splits, split_table
 from touchstone.studies.look import Seen, look
+from touchstone.studies.opened import opened
 from touchstone.studies.propose import plans, propose
 
 

@@ -179,7 +179,7 @@ def test_a_folder_and_its_archive_look_alike(tmp_path: Path, name: str) -> None:
 
     from PIL import Image
 
-    from touchstone.cluster.start import opened
+    from touchstone.studies.opened import opened
 
     for i in range(12):
         file = tmp_path / f"images/{'ab'[i % 2]}/{i}.png"

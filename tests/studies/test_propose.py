@@ -100,3 +100,17 @@ def test_plans_go_from_the_most_thorough_to_the_quickest() -> None:
     work = [plan.work for plan in plans(seen())]
     assert work == sorted(work, reverse=True)
     assert work[-1] <= work[0] / 10
+
+
+def test_a_table_that_was_given_alone_is_named() -> None:
+    given: Any = {"source": "table", "path": "data/external", "table": "list.csv", "mirror": None, "pretrained": False}
+    proposal = propose(seen(), plans(seen())[0], **given)
+    assert settings_of(project_yaml.changed(yaml.safe_dump(proposal.params), [])).data.columns.table == "list.csv"
+    assert "Of the tables in data/external only list.csv is read (data.columns.table)." in proposal.assumed
+
+
+def test_shares_and_folds_of_the_settings_count() -> None:
+    assert numbers(seen(), test=0.5, val=0.1) == {"train": 450, "val": 50, "test": 500}
+    assert numbers(seen(), test=0.2, val=0.1, fold="2 of 4") == {"train": 600, "val": 200, "test": 200}
+    given = seen(splits={"train": 600, "val": 100, "test": 300})
+    assert numbers(given, test=0.5, val=0.5) == {"train": 600, "val": 100, "test": 300}

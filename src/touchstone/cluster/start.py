@@ -1,7 +1,6 @@
 """`touchstone init` and `touchstone plan` propose parameters that suit some images and estimate what a study takes."""
 
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,20 +12,19 @@ import yaml
 
 from touchstone.cluster.forecast import Counts, Forecast, duration, forecast, text, unfinished
 from touchstone.config.load import load
-from touchstone.config.schema.data import Columns
 from touchstone.config.settings import Settings
 from touchstone.data.imageset import read_table
-from touchstone.data.remote import is_remote, local
-from touchstone.data.sources import RawSet, load_source, options_of
+from touchstone.data.remote import is_remote
 from touchstone.data.splits import LABELLED, UNLABELLED
 from touchstone.data.wording import count
 from touchstone.errors import TouchstoneError
 from touchstone.studies.commands import git
-from touchstone.studies.detect import source_of
 from touchstone.studies.look import Seen, look
 from touchstone.studies.new_project import is_unchanged, project_around
+from touchstone.studies.opened import detected, opened
 from touchstone.studies.plan import pilot_spread, plan
 from touchstone.studies.propose import WEIGHTS, Proposal, numbers, plans, propose
+from touchstone.studies.published import published
 from touchstone.studies.timing import Kind, measured
 
 PARAMS = Path("params.yaml")
@@ -47,25 +45,24 @@ def init(root: Path, path: str, *, mirror: bool | None, minutes: float, jobs: in
     """
     if not (root / "dvc.yaml").is_file():
         if around := project_around(root):
-            place = path if is_remote(path) else Path(path).resolve()
+            images = path if is_remote(path) else Path(path).resolve()
             raise TouchstoneError(
                 f"this folder lies in the project {around}; run there: cd {quote(str(around))}, "
-                f"touchstone init {quote(str(place))}"
+                f"touchstone init {quote(str(images))}"
             )
         raise TouchstoneError("there is no dvc.yaml here; `touchstone new FOLDER` lays out a project")
     _check_replaceable(root, force=force)
-    remote = is_remote(path)
-    source = "folder" if remote else source_of(Path(path))
     began = time.perf_counter()
-    with opened(source, path) as raw:
+    with detected(path) as (place, raw):
         seen, sheet = look(raw)
     (root / SHEET).parent.mkdir(parents=True, exist_ok=True)
     sheet.save(root / SHEET)
     print(*described(seen, path), sep="\n")
     _check(seen, path)
     print(f"{SHEET} shows some of them.")
-    where = path if remote else _place(Path(path), root)
-    given: Any = {"source": source, "path": where, "mirror": mirror, "pretrained": (root / WEIGHTS).is_file()}
+    where = path if is_remote(path) else _place(place.path, root)
+    given: Any = {"source": place.source, "path": where, "table": place.table, "mirror": mirror}
+    given["pretrained"] = (root / WEIGHTS).is_file()
     with _restored_on_error(root / PARAMS):
         proposal, found = _fitting(root, seen, given, minutes=minutes, jobs=jobs)
     print("", *proposal.assumed, sep="\n")
@@ -111,12 +108,9 @@ def planned(root: Path, settings: Settings, metrics: Path, *, jobs: int) -> str:
     metrics: the metrics.json of that run, which counts only if the present settings are its own or have the same data.
     Raises TouchstoneError where there is neither a prepared data set nor one that can be read.
     """
-    seen, left = None, unfinished(root)[1]
-    if "prepare" in left:
-        place = settings.source
-        with opened(settings.data.source, place.path, place.mirror, settings.data.columns) as raw:
-            seen, _ = look(raw)
-    told = text(estimate(root, settings, seen=seen, jobs=jobs)) if left else "Everything is up to date."
+    left = unfinished(root)[1]
+    seen, assumed = _looked(settings) if "prepare" in left else (None, "")
+    told = text(estimate(root, settings, seen=seen, jobs=jobs)) + assumed if left else "Everything is up to date."
     later = "Which gains the study could find is known after its first run, or with --seed-sd and --image-sd."
     if seen is not None or not (root / metrics).is_file() or len(settings.arms) < 2:
         return f"{told}\n\n{later}"
@@ -124,15 +118,15 @@ def planned(root: Path, settings: Settings, metrics: Path, *, jobs: int) -> str:
     return f"{told}\n\n{plan(settings, pilot_spread(root / metrics, settings), num_images=num_images)}"
 
 
-@contextmanager
-def opened(source: str, path: str, mirror: str = "", columns: Columns | None = None) -> Iterator[RawSet]:
-    """Open a data set as the pipeline does, in a temporary folder. Raises TouchstoneError as the source does."""
-    options = {"columns": columns or Columns()} if "columns" in options_of(source) else {}
-    with tempfile.TemporaryDirectory() as folder, local(path, beside=Path(folder) / "raw") as found:
-        (to := Path(folder) / "packed").mkdir()
-        module = load_source(source)
-        module.download(to=to, path=found, mirror=mirror, **options)
-        yield module.read(to)
+def _looked(settings: Settings) -> tuple[Seen, str]:
+    """Return what is seen of the data set of the settings, or published of one to be fetched, which a sentence says."""
+    name, place = settings.data.source, settings.source
+    known = published(name)
+    if known is not None and not Path(place.mirror or "/nonexistent").is_dir():
+        splits = ", ".join(f"{number:,} {split}" for split, number in known.splits.items())
+        return known, f"\nThis assumes the images that are published of {name} ({splits}); none are fetched for a plan."
+    with opened(name, place.path, place.mirror, settings.data.columns) as raw:
+        return look(raw)[0], ""
 
 
 def estimate(root: Path, settings: Settings, *, seen: Seen | None = None, jobs: int) -> Forecast:
@@ -228,8 +222,9 @@ def _write(root: Path, proposal: Proposal) -> None:
 
 
 def _expected(seen: Seen, settings: Settings) -> Counts:
-    """The numbers of images after the splits that were proposed."""
-    of = numbers(seen)
+    """The numbers of images after the splits by the settings."""
+    data = settings.data
+    of = numbers(seen, test=data.test_fraction, val=data.val_fraction, fold=data.fold)
     return _counts(of["train"], of["val"], of["test"], seen.splits.get(UNLABELLED, 0), settings)
 
 

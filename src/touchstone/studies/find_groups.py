@@ -53,7 +53,7 @@ class _Candidate(NamedTuple):
 
 def find_groups(images: Sequence[RawImage]) -> Groups:
     """Return the first groups of some labelled images that preparation will accept."""
-    notes = []
+    notes: list[str] = []
     for candidate in (*_columns(images), *_patterns(images)):
         if not _are_groups(candidate.values):
             continue

@@ -97,7 +97,7 @@ def _of_folder(path: Path) -> Peek:
             folders.add(entry.path.name)
         else:
             names.append(entry.name)
-    return _peek(names, folders, lambda name: _opened(partial((path / name).open, "rb"), name))
+    return _peek(names, folders, lambda name: _opened(lambda: (path / name).open("rb"), name))
 
 
 def _of_zip(path: Path) -> Peek:

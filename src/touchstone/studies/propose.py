@@ -62,18 +62,24 @@ def plans(seen: Seen) -> list[Plan]:
     return [*out, replace(out[-1], replicates=3), replace(out[-1], replicates=3, num_steps=max(200, steps // 2))]
 
 
-def numbers(seen: Seen) -> dict[str, int]:
-    """Split -> images, where the official splits stay and others are drawn by the shares TEST and VAL."""
+def numbers(seen: Seen, *, test: float = TEST, val: float = VAL, fold: str = "") -> dict[str, int]:
+    """Split -> images, where the official splits stay and others are drawn by these shares, or as fold "k of n"."""
     given = {split: seen.splits.get(split, 0) for split in LABELLED}
     rest = seen.labelled - given["test"] - given["val"]
-    test = given["test"] or round(rest * TEST)
-    rest -= 0 if given["test"] else test
-    val = given["val"] or round(rest * VAL)
-    return {"train": rest - (0 if given["val"] else val), "val": val, "test": test}
+    tested = given["test"] or round(rest * test)
+    rest -= 0 if given["test"] else tested
+    share = 1 / int(fold.split(" of ")[1]) if fold else val
+    validated = given["val"] or round(rest * share)
+    return {"train": rest - (0 if given["val"] else validated), "val": validated, "test": tested}
 
 
-def propose(seen: Seen, plan: Plan, *, source: str, path: str, mirror: bool | None, pretrained: bool) -> Proposal:
-    """Return the parameters of a study. mirror: whether images may be mirrored; None lets the class names decide."""
+def propose(
+    seen: Seen, plan: Plan, *, source: str, path: str, table: str = "", mirror: bool | None, pretrained: bool
+) -> Proposal:
+    """Return the parameters of a study.
+
+    table: the setting data.columns.table. mirror: whether images may be mirrored; None lets the class names decide.
+    """
     assumed = []
     mirrored = mirrors(seen) if mirror is None else mirror
     if mirror is None:
@@ -88,6 +94,9 @@ def propose(seen: Seen, plan: Plan, *, source: str, path: str, mirror: bool | No
         )
     transforms = ({"mirrored": {"hflip": True}} if mirrored else {}) | TRANSFORMS
     data = _data(seen, plan, source, assumed)
+    if table:
+        data["columns"] = {"table": table}
+        assumed.append(f"Of the tables in {path} only {table} is read (data.columns.table).")
     train = _train(seen, plan, mirrored=mirrored, has_val=bool(data["val_fraction"] or "val" in seen.splits))
     models: dict[str, Any] = {"small": _small(plan)}
     if pretrained and seen.side >= 64 and not seen.grey and not seen.channels:
