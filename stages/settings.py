@@ -17,6 +17,7 @@ from touchstone.config.schema import generator
 from touchstone.config.schema.data import Columns
 from touchstone.data import remote, sources
 from touchstone.data.folders import replaced
+from touchstone.data.walk import check_names
 from touchstone.errors import TouchstoneError
 from touchstone.models import nets
 from touchstone.models.checks import check_models
@@ -33,6 +34,7 @@ def main() -> None:
     for name, path in settings.folders.items():
         if path and not Path(path).exists():
             raise TouchstoneError(f"generators.{name}.path: {path}: no such file or folder; put the images there")
+    check_names(generator.ADDED)
     if settings.data.columns != Columns() and "columns" not in sources.options_of(settings.data.source):
         raise TouchstoneError(f"data.columns: the source {settings.data.source} has none to name; take it out")
     check_loggers(settings.machine.loggers)

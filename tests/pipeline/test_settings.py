@@ -48,6 +48,17 @@ def written(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder / "data/settings").with_suffix("").as_posix(): path.read_text() for path in files}
 
 
+def test_a_name_that_is_not_utf8_is_blamed_on_its_own_folder(copy: Path) -> None:
+    (copy / "data/added/mine/cat").mkdir(parents=True)
+    with open(bytes(copy) + b"/data/added/mine/cat/K\xe4se.png", "wb"):
+        pass
+    command = [sys.executable, "stages/settings.py"]
+    done = subprocess.run(command, cwd=copy, env=os.environ | {"PYTHONPATH": "src"}, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert r"data/added: the name mine/cat/K\xe4se.png is not UTF-8; rename it" in done.stderr
+    assert "source.path" not in done.stderr
+
+
 def changed(folder: Path, before: dict[str, str]) -> set[str]:
     """The files that differ now, but for that of the stage itself."""
     after = written(folder)
