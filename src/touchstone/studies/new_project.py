@@ -56,7 +56,7 @@ def new_project(to: Path) -> int:
     """Lay out a project in the new folder `to`, as a git repository, and return its number of files.
 
     Raises TouchstoneError where `to` exists and is not empty or lies in a project, and where this package was not
-    installed from a checkout, which has the stages beside it.
+    installed from a clone, which has the stages beside it.
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise TouchstoneError(f"{to}: exists already; give a new folder")
@@ -69,8 +69,7 @@ def new_project(to: Path) -> int:
         raise TouchstoneError(
             "the stages are not beside the package; install Touchstone from a clone with `make setup`"
         )
-    known = git(SOURCE, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-    names = [name for name in known if name in FILES or name.split("/")[0] in TOPS]
+    names = _files()
     for name in names:
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(SOURCE / name, to / name)
@@ -78,3 +77,15 @@ def new_project(to: Path) -> int:
     git(to, "init", "--quiet")
     note_unchanged(to)
     return len(names) + 1
+
+
+def _files() -> list[str]:
+    """Return the files of the pipeline as they are now. Raises TouchstoneError where they lie in no clone of git's."""
+    if not (SOURCE / ".git").exists():
+        raise TouchstoneError(
+            f"{SOURCE}: is no clone, so git cannot tell the pipeline's files from others; get it with `git clone`, and "
+            "install it there with `make setup`"
+        )
+    known = git(SOURCE, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    ours = [name for name in known if name in FILES or name.split("/")[0] in TOPS]
+    return [name for name in ours if (SOURCE / name).is_file()]  # not those that were removed since the last commit
