@@ -114,9 +114,10 @@ def test_folders_of_splits_within_another(tmp_path: Path) -> None:
     assert {name: found[name] for name in without} == dict.fromkeys(
         ["images/unlabeled/8.png", "more/testing/7.png"], ("", "unlabelled")
     )
-    assert texts[:2] == [
+    assert texts == [
         "took the folder test_set as test",
         "labels.csv lists no image of more/testing, so they are taken as unlabelled: predicted, never scored",
+        "left out 1 images that labels.csv does not list: images/dev/9.png",
     ]
 
 
@@ -142,7 +143,7 @@ def test_folders_give_a_split_to_all_images_or_to_none(tmp_path: Path) -> None:
         (rows().replace("03.png,cat", "03.png"), "line 5: got 1 cells, expected 2: file,label"),
         (rows("{},{},x".format), "line 2: got 3 cells, expected 2: file,label"),
         (rows("{},{},fold 1".format, "file,label,split"), "line 2: got the split 'fold 1', expected train, val, test"),
-        ("file,label\n00.png,k\xe4se\n".encode("latin-1"), "not a CSV file in UTF-8"),
+        ("file,label\n00.png,k\xe4se\n".encode("latin-1"), "labels.csv: not UTF-8 at byte 19; save it as UTF-8"),
     ],
 )
 def test_everything_else_is_one_line_with_the_row(tmp_path: Path, table: str | bytes, said: str) -> None:

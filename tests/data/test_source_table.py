@@ -1,6 +1,7 @@
 import io
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from kit.images import picture
 from touchstone.config.schema.data import Columns
+from touchstone.data.findings import read as read_findings
 from touchstone.data.sources import table
 from touchstone.errors import TouchstoneError
 
@@ -223,6 +225,99 @@ def test_a_table_without_labels_lists_unlabelled_images(tmp_path: Path, capsys: 
     assert "left out 1 images that no table lists: stray.png" in said
 
 
+SHEETS = {
+    "semicolons": delimited(";"),
+    "tabs": delimited("\t"),
+    "utf-16": delimited(",").encode("utf-16"),
+    "utf-16 with tabs": delimited("\t").encode("utf-16"),
+    "backslashes": delimited(",").replace("/", "\\"),
+    "without suffix": delimited(",").replace(".png", ""),
+    "suffix in capitals": delimited(",").replace(".png", ".PNG"),
+    "dot and slash": delimited(",").replace("deep/", "./deep/"),
+    "empty rows": delimited(",").replace("label\n", "label\n,\n\n") + ",,,\n , \n",
+    "commas at the end of rows": delimited(",").replace("cat", "cat,"),
+    "blanks": delimited(" , "),
+    "blanks and quotes": 'file, "label"\n' + delimited(",").partition("\n")[2],
+}
+
+
+@pytest.mark.parametrize("content", SHEETS.values(), ids=SHEETS)
+def test_tables_as_spreadsheets_and_windows_write_them(tmp_path: Path, content: str | bytes) -> None:
+    for path in in_both(lay(tmp_path / "in", {"all.csv": content})):
+        assert rows(tmp_path, path) == [("1.png", "cat", ""), ("3.png", "cat", ""), ("deep/2.png", "dog", "")]
+
+
+def test_semicolons_under_names_from_params(tmp_path: Path) -> None:
+    path = lay(tmp_path / "in", {"all.csv": "photo;kind;size\n1.png;cat;1,5\n3.png;dog;2\n"})
+    assert [label for _, label, _ in rows(tmp_path, path, file="photo", label="kind")] == ["cat", "dog"]
+
+
+def test_blanks_in_other_columns_are_kept(tmp_path: Path) -> None:
+    path = lay(tmp_path / "in", {"a.csv": "file,label,note\n1.png,cat, a \n3.png,dog,b\n"})
+    assert [image.columns["note"] for image in table.read(download(tmp_path, path)).images] == [" a ", "b"]
+
+
+def test_a_name_that_fits_two_images_is_refused(tmp_path: Path) -> None:
+    images = ("train/1.png", "train/1.jpg", "test/2.png")
+    path = lay(tmp_path / "in", {"train/a.csv": "file,label\n1,cat\n"}, images)
+    assert "a.csv, line 2: '1' may be train/1.jpg or train/1.png; write its path from source.path" in refused(
+        tmp_path, path
+    )
+    path = lay(tmp_path / "other", {"train/a.csv": "file,label\n2.png,cat\n"}, images)
+    assert "no image '2.png'" in refused(tmp_path, path), "of another folder"
+
+
+# --- what is told ---
+
+
+def findings(raw: Path) -> list[tuple[str, str]]:
+    return [tuple(each) for each in read_findings(raw / "findings.csv")]
+
+
+def test_what_is_found_out_stands_beside_the_raw_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tables: dict[str, str | bytes] = {
+        "a.csv": "file,label,bytes\nTraining/1,Cat,7\nTest_set/2.png,cat,7\nTraining/3.png,dog,7\n",
+        "b.csv": "file,id\nx/5.png,9\n",
+        "c.csv": "file,id\nx/6.png,9\n",
+    }
+    images = ("Training/1.png", "Training/3.png", "Test_set/2.png", "x/5.png", "x/6.png", "x/7.png", ".22 rifle/1.png")
+    path = lay(tmp_path / "in", tables | {"x/8.nef": b"text"}, images)
+    expected = [
+        ("layout", "b.csv and 1 more table: no column of labels, so their images are unlabelled"),
+        ("layout", "took the folders Training as train, Test_set as test"),
+        ("layout", "files that are named in another way: 1; 'Training/1' was read as Training/1.png"),
+        ("layout", "classes differ in case alone: Cat and cat; give them one name if they are one"),
+        ("left out", "left out the column bytes in a.csv, whose name is taken"),
+        ("left out", "left out 1 .nef file, a format that is not read; convert them to .png or .jpg"),
+        ("left out", "left out 1 images that no table lists: x/7.png"),
+        (
+            "left out",
+            "left out hidden folders with images: .22 rifle (1); rename those that are classes, without the dot",
+        ),
+    ]
+    for each in in_both(path):
+        assert findings(download(tmp_path, each)) == expected
+        assert capsys.readouterr().out == "".join(f"{each}: {text}\n" for _, text in expected)
+
+
+def test_nothing_is_told_of_a_plain_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = download(tmp_path, lay(tmp_path / "in", {"all.csv": delimited(",")}))
+    assert sorted(file.name for file in raw.iterdir()) == ["files.zip", "manifest.csv"]
+    assert capsys.readouterr().out == ""
+
+
+def test_names_in_an_archive_that_are_not_utf_8_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "in.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("caf?.png", "2.png"):
+            archive.writestr(name, picture(name))
+        archive.writestr("all.csv", "file,label\n2.png,a\ncaf\u00e9.png,b\n")
+    path.write_bytes(path.read_bytes().replace(b"caf?.png", b"caf\x82.png"))
+    assert [text[:66] for _, text in findings(download(tmp_path, path))] == [
+        "names in the archive that are not UTF-8, read as code page 437: 1 "
+    ]
+
+
 # --- images in Parquet ---
 
 
@@ -330,7 +425,8 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: py
         ("a.csv", "file,label,split\n1.png,a,unlabelled\n", "1.png is unlabelled and has the label 'a'"),
         ("a.csv", "file,label\n1.png,\n", "no image has a label"),
         ("a.csv", "file,label\n1.png,a\n3.png,a\n", "every image is a, so there is nothing to learn"),
-        ("a.csv", "file,kind\n1.png,a\n", "no image has a label"),
+        ("a.csv", "file,kind\n1.png,a\n", "a.csv: no image has a label: no column of labels among file, kind; name it"),
+        ("a.csv", "file,label\n1.png,a,x\n", "line 2: got 3 cells, expected 2: file,label"),
         ("a.jsonl", '{"file": "1.png"\n', "line 1: not JSON"),
         ("a.jsonl", "[1]\n", "line 1: got '[1]', expected an object"),
         ("a.jsonl", "[" * 100_000, "line 1: not JSON"),

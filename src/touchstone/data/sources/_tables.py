@@ -1,14 +1,15 @@
 """Tables in CSV, TSV, JSON lines and Parquet: read row by row, and their cells as labels and text."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from touchstone.data.labels import join, names
+from touchstone.data.sources._delimited import cells_of, decoded, delimiter_of, plain
+from touchstone.data.sources._delimited import rows as delimited
 from touchstone.data.sources._files import class_name
 from touchstone.data.sources._words import numbered
 from touchstone.errors import TouchstoneError, nearest, one_line
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     import pyarrow.parquet
 
 ROWS = 256  # of Parquet that are in memory at a time, with the bytes of their images
+FILE_NAMES = ("file", "file_name", "filename", "path", "file_path", "filepath", "image", "image_path", "img")
 LABEL_NAMES = ("label", "labels", "class", "class_name", "category", "target")
+SPLIT_NAMES = ("split", "subset", "partition")
 NO_CLASS = -1  # the number that Hugging Face gives to images without a label
 
 
@@ -39,8 +42,8 @@ class Table:
 def open_table(content: bytes, *, file: str) -> Table:
     """Open a table by the suffix of its name: .csv, .tsv, .jsonl, .ndjson or .parquet.
 
-    Raises TouchstoneError, as the rows do, on a table that is damaged or not in UTF-8, has no header, or has two
-    columns of one name, and on Parquet without pyarrow.
+    Raises TouchstoneError, as the rows do, on a table that is damaged or not in UTF-8 or UTF-16, has no header, or has
+    two columns of one name, and on Parquet without pyarrow.
     """
     table = READERS["." + file.rpartition(".")[2].lower()](content, file)
     unique = dict.fromkeys(table.columns)
@@ -76,7 +79,15 @@ def label_of(cell: Any, class_names: list[str], *, where: str) -> str | None:
     """
     if class_names and cell == NO_CLASS:
         return None
-    cells = cell if isinstance(cell, list) else names(cell) if isinstance(cell, str) else [] if empty(cell) else [cell]
+    cells = (
+        cell
+        if isinstance(cell, list)
+        else names(cell.strip())
+        if isinstance(cell, str)
+        else []
+        if empty(cell)
+        else [cell]
+    )
     classes = [_class(each, class_names, where) for each in cells]
     if len(set(classes)) < len(classes):
         raise TouchstoneError(f"{where}: got the label {cell!r}, expected each class once; correct it")
@@ -117,33 +128,28 @@ def _class(cell: Any, class_names: list[str], where: str) -> str:
 # --- formats ---
 
 
-def _delimited(content: bytes, file: str, delimiter: str) -> Table:
-    rows = csv.reader(io.StringIO(_decoded(content, file), newline=""), delimiter=delimiter, strict=True)
-    what = "TSV" if delimiter == "\t" else "CSV"
-    header = next(_parsed(rows, file, what), [])
+def _comma_separated(content: bytes, file: str) -> Table:
+    """Open text with commas or, as spreadsheets also write it, semicolons or tabs."""
+    known = {*FILE_NAMES, *LABEL_NAMES, *SPLIT_NAMES}
+    return _delimited(text := decoded(content, file), file, delimiter_of(text, known))
+
+
+def _delimited(text: str, file: str, delimiter: str) -> Table:
+    rows = delimited(text, file, delimiter=delimiter)
+    header = [plain(name) for _, row in islice(rows, 1) for name in row]
 
     def cells() -> Iterator[tuple[str, dict[str, Any]]]:
-        for row in _parsed(rows, file, what):
-            where = f"{file}, line {rows.line_num}"
-            if row and len(row) != len(header):
-                raise TouchstoneError(f"{where}: got {len(row)} cells, expected {len(header)}: {','.join(header)}")
-            if row:
-                yield where, dict(zip(header, row, strict=True))
+        for line, row in rows:
+            where = f"{file}, line {line}"
+            yield where, cells_of(header, row, where)
 
     return Table(file, header, cells)
-
-
-def _parsed(rows: Iterator[list[str]], file: str, what: str) -> Iterator[list[str]]:
-    try:
-        yield from rows
-    except csv.Error as error:
-        raise TouchstoneError(f"{file}: not a {what} file ({error}); save it as one") from error
 
 
 def _json_lines(content: bytes, file: str) -> Table:
     """Open JSON lines; the columns are the keys of all rows, and what a row lacks is a missing value."""
     rows: list[tuple[str, dict[str, Any]]] = []
-    for number, line in enumerate(_decoded(content, file).split("\n"), 1):
+    for number, line in enumerate(decoded(content, file).split("\n"), 1):
         where = f"{file}, line {number}"
         try:
             row = json.loads(line) if line.strip() else {}
@@ -155,13 +161,6 @@ def _json_lines(content: bytes, file: str) -> Table:
             rows.append((where, row))
     columns = list(dict.fromkeys(name for _, row in rows for name in row))
     return Table(file, columns, lambda: ((where, dict.fromkeys(columns) | row) for where, row in rows))
-
-
-def _decoded(content: bytes, file: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TouchstoneError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
 
 
 def _parquet(content: bytes, file: str) -> Table:
@@ -219,8 +218,8 @@ def _class_names(metadata: dict[bytes, bytes], file: str) -> dict[str, list[str]
 
 
 READERS: dict[str, Callable[[bytes, str], Table]] = {
-    ".csv": lambda content, file: _delimited(content, file, ","),
-    ".tsv": lambda content, file: _delimited(content, file, "\t"),
+    ".csv": _comma_separated,
+    ".tsv": lambda content, file: _delimited(decoded(content, file), file, "\t"),
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
     ".parquet": _parquet,

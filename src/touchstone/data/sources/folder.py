@@ -19,14 +19,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from touchstone.data import findings, left_out
-from touchstone.data.findings import Finding
+from touchstone.data import left_out
 from touchstone.data.hidden import Aside
 from touchstone.data.labels import names
 from touchstone.data.recognise import has_image_suffix, may_be_image, recognised, taken_by_content
 from touchstone.data.sources._files import Files, PackedSet, class_name, find, pack, print_left_out, refusal
 from touchstone.data.sources._labels_csv import NAME, parse
 from touchstone.data.sources._structure import Layout, layout, no_images, renamed, twins, wrapper
+from touchstone.data.sources._told import tell, unlisted
 from touchstone.data.sources._tree import tree_of
 from touchstone.data.sources._words import check_all_or_none, folder_of_split
 from touchstone.data.splits import LABELLED, UNLABELLED
@@ -61,15 +61,11 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, few:
         print_left_out(path, (name for name in others if left_out.kind(name) == "other"), "that are not images")
         notes += taken_by_content(name.removeprefix(root) for name in by_content if name.removeprefix(root) in labels)
         notes += twins({each for label, _ in labels.values() for each in names(label)})
-        found = [Finding("layout", note) for note in notes]
-        found += [Finding("left out", line) for line in (*pictures, *aside.lines())]
-        for finding in found:
-            print(f"{path}: {finding.text}")
+        unread = pictures + unlisted(images.keys() - labels.keys(), f"images that {NAME} does not list")
+        tell(path, to, notes=notes, left_out=unread, aside=aside)
         blank = dict.fromkeys(next(iter(cells.values()), {}), "")
         rows = {name: (*labels[name], *cells.get(name, blank).values()) for name in labels}
         pack({name: images[name] for name in labels}, to, labels=rows, columns=("label", "split", *blank))
-        if found:
-            findings.write(to / "findings.csv", found)
 
 
 read = PackedSet
@@ -105,7 +101,6 @@ def _table_labels(
     labels |= {name: ("", UNLABELLED) for name in without if name not in labels}
     for each in sorted(tests):
         notes.append(f"{NAME} lists no image of {each}, so they are taken as unlabelled: predicted, never scored")
-    print_left_out(path, images.keys() - labels.keys(), f"images that {NAME} does not list")
     every = {label for label, split in labels.values() if split != UNLABELLED}
     if not few and len(every) == 1:
         raise refusal(path, f"{NAME}: every image is {every.pop()}, so there is nothing to learn; add other images")

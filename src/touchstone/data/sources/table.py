@@ -11,68 +11,77 @@ split is that of its cell, else of its table's name or folders, else of its imag
 
 import fnmatch
 import os
-import posixpath
 import tempfile
-import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from touchstone.config.schema.data import Columns
-from touchstone.data.archives import is_archive
-from touchstone.data.recognise import has_image_suffix, may_be_image, recognised
-from touchstone.data.sources._files import (
-    RESERVED,
-    Files,
-    PackedSet,
-    find,
-    has_control_character,
-    print_left_out,
-    read_bytes,
-    refusal,
-)
+from touchstone.data import left_out
+from touchstone.data.hidden import Aside
+from touchstone.data.labels import names
+from touchstone.data.recognise import has_image_suffix, may_be_image, recognised, taken_by_content
+from touchstone.data.sources._beside import Beside
+from touchstone.data.sources._files import RESERVED, Files, PackedSet, find, has_control_character, read_bytes, refusal
 from touchstone.data.sources._listing import Listing
-from touchstone.data.sources._tables import LABEL_NAMES, READERS, Table, column, label_of, open_table, text, texts
+from touchstone.data.sources._structure import renamed, twins
+from touchstone.data.sources._tables import (
+    FILE_NAMES,
+    LABEL_NAMES,
+    READERS,
+    SPLIT_NAMES,
+    Table,
+    column,
+    label_of,
+    open_table,
+    text,
+    texts,
+)
+from touchstone.data.sources._told import tell, unlisted
 from touchstone.data.sources._words import check_all_or_none, folder_of_split, split_in, split_of
 from touchstone.data.splits import UNLABELLED
-from touchstone.errors import TouchstoneError, nearest
+from touchstone.data.wording import count
+from touchstone.errors import TouchstoneError
 
 OPTIONS = ("columns",)
-FILE_NAMES = ("file", "file_name", "filename", "path", "file_path", "filepath", "image", "image_path", "img")
-SPLIT_NAMES = ("split", "subset", "partition")
 DEFAULT = Columns()
+NOT_LISTED = "images that no table lists"
 
-Named = tuple[str, Callable[[], bytes]]
-"""An image's name, and a function that reads the file."""
+Read = Callable[..., bytes]
 
 
 def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, columns: Columns = DEFAULT) -> None:
     """Pack the images that the tables under `path` list into `files.zip`, with `manifest.csv`.
 
-    path: a folder or an archive with tables and images, or one Parquet file that holds its images. `mirror` and `old`
-    are not used. Raises TouchstoneError on a row that names no image or an image twice, on what `find`, `open_table`
-    and `label_of` refuse, and where a column is missing.
+    path: a folder or an archive with tables and images, or one Parquet file that holds its images. What should be known
+    of them is printed and written to `findings.csv`, if there is anything. `mirror` and `old` are not used. Raises
+    TouchstoneError on a row that names no image or an image twice, on what `find`, `open_table` and `label_of` refuse,
+    and where a column is missing.
     """
+    aside = Aside()
     with tempfile.TemporaryFile(dir=to) as spool:
-        files = _found(path, to, spool)
+        files = _found(path, to, spool, aside)
         tables = [name for name in sorted(files) if _is_table(name, columns.table)]
         if not tables:
             expected = f"{columns.table!r} by data.columns.table" if columns.table else ", ".join(READERS)
             raise refusal(path, f"no table in it, expected {expected}; put one beside the images")
         by_content = set(recognised(files, (), anywhere=True))
         images = {name: read for name, read in files.items() if has_image_suffix(name) or name in by_content}
-        listing = Listing(path, to, spool)
-        by_folder: dict[str, str] = {}
+        rows = _Rows(columns, images, Listing(path, to, spool))
         for name in tables:
-            table = open_table(files[name](), file=f"source.path: {path}: {name}")
-            by_folder |= _list(table, name, columns, images, listing)
-        check_all_or_none(by_folder, where=f"source.path: {path}")
-        for name in images.keys() - listing.files.keys():
+            rows.add(open_table(files[name](), file=f"source.path: {path}: {name}"), name)
+        rows.check_labels()
+        check_all_or_none(rows.by_folder, where=f"source.path: {path}")
+        listed = rows.listing.files
+        for name in images.keys() - listed.keys():
             if folder_of_split(name)[1] == UNLABELLED:
-                listing.add(name, images[name], label=None, split=UNLABELLED, where=name)
-        print_left_out(path, images.keys() - listing.files.keys(), "images that no table lists")
-        listing.pack(to)
+                rows.listing.add(name, images[name], label=None, split=UNLABELLED, where=name)
+        rows.listing.pack(to)
+        others = files.keys() - images.keys() - set(tables)
+        unread = left_out.pictures(others, lambda name: "") + unlisted(images.keys() - listed.keys(), NOT_LISTED)
+        notes = rows.notes() + taken_by_content(by_content & listed.keys())
+        tell(path, to, notes=notes, left_out=rows.left_out() + unread, aside=aside)
 
 
 read = PackedSet
@@ -87,10 +96,10 @@ def lists_images(content: bytes, *, file: str) -> bool:
     return bool(columns & set(FILE_NAMES)) and bool(columns & set(LABEL_NAMES))
 
 
-def _found(path: Path, to: Path, spool: BinaryIO) -> Files:
+def _found(path: Path, to: Path, spool: BinaryIO, aside: Aside) -> Files:
     if path.is_file() and _suffix(path.name) in READERS:
         return {path.name: partial(read_bytes, path)}
-    return find(path, to, spool, keep=lambda name: may_be_image(name) or _suffix(name) in READERS)[0]
+    return find(path, to, spool, keep=lambda name: may_be_image(name) or _suffix(name) in READERS, aside=aside)[0]
 
 
 def _is_table(name: str, wanted: str) -> bool:
@@ -101,31 +110,83 @@ def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
 
-def _list(table: Table, name: str, columns: Columns, images: Files, listing: Listing) -> dict[str, str]:
-    """List the images of a table, whose own name below `source.path` is `name`.
+class _Rows:
+    """Lists the images of tables, row by row, and notes what should be known of them."""
 
-    Returns image -> the split of its folder, for labelled images without a split in their row and their table's name.
-    """
-    file, label = _file_column(table, columns.file), _label_column(table, columns.label)
-    split = column(columns.split, SPLIT_NAMES, table.columns, key="data.columns.split", file=table.file)
-    if not label:
-        print(f"{table.file}: no column of labels, so its images are unlabelled")
-    if taken := [each for each in table.columns if each in RESERVED and each not in (file, label, split)]:
-        print(f"{table.file}: left out the column {', '.join(taken)}, whose name is taken")
-    class_names = table.class_names.get(label, [])
-    by_folder: dict[str, str] = {}
-    for number, (where, cells) in enumerate(table.rows(), 1):
-        cell = cells.pop(file)
-        if file in table.pictures:
-            image, read = _held(cell, name, number, images, listing, where)
-        else:
-            image, read = _beside(cell, name, images, listing.path, where)
-        classes = label_of(cells.pop(label), class_names, where=where) if label else None
-        given = split_of(text(cells.pop(split)) if split else "", where=where) or split_in(name)
-        if not given and classes is not None:
-            given = by_folder[image] = folder_of_split(image)[1]
-        listing.add(image, read, label=classes, split=given, where=where, cells=texts(cells))
-    return by_folder
+    def __init__(self, columns: Columns, images: Files, listing: Listing) -> None:
+        self.listing = listing
+        self.by_folder: dict[str, str] = {}
+        """Image -> the split of its folder, for labelled images whose row and table say none."""
+        self._columns = columns
+        self._images = images
+        self._beside = Beside(images, listing.path)
+        self._classes: set[str] = set()
+        self._tables: list[Table] = []
+        self._without_labels: list[str] = []
+        self._taken: dict[str, list[str]] = {}  # columns -> the tables in which their names are taken
+
+    def add(self, table: Table, name: str) -> None:
+        """List the images of a table, whose own name below `source.path` is `name`."""
+        file, label = _file_column(table, self._columns.file), _label_column(table, self._columns.label)
+        split = column(self._columns.split, SPLIT_NAMES, table.columns, key="data.columns.split", file=table.file)
+        self._tables.append(table)
+        if not label:
+            self._without_labels.append(name)
+        if taken := [each for each in table.columns if each in RESERVED and each not in (file, label, split)]:
+            self._taken.setdefault(", ".join(taken), []).append(name)
+        class_names = table.class_names.get(label, [])
+        for number, (where, cells) in enumerate(table.rows(), 1):
+            cell = cells.pop(file)
+            image, read = self._image(cell, name, number, where, held=file in table.pictures)
+            classes = label_of(cells.pop(label), class_names, where=where) if label else None
+            given = split_of(text(cells.pop(split)) if split else "", where=where) or split_in(name)
+            if not given and classes is not None:
+                given = self.by_folder[image] = folder_of_split(image)[1]
+            self._classes.update(names(classes or ""))
+            self.listing.add(image, read, label=classes, split=given, where=where, cells=texts(cells))
+
+    def check_labels(self) -> None:
+        """Raise TouchstoneError where no table has a column of labels."""
+        if len(self._without_labels) == len(self._tables):
+            first = self._tables[0]
+            among = f"no column of labels among {', '.join(first.columns)}"
+            raise TouchstoneError(f"{first.file}: no image has a label: {among}; name it in data.columns.label")
+
+    def notes(self) -> list[str]:
+        """Return notes on how the tables were read."""
+        folders = dict(folder_of_split(image) for image, split in self.by_folder.items() if split)
+        without = self._without_labels
+        own = "its" if len(without) == 1 else "their"
+        unlabelled = [f"{_first(without)}: no column of labels, so {own} images are unlabelled"] if without else []
+        return [*unlabelled, *renamed(folders), *self._beside.notes(), *twins(self._classes)]
+
+    def left_out(self) -> list[str]:
+        """Return lines on the columns that are left out."""
+        return [
+            f"left out the column {taken} in {_first(tables)}, whose name is taken"
+            for taken, tables in self._taken.items()
+        ]
+
+    def _image(self, cell: Any, table: str, number: int, where: str, *, held: bool) -> tuple[str, Read]:
+        """Return the name and the reader of a row's image: a file, or the table's bytes, or {bytes, path}.
+
+        Either of the last may be null.
+        """
+        parts = cell if isinstance(cell, dict) else {"bytes": cell, "path": ""}
+        content, path = parts.get("bytes"), str(parts.get("path") or "")
+        if not held or (content is None and path):
+            name = self._beside.find(path if held else cell, table, where)
+            return name, self._images[name]
+        if not isinstance(content, bytes):
+            raise TouchstoneError(f"{where}: no image in it; remove the row")
+        own = path.replace("\\", "/").rpartition("/")[2]
+        base = f"{os.path.splitext(table)[0]}/{number:06d}"
+        return (f"{base}-{own}" if own and not has_control_character(own) else base), self.listing.keep(content)
+
+
+def _first(tables: Sequence[str]) -> str:
+    """Return the name of the first table, and the number of the others."""
+    return f"{tables[0]} and {count(len(tables) - 1, 'more table')}" if len(tables) > 1 else tables[0]
 
 
 def _file_column(table: Table, wanted: str) -> str:
@@ -145,39 +206,3 @@ def _label_column(table: Table, wanted: str) -> str:
         named = ", ".join(table.class_names)
         raise TouchstoneError(f"{table.file}: several columns of labels ({named}); name one in data.columns.label")
     return found or next(iter(table.class_names), "")
-
-
-def _held(cell: Any, table: str, number: int, images: Files, listing: Listing, where: str) -> Named:
-    """Return the name and the reader of an image in the table: its bytes, or {bytes, path}, either may be null."""
-    parts = cell if isinstance(cell, dict) else {"bytes": cell, "path": ""}
-    content, path = parts.get("bytes"), str(parts.get("path") or "")
-    if content is None and path:
-        return _beside(path, table, images, listing.path, where)
-    if not isinstance(content, bytes):
-        raise TouchstoneError(f"{where}: no image in it; remove the row")
-    own = path.replace("\\", "/").rpartition("/")[2]
-    base = f"{os.path.splitext(table)[0]}/{number:06d}"
-    return (f"{base}-{own}" if own and not has_control_character(own) else base), listing.keep(content)
-
-
-def _beside(cell: Any, table: str, images: Files, path: Path, where: str) -> Named:
-    """Return the name and the reader of an image file that the table names."""
-    got = text(cell)
-    if "://" in got:
-        raise TouchstoneError(f"{where}: {got} is an address, expected a file; download the images first")
-    name = unicodedata.normalize("NFC", got)  # as the images' names are
-    if name.startswith("/"):
-        absolute = posixpath.normpath(name)
-        roots = {unicodedata.normalize("NFC", root.as_posix()) + "/" for root in (path.absolute(), path.resolve())}
-        root = next((root for root in roots if absolute.startswith(root)), "")
-        if not root:
-            remedy = "move the images there, or set source.path to a folder that holds both"
-            raise TouchstoneError(f"{where}: {got} lies outside of source.path, where no change is seen; {remedy}")
-        tries = [absolute.removeprefix(root)]
-    else:
-        tries = [posixpath.normpath(posixpath.join(posixpath.dirname(table), name)), posixpath.normpath(name)]
-    for each in tries:
-        if each in images:
-            return each, images[each]
-    hint = "" if path.is_dir() or is_archive(path) else ", as source.path is the table alone; set it to their folder"
-    raise TouchstoneError(f"{where}: no image {got!r}{hint or nearest(name, images) + '; correct the name'}")
