@@ -21,7 +21,6 @@ WORDS = (
     *("burst", "session", "product", "item", "slide", "site", "plot", "user"),
 )
 NUMBERED = "[-_ ]?[A-Za-z]*[0-9]+"
-NAME = re.compile(rf"({'|'.join(WORDS)}){NUMBERED}(?:[-_./ ]|$)", re.IGNORECASE)
 COLUMN = re.compile(rf"(?:group|{'|'.join(WORDS)})s?[-_ ]?(?:id|no|number)?", re.IGNORECASE)
 STEM = re.compile(r"([^/]+?)[-_ (]+[0-9]+\)?\.[A-Za-z0-9]+$")
 COVERED = 0.9  # least share of the images that have a group
@@ -72,11 +71,9 @@ def _columns(images: Sequence[RawImage]) -> Iterator[_Candidate]:
 
 def _patterns(images: Sequence[RawImage]) -> Iterator[_Candidate]:
     """Yield patterns that find groups in paths, or else in the files' own names, and not the names of the classes."""
-    found = Counter(
-        word for image in images for word in {match[1].lower() for match in NAME.finditer(image.file)}
-    )  # words in many names
-    for word in WORDS:
-        if found[word] < COVERED * len(images) or not images:
+    paths = [image.file.lower() for image in images]
+    for word in WORDS if paths else ():
+        if sum(word in path for path in paths) < COVERED * len(paths):
             continue
         for end in ("(?:[-_./ ]|$)", "(?:[-_. ][^/]*)?$"):
             pattern = f"(?i)({word}{NUMBERED}){end}"
