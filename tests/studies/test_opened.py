@@ -1,12 +1,13 @@
 """What `touchstone init` opens: the source is found out once an address is copied, and a table brings its folder."""
 
 import shutil
+import struct
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from kit.pictures import classes, lay
+from kit.pictures import classes, lay, zipped
 from touchstone.errors import TouchstoneError
 from touchstone.studies.opened import detected
 
@@ -58,3 +59,34 @@ def test_a_parquet_file_at_an_address_is_a_table(tmp_path: Path) -> None:
     pd.DataFrame({"image": pictures, "label": list("abababab")}).to_parquet(tmp_path / "data.parquet")
     with detected(address(tmp_path / "data.parquet")) as (place, raw):
         assert (place.source, len(raw.images)) == ("table", 8)
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_idx_files_are_found_in_archives_too(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    for part, number in (("train", 8), ("t10k", 4)):
+        head = bytes((0, 0, 8, 3)) + struct.pack(">3I", number, 5, 5)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(head + bytes(range(number)) * 25)
+        labels = bytes(i % 2 for i in range(number))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(bytes((0, 0, 8, 1)) + struct.pack(">I", number) + labels)
+    path = folder if kind == "folder" else shutil.make_archive(str(folder), kind, folder)
+    with detected(str(path)) as (place, raw):
+        assert (place.source, raw.classes, len(raw.images)) == ("idx", ["0", "1"], 12)
+
+
+def test_one_shard_is_a_data_set(tmp_path: Path) -> None:
+    lay(tmp_path / "shard", [f"{i}.png" for i in range(8)])
+    for i in range(8):
+        (tmp_path / f"shard/{i}.cls").write_text("ab"[i % 2])
+    path = shutil.make_archive(str(tmp_path / "train-000"), "tar", tmp_path / "shard")
+    with detected(path) as (place, raw):
+        assert (place.source, raw.classes, len(raw.images)) == ("webdataset", ["a", "b"], 8)
+
+
+def test_captions_beside_class_folders_do_not_hide_the_classes(tmp_path: Path) -> None:
+    path = lay(tmp_path / "data", [*classes("cat", "dog"), ".cache/9.png"])
+    (path / "metadata.csv").write_text("file_name,text\ncat/0.png,a cat\n")
+    for each in (path, zipped(path)):
+        with detected(str(each)) as (place, raw):
+            assert (place.source, raw.classes, len(raw.images)) == ("folder", ["cat", "dog"], 4)
