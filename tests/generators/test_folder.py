@@ -1,6 +1,7 @@
 """Images that were made elsewhere: packed, prepared like real ones, limited, and refused in one line."""
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,14 @@ import pytest
 from PIL import Image
 
 from kit.params import load, message
+from kit.report import facts_of, workspace
+from touchstone.cluster import repro
 from touchstone.config.schema.machine import Machine
 from touchstone.data.added import pack_added
 from touchstone.errors import TouchstoneError
 from touchstone.generators import read_folder
 from touchstone.generators.sample import Synthesized
+from touchstone.report.pages import markdown
 
 META = {"classes": ["cat", "dog"], "channels": 1, "image_size": 4, "resize": "squash", "max_pixels": 100}
 
@@ -94,6 +98,32 @@ def test_what_cannot_be_added_is_said(tmp_path: Path, names: list[str], parts: l
     text = refused(tmp_path, lay(tmp_path / "in", *names))
     assert text.startswith("generators.mine.path: ")
     assert all(part in text for part in parts), text
+
+
+def test_what_is_found_in_a_set_is_told_by_the_report_and_by_repro(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = lay(tmp_path / "in", "cat/a.png", "cat/b.png", ".22 rifle/c.png")
+    (path / "cat/raw.nef").write_bytes(b"raw")
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", path))
+    (root := tmp_path / "root").mkdir()
+    workspace(root)
+    for name, of in (("mine", path), ("zipped", archive)):
+        (root / "data/collected" / name).mkdir(parents=True)
+        pack_added(name, of, to=root / "data/collected" / name)
+    (root / "data/collected/sampled").mkdir()
+    capsys.readouterr()
+    repro._print_findings(root)
+    said = [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith(("images: mine", "images: zipped"))
+    ]
+    for name in ("mine", "zipped"):
+        assert [line.partition(",")[0] for line in said if line.startswith(f"images: {name}: ")] == [
+            f"images: {name}: left out 1 .nef file (cat 1)",
+            f"images: {name}: left out hidden folders with images: .22 rifle (1); rename those that are classes",
+        ]
+    page = markdown(facts_of(root)).replace("\\", "")
+    assert all(f"Found in the {line}" in page for line in said)
 
 
 def test_a_table_gives_several_labels_only_where_the_study_has_them(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from kit.pipeline import TINY
 from kit.project import ROOT, project, run
 from touchstone.cluster.copies import copy_project
+from touchstone.cluster.repro import _in_one_line
 from touchstone.config import yaml
 from touchstone.data.walk import check_names
 from touchstone.errors import TouchstoneError
@@ -66,6 +67,15 @@ def test_a_name_that_is_not_utf8_is_one_line(tmp_path: Path) -> None:
         pass
     with pytest.raises(TouchstoneError, match=r"the name cat/K\\xe4se\.png is not UTF-8; rename it"):
         check_names(tmp_path)
+
+
+def test_such_a_name_in_data_added_is_blamed_on_that_folder_where_dvc_stops(tmp_path: Path) -> None:
+    for folder, said in (("data/external", "source.path: a name in it is not UTF-8"), ("data/added", "the name mine/")):
+        (tmp_path / folder / "mine").mkdir(parents=True)
+        with open(bytes(tmp_path) + f"/{folder}/mine/".encode() + b"K\xe4se.png", "wb"):
+            pass
+        with pytest.raises(TouchstoneError, match=said), _in_one_line(tmp_path):
+            raise UnicodeEncodeError("utf-8", "", 0, 1, "surrogates not allowed")
 
 
 @pytest.mark.slow

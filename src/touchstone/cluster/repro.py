@@ -22,8 +22,10 @@ from touchstone.cluster.local import LocalEngine, visible_gpus
 from touchstone.cluster.lock import locked, repaired, sort_lock
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
+from touchstone.config.schema.generator import ADDED
 from touchstone.data import findings
 from touchstone.data.remote import probe
+from touchstone.data.walk import check_names
 from touchstone.errors import TouchstoneError, one_line
 from touchstone.studies.commands import search_path
 from touchstone.studies.stale import OTHER, stale_results
@@ -43,7 +45,7 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
     logging.getLogger("dvc").setLevel(logging.INFO)
     logging.getLogger("dvc.output").addFilter(lambda record: "is empty" not in str(record.msg))  # as some are by design
     os.environ["PATH"] = search_path()  # of the stages that DVC starts here and in workers
-    with _alone(root / FOLDER) as held, _in_one_line(), repaired(root, root / FOLDER / "dvc.lock"):
+    with _alone(root / FOLDER) as held, _in_one_line(root), repaired(root, root / FOLDER / "dvc.lock"):
         repo = Repo(str(root))
         if not repo.status(targets or None, with_deps=bool(targets)):
             print("Everything is up to date.")
@@ -78,7 +80,7 @@ def _bring_up_to_date(root: Path, repo: Repo, targets: list[str], *, jobs: int, 
 
 def _print_findings(root: Path) -> None:
     """Print what was found out about the images, also when nothing had to run."""
-    for finding in findings.read(root / "data/prepared/findings/warnings.csv"):
+    for finding in (*findings.read(root / "data/prepared/findings/warnings.csv"), *findings.of_added(root)):
         print(f"images: {finding.text}")
 
 
@@ -153,7 +155,7 @@ def _say_stale(root: Path, files: list[Path]) -> None:
 
 
 @contextmanager
-def _in_one_line() -> Iterator[None]:
+def _in_one_line(root: Path) -> Iterator[None]:
     try:
         yield
     except (DvcException, OSError) as error:  # a full disk, say; of a stage that fails, its own line says why
@@ -164,18 +166,22 @@ def _in_one_line() -> Iterator[None]:
             else ""
         )
         if isinstance(cause, UnicodeEncodeError):
-            raise _not_utf8() from error
+            raise _not_utf8(root) from error
         if address := re.search(r"'([a-z][a-z0-9+]*://[^']+)' does not exist", why):
             probe(address[1])  # DVC says so of whatever it cannot read
         raise TouchstoneError(one_line(error) + why) from error
     except UnicodeEncodeError as error:
-        raise _not_utf8() from error
+        raise _not_utf8(root) from error
     except KeyboardInterrupt:
         raise TouchstoneError("interrupted; the same command goes on from here") from None
 
 
-def _not_utf8() -> TouchstoneError:
+def _not_utf8(root: Path) -> TouchstoneError:
     """The error where DVC cannot write the name of a file that it hashes."""
+    try:
+        check_names(root / ADDED)
+    except TouchstoneError as error:
+        return error
     lists = "`find . | grep -axv '.*'` in that folder lists such names"
     return TouchstoneError(f"source.path: a name in it is not UTF-8, which DVC cannot keep; rename it ({lists})")
 

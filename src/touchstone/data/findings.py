@@ -1,7 +1,8 @@
 """Findings about a user's data that readers of the results should know.
 
 A source notes what it finds in `findings.csv` of the raw data; preparation adds its own and keeps all of them in
-`findings/warnings.csv`, which the report and `touchstone repro` show, also when nothing had to run.
+`findings/warnings.csv`, which the report and `touchstone repro` show, also when nothing had to run. They show those of
+images that were made elsewhere as well, which the stage `collect` leaves beside each set.
 """
 
 from collections.abc import Iterable
@@ -32,3 +33,12 @@ def read(file: Path) -> list[Finding]:
         return []
     table = pd.read_csv(file, dtype=str, keep_default_na=False)
     return [Finding(kind, text) for kind, text in table[["kind", "text"]].itertuples(index=False)]
+
+
+def of_added(root: Path) -> list[Finding]:
+    """Return the findings about images that were made elsewhere, after the names of their sets. root: the project."""
+    return [
+        Finding(kind, f"{file.parent.name}: {text}")
+        for file in sorted((root / "data/collected").glob("*/findings.csv"))
+        for kind, text in read(file)
+    ]

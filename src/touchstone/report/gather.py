@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from touchstone.config.settings import Settings
+from touchstone.data.findings import of_added
 from touchstone.data.findings import read as read_findings
 from touchstone.data.imageset import ImageSet, class_indices, load, read_files
 from touchstone.data.labels import encode, is_multi_label
@@ -67,7 +68,7 @@ def gather(root: Path, settings: Settings, *, complete: bool = True) -> Facts:
         findings=findings,
         left_out=read_table(prepared / "findings/left_out.csv"),
         repeats=read_table(prepared / "findings/repeats.csv"),
-        warnings=tuple(read_findings(prepared / "findings/warnings.csv")),
+        warnings=(*read_findings(prepared / "findings/warnings.csv"), *(of_added(root) if complete else ())),
         near_copies=read_table(prepared / "findings/near_copies.csv"),
         arm_sizes=_arm_sizes(train, data, settings, meta),
         results=tuple(every),
