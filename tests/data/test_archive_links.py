@@ -1,6 +1,8 @@
 """Links in a tar file mean what they mean in the folder that was packed, and never lead out of it."""
 
 import io
+import shutil
+import subprocess
 import tarfile
 import tracemalloc
 from pathlib import Path
@@ -121,6 +123,15 @@ def test_a_hard_link_that_leads_out_is_refused(tmp_path: Path) -> None:
         archive.addfile(entry)
     with pytest.raises(TouchstoneError, match=r"a: is a link to '../x', which leads out of the archive"):
         unpack(tmp_path / "x.tar")
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="no tar")
+def test_the_archives_of_tar_itself(tmp_path: Path) -> None:
+    root = linked(tmp_path / "in")
+    command = ["tar", "-czf", tmp_path / "in.tar.gz", "-C", root, "./train", "test", ".store", "train/cat/hard.png"]
+    subprocess.run(command, check=True)
+    found = dict(members(tmp_path / "in.tar.gz", max_files=99, max_bytes=10**6))
+    assert found == {each.name: each.path.read_bytes() for each in walk(root) if not each.is_folder}
 
 
 def test_what_links_mean_counts_as_files_and_bytes(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from touchstone.data.hidden import Aside, hidden
 from touchstone.errors import TouchstoneError
@@ -39,7 +39,7 @@ class Links:
 
     def add_hard(self, name: str, target: str) -> None:
         """Note a hard link, which names another member."""
-        self._targets[name] = "", target
+        self._targets[name] = "", str(PurePosixPath(target))
 
     def meanings(self, aside: Aside, *, most: int) -> dict[str, list[str]]:
         """Return regular file -> the visible names that links give it, also by way of a folder.
@@ -70,6 +70,9 @@ class Links:
 
     def _build(self) -> None:
         self._files = set(self._names)
+        for name in self._files & self._targets.keys():
+            if self._targets[name] == ("", name):  # GNU tar's second mention of a file is a hard link to itself
+                del self._targets[name]
         for name in (*self._names, *self._folders, *self._targets):
             while name and name != ".":
                 folder, _, own = name.rpartition("/")
