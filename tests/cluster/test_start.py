@@ -1,6 +1,7 @@
 """`touchstone init`, `plan` and `new` as a user types them."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,15 @@ from PIL import Image
 from kit.params import DEFAULT
 from kit.project import ROOT, project, run
 from touchstone.cluster import start
-from touchstone.cluster.forecast import Counts
+from touchstone.cluster.forecast import Counts, Forecast
 from touchstone.config import yaml as project_yaml
-from touchstone.config.load import settings_of
+from touchstone.config.load import load, settings_of
 from touchstone.config.settings import Settings
 from touchstone.data import sources
 from touchstone.data.sources import load_source
+from touchstone.data.split_table import check_splits, split_table
 from touchstone.studies.look import Seen
+from touchstone.studies.opened import opened
 from touchstone.studies.published import SETS
 
 
@@ -79,6 +82,8 @@ def test_init_leads_to_a_verdict_without_editing_a_line(begun: tuple[Path, str])
             ["README.md"],
             "README.md: got a file, expected a folder or a .zip or .tar archive of images, or a table of them",
         ),
+        (["."], ".: its folder holds this project; put the images into data/external, or beside it"),
+        (["list.csv"], "list.csv: its folder holds this project; put the images into data/external, or beside it"),
         (["src", "--minutes", "0"], "--minutes 0: expected more than 0"),
         (["few"], "few: class cat has 2 different images to train and validate with; add some"),
         (["one"], "source.path: one: got 1 class (cat), expected at least two"),
@@ -90,6 +95,7 @@ def test_bad_input_is_one_line_and_keeps_the_parameters(tmp_path: Path, argument
     run("git", "init", "-q", cwd=tmp_path)
     pictures(tmp_path / "few", 2)
     pictures(tmp_path / "one", 3)
+    (tmp_path / "list.csv").write_text("file,label\n")
     for file in (tmp_path / "one/dog").iterdir():
         file.unlink()
     (tmp_path / "one/dog").rmdir()
@@ -185,3 +191,27 @@ def test_plan_downloads_no_published_data_set(monkeypatch: pytest.MonkeyPatch, m
 def test_each_source_that_is_fetched_has_published_numbers() -> None:
     fetched = [file.stem for pattern in ("cifar*.py", "voc2*.py") for file in sources.FOLDER.glob(pattern)]
     assert set(fetched) == SETS.keys()
+
+
+@pytest.mark.parametrize("what", ["data/list.csv", "data/pictures", "data/pictures.zip", "file://"])
+def test_what_init_writes_is_read_and_split_without_editing_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    for name in ("params.yaml", "dvc.yaml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    run("git", "init", "-q", cwd=tmp_path)
+    data = tmp_path / "data"
+    rows = [f"{file.relative_to(data)},{file.parent.name}" for file in pictures(data / "pictures").rglob("*.png")]
+    (data / "list.csv").write_text("\n".join(["file,label", *rows]))
+    (data / "other.csv").write_text("file,label\nnone.png,bird\n")
+    shutil.make_archive(str(data / "pictures"), "zip", data / "pictures")
+    monkeypatch.setattr(start, "estimate", lambda *_, **__: Forecast({}, 1, 60.0, 0.0))
+    monkeypatch.chdir(tmp_path)
+    place = f"file://{data}/pictures" if what == "file://" else what
+    start.init(tmp_path, place, mirror=None, minutes=60, jobs=1, force=True)
+    found = load(Path("params.yaml"))
+    with opened(found.data.source, found.source.path, columns=found.data.columns) as raw:
+        table = split_table(raw, {}, found.data, found.multi_label)
+        check_splits(table, raw.classes, found.data, marked=False)
+    assert (raw.classes, len(table)) == (["cat", "dog"], 80)
+    assert found.data.columns.table == ("list.csv" if what == "data/list.csv" else "")

@@ -22,6 +22,7 @@ from touchstone.studies.commands import git
 from touchstone.studies.look import Seen, look
 from touchstone.studies.new_project import is_unchanged, project_around
 from touchstone.studies.opened import detected, opened
+from touchstone.studies.peek import TABLES
 from touchstone.studies.plan import pilot_spread, plan
 from touchstone.studies.propose import WEIGHTS, Proposal, numbers, plans, propose
 from touchstone.studies.published import published
@@ -52,6 +53,7 @@ def init(root: Path, path: str, *, mirror: bool | None, minutes: float, jobs: in
             )
         raise TouchstoneError("there is no dvc.yaml here; `touchstone new FOLDER` lays out a project")
     _check_replaceable(root, force=force)
+    _check_apart(root, path)
     began = time.perf_counter()
     with detected(path) as (place, raw):
         seen, sheet = look(raw)
@@ -196,6 +198,14 @@ def _check_replaceable(root: Path, *, force: bool) -> None:
         raise TouchstoneError(
             f"{PARAMS} has changes that are not committed; commit them, or give --force to replace it"
         )
+
+
+def _check_apart(root: Path, path: str) -> None:
+    """Raise TouchstoneError where the images' folder holds the project: DVC watches it, and results would change it."""
+    own = Path(path)
+    folder = own.parent if own.suffix.lower() in TABLES and own.is_file() else own
+    if not is_remote(path) and root.resolve().is_relative_to(folder.resolve()):
+        raise TouchstoneError(f"{path}: its folder holds this project; put the images into data/external, or beside it")
 
 
 def _check(seen: Seen, path: str) -> None:
