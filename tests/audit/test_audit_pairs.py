@@ -203,3 +203,21 @@ def test_the_recall_is_that_of_planted_copies(digits: np.ndarray) -> None:
 
 def test_the_recall_without_originals_is_unknown() -> None:
     assert all(np.isnan(share) for share in recall(colours(1, 0)[:0], NEVER, seed=0).values())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_distance_is_the_least_root_mean_square_over_moves_by_a_pixel(dtype: type) -> None:
+    """Of every original, plain and mirrored, by the definition; with so few, all are compared."""
+    levels = int(np.iinfo(dtype).max)
+    random = np.random.default_rng(0)
+    images, originals = (random.integers(0, levels + 1, (count, 9, 7, 3)).astype(dtype) for count in (5, 12))
+    both = np.concatenate([originals, originals[:, :, ::-1]]).astype(np.float64) * (255 / levels)
+    expected = np.full((5, 24), np.inf)
+    for y, x in [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]:
+        here = images[:, max(0, y) : 9 + min(0, y), max(0, x) : 7 + min(0, x)].astype(np.float64) * (255 / levels)
+        there = both[:, max(0, -y) : 9 + min(0, -y), max(0, -x) : 7 + min(0, -x)]
+        squares = np.square(here[:, None] - there[None]).mean((2, 3, 4))
+        expected = np.minimum(expected, np.sqrt(squares))
+    found = match(images, originals)
+    np.testing.assert_allclose(found.distance, expected.min(1), rtol=1e-9)
+    np.testing.assert_array_equal(found.row + 12 * found.mirrored, expected.argmin(1))

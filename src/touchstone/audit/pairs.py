@@ -219,7 +219,7 @@ def _aligned(images: np.ndarray, originals: np.ndarray, energies: np.ndarray, ro
     The square of a difference is that of both sides less twice their product, and the products are one matrix product
     for each image. All are whole numbers that float64 holds exactly.
     """
-    height, width, channels = images.shape[1:]
+    height, width = images.shape[1:3]
     candidates = originals[rows % len(originals)]  # (B, S, H, W, C)
     flip = rows >= len(originals)
     candidates[flip] = candidates[flip][:, :, ::-1]

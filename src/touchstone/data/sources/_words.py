@@ -2,14 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from pathlib import Path
 
-from touchstone.data.sources._files import class_name, read_bytes
 from touchstone.data.sources._roles import meanings, plain_role, role
 from touchstone.data.splits import LABELLED, SPLITS, UNLABELLED
 from touchstone.errors import TouchstoneError
-
-CLASS_LISTS = ("classes.txt", "classnames.txt")  # a class per line, in the order of their numbers
 
 
 def split_of(word: str, *, where: str) -> str:
@@ -68,26 +64,6 @@ def check_all_or_none(splits: Mapping[str, str], *, where: str) -> None:
             f"{where}: {speaking} lies in a folder of {splits[speaking]}, {silent} in none of a split; move it, or "
             "give the splits in a column of the table"
         )
-
-
-def class_list(path: Path) -> list[str]:
-    """Return the names of the classes in `classes.txt` or `classnames.txt` in a folder, in the order of their numbers.
-
-    Returns [] where `path` is no folder or has neither file. Raises TouchstoneError on a name that is empty, repeated
-    or not in UTF-8.
-    """
-    file = next((path / name for name in CLASS_LISTS if (path / name).is_file()), None)
-    if file is None:
-        return []
-    try:
-        lines = read_bytes(file).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise TouchstoneError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
-    classes = [class_name(line.strip(), where=f"{file}, line {number}") for number, line in enumerate(lines, 1)]
-    for number, name in enumerate(classes, 1):
-        if name in classes[: number - 1]:
-            raise TouchstoneError(f"{file}, line {number}: {name} is listed twice; remove one")
-    return classes
 
 
 def numbered(number: int, classes: list[str], *, where: str) -> str:
