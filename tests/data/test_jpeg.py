@@ -2,11 +2,15 @@
 
 import contextlib
 import io
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.io import decode_jpeg  # noqa: F401  so that it decodes here
 
+from kit.project import ROOT, run
 from touchstone.data import jpeg
 from touchstone.data.decode import TURNS, decode
 from touchstone.errors import BadImage
@@ -90,6 +94,25 @@ def emptied(content: bytes, random: np.random.Generator) -> bytes:
     return content[:at] + content[at + random.integers(1, 9) :]
 
 
+def test_torchvision_is_imported_only_once_it_pays(tmp_path: Path) -> None:
+    file = tmp_path / "a.jpg"
+    file.write_bytes(saved(scene("RGB")))
+    code = """
+import io, sys
+from touchstone.data import jpeg
+from touchstone.data.decode import decode
+content = open(sys.argv[1], "rb").read()
+read = lambda: decode(io.BytesIO(content), channels=3, max_pixels=10**6)
+first = read()
+assert "torch" not in sys.modules
+jpeg.PAYS = 3 * (61 * 47 + jpeg.IMAGE)
+assert (read() == first).all() and "torch" not in sys.modules
+assert (read() == first).all() and "torch" not in sys.modules
+assert (read() == first).all() and "torchvision.io" in sys.modules
+"""
+    run(sys.executable, "-c", code, file, cwd=ROOT)
+
+
 @pytest.mark.filterwarnings("ignore")  # Pillow warns about what it skips
 def test_damaged_files_have_the_same_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [saved(scene(mode), progressive=progressive) for mode in MODES for progressive in (False, True)]
@@ -104,6 +127,7 @@ def test_damaged_files_have_the_same_outcome(monkeypatch: pytest.MonkeyPatch) ->
             return str(error)
         return repr(pixels.shape).encode() + pixels.tobytes()
 
+    assert jpeg.pays(Image.open(io.BytesIO(whole[-1]))), "torchvision is imported in this process"
     by_torchvision = [outcome(content) for content in contents]
     with monkeypatch.context() as patch:
         patch.setattr(jpeg, "is_plain", lambda image: False)

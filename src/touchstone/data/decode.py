@@ -11,7 +11,7 @@
     16-bit RGB                                        8 bits, as Pillow reads it
     colour, one channel wanted                        Pillow's "L": ITU-R 601 luma
     grey, three channels wanted                       the grey repeated
-    JPEG, grey or colour                              Pillow's pixels, read by torchvision (jpeg.py)
+    JPEG, grey or colour                              Pillow's pixels, by torchvision where it pays (jpeg.py)
     HEIC, HEIF                                        the primary image, by pillow-heif, in 8 bits
     DICOM                                             the first frame, rescaled, through its first window (dicom.py);
                                                       without a window: 8 bits as they are, others as floats
@@ -83,7 +83,7 @@ def _decode(content: bytes, channels: int | None, bits: int, max_pixels: int) ->
             return as_channels(pixels if bits > 8 else levels.of_depth(pixels, bits), channels)
     image = heif.open_heif(file) if heif.is_heif(head) else Image.open(file, formats=_formats())
     _check_size(image, max_pixels)
-    if jpeg.is_plain(image) and (decoded := jpeg.pixels(content)) is not None:
+    if jpeg.is_plain(image) and jpeg.pays(image) and (decoded := jpeg.pixels(content)) is not None:
         turn = _turn(image)
         return as_channels(decoded if turn is None else jpeg.turned(decoded, turn), channels)
     image.load()

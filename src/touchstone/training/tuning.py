@@ -127,12 +127,12 @@ class _Halving:
 
     def __call__(self, history: list[Row]) -> bool:
         """history: all rows so far, those from before a resume included."""
-        validated = [row for row in history if "val_loss" in row and row["step"] < self.last.stop]
+        inside = range(self.last.first + 1, self.last.stop)
+        validated = [row for row in history if "val_loss" in row and row["step"] in inside]
         for count in range(self.num_reported + 1, len(validated) + 1):
             step = round(WHOLE * (validated[count - 1]["step"] - self.last.first) / self.last.num_steps)
-            if step > 0:
-                self.trial.report(self.value(validated[:count]), step)
-                self.is_pruned = self.trial.should_prune()
+            self.trial.report(self.value(validated[:count]), step)
+            self.is_pruned = self.trial.should_prune()
         self.num_reported = len(validated)
         return self.is_pruned
 
