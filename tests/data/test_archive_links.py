@@ -29,6 +29,7 @@ def tarred(path: Path, suffix: str = ".tar") -> Path:
 def linked(root: Path) -> Path:
     """A folder of all links that can be followed."""
     lay(root, [*classes("train/cat", "train/dog"), *classes(".store/emu", ".store/cat"), "train/ant/"])
+    lay(root, [".store/emu/.old/a/2.png", ".store/emu/.old/note.txt", ".store/emu/.3.png"])
     (root / "train/cat/hard.png").hardlink_to(root / "train/dog/0.png")
     (root / "train/cat/soft.png").symlink_to("../dog/1.png")
     (root / "train/cat/chain.png").symlink_to("soft.png")
@@ -52,7 +53,8 @@ def test_a_folder_and_its_tar_give_the_same_bytes(tmp_path: Path, suffix: str) -
     assert found["train/cat/hard.png"] == ("cat", "train")
     assert found["train/ant/far.png"] == ("ant", "train")
     assert found["test/dog/0.png"] == ("dog", "test")
-    assert "left out hidden folders with images: .rifle (1), .store (4)" in texts[0]
+    listed = ".rifle (1), .store (6), test/dog/.old (1), test/emu/.old (1), train/emu/.old (1)"
+    assert f"left out hidden folders with images: {listed};" in texts[0]
     for file in ("files.zip", "manifest.csv"):
         assert (tmp_path / "raw" / file).read_bytes() == (tmp_path / "raw-of-tar" / file).read_bytes()
     assert [text for text in texts if "links to folders" not in text] == texts_again
@@ -128,7 +130,8 @@ def test_a_hard_link_that_leads_out_is_refused(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("tar") is None, reason="no tar")
 def test_the_archives_of_tar_itself(tmp_path: Path) -> None:
     root = linked(tmp_path / "in")
-    command = ["tar", "-czf", tmp_path / "in.tar.gz", "-C", root, "./train", "test", ".store", "train/cat/hard.png"]
+    twice = ["train/cat/hard.png", "train/cat/soft.png"]
+    command = ["tar", "-czf", tmp_path / "in.tar.gz", "-C", root, "./train", "test", ".store", *twice]
     subprocess.run(command, check=True)
     found = dict(members(tmp_path / "in.tar.gz", max_files=99, max_bytes=10**6))
     assert found == {each.name: each.path.read_bytes() for each in walk(root) if not each.is_folder}
@@ -151,3 +154,63 @@ def test_a_bomb_of_links_to_folders_is_not_followed(tmp_path: Path) -> None:
         unpack(path)
     assert tracemalloc.get_traced_memory()[1] < 20 << 20
     tracemalloc.stop()
+
+
+def test_members_that_are_no_files_count_too(tmp_path: Path) -> None:
+    """Hidden links were kept without limit: 20 million of them take 10 MB packed."""
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE):
+        with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as archive:
+            for number in range(1000):
+                entry = tarfile.TarInfo(f".{number}")
+                entry.type, entry.linkname = kind, "fine"
+                archive.addfile(entry)
+        with pytest.raises(
+            TouchstoneError, match=r"\.60: the archive holds more than 60 files, folders and links; unp"
+        ):
+            unpack(tmp_path / "x.tar.gz", max_files=20)
+
+
+def test_hidden_files_behind_links_count_too(tmp_path: Path) -> None:
+    root = lay(tmp_path / "in", ["fine.png", *classes(".store/.old", count=4)])
+    for name in "abc":
+        (root / name).symlink_to(".store")
+    with pytest.raises(TouchstoneError, match="links in the archive lead to more than 8 files"):
+        unpack(tarred(root), max_files=8, max_bytes=10**6)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "said"),
+    [
+        ("a", "b/" * 500_000 + "b", "a: a link to a path of 1,000,001 characters, expected 4,096 at most; pack the"),
+        ("a/" * 40_000 + "a", "fine", f"{'a/' * 20}...: a name of 80,001 characters, expected 4,096 at most; pack the"),
+    ],
+)
+def test_a_path_is_no_longer_than_a_system_allows(tmp_path: Path, name: str, target: str, said: str) -> None:
+    """Following a path takes the square of its length."""
+    path = packed(tmp_path / "x.tar", {name: target})
+    with pytest.raises(TouchstoneError) as raised:
+        unpack(path)
+    assert str(raised.value).startswith(f"{path}: {said}")
+    assert len(str(raised.value)) < 500
+
+
+def test_the_names_in_memory_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = packed(tmp_path / "x.tar", {"a/b/c/d": "../../../fine"})
+    assert len(unpack(path)) == 2
+    for most in (30, 15):  # the folders around a link, and the link itself
+        monkeypatch.setattr("touchstone.data.archive_links.MAX_CHARS", most)
+        with pytest.raises(TouchstoneError, match=rf"the names in the archive have more than {most} characters in all"):
+            unpack(path)
+
+
+def test_a_link_with_two_targets_is_refused_like_a_file_with_two_contents(tmp_path: Path) -> None:
+    for kind, target in ((tarfile.SYMTYPE, "fine"), (tarfile.SYMTYPE, "b"), (tarfile.LNKTYPE, "./b")):
+        with tarfile.open(packed(tmp_path / "x.tar", {"a": "fine"}), "a") as archive:
+            entry = tarfile.TarInfo("a")
+            entry.type, entry.linkname = kind, target
+            archive.addfile(entry)
+        if target == "fine":
+            assert [name for name, _ in unpack(tmp_path / "x.tar")] == ["fine", "a"]
+        else:
+            with pytest.raises(TouchstoneError, match="a: two members have this name; pack the archive again"):
+                unpack(tmp_path / "x.tar")

@@ -47,17 +47,18 @@ def is_archive(path: Path) -> bool:
 
 
 def members(path: Path, *, max_files: int, max_bytes: int, aside: Aside | None = None) -> Iterator[tuple[str, bytes]]:
-    """Yield (posix name, content) of each regular file in the archive, in the archive's order.
+    """Yield (posix name, content) of each regular file in the archive, in the archive's order, then those of a tar file's links.
 
-    Links in a tar file follow, with the content of the files in the archive that they mean, also by way of a folder.
+    Links have the content of the files in the archive that they mean, also by way of a folder, in the order of those.
     Directories and `hidden` names are left out. Memory holds one member at a time, and at most `max_bytes` of it. Names
     in a .zip are UTF-8, also where its flag for that is missing, or else code page 437. aside: notes what was passed
     over and which names were not UTF-8.
 
     Raises TouchstoneError on links in a .zip, links out of the archive, to nothing or in a circle, devices, absolute
     names, drive letters, backslashes, `..`, two members of one name, encrypted members, more than `max_files` files or
-    `max_bytes` uncompressed bytes in all, which count again for each link to them, a damaged or truncated
-    archive, and an unknown suffix. Members before the damage are yielded first.
+    `max_bytes` uncompressed bytes in all, which count again for each link to them, in a tar file a link with two
+    targets, a path that no system allows or too many members in all (see `Links`), a damaged or truncated archive, and
+    an unknown suffix. Members before the damage are yielded first.
     """
     if not is_archive(path):
         raise TouchstoneError(f"{path}: not an archive; expected one of {', '.join(SUFFIXES)}")
@@ -121,7 +122,7 @@ def _zip_name(info: zipfile.ZipInfo) -> str | None:
 
 
 def _tar_members(path: Path, left: int, aside: Aside, *, max_files: int) -> Iterator[tuple[str, bytes]]:
-    links = Links(path)
+    links = Links(path, max_files=max_files)
     for archive, info in _tar_headers(path):
         name = _safe_name(path, info.name)
         if info.isdir():
@@ -144,7 +145,7 @@ def _tar_members(path: Path, left: int, aside: Aside, *, max_files: int) -> Iter
             content = _read_tar(archive, info, left, path)
             left -= len(content)
             yield name, content
-    meanings = links.meanings(aside, most=max_files)
+    meanings = links.meanings(aside)
     for archive, info in _tar_headers(path) if meanings else ():
         for name in meanings.pop(_safe_name(path, info.name), ()) if info.isreg() else ():
             content = _read_tar(archive, info, left, path)
