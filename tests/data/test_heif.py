@@ -92,6 +92,36 @@ def test_without_pillow_heif_the_images_are_named_and_counted(
         assert not isinstance(raised.value, BadImage)
 
 
+def test_few_images_are_read_to_count_those_that_need_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A single HEIC image among 500,000 JPEGs made preparation read all of them."""
+    root = lay(tmp_path / "in", classes("ant", "cat", "dog", count=20))
+    for name in ("cat/a.heic", "dog/b.HEIC", "dog/c.jpg"):
+        (root / name).write_bytes(b"\x00\x00\x00\x18ftypheic" + name.encode() * 20)
+    read(root, tmp_path / "raw")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setattr("touchstone.data.raw_images.LOOK", 4)
+    raw = load_source("folder").read(tmp_path / "raw")
+    looked_at: list[str] = []
+
+    def pixels(index: int, *, max_pixels: int, **how: int) -> np.ndarray:
+        looked_at.extend([raw.images[index].file] * (max_pixels == 0))
+        return plain(index, max_pixels=max_pixels, **how)
+
+    plain, raw.pixels = raw.pixels, pixels
+    with pytest.raises(TouchstoneError, match=r"^cat/a\.heic: HEIC .* \(at least 2 of 63 images: cat 1, dog 1\)$"):
+        decode_all(raw, Preparation(channels=3, image_size=4, resize="squash", max_pixels=100), tmp_path / "pixels.npy")
+    assert looked_at == ["cat/a.heic", "dog/b.HEIC", "ant/0.png", "ant/1.png"]
+
+
+def test_other_errors_are_not_counted(tmp_path: Path) -> None:
+    read(lay(tmp_path / "in", classes("cat", "dog")), tmp_path / "raw")
+    (tmp_path / "raw/files.zip").write_bytes(b"")
+    raw = load_source("folder").read(tmp_path / "raw")
+    how = Preparation(channels=3, image_size=4, resize="squash", max_pixels=100)
+    with pytest.raises(TouchstoneError, match=r"^[^:]*files\.zip: damaged .*; run `dvc repro --force download`$"):
+        decode_all(raw, how, tmp_path / "pixels.npy")
+
+
 def test_without_pillow_heif_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {".heic", ".heif", ".avif"} <= image_suffixes()
     monkeypatch.setitem(sys.modules, "pillow_heif", None)

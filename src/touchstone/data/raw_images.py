@@ -16,11 +16,12 @@ from touchstone.data import levels
 from touchstone.data.ops.resize import edges, resize
 from touchstone.data.pixel_files import PixelFile
 from touchstone.data.remarks import DARK
-from touchstone.data.sources import RawSet
+from touchstone.data.sources import RawImage, RawSet
 from touchstone.data.wording import count as counted
 from touchstone.errors import BadImage, TouchstoneError
 
 BLOCK = 64  # images that a thread decodes in one piece
+LOOK = 1000  # images that are read to tell how many need an extra
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def decode_all(
         block = np.zeros((len(rows), *shape[1:]), dtype)
         for i in rows:
             try:
-                source = raw.pixels(i, channels=how.channels, max_pixels=how.max_pixels, bits=how.bits)
+                source = _pixels(raw, i, how)
             except BadImage as error:
                 bad[i] = str(error)
                 continue
@@ -95,28 +96,56 @@ def decode_all(
     return np.load(scratch, mmap_mode="r"), sizes, bad, odd
 
 
+class _NeedsExtra(TouchstoneError):
+    """An image cannot be decoded without a package that is not installed. `index`: which image."""
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+def _pixels(raw: RawSet, index: int, how: Preparation, *, max_pixels: int | None = None) -> np.ndarray:
+    """Return an image as `RawSet.pixels` does. Raises _NeedsExtra where a package is missing."""
+    limit = how.max_pixels if max_pixels is None else max_pixels
+    try:
+        return raw.pixels(index, channels=how.channels, max_pixels=limit, bits=how.bits)
+    except TouchstoneError as error:
+        if isinstance(error.__context__, ImportError):  # heif.py and dicom.py raise it where an import fails
+            raise _NeedsExtra(str(error), index) from error
+        raise
+
+
 @contextmanager
 def _naming_images(raw: RawSet, how: Preparation) -> Iterator[None]:
-    """Say which images an error is about, such as that of a missing extra, which stops at the first of them."""
+    """Name the first image that needs an extra, and say how many others need it too."""
     try:
         yield
-    except TouchstoneError as error:
-        same = [image for i, image in enumerate(raw.images) if _refusal(raw, i, how) == str(error)]
-        if not same:
-            raise
+    except _NeedsExtra as error:
+        first = raw.images[error.index]
+        same, is_all = _alike(raw, how, error)
         classes = Counter(name for image in same for name in image.labels).most_common()
         listed = ", ".join(f"{name} {number:,}" for name, number in classes[:5]) + (", ..." if len(classes) > 5 else "")
         share = f"{len(same):,} of {counted(len(raw.images), 'image')}{f': {listed}' if listed else ''}"
-        raise TouchstoneError(f"{same[0].file}: {error} ({share})") from error
+        raise TouchstoneError(f"{first.file}: {error} ({'' if is_all else 'at least '}{share})") from error
+
+
+def _alike(raw: RawSet, how: Preparation, error: _NeedsExtra) -> tuple[list[RawImage], bool]:
+    """Return the images that need the same extra, of LOOK images read at most, and whether these are all images.
+
+    Those with the suffix of the first that needs it are read before others.
+    """
+    suffix = Path(raw.images[error.index].file).suffix.lower()
+    order = sorted(range(len(raw.images)), key=lambda i: Path(raw.images[i].file).suffix.lower() != suffix)
+    return [raw.images[i] for i in order[:LOOK] if _refusal(raw, i, how) == str(error)], len(order) <= LOOK
 
 
 def _refusal(raw: RawSet, index: int, how: Preparation) -> str:
-    """Return the error of an image that is no fault of its own, "" for none. No more than its header is decoded."""
+    """Return the error of an image that needs an extra, "" for none. No more than its header is decoded."""
     try:
-        raw.pixels(index, channels=how.channels, max_pixels=0, bits=how.bits)
+        _pixels(raw, index, how, max_pixels=0)
     except BadImage:
         return ""
-    except TouchstoneError as error:
+    except _NeedsExtra as error:
         return str(error)
     return ""
 
@@ -128,7 +157,7 @@ def _storage(raw: RawSet, how: Preparation) -> tuple[int, int, int]:
     height = width = how.image_size
     for i in tqdm(range(len(raw.images)), desc="measure", unit="img", disable=None):
         try:
-            h, w = raw.pixels(i, channels=how.channels, max_pixels=how.max_pixels, bits=how.bits).shape[:2]
+            h, w = _pixels(raw, i, how).shape[:2]
         except BadImage:
             continue  # reported when it is decoded again
         h, w = edges(h, w, how.image_size)
