@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -210,3 +211,36 @@ def test_a_list_of_classes_beside_one_shard(tmp_path: Path) -> None:
     assert rows(tmp_path, file) == rows(tmp_path, file.parent) == [("a/1.png", "owl", ""), ("a/2.png", "emu", "")]
     told = findings.read(tmp_path / "raw0/findings.csv")
     assert told[0].text.startswith("classes.txt beside it names the classes; DVC notices no change there")
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_a_shard_with_links_names_the_option_of_tar(tmp_path: Path, suffix: str) -> None:
+    """A folder in which equal files are hard-linked: links come after all files, so samples were torn."""
+    root = tmp_path / "in"
+    root.mkdir()
+    for name, content in PLAIN.items():
+        (root / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    (root / "3.png").write_bytes(picture("3"))
+    (root / ".4.cls").symlink_to("1.cls")
+    for make in (Path.hardlink_to, Path.symlink_to):
+        make(root / "3.cls", root / "2.cls")
+        path = packed(tmp_path / f"s{suffix}", root, twice="1.png")
+        with pytest.raises(TouchstoneError) as raised:
+            download(tmp_path, path)
+        said = rf"{path}: 3\.cls: is a link to '.*2\.cls', but files .* with `tar --dereference --hard-dereference`"
+        assert re.fullmatch(said, str(raised.value))
+        (root / "3.cls").unlink()
+    (root / "3.cls").write_text("b")
+    path = packed(tmp_path / f"s{suffix}", root, twice="1.png")
+    assert [label for _, label, _ in rows(tmp_path, path)] == ["a", "b", "b"]
+
+
+def packed(file: Path, root: Path, *, twice: str) -> Path:
+    """The shard of a folder, with a second mention of one file, which tar writes as a hard link to itself."""
+    with tarfile.open(file, "w:gz" if file.suffix == ".gz" else "w") as archive:
+        for path in sorted(root.iterdir()):
+            archive.add(path, path.name)
+        again = tarfile.TarInfo(twice)
+        again.type, again.linkname = tarfile.LNKTYPE, twice
+        archive.addfile(again)
+    return file

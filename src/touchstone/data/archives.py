@@ -46,10 +46,13 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def members(path: Path, *, max_files: int, max_bytes: int, aside: Aside | None = None) -> Iterator[tuple[str, bytes]]:
-    """Yield (posix name, content) of each regular file in the archive, in the archive's order, then those of a tar file's links.
+def members(
+    path: Path, *, max_files: int, max_bytes: int, aside: Aside | None = None, links: bool = True
+) -> Iterator[tuple[str, bytes]]:
+    """Yield (posix name, content) of each regular file in the archive, in its order, and then of links in a tar file.
 
-    Links have the content of the files in the archive that they mean, also by way of a folder, in the order of those.
+    Links have the content of the files in the archive that they mean, also by way of a folder, and come in the order of
+    these. links: whether there may be visible ones; a reader that needs the archive's order refuses them.
     Directories and `hidden` names are left out. Memory holds one member at a time, and at most `max_bytes` of it. Names
     in a .zip are UTF-8, also where its flag for that is missing, or else code page 437. aside: notes what was passed
     over and which names were not UTF-8.
@@ -66,7 +69,7 @@ def members(path: Path, *, max_files: int, max_bytes: int, aside: Aside | None =
     if path.name.lower().endswith(".zip"):
         found = _zip_members(path, max_bytes, aside)
     else:
-        found = _tar_members(path, max_bytes, aside, max_files=max_files)
+        found = _tar_members(path, max_bytes, aside, max_files=max_files, may_link=links)
     seen: set[str] = set()
     try:
         for name, content in found:
@@ -121,10 +124,13 @@ def _zip_name(info: zipfile.ZipInfo) -> str | None:
         return None
 
 
-def _tar_members(path: Path, left: int, aside: Aside, *, max_files: int) -> Iterator[tuple[str, bytes]]:
+def _tar_members(path: Path, left: int, aside: Aside, *, max_files: int, may_link: bool) -> Iterator[tuple[str, bytes]]:
     links = Links(path, max_files=max_files)
     for archive, info in _tar_headers(path):
         name = _safe_name(path, info.name)
+        if not (may_link or hidden(name)) and (info.issym() or (info.islnk() and not _is_itself(info))):
+            reason = f"is a link to {info.linkname[:80]!r}, but files that belong together must lie side by side"
+            raise _refusal(path, name, reason, "pack the archive again with `tar --dereference --hard-dereference`")
         if info.isdir():
             links.add_folder(name)
             aside.directories += [] if hidden(name) else [name]
@@ -151,6 +157,11 @@ def _tar_members(path: Path, left: int, aside: Aside, *, max_files: int) -> Iter
             content = _read_tar(archive, info, left, path)
             left -= len(content)
             yield name, content
+
+
+def _is_itself(info: tarfile.TarInfo) -> bool:
+    """Return whether a hard link is GNU tar's second mention of a member."""
+    return PurePosixPath(info.name) == PurePosixPath(info.linkname)
 
 
 def _tar_headers(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:

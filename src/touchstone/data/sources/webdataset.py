@@ -87,9 +87,12 @@ def _suffix(name: str) -> str:
 
 
 def _samples(shard: Path, *, max_bytes: int, aside: Aside) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Yield (key, extension -> content) for each run of members with one key: the path up to the name's first dot."""
+    """Yield (key, extension -> content) for each run of members with one key: the path up to the name's first dot.
+
+    Links are refused: their content would come after all files, out of its run.
+    """
     key, sample = "", dict[str, bytes]()
-    for name, content in members(shard, max_files=MAX_FILES, max_bytes=max_bytes, aside=aside):
+    for name, content in members(shard, max_files=MAX_FILES, max_bytes=max_bytes, aside=aside, links=False):
         folder, slash, own = name.rpartition("/")
         stem, _, extension = own.partition(".")
         if folder + slash + stem != key and sample:
