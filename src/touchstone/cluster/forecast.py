@@ -23,6 +23,7 @@ OVERHEAD = 0.5  # seconds of any stage beside its work: its start and its files
 START = 6.0  # seconds until the first stage runs, and after the last one
 KINDS = 4  # of planted copies
 AUDIT = 8e-7  # seconds for a pair of a training and a test image, each generated set
+COMPARED = 2.5e-8  # seconds for such a pair, once: nearest training images, natural copies
 FILED = 5e-5  # seconds for an image that `download` hashes
 STORED = 3e-4  # seconds for an image that `prepare` resizes, compares and stores, beside its decoding
 DECODED = 1.5e-8  # seconds for each value of a prepared image that a transform makes
@@ -231,7 +232,7 @@ class Work:
         of_training = [counts.test, *planted, *generated] if generated else []
         seconds = sum(self._search(images, counts.test) for images in of_test)
         seconds += sum(self._search(images, counts.train) for images in of_training)
-        return seconds + AUDIT * len(settings.generators) * counts.train * counts.test
+        return seconds + (AUDIT * len(settings.generators) + COMPARED) * counts.train * counts.test
 
     def _search(self, images: int, originals: int) -> float:
         """The seconds of a search for copies of `originals` images among `images` others."""

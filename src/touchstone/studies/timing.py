@@ -25,9 +25,10 @@ FEW, MOST = 2, 40  # steps of the shortest trial and of the longest
 NUM_PREDICTED = 64  # images of a trial prediction
 DISTANCE = 0.1  # of a class's mean from the others, in standard deviations of a trial's features
 RATIO = 8  # images of a trial for each image of a batch
-SEARCHED = 128  # images of a trial of the audit's search for copies
+FEWEST_SEARCHED, MOST_SEARCHED = 128, 512  # images of a trial of the audit's search for copies
+SEARCHED_BYTES = 2**21  # that these take, within the limits above
 ORIGINALS = 64  # images that may be copied in such a trial; another has as many as take ORIGINAL_BYTES
-ORIGINAL_BYTES, MOST_ORIGINALS = 2**26, 4096
+ORIGINAL_BYTES, MOST_ORIGINALS = 2**26, 10_000
 
 
 @dataclass(frozen=True)
@@ -202,16 +203,18 @@ def _time_search(kind: Kind) -> dict[str, float]:
 
     from touchstone.audit.pairs import match
 
-    most = min(MOST_ORIGINALS, max(2 * ORIGINALS, ORIGINAL_BYTES // (kind.image_size**2 * kind.channels)))
-    images, originals = _random_images(SEARCHED, kind).images, _random_images(most, kind).images
+    pixels = kind.image_size**2 * kind.channels
+    most = min(MOST_ORIGINALS, max(2 * ORIGINALS, ORIGINAL_BYTES // pixels))
+    searched = min(MOST_SEARCHED, max(FEWEST_SEARCHED, SEARCHED_BYTES // pixels))
+    images, originals = _random_images(searched, kind).images, _random_images(most, kind).images
     with threadpool_limits(limits=1):
         match(images[:1], originals[:1])  # the first search takes longer
         one, few, more, many = (
-            _clock(partial(match, images[:n], originals[:m])) for n in (1, SEARCHED) for m in (ORIGINALS, most)
+            _clock(partial(match, images[:n], originals[:m])) for n in (1, searched) for m in (ORIGINALS, most)
         )
-    pair = max(0.0, many - more - few + one) / ((most - ORIGINALS) * (SEARCHED - 1))
+    pair = max(0.0, many - more - few + one) / ((most - ORIGINALS) * (searched - 1))
     original = max(0.0, (few - one) / (most - ORIGINALS) - pair)
-    image = max(0.0, more / SEARCHED - pair * ORIGINALS)
+    image = max(0.0, more / searched - pair * ORIGINALS)
     return {"image": image, "original": original, "pair": pair}
 
 
