@@ -75,6 +75,14 @@ def test_idx_files_are_found_in_archives_too(tmp_path: Path, kind: str) -> None:
         assert (place.source, raw.classes, len(raw.images)) == ("idx", ["0", "1"], 12)
 
 
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_captions_beside_a_folder_of_class_folders_are_left_out(tmp_path: Path, kind: str) -> None:
+    folder = lay(tmp_path / "data", classes("images/cat", "images/dog"))
+    (folder / "metadata.csv").write_text("file_name,text\nimages/cat/0.png,a cat\n")
+    with detected(str(folder if kind == "folder" else shutil.make_archive(str(folder), kind, folder))) as (place, raw):
+        assert (place.source, raw.classes) == ("folder", ["cat", "dog"])
+
+
 def test_one_shard_is_a_data_set(tmp_path: Path) -> None:
     lay(tmp_path / "shard", [f"{i}.png" for i in range(8)])
     for i in range(8):

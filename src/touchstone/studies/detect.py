@@ -1,14 +1,13 @@
 """Which data source reads what lies at a path: a folder, an archive, or a table of images."""
 
-import fnmatch
 import glob
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from touchstone.data.archives import TAR_OPENERS, is_archive
 from touchstone.data.recognise import has_image_suffix
 from touchstone.data.sources._labels_csv import NAME as LABELS_CSV
-from touchstone.data.sources._structure import layout
+from touchstone.data.sources._structure import layout, wrapper
 from touchstone.data.sources._tree import tree_of
 from touchstone.errors import TouchstoneError
 from touchstone.studies.peek import TABLES, Peek, peek
@@ -16,6 +15,7 @@ from touchstone.studies.peek import TABLES, Peek, peek
 COCO = ("instances_*.json", "*_annotations.coco.json", "_annotations.coco.json")
 IDX = ("*-idx?-ubyte", "*-idx?-ubyte.gz", "*.idx?-ubyte", "*.idx?-ubyte.gz")
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.tsv", "metadata.ndjson")  # the library `datasets` reads these
+LISTINGS = (*TABLES, ".parquet", ".json")  # files that may list images
 IN_ARCHIVES = ("voc", "coco", "idx", "table", "webdataset")  # sources that also read archives, besides `folder`
 
 
@@ -51,16 +51,17 @@ def source_of(path: Path) -> str:
     if not path.exists():
         raise TouchstoneError(f"{path}: no such file or folder; give a folder or an archive of images")
     if path.is_dir():
-        return _source(peek(path), path)
+        with peek(path) as inside:
+            return _source(inside, path)
     if path.suffix.lower() in (".parquet", ".npz"):
         return "table" if path.suffix.lower() == ".parquet" else "medmnist"
     if not is_archive(path):
         expected = "a folder or a .zip or .tar archive of images, or a table of them"
         raise TouchstoneError(f"{path}: got a file, expected {expected}")
-    inside = peek(path)
-    if path.name.lower().endswith(tuple(TAR_OPENERS)) and _is_shard(inside):
-        return "webdataset"
-    source = _source(inside, path)
+    with peek(path) as inside:
+        if path.name.lower().endswith(tuple(TAR_OPENERS)) and _is_shard(inside):
+            return "webdataset"
+        source = _source(inside, path)
     return source if source in IN_ARCHIVES else "folder"
 
 
@@ -71,35 +72,31 @@ def _source(inside: Peek, path: Path) -> str:
     if LABELS_CSV in inside.names:
         return "folder"
     for source, found in (
-        ("table", _named(inside, ("*.parquet",))),
-        ("coco", _named(inside, COCO)),
-        ("idx", _named(inside, IDX)),
-        ("medmnist", _named(inside, ("*.npz",))),
-        ("table", _named(inside, METADATA)),
+        ("table", inside.named(("*.parquet",))),
+        ("coco", inside.named(COCO)),
+        ("idx", inside.named(IDX)),
+        ("medmnist", inside.named(("*.npz",))),
+        ("table", inside.named(METADATA)),
     ):
         # Beside class folders a file counts for what it holds: metadata.csv may have captions, an .npz file features.
-        if found and (source in ("coco", "idx") or not _has_class_folders(inside) or any(map(inside.lists, found))):
+        if found and (source in ("coco", "idx") or not _has_class_folders(inside) or inside.any_lists(found)):
             return source
-    if any(map(inside.lists, inside.annotations())):
+    if inside.any_lists(inside.annotations()):
         return "coco"
     archives = [name for name in inside.names if is_archive(Path(name))] if path.is_dir() else []
     if archives and not any(map(has_image_suffix, inside.names)):
         return _of_archives(archives, path)
-    return "table" if any(map(inside.lists, inside.tables())) else "folder"
-
-
-def _named(inside: Peek, patterns: tuple[str, ...]) -> list[str]:
-    return [
-        name for name in inside.names if any(fnmatch.fnmatch(PurePosixPath(name).name, pattern) for pattern in patterns)
-    ]
+    return "table" if inside.any_lists(inside.tables()) else "folder"
 
 
 def _has_class_folders(inside: Peek) -> bool:
     """Return whether images lie in folders that the source `folder` reads as several classes."""
     images = [name for name in inside.names if has_image_suffix(name)]
-    parents = {name.rpartition("/")[0] for name in images}
+    root = wrapper(tree_of(images, ()), ())
+    own = [name.removeprefix(root) for name in images]
+    parents = {name.rpartition("/")[0] for name in own}
     try:
-        found = layout(tree_of(images, ()), Path())
+        found = layout(tree_of(own, ()), Path())
         return len({found.of(parent)[0] for parent in parents} - {""}) > 1
     except TouchstoneError:
         return False
@@ -114,14 +111,18 @@ def _of_archives(archives: list[str], path: Path) -> str:
 
 
 def _is_shard(inside: Peek) -> bool:
-    """Return whether an archive is a WebDataset shard: images with a label of the same key beside each other.
+    """Return whether an archive is a WebDataset shard: no file lists images, and most have a label of the same key.
 
-    A label in .cls is one anywhere; .json and .txt only where no image lies in a folder, since beside images in class
-    folders they are notes.
+    A label in .cls is one anywhere; .json, and .txt of one word, only where no image lies in a folder, since beside
+    images in class folders they are notes.
     """
     images = {_key(name) for name in inside.names if has_image_suffix(name)}
-    kinds = (".cls",) if any("/" in key for key in images) else (".cls", ".json", ".txt")
-    return any(name.lower().endswith(kinds) and _key(name) in images for name in inside.names)
+    if any(name.lower().endswith(LISTINGS) and _key(name) not in images for name in inside.names):
+        return False
+    kinds = (".cls",) if any("/" in key for key in images) else (".cls", ".json")
+    labels = [name for name in inside.names if name.lower().endswith(kinds)]
+    labels += [] if ".json" not in kinds else inside.words
+    return 2 * len(images & {_key(name) for name in labels}) > len(images)
 
 
 def _key(name: str) -> str:
