@@ -80,7 +80,8 @@ def _bring_up_to_date(root: Path, repo: Repo, targets: list[str], *, jobs: int, 
 
 def _print_findings(root: Path) -> None:
     """Print what was found out about the images, also when nothing had to run."""
-    for finding in (*findings.read(root / "data/prepared/findings/warnings.csv"), *findings.of_added(root)):
+    data = root / "data"
+    for finding in (*findings.read(data / "prepared/findings/warnings.csv"), *findings.of_added(data / "collected")):
         print(f"images: {finding.text}")
 
 

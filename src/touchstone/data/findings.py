@@ -35,10 +35,13 @@ def read(file: Path) -> list[Finding]:
     return [Finding(kind, text) for kind, text in table[["kind", "text"]].itertuples(index=False)]
 
 
-def of_added(root: Path) -> list[Finding]:
-    """Return the findings about images that were made elsewhere, after the names of their sets. root: the project."""
+def of_added(folder: Path) -> list[Finding]:
+    """Return the findings about images that were made elsewhere, after the names of their sets.
+
+    folder: what the stage `collect` wrote, which has a folder for each set.
+    """
     return [
         Finding(kind, f"{file.parent.name}: {text}")
-        for file in sorted((root / "data/collected").glob("*/findings.csv"))
+        for file in sorted(folder.glob("*/findings.csv"))
         for kind, text in read(file)
     ]

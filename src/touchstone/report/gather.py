@@ -68,7 +68,10 @@ def gather(root: Path, settings: Settings, *, complete: bool = True) -> Facts:
         findings=findings,
         left_out=read_table(prepared / "findings/left_out.csv"),
         repeats=read_table(prepared / "findings/repeats.csv"),
-        warnings=(*read_findings(prepared / "findings/warnings.csv"), *(of_added(root) if complete else ())),
+        warnings=(
+            *read_findings(prepared / "findings/warnings.csv"),
+            *(of_added(data / "collected") if complete else ()),
+        ),
         near_copies=read_table(prepared / "findings/near_copies.csv"),
         arm_sizes=_arm_sizes(train, data, settings, meta),
         results=tuple(every),
