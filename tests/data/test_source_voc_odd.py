@@ -1,11 +1,13 @@
 """PASCAL VOC's layout by other hands: annotations and lists as other programs and systems write them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
 from kit.pictures import both, lay, read
+from touchstone.data.reading import Read
+from touchstone.data.recognise import recognised
 from touchstone.errors import TouchstoneError
 
 IDS = [f"{i:03d}" for i in range(8)]
@@ -136,6 +138,18 @@ def test_links_to_images_are_followed(tmp_path: Path) -> None:
     for file in sorted((tmp_path / "elsewhere").iterdir()):
         (root / "JPEGImages" / file.name).symlink_to(file)
     assert read(root, tmp_path / "raw", "voc")[0] == expected()
+
+
+def test_images_without_a_suffix_are_recognised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def counted(files: Mapping[str, Read], folders: Iterable[str], *, anywhere: bool) -> list[str]:
+        calls.append(len(files))
+        return recognised(files, folders, anywhere=anywhere)
+
+    monkeypatch.setattr("touchstone.data.sources._voc.recognised", counted)
+    assert read(voc(tmp_path / "in"), tmp_path / "raw", "voc")[0] == expected()
+    assert calls == [8]
 
 
 def test_images_without_a_suffix_are_known_by_their_content(tmp_path: Path) -> None:

@@ -87,9 +87,9 @@ def pack_folder(path: Path, to: Path, *, rename: dict[str, str] | None = None, o
     with tempfile.TemporaryFile(dir=to) as spool:
         files, folders = find(path, to, spool, keep=lambda name: any(f"{part}/" in name for part in PARTS), aside=aside)
         root = _Root(path, files, folders)
-        lists = _split_lists(root)
-        splits = _splits(root, lists)
-        images = _images(root, splits, lists)
+        names, lists = _image_names(root), _split_lists(root)
+        splits = _splits(root, names, lists)
+        images = _images(root, names, splits, lists)
         classes = _annotated(root, images) if root.has("Annotations") else _listed(root, images)
         if not any(shown for shown, _ in classes.values()):
             raise refusal(root.path, "no image has an object, so nothing can be learned; annotate some")
@@ -101,7 +101,7 @@ def pack_folder(path: Path, to: Path, *, rename: dict[str, str] | None = None, o
             for name, (shown, difficult) in classes.items()
         }
         notes = twins(set().union(*(a | b for a, b in classes.values())))
-        left_out = () if official else unlisted(set(_image_names(root)) - labels.keys(), "images that no list names")
+        left_out = () if official else unlisted(set(names) - labels.keys(), "images that no list names")
         tell(path, to, notes=notes, left_out=left_out, aside=aside)
         read = {file: root.files[f"JPEGImages/{file}"] for file in images.values()}
         pack(read, to, labels=labels, columns=("label", "split", "difficult"))
@@ -154,10 +154,10 @@ def _split_lists(root: _Root) -> dict[str, str]:
     return lists
 
 
-def _splits(root: _Root, lists: dict[str, str]) -> dict[str, str]:
-    """Return id -> split, by the lists of `_split_lists` and by trainval.txt."""
+def _splits(root: _Root, names: list[str], lists: dict[str, str]) -> dict[str, str]:
+    """Return id -> split, by the lists of `_split_lists` and by trainval.txt. names: of the images in JPEGImages."""
     splits: dict[str, str] = {}
-    known = {PurePosixPath(file).stem for file in _image_names(root)}
+    known = {PurePosixPath(file).stem for file in names}
     for split in filter(lists.get, LABELLED):
         for name in _list(root, lists[split], known):
             if splits.setdefault(name, split) != split:
@@ -207,10 +207,10 @@ def _id(text: str, known: set[str]) -> str:
     return PurePosixPath(file).stem
 
 
-def _images(root: _Root, splits: dict[str, str], lists: dict[str, str]) -> dict[str, str]:
-    """Return id -> image file."""
+def _images(root: _Root, names: list[str], splits: dict[str, str], lists: dict[str, str]) -> dict[str, str]:
+    """Return id -> image file. names: of the images in JPEGImages."""
     files: dict[str, str] = {}
-    for file in _image_names(root):
+    for file in names:
         stem = PurePosixPath(file).stem
         if files.setdefault(stem, file) != file:
             raise refusal(root.path, f"JPEGImages has {files[stem]} and {file} for one id; remove one")
