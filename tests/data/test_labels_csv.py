@@ -98,7 +98,7 @@ def test_folders_of_splits_and_a_test_folder_that_it_does_not_list(tmp_path: Pat
     expected = {f"Training/{name}": (label, "train") for name, label in LABELS.items()}
     assert found == expected | {"Test/9.png": ("", "unlabelled"), "unlabeled/8.png": ("", "unlabelled")}
     assert texts[-1].startswith("labels.csv lists no image of Test, so they are taken as unlabelled")
-    assert "took the folder Training as train" in texts
+    assert "took the folders Training as train, unlabeled as unlabelled" in texts
 
 
 def test_folders_of_splits_within_another(tmp_path: Path) -> None:
@@ -115,17 +115,44 @@ def test_folders_of_splits_within_another(tmp_path: Path) -> None:
         ["images/unlabeled/8.png", "more/testing/7.png"], ("", "unlabelled")
     )
     assert texts == [
-        "took the folder test_set as test",
+        "took the folders test_set as test, unlabeled as unlabelled",
         "labels.csv lists no image of more/testing, so they are taken as unlabelled: predicted, never scored",
-        "left out 1 images that labels.csv does not list: images/dev/9.png",
+        "left out 1 image that labels.csv does not list: images/dev/9.png",
     ]
 
 
-def test_folders_give_a_split_to_all_images_or_to_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("folder", "split"), [("test", "test"), ("deep/valid", "val")])
+@pytest.mark.parametrize("other", ["", "images/"])
+def test_images_beside_folders_of_test_or_val_alone_are_for_training(
+    tmp_path: Path, folder: str, split: str, other: str
+) -> None:
+    root = lay(tmp_path / "in", [f"{other}1.png", f"{other}2.png", f"{folder}/9.png"])
+    (root / "labels.csv").write_text(f"file,label\n{other}1.png,cat\n{other}2.png,dog\n{folder}/9.png,dog\n")
+    found, _ = both(root, tmp_path)
+    assert found == {
+        f"{other}1.png": ("cat", ""),
+        f"{other}2.png": ("dog", ""),
+        f"{folder}/9.png": ("dog", split),
+    }
+
+
+def test_folders_of_predictions_say_no_split(tmp_path: Path) -> None:
+    root = lay(tmp_path / "in", [*(f"predict/{name}" for name in FILES), "prediction/9.png", "Unlabeled_images/8.png"])
+    (root / "labels.csv").write_text(rows("predict/{},{}".format))
+    found, texts = both(root, tmp_path)
+    expected = {f"predict/{name}": (label, "") for name, label in LABELS.items()}
+    assert found == expected | {"Unlabeled_images/8.png": ("", "unlabelled")}
+    assert texts == [
+        "took the folder Unlabeled_images as unlabelled",
+        "left out 1 image that labels.csv does not list: prediction/9.png",
+    ]
+
+
+def test_a_folder_of_train_beside_images_of_no_split_is_refused(tmp_path: Path) -> None:
     root = lay(tmp_path / "in", ["train/1.png", "holdout/2.png"])
     (root / "labels.csv").write_text("file,label\ntrain/1.png,cat\nholdout/2.png,dog\n")
     for number, path in enumerate((root, zipped(root))):
-        with pytest.raises(TouchstoneError, match=r"train/1.png lies in a folder of train, holdout/2.png in none of a"):
+        with pytest.raises(TouchstoneError, match=r"holdout/2.png in none of a split; move or rename either"):
             read(path, tmp_path / f"raw{number}")
     (root / "labels.csv").write_text("file,label,split\ntrain/1.png,cat,\nholdout/2.png,dog,test\n")
     (tmp_path / "again").mkdir()

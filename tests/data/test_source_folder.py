@@ -268,7 +268,7 @@ def test_other_files_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert [file for file, *_ in rows(tmp_path, [*PLAIN, *others, *hidden])] == PLAIN
     said = capsys.readouterr().out
     assert said.count("\n") == 1
-    assert "left out 4 that are not images: README.md, cat/notes.txt, dog/data.csv, ..." in said
+    assert "left out 4 files that are not images: README.md, cat/notes.txt, dog/data.csv, ..." in said
 
 
 def test_hidden_files_are_not_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -454,7 +454,7 @@ def test_a_table_may_give_an_image_several_labels(tmp_path: Path, capsys: pytest
     }
     assert raw.multi_label
     assert raw.classes == ["cat", "dog"]
-    assert "left out 1 images that labels.csv does not list: stray.png" in capsys.readouterr().out
+    assert "left out 1 image that labels.csv does not list: stray.png" in capsys.readouterr().out
 
 
 def test_a_table_of_single_labels_equals_class_folders(tmp_path: Path) -> None:

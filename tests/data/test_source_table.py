@@ -1,6 +1,7 @@
 import io
 import json
 import shutil
+import weakref
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from kit.images import picture
 from touchstone.config.schema.data import Columns
 from touchstone.data.findings import read as read_findings
 from touchstone.data.sources import table
+from touchstone.data.sources._tables import Table, open_table
 from touchstone.errors import TouchstoneError
 
 IMAGES = ("1.png", "deep/2.png", "3.png")
@@ -161,10 +163,78 @@ def test_words_for_folders_of_images(tmp_path: Path, folders: tuple[str, ...]) -
         assert {split for *_, split in rows(tmp_path, path)} == {"train", "val", "test"}
 
 
-def test_folders_give_a_split_to_all_images_or_to_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("folder", "split"), [("test", "test"), ("x/dev", "val")])
+def test_images_beside_folders_of_test_or_val_alone_are_for_training(tmp_path: Path, folder: str, split: str) -> None:
+    images = ("images/1.png", "images/2.png", f"{folder}/3.png")
+    text = f"file,label\nimages/1.png,cat\nimages/2.png,dog\n{folder}/3.png,cat\n"
+    for path in in_both(lay(tmp_path / "in", {"all.csv": text}, images)):
+        assert {file: split for file, _, split in rows(tmp_path, path)} == {
+            "images/1.png": "",
+            "images/2.png": "",
+            f"{folder}/3.png": split,
+        }
+
+
+def test_a_class_called_train_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    images = ("train/1.png", "plane/2.png", "car/3.png")
+    text = "file,label\n" + "".join(f"{name},{name.partition('/')[0]}\n" for name in images)
+    for path in in_both(lay(tmp_path / "in", {"all.csv": text}, images)):
+        said = "train/1.png lies in a folder of train, car/3.png in none of a split; move or rename either folder, or "
+        assert f"{said}give the splits in a column of the table" in refused(tmp_path, path)
+
+
+@pytest.mark.parametrize("name", ["train.csv", "data/train-0.csv"])
+def test_a_table_whose_name_says_no_split_beside_one_of_train_is_refused(tmp_path: Path, name: str) -> None:
+    tables: dict[str, str | bytes] = {
+        name: "file,label\nimages/1.png,cat\n",
+        "test.csv": "file,label\nimages/2.png,dog\n",
+        "holdout.csv": "file,label\nimages/3.png,dog\n",
+    }
+    images = ("images/1.png", "images/2.png", "images/3.png")
+    for path in in_both(lay(tmp_path / "in", tables, images)):
+        said = f"holdout.csv names no split, {name} does; expected a split in every name or in none: rename it"
+        assert said in refused(tmp_path, path)
+    tables["holdout.csv"] = "file,label,split\nimages/3.png,dog,val\n"
+    path = lay(tmp_path / "again", tables, images)
+    assert [split for *_, split in rows(tmp_path, path)] == ["train", "test", "val"]
+
+
+def test_a_table_beside_one_of_test_is_for_training(tmp_path: Path) -> None:
+    tables: dict[str, str | bytes] = {
+        "all.csv": "file,label\nimages/1.png,cat\nimages/2.png,dog\n",
+        "test.csv": "file,label\nimages/3.png,dog\n",
+    }
+    for path in in_both(lay(tmp_path / "in", tables, ("images/1.png", "images/2.png", "images/3.png"))):
+        assert [split for *_, split in rows(tmp_path, path)] == ["", "", "test"]
+
+
+def test_folders_of_predictions_say_no_split(tmp_path: Path) -> None:
+    images = ("predict/1.png", "predict/2.png", "prediction/3.png", "pred/4.png", "Unlabeled/5.png")
+    text = "file,label\npredict/1.png,cat\npredict/2.png,dog\n"
+    for path in in_both(lay(tmp_path / "in", {"metadata.csv": text}, images)):
+        raw = download(tmp_path, path)
+        assert [(i.file, i.label, i.split) for i in table.read(raw).images] == [
+            ("Unlabeled/5.png", "", "unlabelled"),
+            ("predict/1.png", "cat", ""),
+            ("predict/2.png", "dog", ""),
+        ]
+        assert findings(raw) == [
+            ("layout", "took the folder Unlabeled as unlabelled"),
+            ("left out", "left out 2 images that no table lists: pred/4.png, prediction/3.png"),
+        ]
+
+
+def test_a_label_in_a_folder_of_unlabelled_images_is_refused_with_its_line(tmp_path: Path) -> None:
+    text = "file,label\n1.png,cat\nx/unlabelled/2.png,dog\n"
+    for path in in_both(lay(tmp_path / "in", {"all.csv": text}, ("1.png", "x/unlabelled/2.png"))):
+        said = "all.csv, line 3: x/unlabelled/2.png lies in x/unlabelled and has the label 'dog'; move it or remove"
+        assert said in refused(tmp_path, path)
+
+
+def test_folders_of_train_beside_others_are_refused(tmp_path: Path) -> None:
     text = "file,label\ntrain/1.png,cat\nholdout/2.png,dog\n"
     for path in in_both(lay(tmp_path / "in", {"all.csv": text}, ("train/1.png", "holdout/2.png"))):
-        said = "train/1.png lies in a folder of train, holdout/2.png in none of a split; move it, or give the splits in"
+        said = "train/1.png lies in a folder of train, holdout/2.png in none of a split; move or rename either folder"
         assert said in refused(tmp_path, path)
     text = "file,label,split\ntrain/1.png,cat,\nholdout/2.png,dog,test\n"
     path = lay(tmp_path / "again", {"all.csv": text}, ("train/1.png", "holdout/2.png"))
@@ -222,7 +292,7 @@ def test_a_table_without_labels_lists_unlabelled_images(tmp_path: Path, capsys: 
     assert got[-2:] == [("deep/2.png", "", "unlabelled"), ("unlabelled/x.png", "", "unlabelled")]
     said = capsys.readouterr().out
     assert "test.csv: no column of labels, so its images are unlabelled" in said
-    assert "left out 1 images that no table lists: stray.png" in said
+    assert "left out 1 image that no table lists: stray.png" in said
 
 
 SHEETS = {
@@ -289,7 +359,7 @@ def test_what_is_found_out_stands_beside_the_raw_data(tmp_path: Path, capsys: py
         ("layout", "classes differ in case alone: Cat and cat; give them one name if they are one"),
         ("left out", "left out the column bytes in a.csv, whose name is taken"),
         ("left out", "left out 1 .nef file, a format that is not read; convert them to .png or .jpg"),
-        ("left out", "left out 1 images that no table lists: x/7.png"),
+        ("left out", "left out 1 image that no table lists: x/7.png"),
         (
             "left out",
             "left out hidden folders with images: .22 rifle (1); rename those that are classes, without the dot",
@@ -343,6 +413,28 @@ def picture_grey(name: str) -> int:
     import hashlib
 
     return hashlib.sha256(name.encode()).digest()[0]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_one_table_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    alive: list[weakref.ref[Table]] = []
+
+    def open_one(content: bytes, *, file: str) -> Table:
+        assert [each for each in alive if each() is not None] == []
+        alive.append(weakref.ref(opened := open_table(content, file=file)))
+        return opened
+
+    monkeypatch.setattr(table, "open_table", open_one)
+    tables: dict[str, str | bytes] = {
+        f"{n}.{suffix}": held(f"{n}.png", numbers=[n % 2]) if suffix == "parquet" else json_line(n) for n in range(3)
+    }
+    path = lay(tmp_path / "in", tables, ("0.png", "1.png", "2.png"))
+    assert len(rows(tmp_path, path)) == 3
+    assert len(alive) == 3
+
+
+def json_line(number: int) -> str:
+    return json.dumps({"file_name": f"{number}.png", "label": number % 2}) + "\n"
 
 
 def test_one_parquet_file_and_an_unusual_name_of_the_column(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_two_classes_that_differ_in_case_are_told(tmp_path: Path) -> None:
             "the folders one, two have the same folders in them (cat, d",
         ),
         (
-            [*classes("one/cat", "one/dog", "two/cat", "two/dog"), "one/plot.png", "two/plot.png"],
+            [*classes("one/cat", "one/dog", "two/cat", "two/dog", count=5), "one/plot.png", "two/plot.png"],
             "the folders one, two have the same folders in them (cat, dog), so those may be the classes: rename the",
         ),
         (
@@ -122,6 +122,20 @@ def test_two_classes_that_differ_in_case_are_told(tmp_path: Path) -> None:
         (
             classes("train_cats", "train_dogs", "test_cats", "test_dogs", "unlabeled"),
             "are named after splits (train, te",
+        ),
+        (
+            classes("valA", "testA"),
+            "splits (val, test), which would be taken as classes: move their images to train/<class>/, val/<class>/ "
+            "and test/<class>/, or",
+        ),
+        (
+            classes("trainA", "val_set_A", "test_A"),
+            "move their images to train/<class>/, val/<class>/ and test/<class>/, or rename",
+        ),
+        (
+            classes("cat/train", "cat/test", "dog/train", "dog/test"),
+            "the folders cat, dog have the same folders in them (test, train), so those may be splits: turn the "
+            "folders around, to train/cat and test/cat; if the outer",
         ),
         (classes("train", "test_cats"), "the folders test_cats, train are named after splits (train, test)"),
         (
@@ -176,6 +190,25 @@ def test_classes_that_share_some_of_their_folders_are_told(tmp_path: Path, names
     assert "dog); if those are the classes, rename the outer ones" in texts[0]
 
 
+def test_folders_of_splits_within_some_classes_are_told(tmp_path: Path) -> None:
+    names = classes("cat/train", "cat/dev", "dog/train", "dog/dev", "fox/wild")
+    found, texts = both(lay(tmp_path / "in", names), tmp_path)
+    assert {label for label, _ in found.values()} == {"cat", "dog", "fox"}
+    assert texts == [
+        "cat, dog are taken as classes although they have the same folders in them (dev, train); if those are splits, "
+        "turn the folders around, to train/cat and val/cat"
+    ]
+
+
+@pytest.mark.parametrize(
+    "pair", [("bullet train", "test tube"), ("train_ticket", "test_tube"), ("dev_board", "test_tube")]
+)
+def test_two_classes_with_words_of_two_splits_that_share_nothing_else(tmp_path: Path, pair: tuple[str, str]) -> None:
+    found, texts = both(lay(tmp_path / "in", classes(*pair)), tmp_path)
+    assert splits(found) == {(label, ""): 2 for label in pair}
+    assert texts == []
+
+
 @pytest.mark.parametrize(
     "names",
     [
@@ -184,6 +217,8 @@ def test_classes_that_share_some_of_their_folders_are_told(tmp_path: Path, names
         classes("cat/indoor", "dog/indoor"),
         classes("cat", "cat/indoor", "cat/outdoor", "dog", "dog/indoor", "dog", "dog/outdoor", count=1)
         + classes("cat", "dog", count=5),
+        classes("cat", "dog", count=4) + classes("cat/front", "cat/side", "dog/front", "dog/side", count=3),
+        classes("cat", "dog", count=1) + classes("cat/front", "cat/side", "dog/front", "dog/side", count=4),
         classes("mask", "no_mask"),
     ],
 )

@@ -68,6 +68,20 @@ def test_one_class_and_one_image_are_enough_and_rows_are_sorted_by_the_files_byt
     assert found.counts.to_dict("list") == {"class": ["cat", "dog"], "sampled": [3, 0], "kept": [3, 0]}
 
 
+def test_folders_around_the_images_of_a_table_give_no_split(tmp_path: Path) -> None:
+    path = lay(tmp_path / "in", "out/train/1.png", "out/2.png", "train/3.png")
+    (path / "labels.csv").write_text("file,label\nout/train/1.png,cat\nout/2.png,dog\ntrain/3.png,cat\n")
+    for each in (path, Path(shutil.make_archive(str(tmp_path / "packed-in"), "zip", path))):
+        assert made(tmp_path, each).counts["kept"].tolist() == [2, 1]
+        shutil.rmtree(tmp_path / "packed")
+    (path / "labels.csv").write_text("file,label\nout/2.png,dog\nout/test/1.png,cat\n")
+    lay(path, "out/test/1.png")
+    assert (
+        "labels.csv: out/test/1.png lies in a folder of test, but an added set has no splits and is trained on as a "
+        "whole; rename the folder out/test, or remove its rows"
+    ) in refused(tmp_path, path)
+
+
 def test_a_limit_counts_each_class(tmp_path: Path) -> None:
     path = lay(tmp_path / "in", *(f"{label}/{n}.png" for label in ("cat", "dog") for n in range(3)))
     found = made(tmp_path, path, per_class=2)

@@ -6,7 +6,7 @@ import io
 import sys
 import unicodedata
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
@@ -72,14 +72,6 @@ def class_name(text: str, *, where: str) -> str:
 def has_control_character(name: str) -> bool:
     """Return whether the name holds a control character, or a byte that is not UTF-8."""
     return any(unicodedata.category(char) in ("Cc", "Cs") for char in name)
-
-
-def print_left_out(path: Path, names: Iterable[str], what: str) -> None:
-    """Print one line with the number of names and the first three of them, if there are any."""
-    left_out = sorted(names)
-    if left_out:
-        more = ", ..." if len(left_out) > 3 else ""
-        print(f"{path}: left out {len(left_out)} {what}: {', '.join(left_out[:3])}{more}")
 
 
 def refusal(path: Path, text: str) -> TouchstoneError:

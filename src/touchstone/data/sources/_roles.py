@@ -53,6 +53,11 @@ def plain_role(name: str) -> str:
     return role(name) if all(word in WORDS or word in PLAIN for word in _words(name)) else ""
 
 
+def rest(name: str) -> tuple[str, ...]:
+    """Return the words of the name that neither mean a split nor change nothing: `a` for trainA, none for train_set."""
+    return tuple(word for word in _words(name) if word not in WORDS and word not in PLAIN)
+
+
 def is_unlabelled(name: str) -> bool:
     """Return whether the name says that images have no class: `unlabelled`, `Unlabeled_images`."""
     return plain_role(name) == UNLABELLED and any(word.startswith("unlabel") for word in _words(name))

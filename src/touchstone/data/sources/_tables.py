@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -79,16 +79,7 @@ def label_of(cell: Any, class_names: list[str], *, where: str) -> str | None:
     """
     if class_names and cell == NO_CLASS:
         return None
-    cells = (
-        cell
-        if isinstance(cell, list)
-        else names(cell.strip())
-        if isinstance(cell, str)
-        else []
-        if empty(cell)
-        else [cell]
-    )
-    classes = [_class(each, class_names, where) for each in cells]
+    classes = [_class(each, class_names, where) for each in _listed(cell)]
     if len(set(classes)) < len(classes):
         raise TouchstoneError(f"{where}: got the label {cell!r}, expected each class once; correct it")
     return join(sorted(classes))  # sorted: equal sets of classes are equal labels
@@ -113,6 +104,15 @@ def texts(cells: dict[str, Any]) -> dict[str, str]:
     return {name: text(cell) for name, cell in cells.items() if not isinstance(cell, list | dict | bytes)}
 
 
+def _listed(cell: Any) -> Sequence[Any]:
+    """Return the classes in a cell, one or several or none."""
+    if isinstance(cell, list):
+        return cell
+    if isinstance(cell, str):
+        return names(cell.strip())
+    return [] if empty(cell) else [cell]
+
+
 def _class(cell: Any, class_names: list[str], where: str) -> str:
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
@@ -130,12 +130,12 @@ def _class(cell: Any, class_names: list[str], where: str) -> str:
 
 def _comma_separated(content: bytes, file: str) -> Table:
     """Open text with commas or, as spreadsheets also write it, semicolons or tabs."""
-    known = {*FILE_NAMES, *LABEL_NAMES, *SPLIT_NAMES}
-    return _delimited(text := decoded(content, file), file, delimiter_of(text, known))
+    lines = decoded(content, file)
+    return _delimited(lines, file, delimiter_of(lines, {*FILE_NAMES, *LABEL_NAMES, *SPLIT_NAMES}))
 
 
-def _delimited(text: str, file: str, delimiter: str) -> Table:
-    rows = delimited(text, file, delimiter=delimiter)
+def _delimited(lines: str, file: str, delimiter: str) -> Table:
+    rows = delimited(lines, file, delimiter=delimiter)
     header = [plain(name) for _, row in islice(rows, 1) for name in row]
 
     def cells() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from touchstone.data import findings
 from touchstone.data.findings import Finding
 from touchstone.data.hidden import Aside
+from touchstone.data.wording import count
 
 FILE = "findings.csv"  # of the raw data
 
@@ -25,8 +26,12 @@ def tell(
         findings.write(to / FILE, found)
 
 
-def unlisted(names: Iterable[str], what: str) -> list[str]:
-    """Return a line with the number of names and the first three of them, none where there are no names."""
+def unlisted(names: Iterable[str], what: str, one: str = "") -> list[str]:
+    """Return a line with the number of names and the first three of them, none where there are no names.
+
+    what: what several of them are, such as `images that no table lists`. one: the same of one, by default with `image`.
+    """
     left_out = sorted(names)
     more = ", ..." if len(left_out) > 3 else ""
-    return [f"left out {len(left_out):,} {what}: {', '.join(left_out[:3])}{more}"] if left_out else []
+    number = count(len(left_out), one or what.replace("images", "image", 1), what)
+    return [f"left out {number}: {', '.join(left_out[:3])}{more}"] if left_out else []

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from touchstone.data.sources._roles import meanings, plain_role, role
-from touchstone.data.splits import LABELLED, SPLITS, UNLABELLED
+from touchstone.data.sources._roles import is_unlabelled, meanings, plain_role, role
+from touchstone.data.splits import SPLITS, UNLABELLED
 from touchstone.errors import TouchstoneError
 
 
@@ -30,16 +30,34 @@ def splits_of_files(names: Iterable[str], *, where: str) -> dict[str, str]:
     splits = {name: split_in(name) for name in names}
     silent, speaking = [[n for n, split in splits.items() if bool(split) is says] for says in (False, True)]
     if silent and speaking:
-        expected = "expected a split in every name or in none"
-        raise TouchstoneError(f"{where}: {silent[0]} names no split, {speaking[0]} does; {expected}: rename it")
+        raise _silent_file(silent[0], speaking[0], where)
     return splits
+
+
+def check_tables(splits: Mapping[str, str], *, where: str) -> None:
+    """Raise TouchstoneError where a table is named after train and another one gives no split to some of its images.
+
+    splits: table -> the split of its name, "" where nothing gives a split to some of its labelled images. These could
+    be a holdout, and would be trained on. Beside tables of val and test alone they are the training images.
+    """
+    if (silent := _first(splits, "")) and (training := _first(splits, "train")):
+        raise _silent_file(silent, training, where)
+
+
+def _silent_file(silent: str, speaking: str, where: str) -> TouchstoneError:
+    expected = "expected a split in every name or in none"
+    return TouchstoneError(f"{where}: {silent} names no split, {speaking} does; {expected}: rename it")
+
+
+def _first(splits: Mapping[str, str], wanted: str) -> str:
+    return min((name for name, split in splits.items() if split == wanted), default="")
 
 
 def folder_of_split(name: str) -> tuple[str, str]:
     """Return the folder that says the split of an image, and that split; twice "" where no folder says one.
 
     It is the nearest whose name is a split's and nothing else (`plain_role`); one for images without a class goes
-    before all others.
+    before all others. `predict` and its like say none: YOLO and others write images there that may have labels.
     """
     return _folder_of_split(name.rpartition("/")[0])
 
@@ -48,21 +66,37 @@ def folder_of_split(name: str) -> tuple[str, str]:
 def _folder_of_split(folder: str) -> tuple[str, str]:
     parts = folder.split("/")
     around = ["/".join(parts[:end]) for end in range(len(parts), 0, -1)]
-    found = [(each, split) for each in around if (split := plain_role(each.rpartition("/")[2]))]
+    found = [(each, split) for each in around if (split := _split_of_folder(each.rpartition("/")[2]))]
     return next((each for each in found if each[1] == UNLABELLED), found[0] if found else ("", ""))
 
 
-def check_all_or_none(splits: Mapping[str, str], *, where: str) -> None:
-    """Raise TouchstoneError where folders give a split to some images and none to others.
+def _split_of_folder(name: str) -> str:
+    split = plain_role(name)
+    return "" if split == UNLABELLED and not is_unlabelled(name) else split
 
-    splits: image -> its split by `folder_of_split`, for the images whose split nothing else says.
+
+def split_of_image(name: str, label: str, *, where: str) -> str:
+    """Return the split that the folders of an image say, "" for none.
+
+    Raises TouchstoneError where an image with a label lies in a folder for images without a class.
     """
-    silent = min((name for name, split in splits.items() if not split), default="")
-    speaking = min((name for name, split in splits.items() if split in LABELLED), default="")
-    if silent and speaking:
+    folder, split = folder_of_split(name)
+    if label and split == UNLABELLED:
+        remedy = "move it or remove the label"
+        raise TouchstoneError(f"{where}: {name} lies in {folder} and has the label {label!r}; {remedy}")
+    return split
+
+
+def check_images(splits: Mapping[str, str], *, where: str) -> None:
+    """Raise TouchstoneError where some images lie in a folder of train and others in none of a split.
+
+    splits: image -> its split by `folder_of_split`, for the images whose split nothing else says. The others could be
+    a holdout, and would be trained on. Beside folders of val and test alone they are the training images.
+    """
+    if (silent := _first(splits, "")) and (training := _first(splits, "train")):
         raise TouchstoneError(
-            f"{where}: {speaking} lies in a folder of {splits[speaking]}, {silent} in none of a split; move it, or "
-            "give the splits in a column of the table"
+            f"{where}: {training} lies in a folder of train, {silent} in none of a split; move or rename either "
+            "folder, or give the splits in a column of the table"
         )
 
 

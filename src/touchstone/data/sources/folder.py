@@ -6,8 +6,8 @@
     unlabelled/**                     beside either: images without a class
     labels.csv                        instead of class folders: file,label and perhaps split, where | joins an image's
                                       classes, then columns such as patient, which `data.group` may name; images lie
-                                      beside it or deeper, in folders of splits perhaps, in
-                                      unlabelled/ without a row
+                                      beside it or deeper, folders may say their split, and those in unlabelled/ have
+                                      no row
 
 All this may lie in folders that hold nothing else (_structure.py). Class names are the folders' names in NFC, sorted.
 Files without a suffix, or with one that says nothing, are images if their content is one. Other files are reported and
@@ -23,13 +23,14 @@ from touchstone.data import left_out
 from touchstone.data.hidden import Aside
 from touchstone.data.labels import names
 from touchstone.data.recognise import has_image_suffix, may_be_image, recognised, taken_by_content
-from touchstone.data.sources._files import Files, PackedSet, class_name, find, pack, print_left_out, refusal
+from touchstone.data.sources._files import Files, PackedSet, class_name, find, pack, refusal
 from touchstone.data.sources._labels_csv import NAME, parse
 from touchstone.data.sources._structure import Layout, layout, no_images, renamed, twins, wrapper
 from touchstone.data.sources._told import tell, unlisted
 from touchstone.data.sources._tree import tree_of
-from touchstone.data.sources._words import check_all_or_none, folder_of_split
+from touchstone.data.sources._words import check_images, folder_of_split, split_of_image
 from touchstone.data.splits import LABELLED, UNLABELLED
+from touchstone.errors import TouchstoneError
 
 
 def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, few: bool = False) -> None:
@@ -58,7 +59,9 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, few:
             cells = {}
         aside.folders = Counter({name.removeprefix(root): count for name, count in aside.folders.items()})
         pictures = left_out.pictures(others, class_of)
-        print_left_out(path, (name for name in others if left_out.kind(name) == "other"), "that are not images")
+        plain = [name for name in others if left_out.kind(name) == "other"]
+        for line in unlisted(plain, "files that are not images", "file that is not an image"):
+            print(f"{path}: {line}")
         notes += taken_by_content(name.removeprefix(root) for name in by_content if name.removeprefix(root) in labels)
         notes += twins({each for label, _ in labels.values() for each in names(label)})
         unread = pictures + unlisted(images.keys() - labels.keys(), f"images that {NAME} does not list")
@@ -80,31 +83,45 @@ def _table_labels(
     """Return the (label, split) of each image that the table lists or that is unlabelled, its other columns, and notes.
 
     An image in a folder with a split's name belongs to that split unless the table gives another; images in a folder of
-    the test split that it does not list at all are unlabelled.
+    the test split that it does not list at all are unlabelled. few: whether it is an added set, which has no splits.
     """
     where = f"source.path: {path}: {NAME}"
     found = parse(content, images, file=where)
     labels = found.rows
-    said = {name: folder_of_split(name) for name in images}
     silent = [name for name, (_, split) in labels.items() if not split]
-    check_all_or_none({name: said[name][1] for name in silent}, where=where)
-    for name in silent:
-        label, (in_folder, split) = labels[name][0], said[name]
-        if label and split == UNLABELLED:
-            remedy = "move it or remove the label"
-            raise refusal(path, f"{NAME}: {name} lies in {in_folder} and has the label {label!r}; {remedy}")
-        labels[name] = label, split
-    notes = found.notes + renamed(dict(said[name] for name in silent if said[name][0]))
+    by_folder = {name: split_of_image(name, labels[name][0], where=where) for name in silent}
+    if few:
+        by_folder = _without_splits(by_folder, where)
+    check_images(by_folder, where=where)
+    labels |= {name: (labels[name][0], split) for name, split in by_folder.items()}
+    said = {name: folder_of_split(name) for name in images}
     in_use = {said[name][0] for name in labels}
     tests = {each for each, split in said.values() if split == "test"} - in_use
-    without = [name for name in images if said[name][1] == UNLABELLED or said[name][0] in tests]
-    labels |= {name: ("", UNLABELLED) for name in without if name not in labels}
+    others = [name for name in images if name not in labels]
+    unlabelled = [name for name in others if said[name][1] == UNLABELLED]
+    labels |= dict.fromkeys([*unlabelled, *(name for name in others if said[name][0] in tests)], ("", UNLABELLED))
+    taken = [*unlabelled, *(name for name, split in by_folder.items() if split)]
+    notes = found.notes + renamed(dict(said[name] for name in taken))
     for each in sorted(tests):
         notes.append(f"{NAME} lists no image of {each}, so they are taken as unlabelled: predicted, never scored")
     every = {label for label, split in labels.values() if split != UNLABELLED}
     if not few and len(every) == 1:
         raise refusal(path, f"{NAME}: every image is {every.pop()}, so there is nothing to learn; add other images")
     return labels, found.cells, notes, lambda name: ""
+
+
+def _without_splits(by_folder: dict[str, str], where: str) -> dict[str, str]:
+    """Return the splits by folders of an added set, which is trained on as a whole: a folder called train says none.
+
+    Raises TouchstoneError on an image in a folder of val or test.
+    """
+    for name, split in by_folder.items():
+        if split in ("val", "test"):
+            raise TouchstoneError(
+                f"{where}: {name} lies in a folder of {split}, but an added set has no splits and is trained on as a "
+                f"whole; rename the folder {folder_of_split(name)[0]}, or remove its rows"
+            )
+    return {name: "" if split == "train" else split for name, split in by_folder.items()}
 
 
 # --- labels of folders ---

@@ -39,7 +39,14 @@ from touchstone.data.sources._tables import (
     texts,
 )
 from touchstone.data.sources._told import tell, unlisted
-from touchstone.data.sources._words import check_all_or_none, folder_of_split, split_in, split_of
+from touchstone.data.sources._words import (
+    check_images,
+    check_tables,
+    folder_of_split,
+    split_in,
+    split_of,
+    split_of_image,
+)
 from touchstone.data.splits import UNLABELLED
 from touchstone.data.wording import count
 from touchstone.errors import TouchstoneError
@@ -72,11 +79,9 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, colu
         for name in tables:
             rows.add(open_table(files[name](), file=f"source.path: {path}: {name}"), name)
         rows.check_labels()
-        check_all_or_none(rows.by_folder, where=f"source.path: {path}")
+        rows.check_splits()
+        rows.add_unlabelled()
         listed = rows.listing.files
-        for name in images.keys() - listed.keys():
-            if folder_of_split(name)[1] == UNLABELLED:
-                rows.listing.add(name, images[name], label=None, split=UNLABELLED, where=name)
         rows.listing.pack(to)
         others = files.keys() - images.keys() - set(tables)
         unread = left_out.pictures(others, lambda name: "") + unlisted(images.keys() - listed.keys(), NOT_LISTED)
@@ -115,13 +120,15 @@ class _Rows:
 
     def __init__(self, columns: Columns, images: Files, listing: Listing) -> None:
         self.listing = listing
-        self.by_folder: dict[str, str] = {}
-        """Image -> the split of its folder, for labelled images whose row and table say none."""
         self._columns = columns
         self._images = images
         self._beside = Beside(images, listing.path)
         self._classes: set[str] = set()
-        self._tables: list[Table] = []
+        self._count = 0  # of tables; a table itself holds its whole file, so none is kept
+        self._first: tuple[str, list[str]] = "", []  # its name, for messages, and its columns
+        self._by_folder: dict[str, str] = {}  # labelled image whose row and table say no split -> that of its folders
+        self._unlisted: list[str] = []  # images without a row that are unlabelled
+        self._split_of_table: dict[str, str] = {}  # of its name, "" where a labelled image has no split
         self._without_labels: list[str] = []
         self._taken: dict[str, list[str]] = {}  # columns -> the tables in which their names are taken
 
@@ -129,7 +136,8 @@ class _Rows:
         """List the images of a table, whose own name below `source.path` is `name`."""
         file, label = _file_column(table, self._columns.file), _label_column(table, self._columns.label)
         split = column(self._columns.split, SPLIT_NAMES, table.columns, key="data.columns.split", file=table.file)
-        self._tables.append(table)
+        self._first = self._first if self._count else (table.file, table.columns)
+        self._count += 1
         if not label:
             self._without_labels.append(name)
         if taken := [each for each in table.columns if each in RESERVED and each not in (file, label, split)]:
@@ -139,22 +147,36 @@ class _Rows:
             cell = cells.pop(file)
             image, read = self._image(cell, name, number, where, held=file in table.pictures)
             classes = label_of(cells.pop(label), class_names, where=where) if label else None
-            given = split_of(text(cells.pop(split)) if split else "", where=where) or split_in(name)
+            given = split_of(text(cells.pop(split)) if split else "", where=where)
             if not given and classes is not None:
-                given = self.by_folder[image] = folder_of_split(image)[1]
+                given = self._split(image, classes, name, where)
             self._classes.update(names(classes or ""))
             self.listing.add(image, read, label=classes, split=given, where=where, cells=texts(cells))
 
     def check_labels(self) -> None:
         """Raise TouchstoneError where no table has a column of labels."""
-        if len(self._without_labels) == len(self._tables):
-            first = self._tables[0]
-            among = f"no column of labels among {', '.join(first.columns)}"
-            raise TouchstoneError(f"{first.file}: no image has a label: {among}; name it in data.columns.label")
+        if len(self._without_labels) == self._count:
+            file, columns = self._first
+            among = f"no column of labels among {', '.join(columns)}"
+            raise TouchstoneError(f"{file}: no image has a label: {among}; name it in data.columns.label")
+
+    def check_splits(self) -> None:
+        """Raise TouchstoneError where names of tables or folders say train of some images, and nothing of others."""
+        where = f"source.path: {self.listing.path}"
+        check_tables(self._split_of_table, where=where)
+        check_images(self._by_folder, where=where)
+
+    def add_unlabelled(self) -> None:
+        """List the images without a row that lie in a folder for images without a class."""
+        for name in self._images.keys() - self.listing.files.keys():
+            if folder_of_split(name)[1] == UNLABELLED:
+                self.listing.add(name, self._images[name], label=None, split=UNLABELLED, where=name)
+                self._unlisted.append(name)
 
     def notes(self) -> list[str]:
         """Return notes on how the tables were read."""
-        folders = dict(folder_of_split(image) for image, split in self.by_folder.items() if split)
+        by_folder = [image for image, split in self._by_folder.items() if split]
+        folders = dict(folder_of_split(image) for image in (*by_folder, *self._unlisted))
         without = self._without_labels
         own = "its" if len(without) == 1 else "their"
         unlabelled = [f"{_first(without)}: no column of labels, so {own} images are unlabelled"] if without else []
@@ -166,6 +188,16 @@ class _Rows:
             f"left out the column {taken} in {_first(tables)}, whose name is taken"
             for taken, tables in self._taken.items()
         ]
+
+    def _split(self, image: str, label: str, table: str, where: str) -> str:
+        """Return the split of a labelled image whose row gives none: that of its table's name, else of its folders."""
+        if split := split_in(table):
+            self._split_of_table[table] = split
+            return split
+        split = self._by_folder[image] = split_of_image(image, label, where=where)
+        if not split:
+            self._split_of_table[table] = ""
+        return split
 
     def _image(self, cell: Any, table: str, number: int, where: str, *, held: bool) -> tuple[str, Read]:
         """Return the name and the reader of a row's image: a file, or the table's bytes, or {bytes, path}.
