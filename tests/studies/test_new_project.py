@@ -40,3 +40,21 @@ def test_files_without_git_are_one_line_and_leave_nothing(tmp_path: Path, clone:
     assert str(refused.value).startswith(f"{clone}: is no clone, so git cannot tell the pipeline's files")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "mine").exists()
+
+
+def test_a_pipeline_that_a_larger_repository_keeps_is_a_clone(tmp_path: Path, clone: Path) -> None:
+    (clone / ".git").rename(tmp_path / "away")
+    for command in (("init", "-q"), ("add", "clone"), ("commit", "-q", "-m", "start")):
+        run("git", *command, cwd=tmp_path)
+    assert new_project(tmp_path / "mine") == 6
+    assert (tmp_path / "mine/src/two.py").read_text() == "src/two.py"
+
+
+def test_an_error_of_git_is_not_taken_for_a_missing_clone(
+    tmp_path: Path, clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clone / ".git").rename(tmp_path / "away")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("touchstone.studies.commands.search_path", str)
+    with pytest.raises(TouchstoneError, match=r"^git: no such command on PATH"):
+        new_project(tmp_path / "mine")

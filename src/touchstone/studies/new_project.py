@@ -56,7 +56,7 @@ def new_project(to: Path) -> int:
     """Lay out a project in the new folder `to`, as a git repository, and return its number of files.
 
     Raises TouchstoneError where `to` exists and is not empty or lies in a project, and where this package was not
-    installed from a clone, which has the stages beside it.
+    installed from a clone, or a larger repository, which has the stages beside it.
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise TouchstoneError(f"{to}: exists already; give a new folder")
@@ -79,9 +79,19 @@ def new_project(to: Path) -> int:
     return len(names) + 1
 
 
+def _is_in_larger_repository() -> bool:
+    """Return whether the pipeline is kept in git with the folders around it."""
+    try:
+        return bool(git(SOURCE, "ls-files", "--", MARKS[0], LC_ALL="C").strip())
+    except TouchstoneError as error:
+        if "not a git repository" in str(error):
+            return False
+        raise
+
+
 def _files() -> list[str]:
-    """Return the files of the pipeline as they are now. Raises TouchstoneError where they lie in no clone of git's."""
-    if not (SOURCE / ".git").exists():
+    """Return the files of the pipeline as they are now. Raises TouchstoneError where git does not keep them."""
+    if not ((SOURCE / ".git").exists() or _is_in_larger_repository()):
         raise TouchstoneError(
             f"{SOURCE}: is no clone, so git cannot tell the pipeline's files from others; get it with `git clone`, and "
             "install it there with `make setup`"
