@@ -28,10 +28,13 @@ def main(argv: list[str] | None = None) -> None:
     new = command("new", _new, "lay out a project of your own: the pipeline without our recipes, tests and results")
     new.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder")
 
+    place = (
+        "a folder or an archive of images, a table that lists them, or an address such as s3://..."
+    )
     init = command(
         "init", _init, "look at images and write a params.yaml that suits them, with the minutes it will take"
     )
-    init.add_argument("path", metavar="PATH", help="a folder or an archive of images, or an address such as s3://...")
+    init.add_argument("path", metavar="PATH", help=place)
     mirrored = "whether an image may be mirrored; default: the names of the classes decide"
     init.add_argument("--mirror", action=argparse.BooleanOptionalAction, default=None, help=mirrored)
     init.add_argument("--minutes", type=float, default=15, help="what the study may take, about; default: 15")

@@ -195,7 +195,7 @@ def test_each_source_that_is_fetched_has_published_numbers() -> None:
 
 @pytest.mark.parametrize("what", ["data/list.csv", "data/pictures", "data/pictures.zip", "file://"])
 def test_what_init_writes_is_read_and_split_without_editing_a_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
     for name in ("params.yaml", "dvc.yaml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
@@ -209,6 +209,8 @@ def test_what_init_writes_is_read_and_split_without_editing_a_line(
     monkeypatch.chdir(tmp_path)
     place = f"file://{data}/pictures" if what == "file://" else what
     start.init(tmp_path, place, mirror=None, minutes=60, jobs=1, force=True)
+    told = f"data/list.csv is read with its folder {data}, where DVC hashes all files"
+    assert (told in capsys.readouterr().out) == (what == "data/list.csv")
     found = load(Path("params.yaml"))
     with opened(found.data.source, found.source.path, columns=found.data.columns) as raw:
         table = split_table(raw, {}, found.data, found.multi_label)

@@ -54,6 +54,11 @@ def init(root: Path, path: str, *, mirror: bool | None, minutes: float, jobs: in
         raise TouchstoneError("there is no dvc.yaml here; `touchstone new FOLDER` lays out a project")
     _check_replaceable(root, force=force)
     _check_apart(root, path)
+    if folder := _parent_of_table(path):
+        print(
+            f"{path} is read with its folder {folder}, where DVC hashes all files: the table and its images should "
+            "have a folder of their own."
+        )
     began = time.perf_counter()
     with detected(path) as (place, raw):
         seen, sheet = look(raw)
@@ -62,7 +67,7 @@ def init(root: Path, path: str, *, mirror: bool | None, minutes: float, jobs: in
     print(*described(seen, path), sep="\n")
     _check(seen, path)
     print(f"{SHEET} shows some of them.")
-    where = path if is_remote(path) else _place(place.path, root)
+    where = path if is_remote(path) else _source_path(place.path, root)
     given: Any = {"source": place.source, "path": where, "table": place.table, "mirror": mirror}
     given["pretrained"] = (root / WEIGHTS).is_file()
     with _restored_on_error(root / PARAMS):
@@ -122,12 +127,12 @@ def planned(root: Path, settings: Settings, metrics: Path, *, jobs: int) -> str:
 
 def _looked(settings: Settings) -> tuple[Seen, str]:
     """Return what is seen of the data set of the settings, or published of one to be fetched, which a sentence says."""
-    name, place = settings.data.source, settings.source
+    name, source = settings.data.source, settings.source
     known = published(name)
-    if known is not None and not Path(place.mirror or "/nonexistent").is_dir():
+    if known is not None and not (source.mirror and Path(source.mirror).is_dir()):
         splits = ", ".join(f"{number:,} {split}" for split, number in known.splits.items())
         return known, f"\nThis assumes the images that are published of {name} ({splits}); none are fetched for a plan."
-    with opened(name, place.path, place.mirror, settings.data.columns) as raw:
+    with opened(name, source.path, source.mirror, settings.data.columns) as raw:
         return look(raw)[0], ""
 
 
@@ -181,7 +186,7 @@ def summary(proposal: Proposal) -> str:
     )
 
 
-def _place(path: Path, root: Path) -> str:
+def _source_path(path: Path, root: Path) -> str:
     """The path in params.yaml: relative to the project where it lies in it."""
     inside = path.resolve().is_relative_to(root.resolve())
     return os.path.relpath(path, root) if inside else str(path.resolve())
@@ -200,10 +205,15 @@ def _check_replaceable(root: Path, *, force: bool) -> None:
         )
 
 
+def _parent_of_table(path: str) -> Path | None:
+    """Return the folder of a table that is given alone, which is read with it; None for other paths."""
+    own = Path(path)
+    return own.resolve().parent if own.suffix.lower() in TABLES and own.is_file() else None
+
+
 def _check_apart(root: Path, path: str) -> None:
     """Raise TouchstoneError where the images' folder holds the project: DVC watches it, and results would change it."""
-    own = Path(path)
-    folder = own.parent if own.suffix.lower() in TABLES and own.is_file() else own
+    folder = _parent_of_table(path) or Path(path)
     if not is_remote(path) and root.resolve().is_relative_to(folder.resolve()):
         raise TouchstoneError(f"{path}: its folder holds this project; put the images into data/external, or beside it")
 
