@@ -28,9 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     new = command("new", _new, "lay out a project of your own: the pipeline without our recipes, tests and results")
     new.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder")
 
-    place = (
-        "a folder or an archive of images, a table that lists them, or an address such as s3://..."
-    )
+    place = "a folder or an archive of images, a table that lists them, or an address such as s3://..."
     init = command(
         "init", _init, "look at images and write a params.yaml that suits them, with the minutes it will take"
     )
