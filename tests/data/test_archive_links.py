@@ -214,3 +214,11 @@ def test_a_link_with_two_targets_is_refused_like_a_file_with_two_contents(tmp_pa
         else:
             with pytest.raises(TouchstoneError, match="a: two members have this name; pack the archive again"):
                 unpack(tmp_path / "x.tar")
+
+
+def test_a_path_that_links_make_too_long_is_not_followed(tmp_path: Path) -> None:
+    """It goes down to a path of more than 4,096 characters, where there is nothing, and up again."""
+    far = {f"{'b/' * 1500}l": f"{'b/' * 700}{'../' * 800}g", f"{'b/' * 1400}g": f"{'../' * 700}g"}
+    links = far | {f"{'b/' * 700}g": f"{'../' * 700}fine"}
+    with pytest.raises(TouchstoneError, match="where there is nothing in the archive"):
+        unpack(packed(tmp_path / "x.tar", links))

@@ -155,27 +155,31 @@ class Links:
 
     def _resolved(self, at: str) -> str:
         """Return the path without links that a path in the archive means."""
-        done: list[str] = []
+        done = ""
         todo = at.split("/")[::-1]
         hops = 0
         while todo:
             part = todo.pop()
-            if part == ".." and not done:
-                raise self._odd(at, "which leads out of the archive")
+            if part in ("", "."):
+                continue
             if part == "..":
-                done.pop()
-            elif part not in ("", "."):
-                done.append(part)
-            if part not in ("", ".", "..") and (link := self._targets.get("/".join(done))):
-                folder, target = link
+                if not done:
+                    raise self._odd(at, "which leads out of the archive")
+                done = done.rpartition("/")[0]
+                continue
+            done = f"{done}/{part}" if done else part
+            if len(done) > MAX_PATH:
+                raise self._odd(at, "where there is nothing in the archive")
+            if done in self._targets:
+                folder, target = self._targets[done]
                 hops += 1
                 if hops > MAX_HOPS:
                     raise self._odd(at, "which leads in a circle")
                 if target.startswith("/"):
                     raise self._odd(at, "which leads out of the archive")
-                done = folder.split("/") if folder else []
+                done = folder
                 todo += target.split("/")[::-1]
-        return "/".join(done)
+        return done
 
     def _odd(self, at: str, what: str) -> TouchstoneError:
         target = self._targets[at][1] if at in self._targets else at
