@@ -7,6 +7,7 @@ import pytest
 from kit.params import DEFAULT
 from touchstone.cluster.forecast import (
     AUDIT,
+    COMPARED,
     FILED,
     FINDER,
     PRUNED,
@@ -80,7 +81,7 @@ def test_a_probe_takes_its_features_and_its_fits() -> None:
             + (1 + 2 + 4) * 576 * 0.0001
             + (576 + 2 * 600 + 4 * 200) * (0.001 + 1e-6 * 200)
             + (1 + 2 + 4) * 200 * 0.0001
-            + 2 * 200 * 576 * AUDIT,
+            + 200 * 576 * (2 * AUDIT + COMPARED),
         ),
         ("download", FILED * (1000 + 183 + 576)),
         ("prepare", (STORED + 0.002) * (1000 + 183 + 576)),

@@ -124,7 +124,7 @@ def test_a_table_names_files_without_a_suffix(tmp_path: Path, source: str) -> No
     (root / "labels.csv").write_text("file,label\none,cat\nimg/two,dog\nimg/three.dat,dog\n")
     found, said = read(root, tmp_path / "raw", source)
     assert found == {"one": ("cat", ""), "img/two": ("dog", ""), "img/three.dat": ("dog", "")}
-    assert bool(said) == (source == "folder")
+    assert said
     (root / "img/two").write_bytes(b"text")
     with pytest.raises(TouchstoneError, match="no image 'img/two'"):
         load_source(source).download(to=new(tmp_path), path=root, mirror="")

@@ -51,6 +51,46 @@ class Matches:
 
 
 @dataclass(frozen=True)
+class Originals:
+    """M originals, prepared for comparisons: rows from M on are the mirrored ones."""
+
+    pixels: np.ndarray
+    """(M, H, W, C), see `reduced`."""
+    cells: np.ndarray
+    """float32 (2M, D), thumbnails."""
+    energies: np.ndarray
+    """float64 (2M, moves), the sums of squares where they overlap an image that is moved."""
+
+    @classmethod
+    def of(cls, originals: np.ndarray) -> "Originals":
+        """Prepare pixels (M, H, W, C)."""
+        pixels = reduced(originals)
+        small = _cells(pixels)
+        return cls(pixels, np.concatenate([small, mirrored(small)]), _energies(pixels))
+
+    def shortlist(self, images: np.ndarray) -> np.ndarray:
+        """Return the rows of the nearest thumbnails to each of B reduced images, int64 (B, SHORTLIST or 2M)."""
+        size = min(SHORTLIST, len(self.cells))
+        norms = np.einsum("md,md->m", self.cells, self.cells)
+        least = np.full((len(images), len(self.cells)), np.inf, np.float32)
+        padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+        height, width = images.shape[1:3]
+        for y, x in MOVES if min(height, width) < SMALL else MOVES[:1]:
+            moved = _cells(padded[:, 1 + y : 1 + y + height, 1 + x : 1 + x + width])
+            own = np.einsum("bd,bd->b", moved, moved)[:, None]
+            np.minimum(least, own + norms - 2 * (moved @ self.cells.T), out=least)
+        return np.sort(np.argpartition(least, size - 1, axis=1)[:, :size], axis=1)
+
+    def compared(self, images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows (B, S) and their distances (B, S) to B reduced images, both sorted by distance."""
+        step = max(1, NUMBERS // (rows.shape[1] * self.pixels[0].size))
+        parts = (slice(start, start + step) for start in range(0, len(images), step))
+        distances = np.concatenate([_aligned(images[part], self.pixels, self.energies, rows[part]) for part in parts])
+        order = np.argsort(distances, axis=1, kind="stable")
+        return np.take_along_axis(rows, order, 1), np.take_along_axis(distances, order, 1)
+
+
+@dataclass(frozen=True)
 class Calibration:
     """The ratio up to which a match is a near copy, learnt from `num_real` images, `num_near` of them near copies."""
 
@@ -142,14 +182,11 @@ def match(images: np.ndarray, originals: np.ndarray) -> Matches:
     row, flipped = np.full(len(images), -1), np.zeros(len(images), bool)
     distance, ratio = np.full(len(images), np.nan), np.full(len(images), np.nan)
     if len(originals):
-        reduced = _reduced(originals)
-        small = _cells(reduced)
-        both = np.concatenate([small, mirrored(small)])
-        energies = _energies(reduced)
+        known = Originals.of(originals)
         for start in range(0, len(images), BLOCK):
-            block = _reduced(images[start : start + BLOCK])
+            block = reduced(images[start : start + BLOCK])
             part = slice(start, start + len(block))
-            rows, distances = _compare(block, reduced, energies, _shortlist(block, both))
+            rows, distances = known.compared(block, known.shortlist(block))
             row[part], flipped[part] = rows[:, 0] % len(originals), rows[:, 0] >= len(originals)
             distance[part], ratio[part] = distances[:, 0], _ratio(rows % len(originals), distances)
     same, same_flipped = _same(images, originals)
@@ -167,8 +204,8 @@ def _limit(ratios: np.ndarray) -> float:
     return float(np.clip(limit, *LIMITS))
 
 
-def _reduced(images: np.ndarray) -> np.ndarray:
-    """Pixels (N, H, W, C) with neither side above SIDE_PX."""
+def reduced(images: np.ndarray) -> np.ndarray:
+    """Return pixels (N, H, W, C) with neither side above SIDE_PX."""
     height, width = images.shape[1:3]
     if max(height, width) <= SIDE_PX:
         return np.asarray(images)
@@ -183,34 +220,6 @@ def _cells(images: np.ndarray) -> np.ndarray:
     They keep brightness and contrast, or images of nearly one colour would all look the same.
     """
     return thumbnails(images).astype(np.float32) / np.float32(per_level(images.dtype))
-
-
-def _shortlist(images: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """Rows of the nearest thumbnails of `both` (2M, D) to each of B images, int64 (B, SHORTLIST or 2M)."""
-    size = min(SHORTLIST, len(both))
-    norms = np.einsum("md,md->m", both, both)
-    least = np.full((len(images), len(both)), np.inf, np.float32)
-    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    height, width = images.shape[1:3]
-    for y, x in MOVES if min(height, width) < SMALL else MOVES[:1]:
-        moved = _cells(padded[:, 1 + y : 1 + y + height, 1 + x : 1 + x + width])
-        own = np.einsum("bd,bd->b", moved, moved)[:, None]
-        np.minimum(least, own + norms - 2 * (moved @ both.T), out=least)
-    return np.sort(np.argpartition(least, size - 1, axis=1)[:, :size], axis=1)
-
-
-def _compare(
-    images: np.ndarray, originals: np.ndarray, energies: np.ndarray, rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (B, S) of originals, mirrored from M on, and their distances (B, S) to B images; sorted by distance.
-
-    energies: of the originals, see `_energies`.
-    """
-    step = max(1, NUMBERS // (rows.shape[1] * originals[0].size))
-    parts = (slice(start, start + step) for start in range(0, len(images), step))
-    distances = np.concatenate([_aligned(images[part], originals, energies, rows[part]) for part in parts])
-    order = np.argsort(distances, axis=1, kind="stable")
-    return np.take_along_axis(rows, order, 1), np.take_along_axis(distances, order, 1)
 
 
 def _aligned(images: np.ndarray, originals: np.ndarray, energies: np.ndarray, rows: np.ndarray) -> np.ndarray:

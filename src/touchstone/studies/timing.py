@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,8 @@ FEW, MOST = 2, 40  # steps of the shortest trial and of the longest
 NUM_PREDICTED = 64  # images of a trial prediction
 DISTANCE = 0.1  # of a class's mean from the others, in standard deviations of a trial's features
 RATIO = 8  # images of a trial for each image of a batch
-FEWEST_SEARCHED, MOST_SEARCHED = 128, 512  # images of a trial of the audit's search for copies
-SEARCHED_BYTES = 2**21  # that these take, within the limits above
-ORIGINALS = 64  # images that may be copied in such a trial; another has as many as take ORIGINAL_BYTES
-ORIGINAL_BYTES, MOST_ORIGINALS = 2**26, 10_000
+SEARCHED = 128  # images of a trial of the audit's search for copies
+ORIGINAL_BYTES, FEWEST_ORIGINALS, MOST_ORIGINALS = 2**25, 128, 4096  # the images that may be copied in such a trial
 
 
 @dataclass(frozen=True)
@@ -201,21 +198,22 @@ def _time_generator(name: str, generator: Any, settings: Settings, kind: Kind, p
 def _time_search(kind: Kind) -> dict[str, float]:
     from threadpoolctl import threadpool_limits
 
-    from touchstone.audit.pairs import match
+    from touchstone.audit.pairs import Originals, reduced
 
-    pixels = kind.image_size**2 * kind.channels
-    most = min(MOST_ORIGINALS, max(2 * ORIGINALS, ORIGINAL_BYTES // pixels))
-    searched = min(MOST_SEARCHED, max(FEWEST_SEARCHED, SEARCHED_BYTES // pixels))
-    images, originals = _random_images(searched, kind).images, _random_images(most, kind).images
+    count = min(MOST_ORIGINALS, max(FEWEST_ORIGINALS, ORIGINAL_BYTES // (kind.image_size**2 * kind.channels)))
+    images, originals = reduced(_random_images(SEARCHED, kind).images), _random_images(count, kind).images
     with threadpool_limits(limits=1):
-        match(images[:1], originals[:1])  # the first search takes longer
-        one, few, more, many = (
-            _clock(partial(match, images[:n], originals[:m])) for n in (1, searched) for m in (ORIGINALS, most)
+        known = Originals.of(originals)
+        rows = known.shortlist(images)
+        prepared, shortlisted, compared = (
+            min(_clock(part) for _ in range(2))
+            for part in (
+                lambda: Originals.of(originals),
+                lambda: known.shortlist(images),
+                lambda: known.compared(images, rows),
+            )
         )
-    pair = max(0.0, many - more - few + one) / ((most - ORIGINALS) * (searched - 1))
-    original = max(0.0, (few - one) / (most - ORIGINALS) - pair)
-    image = max(0.0, more / searched - pair * ORIGINALS)
-    return {"image": image, "original": original, "pair": pair}
+    return {"image": compared / SEARCHED, "original": prepared / count, "pair": shortlisted / (SEARCHED * count)}
 
 
 def _random_images(number: int, kind: Kind) -> Any:
