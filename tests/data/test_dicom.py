@@ -188,6 +188,17 @@ def test_without_pydicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         assert not isinstance(e.value, BadImage), "it is no fault of the image, so bad_images: skip must not hide it"
 
 
+def test_without_pydicom_download_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / "in" / label).mkdir(parents=True)
+        for number in (1, 2):
+            (tmp_path / "in" / label / f"{number}.dcm").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "raw").mkdir()
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(TouchstoneError, match=r"cat/1\.dcm: .* need pydicom"):
+        folder.download(to=tmp_path / "raw", path=tmp_path / "in", mirror="")
+
+
 # --- patients ---
 
 

@@ -72,6 +72,8 @@ class Aside:
     """The folders that an archive lists, empty ones among them."""
     linked: list[str] = field(default_factory=list)
     """Folders that are links."""
+    stage: str = "download"
+    """The stage of DVC that reads."""
 
     def skip(self, name: str) -> None:
         """Count a hidden file if it is an image in a folder that is reported."""
@@ -95,6 +97,6 @@ class Aside:
         if self.linked:
             listed = ", ".join(self.linked[:3]) + (", ..." if len(self.linked) > 3 else "")
             lines.append(
-                f"{listed}: links to folders, in which DVC notices no change: after one, `dvc repro --force download`"
+                f"{listed}: links to folders, in which DVC notices no change: after one, `dvc repro --force {self.stage}`"
             )
         return lines

@@ -95,7 +95,7 @@ def pack(files: Files, to: Path, *, labels: Mapping[str, tuple[str, ...]], colum
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, content)
             if is_dicom(content):
-                patients[name] = patient(content)
+                patients[name] = _patient(content, name)
             rows.append((name, *labels[name], hashlib.sha256(content).hexdigest(), len(content)))
     table = pd.DataFrame(rows, columns=["file", *columns, "sha256", "bytes"])
     if patients and "patient" not in columns:
@@ -131,6 +131,13 @@ class PackedSet:
         """Return `images[index]` as `decode` does. Raises BadImage if it cannot be decoded."""
         content = self._packed.read(index, self.images[index].file)
         return decode(io.BytesIO(content), channels=channels, max_pixels=max_pixels, bits=bits)
+
+
+def _patient(content: bytes, name: str) -> str:
+    try:
+        return patient(content)
+    except TouchstoneError as error:
+        raise TouchstoneError(f"{name}: {error}") from error
 
 
 def _find_in_directory(path: Path, aside: Aside) -> tuple[Files, set[str]]:

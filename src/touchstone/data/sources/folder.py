@@ -40,7 +40,7 @@ def download(*, to: Path, path: Path, mirror: str, old: Path | None = None, few:
     of it give the same bytes. `mirror` and `old` are not used. few: whether one class, or one image of a class, is
     enough. Raises TouchstoneError on a layout other than this module's, and on what `find` refuses.
     """
-    aside = Aside()
+    aside = Aside(stage="collect" if few else "download")
     with tempfile.TemporaryFile(dir=to) as spool:
         keep = lambda name: may_be_image(name) or name.rpartition("/")[2] == NAME  # noqa: E731
         files, folders = find(path, to, spool, keep=keep, aside=aside)
