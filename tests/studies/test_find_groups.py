@@ -10,10 +10,12 @@ import yaml
 from kit.pictures import classes, lay, zipped
 from touchstone.config import yaml as project_yaml
 from touchstone.config.load import settings_of
+from touchstone.data.sources import RawImage
 from touchstone.data.split_table import check_splits, split_table
+from touchstone.studies.find_groups import Draw, find_groups
 from touchstone.studies.look import Seen, look
 from touchstone.studies.opened import opened
-from touchstone.studies.propose import plans, propose
+from touchstone.studies.propose import DRAW, plans, propose
 
 
 @pytest.fixture(params=["folder", "zip"])
@@ -23,7 +25,7 @@ def begun(request: pytest.FixtureRequest, tmp_path: Path):
     def begin(names: Iterable[str]) -> tuple[Seen, pd.DataFrame]:
         path = lay(tmp_path / "images", names)
         with opened("folder", str(zipped(path) if request.param == "zip" else path)) as raw:
-            seen, _ = look(raw)
+            seen, _ = look(raw, DRAW)
             proposal = propose(seen, plans(seen)[0], source="folder", path="x", mirror=None, pretrained=False)
             settings = settings_of(project_yaml.changed(yaml.safe_dump(proposal.params), []))
             table = split_table(raw, {}, settings.data, settings.multi_label)
@@ -85,3 +87,12 @@ def test_groups_of_which_no_splits_can_be_drawn_are_told(begun) -> None:
     seen, _ = begun(names)
     assert seen.group == ""
     assert any("too few or too large for training, validation and test images of whole groups" in n for n in seen.notes)
+
+
+def test_groups_are_judged_by_the_splits_that_are_to_be_drawn() -> None:
+    names = [*of_patients("cat", 0, 8), *of_patients("dog", 8, 16)]
+    images = [RawImage(name, name.partition("/")[0], "", name) for name in names]
+    assert find_groups(images, Draw(0.3, 0.2, seed=0)).setting
+    none = find_groups(images, Draw(0.3, 0.0, seed=0))
+    assert none.setting == ""
+    assert "too few or too large for training, validation and test images" in none.notes[0]

@@ -7,14 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kit.params import DEFAULT
 from touchstone.config import yaml
 from touchstone.config.load import settings_of
-from touchstone.data.sources import RawImage
+from touchstone.data.sources import RawImage, RawSet
 from touchstone.errors import BadImage
 from touchstone.studies import look as looking
-from touchstone.studies.look import look
+from touchstone.studies.look import Seen
+from touchstone.studies.propose import DRAW
+
+
+def look(raw: RawSet) -> tuple[Seen, Image.Image]:
+    return looking.look(raw, DRAW)
 
 
 @dataclass
@@ -176,8 +182,6 @@ def test_series_of_names_are_a_hint_and_no_more() -> None:
 @pytest.mark.parametrize("name", ["folder", "zip"])
 def test_a_folder_and_its_archive_look_alike(tmp_path: Path, name: str) -> None:
     import shutil
-
-    from PIL import Image
 
     from touchstone.studies.opened import opened
 

@@ -19,12 +19,13 @@ from touchstone.data.splits import LABELLED, UNLABELLED
 from touchstone.data.wording import count
 from touchstone.errors import TouchstoneError
 from touchstone.studies.commands import git
+from touchstone.studies.find_groups import Draw
 from touchstone.studies.look import Seen, look
 from touchstone.studies.new_project import is_unchanged, project_around
 from touchstone.studies.opened import detected, opened
 from touchstone.studies.peek import TABLES
 from touchstone.studies.plan import pilot_spread, plan
-from touchstone.studies.propose import WEIGHTS, Proposal, numbers, plans, propose
+from touchstone.studies.propose import DRAW, WEIGHTS, Proposal, numbers, plans, propose
 from touchstone.studies.published import published
 from touchstone.studies.timing import Kind, measured
 
@@ -61,7 +62,7 @@ def init(root: Path, path: str, *, mirror: bool | None, minutes: float, jobs: in
         )
     began = time.perf_counter()
     with detected(path) as (place, raw):
-        seen, sheet = look(raw)
+        seen, sheet = look(raw, DRAW)
     (root / SHEET).parent.mkdir(parents=True, exist_ok=True)
     sheet.save(root / SHEET)
     print(*described(seen, path), sep="\n")
@@ -127,13 +128,14 @@ def planned(root: Path, settings: Settings, metrics: Path, *, jobs: int) -> str:
 
 def _looked(settings: Settings) -> tuple[Seen, str]:
     """Return what is seen of the data set of the settings, or published of one to be fetched, which a sentence says."""
-    name, source = settings.data.source, settings.source
+    data, source = settings.data, settings.source
+    name = data.source
     known = published(name)
     if known is not None and not (source.mirror and Path(source.mirror).is_dir()):
         splits = ", ".join(f"{number:,} {split}" for split, number in known.splits.items())
         return known, f"\nThis assumes the images that are published of {name} ({splits}); none are fetched for a plan."
-    with opened(name, source.path, source.mirror, settings.data.columns) as raw:
-        return look(raw)[0], ""
+    with opened(name, source.path, source.mirror, data.columns) as raw:
+        return look(raw, Draw(data.test_fraction, data.val_fraction, data.split_seed))[0], ""
 
 
 def estimate(root: Path, settings: Settings, *, seen: Seen | None = None, jobs: int) -> Forecast:

@@ -15,7 +15,6 @@ from touchstone.data.sources import RawImage
 from touchstone.data.splits import assign
 from touchstone.data.wording import count
 
-TEST, VAL, SPLIT_SEED = 0.3, 0.2, 0  # how splits that are not given are drawn
 WORDS = (
     *("patient", "subject", "person", "participant", "case", "donor", "animal", "plant", "scene", "video", "clip"),
     *("burst", "session", "product", "item", "slide", "site", "plot", "user"),
@@ -26,6 +25,14 @@ STEM = re.compile(r"([^/]+?)[-_ (]+[0-9]+\)?\.[A-Za-z0-9]+$")
 COVERED = 0.9  # least share of the images that have a group
 FEWEST = 6  # groups
 LARGEST = 0.2  # share of the images that one group may have at most
+
+
+class Draw(NamedTuple):
+    """How splits that are not given are drawn, as the settings of `data` say it."""
+
+    test_fraction: float
+    val_fraction: float
+    seed: int
 
 
 class Groups(NamedTuple):
@@ -50,13 +57,13 @@ class _Candidate(NamedTuple):
         return f"{self.source} {len(set(self.values) - {''}):,} groups, such as {next(filter(None, self.values))}"
 
 
-def find_groups(images: Sequence[RawImage]) -> Groups:
-    """Return the first groups of some labelled images that preparation will accept."""
+def find_groups(images: Sequence[RawImage], draw: Draw) -> Groups:
+    """Return the first groups of some labelled images that preparation will accept where it draws splits so."""
     notes: list[str] = []
     for candidate in (*_columns(images), *_patterns(images)):
         if not _are_groups(candidate.values):
             continue
-        obstacle = _obstacle(images, candidate)
+        obstacle = _obstacle(images, candidate, draw)
         if not obstacle:
             return Groups(candidate.setting, candidate.about, notes)
         notes.append(f"{candidate.about}, but {obstacle}")
@@ -98,7 +105,7 @@ def _are_groups(values: Sequence[str]) -> bool:
     )
 
 
-def _obstacle(images: Sequence[RawImage], candidate: _Candidate) -> str:
+def _obstacle(images: Sequence[RawImage], candidate: _Candidate, draw: Draw) -> str:
     """Return why preparation would refuse these groups, "" where it will not."""
     places: dict[str, set[str]] = {}
     for image, value in zip(images, candidate.values, strict=True):
@@ -116,12 +123,12 @@ def _obstacle(images: Sequence[RawImage], candidate: _Candidate) -> str:
             f"{len(without):,} of {count(len(images), 'image')} have none, such as {without[0]}, so groups may be "
             f"divided; rename these and set data.group: '{candidate.setting}'"
         )
-    if not _can_be_drawn(images, candidate.values):
+    if not _can_be_drawn(images, candidate.values, draw):
         return "they are too few or too large for training, validation and test images of whole groups"
     return ""
 
 
-def _can_be_drawn(images: Sequence[RawImage], values: Sequence[str]) -> bool:
+def _can_be_drawn(images: Sequence[RawImage], values: Sequence[str], draw: Draw) -> bool:
     """Return whether whole groups can be drawn so that each class has training images and no split is empty."""
     official = {image.split for image in images}
     drawn = assign(
@@ -129,10 +136,10 @@ def _can_be_drawn(images: Sequence[RawImage], values: Sequence[str]) -> bool:
         [image.label for image in images],
         [image.split for image in images],
         has_test="test" in official,
-        test_fraction=TEST,
-        val_fraction=0.0 if "val" in official else VAL,
+        test_fraction=draw.test_fraction,
+        val_fraction=0.0 if "val" in official else draw.val_fraction,
         fold="",
-        seed=SPLIT_SEED,
+        seed=draw.seed,
     )
     trained = {
         name for image, split in zip(images, drawn, strict=True) if split == "train" for name in names(image.label)

@@ -18,7 +18,7 @@ from touchstone.data.sources import RawImage, RawSet
 from touchstone.data.splits import UNLABELLED
 from touchstone.data.wording import count
 from touchstone.errors import BadImage
-from touchstone.studies.find_groups import find_groups
+from touchstone.studies.find_groups import Draw, find_groups
 
 DECODED = 400  # images that are decoded, evenly over the classes
 SHOWN = 48  # of them on the contact sheet
@@ -108,15 +108,18 @@ class Seen:
         return self.num_images - self.splits.get(UNLABELLED, 0)
 
 
-def look(raw: RawSet) -> tuple[Seen, Image.Image]:
-    """Look at a data set. Return what was found, and a contact sheet of some of its images."""
+def look(raw: RawSet, draw: Draw) -> tuple[Seen, Image.Image]:
+    """Look at a data set. Return what was found, and a contact sheet of some of its images.
+
+    draw: how splits that are not given will be drawn, which decides about groups.
+    """
     images = raw.images
     labelled = [i for i, image in enumerate(images) if image.split != UNLABELLED]
     rows = [labelled[row] for row in spread([images[i].label for i in labelled], DECODED)] or list(range(len(images)))
     decoded, unreadable, seconds = _decoded(raw, rows)
     channels = _commonest([each.kept_channels for each in decoded], 0)
     bits = _commonest([each.bits for each in decoded], 8)
-    groups = find_groups([images[i] for i in labelled])
+    groups = find_groups([images[i] for i in labelled], draw)
     seen = Seen(
         num_images=len(images),
         classes=raw.classes,

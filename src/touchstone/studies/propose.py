@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from touchstone.data.splits import LABELLED
-from touchstone.studies.find_groups import SPLIT_SEED, TEST, VAL
+from touchstone.studies.find_groups import Draw
 from touchstone.studies.look import Seen
 
+DRAW = Draw(test_fraction=0.3, val_fraction=0.2, seed=0)
 SIDES = (16, 32, 48, 64, 96)  # px that are proposed for nets from scratch
 SQUARE, LONG = 1.25, 2.0  # ratios of the sides up to which pictures may be squashed, and cropped to a square
 BATCH, PASSES = 32, 15  # images of a batch; passes over the real training images
@@ -62,7 +63,9 @@ def plans(seen: Seen) -> list[Plan]:
     return [*out, replace(out[-1], replicates=3), replace(out[-1], replicates=3, num_steps=max(200, steps // 2))]
 
 
-def numbers(seen: Seen, *, test: float = TEST, val: float = VAL, fold: str = "") -> dict[str, int]:
+def numbers(
+    seen: Seen, *, test: float = DRAW.test_fraction, val: float = DRAW.val_fraction, fold: str = ""
+) -> dict[str, int]:
     """Split -> images, where the official splits stay and others are drawn by these shares, or as fold "k of n"."""
     given = {split: seen.splits.get(split, 0) for split in LABELLED}
     rest = seen.labelled - given["test"] - given["val"]
@@ -80,35 +83,16 @@ def propose(
 
     table: the setting data.columns.table. mirror: whether images may be mirrored; None lets the class names decide.
     """
-    assumed = []
-    mirrored = mirrors(seen) if mirror is None else mirror
-    if mirror is None:
-        why = (
-            "no class name speaks of a side, a letter or a digit"
-            if mirrored
-            else "class names look like symbols or sides"
-        )
-        assumed.append(
-            f"Images {'may' if mirrored else 'may not'} be mirrored, as {why}; --{'no-' if mirrored else ''}mirror "
-            "says otherwise."
-        )
+    assumed: list[str] = []
+    mirrored = _may_be_mirrored(seen, mirror, assumed)
     transforms = ({"mirrored": {"hflip": True}} if mirrored else {}) | TRANSFORMS
     data = _data(seen, plan, source, assumed)
     if table:
         data["columns"] = {"table": table}
         assumed.append(f"Of the tables in {path} only {table} is read (data.columns.table).")
-    train = _train(seen, plan, mirrored=mirrored, has_val=bool(data["val_fraction"] or "val" in seen.splits))
-    models: dict[str, Any] = {"small": _small(plan)}
-    if pretrained and seen.side >= 64 and not seen.grey and not seen.channels:
-        models["mobilenet"] = {
-            "net": "mobilenet_v2", "input_size": 96, "weights": WEIGHTS, "trainable": ["head"], "lr": 0.001,
-        }  # fmt: skip
-        data["image_size"] = max(plan.image_size, 96)
-        assumed.append(f"{WEIGHTS} is there, so the head of a MobileNetV2 from ImageNet is trained, too.")
-    arms: dict[str, Any] = {"real": {"add": []}}
-    if mirrored:
-        arms["mirrored"] = {"add": ["mirrored"]}
-    arms["fixed"] = {"add": list(transforms)}
+    models = _models(seen, plan, assumed, pretrained=pretrained)
+    if "mobilenet" in models:
+        data["image_size"] = max(plan.image_size, models["mobilenet"]["input_size"])
     params = {
         "source": {"path": path, "mirror": ""},
         "data": data,
@@ -117,11 +101,11 @@ def propose(
         "arithmetic": "portable",
         "transforms": transforms,
         "generators": {},
-        "arms": arms,
+        "arms": _arms(transforms),
         "models": models,
         "finetunes": {},
         "students": {},
-        "train": train,
+        "train": _train(seen, plan, has_val=bool(data["val_fraction"] or "val" in seen.splits)),
         "ensembles": {},
         "compare": {"baseline": "real", "num_resamples": 10000, "confidence": 0.95},
         "audit": {"seed": 1000, "encoder": {"net": "lenet", "input_size": 32}},
@@ -130,6 +114,18 @@ def propose(
         "machine": {"accelerator": "auto", "num_workers": 0, "save_seconds": 20},
     }
     return Proposal(params, assumed)
+
+
+def _may_be_mirrored(seen: Seen, wanted: bool | None, assumed: list[str]) -> bool:
+    if wanted is not None:
+        return wanted
+    mirrored = mirrors(seen)
+    may, remedy = ("may", "--no-mirror") if mirrored else ("may not", "--mirror")
+    why = (
+        "no class name speaks of a side, a letter or a digit" if mirrored else "class names look like symbols or sides"
+    )
+    assumed.append(f"Images {may} be mirrored, as {why}; {remedy} says otherwise.")
+    return mirrored
 
 
 def mirrors(seen: Seen) -> bool:
@@ -163,10 +159,10 @@ def _data(seen: Seen, plan: Plan, source: str, assumed: list[str]) -> dict[str, 
         "max_pixels": 50_000_000,
         "near_duplicates": "report",
         "train_size": 0,
-        "test_fraction": 0 if "test" in given else TEST,
-        "val_fraction": 0 if "val" in given else VAL,
+        "test_fraction": 0 if "test" in given else DRAW.test_fraction,
+        "val_fraction": 0 if "val" in given else DRAW.val_fraction,
         "fold": "",
-        "split_seed": SPLIT_SEED,
+        "split_seed": DRAW.seed,
     }
     if seen.channels or seen.bits == 16:
         assumed.append(f"Files hold {seen.kind}, which are kept (data.channels, data.bits).")
@@ -178,7 +174,7 @@ def _data(seen: Seen, plan: Plan, source: str, assumed: list[str]) -> dict[str, 
     return data | deep | ({"group": seen.group} if seen.group else {})
 
 
-def _train(seen: Seen, plan: Plan, *, mirrored: bool, has_val: bool) -> dict[str, Any]:
+def _train(seen: Seen, plan: Plan, *, has_val: bool) -> dict[str, Any]:
     every = max(1, plan.num_steps // 10)
     best = "val_map" if seen.multi_label else "val_accuracy"
     return {
@@ -195,6 +191,22 @@ def _train(seen: Seen, plan: Plan, *, mirrored: bool, has_val: bool) -> dict[str
         "replicates": plan.replicates,
         "vary": "seed",
     }
+
+
+def _models(seen: Seen, plan: Plan, assumed: list[str], *, pretrained: bool) -> dict[str, Any]:
+    models: dict[str, Any] = {"small": _small(plan)}
+    if pretrained and seen.side >= 64 and not seen.grey and not seen.channels:
+        models["mobilenet"] = {
+            "net": "mobilenet_v2", "input_size": 96, "weights": WEIGHTS, "trainable": ["head"], "lr": 0.001,
+        }  # fmt: skip
+        assumed.append(f"{WEIGHTS} is there, so the head of a MobileNetV2 from ImageNet is trained, too.")
+    return models
+
+
+def _arms(transforms: dict[str, Any]) -> dict[str, Any]:
+    """Real images alone, with mirrored ones where they may be, and with all transforms."""
+    alone = {"mirrored": {"add": ["mirrored"]}} if "mirrored" in transforms else {}
+    return {"real": {"add": []}} | alone | {"fixed": {"add": list(transforms)}}
 
 
 def _small(plan: Plan) -> dict[str, Any]:
