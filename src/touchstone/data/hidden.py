@@ -97,6 +97,7 @@ class Aside:
         if self.linked:
             listed = ", ".join(self.linked[:3]) + (", ..." if len(self.linked) > 3 else "")
             lines.append(
-                f"{listed}: links to folders, in which DVC notices no change: after one, `dvc repro --force {self.stage}`"
+                f"{listed}: links to folders, in which DVC notices no change: "
+                f"after one, `dvc repro --force {self.stage}`"
             )
         return lines
