@@ -88,7 +88,7 @@ def _zip_members(path: Path, left: int, aside: Aside) -> Iterator[tuple[str, byt
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             plain = _zip_name(info)
-            name = _safe_name(path, info.filename if plain is None else plain)
+            name = safe_name(path, info.filename if plain is None else plain)
             kind = stat.S_IFMT(info.external_attr >> 16)  # the Unix mode; 0 where the archive was not packed on Unix
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _not_regular(path, name, "a symbolic link" if stat.S_ISLNK(kind) else "a device")
@@ -127,7 +127,7 @@ def _zip_name(info: zipfile.ZipInfo) -> str | None:
 def _tar_members(path: Path, left: int, aside: Aside, *, max_files: int, may_link: bool) -> Iterator[tuple[str, bytes]]:
     links = Links(path, max_files=max_files)
     for archive, info in _tar_headers(path):
-        name = _safe_name(path, info.name)
+        name = safe_name(path, info.name)
         if not (may_link or hidden(name)) and (info.issym() or (info.islnk() and not _is_itself(info))):
             reason = f"is a link to {info.linkname[:80]!r}, but files that belong together must lie side by side"
             raise _refusal(path, name, reason, "pack the archive again with `tar --dereference --hard-dereference`")
@@ -153,7 +153,7 @@ def _tar_members(path: Path, left: int, aside: Aside, *, max_files: int, may_lin
             yield name, content
     meanings = links.meanings(aside)
     for archive, info in _tar_headers(path) if meanings else ():
-        for name in meanings.pop(_safe_name(path, info.name), ()) if info.isreg() else ():
+        for name in meanings.pop(safe_name(path, info.name), ()) if info.isreg() else ():
             content = _read_tar(archive, info, left, path)
             left -= len(content)
             yield name, content
@@ -211,7 +211,7 @@ def _read(file: IO[bytes], left: int, path: Path, name: str) -> bytes:
     return content.getvalue()
 
 
-def _safe_name(path: Path, name: str) -> str:
+def safe_name(path: Path, name: str) -> str:
     """Return the name without `.` parts and doubled slashes."""
     if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
         reason = "the name is absolute, or holds `..`, a backslash or a drive letter"

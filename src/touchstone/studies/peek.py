@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from touchstone.data.archives import DAMAGE, _safe_name, members
+from touchstone.data.archives import DAMAGE, members, safe_name
 from touchstone.data.hidden import hidden
 from touchstone.data.reading import MAX_BYTES, MAX_FILES
 from touchstone.data.recognise import has_image_suffix
@@ -151,7 +151,7 @@ def _directory(path: Path) -> zipfile.ZipFile:
 
 def _of_zip(path: Path, archive: zipfile.ZipFile) -> Peek:
     """Look at a .zip archive by its directory: only the files that may list images are unpacked."""
-    plain = {_safe_name(path, info.filename): info for info in archive.infolist()}
+    plain = {safe_name(path, info.filename): info for info in archive.infolist()}
     files = {name: info for name, info in plain.items() if not (info.is_dir() or hidden(name))}
     return _peek([*files], _folders(files), lambda name: _opened(partial(archive.open, files[name]), name))
 
