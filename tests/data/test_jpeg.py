@@ -105,7 +105,7 @@ content = open(sys.argv[1], "rb").read()
 read = lambda: decode(io.BytesIO(content), channels=3, max_pixels=10**6)
 first = read()
 assert "torch" not in sys.modules
-jpeg.PAYS = 3 * (61 * 47 + jpeg.IMAGE)
+jpeg.PAYS = 3 * 61 * 47
 assert (read() == first).all() and "torch" not in sys.modules
 assert (read() == first).all() and "torch" not in sys.modules
 assert (read() == first).all() and "torchvision.io" in sys.modules
