@@ -24,6 +24,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, bytes], objec
     system = s3fs.S3FileSystem(skip_instance_cache=True)
     system.mkdir("birds")
     yield lambda name, content: system.pipe(f"birds/{name}", content)
+    system.rm("birds", recursive=True)  # moto's buckets are those of the process
     started.stop()
 
 
