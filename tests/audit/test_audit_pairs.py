@@ -119,7 +119,7 @@ def test_the_closest_image_its_mirror_image_and_its_distance() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_the_distance_is_the_least_root_mean_square_over_moves_by_a_pixel(dtype: type) -> None:
-    """Of every original, plain and mirrored, by the definition; with so few, all are compared."""
+    """With so few originals the shortlist holds all of them, plain and mirrored, so the definition gives the answer."""
     levels = int(np.iinfo(dtype).max)
     random = np.random.default_rng(0)
     images, originals = (random.integers(0, levels + 1, (count, 9, 7, 3)).astype(dtype) for count in (5, 12))
