@@ -107,6 +107,7 @@ def _run(
         input_size=size_px,
         test_input_size=size_px,
         test_flips=flips,
+        test_shift=2 if flips else 0,
         crop_size=crop_px,
         mean=[120.0, 125.0, 130.0],
         std=[60.0, 65.0, 70.0],

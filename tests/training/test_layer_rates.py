@@ -56,7 +56,7 @@ def test_a_decay_of_one_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("schedule", ["constant", "one_cycle", "cosine", "step", "plateau"])
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle", "linear", "cosine", "step", "plateau"])
 def test_blocks_keep_their_shares_under_every_schedule(optimizer: str, schedule: str) -> None:
     more = {} if schedule == "one_cycle" else {"warmup_epochs": 2.0}
     changes = {"optimizer": optimizer, "schedule": schedule, "lr": 0.01, "decay": 0.5, "decay_epochs": 1.0, **more}

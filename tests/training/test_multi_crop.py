@@ -78,7 +78,7 @@ def test_training_sees_whole_images_and_validation_the_mean(tmp_path: Path) -> N
 
 
 def test_a_delivered_run_predicts_as_it_was_validated(tmp_path: Path) -> None:
-    one = new_run(**CROPS)
+    one = new_run(**CROPS, test_shift=1)
     (tmp_path / "run").mkdir()
     trained = train(one, store=tmp_path / "store", fingerprint="x")
     deliver(tmp_path / "run", one, trained, meta=META)
@@ -107,6 +107,7 @@ def test_cached_features_of_crops_are_as_they_would_be_computed(tmp_path: Path) 
     ("change", "said"),
     [
         ("train.test_crops=4", "train.test_crops: got 4"),
+        ("models.simple.test_shift=16", "models.simple.test_shift: got 16 px, and the net's input has 16"),
         ("models.simple.test_crops=5", "models.simple.test_crops: got 5 crops as large as the images"),
         ("train.test_scales=[]", "train.test_scales"),
         ("train.test_scales=[0.5, 0.5]", "0.5 is listed twice"),

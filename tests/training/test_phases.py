@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -253,7 +254,7 @@ def test_averaged_weights_follow_and_are_the_ones_kept(tmp_path: Path) -> None:
     assert not classifier.judged.training
 
 
-@pytest.mark.parametrize("changes", [{"ema_decay": 0.9}, {"test_flips": True}, {}])
+@pytest.mark.parametrize("changes", [{"ema_decay": 0.9}, {"test_flips": True}, {"test_shift": 2}, {}])
 def test_a_head_trained_after_the_body_is_validated_as_without_the_cache(tmp_path: Path, changes: dict) -> None:
     options = {"net": "mobilenet_v2", "input_size": 32, "select": "last", "eval_steps": 2} | changes
     options["phases"] = ({"num_steps": 6, "batch_norm": "frozen"}, {"num_steps": 6, "trainable": ("head",)})
@@ -273,6 +274,30 @@ def test_flips_average_probabilities_in_evaluation_only() -> None:
     expected = (plain(pixels).softmax(1) + plain(pixels.flip(2)).softmax(1)) / 2
     assert torch.allclose(both, expected, atol=1e-6)
     assert torch.allclose(classifier(pixels.flip(2)).softmax(1), both, atol=1e-6)
+
+
+@pytest.mark.parametrize("flips", [False, True])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_half_of_the_mean_is_of_moves_over_a_reflected_border(flips: bool, multi_label: bool) -> None:
+    torch.manual_seed(0)
+    how: dict[str, Any] = {
+        "head": "15",
+        "mean": [127.0],
+        "std": [50.0],
+        "test_flips": flips,
+        "multi_label": multi_label,
+    }
+    classifier = Classifier(build_net("lenet_bn"), test_shift=2, **how)
+    pixels = torch.randint(0, 256, (3, 16, 16, 1), dtype=torch.uint8)
+    plain = Classifier(classifier.net, **how)
+    probs = (lambda logits: logits.sigmoid()) if multi_label else (lambda logits: logits.softmax(1))
+    wide = np.pad(pixels.numpy(), ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
+    assert torch.equal(classifier.train()(pixels), plain.train()(pixels)), "in training, images stay where they are"
+    classifier.eval()
+    plain.eval()
+    up, down = (probs(plain(torch.from_numpy(part.copy()))) for part in (wide[:, 4:, 4:], wide[:, :-4, :-4]))
+    expected = probs(plain(pixels)) / 2 + (up + down) / 4
+    assert torch.allclose(probs(classifier(pixels)), expected, atol=1e-6)
 
 
 def test_frozen_is_what_freeze_says(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from touchstone.errors import TouchstoneError
 from touchstone.models import device
 from touchstone.models.device import check_precision
 from touchstone.models.nets import from_images
-from touchstone.training import loop
+from touchstone.training import checks, loop
 from touchstone.training.classifier import build_classifier
 from touchstone.training.loop import Trained, train_seed
 from touchstone.training.objective import SingleLabel, mixing
@@ -113,10 +113,22 @@ def test_killed_and_resumed_gives_the_same_bytes(
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_learns_under_every_schedule(tmp_path: Path, name: str) -> None:
     lr = {"sgd": 0.05, "nesterov": 0.05, "adagrad": 0.02, "adadelta": 2.0}.get(name, 0.005)
-    for schedule in ("constant", "one_cycle", "cosine", "step", "plateau"):
+    for schedule in ("constant", "one_cycle", "linear", "cosine", "step", "plateau"):
         settings = {"optimizer": name, "schedule": schedule, "lr": lr, "num_steps": 90, "crop_padding": 0}
         done = trained(tmp_path, f"{name}-{schedule}", engine="torch", **settings)
         assert max(row["val_accuracy"] for row in done.history) > 0.85, schedule
+
+
+def test_a_linear_schedule_rises_to_its_rate_and_falls_by_equal_steps() -> None:
+    weights = [torch.nn.Parameter(torch.ones(3))]
+    phase = Phase(num_steps=14, optimizer="sgd", lr=0.1, schedule="linear", warmup_epochs=2.0)
+    optimizer = optimizer_of(weights, phase)
+    schedule, rates = schedule_of(optimizer, phase, num_steps=14, steps_per_epoch=2.0), []
+    for _ in range(14):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx([0.025, 0.05, 0.075, 0.1] + [0.01 * i for i in range(10, 0, -1)])
 
 
 def test_optimizers_are_what_their_names_say() -> None:
@@ -403,22 +415,22 @@ def has_bf16(monkeypatch: pytest.MonkeyPatch, *, has: bool = True) -> None:
     """Make the processor one that has bf16, and may use it, or one without."""
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has)
-    monkeypatch.setattr(device, "held", lambda: "native")
+    monkeypatch.setattr(device, "is_portable", lambda: True)
+    monkeypatch.setattr(checks, "held", lambda: "native")
 
 
 def test_bf16_is_refused_where_it_would_be_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
     has_bf16(monkeypatch, has=False)
     with pytest.raises(TouchstoneError, match=r"precision: bf16 on cpu: this device has no bf16 arithmetic"):
-        check_precision("bf16", "cpu")
+        check_precision("bf16", "cpu", arithmetic="native")
     with pytest.raises(TouchstoneError, match="bf16 on mps"):
-        check_precision("bf16", "mps")
-    check_precision("fp32", "cpu")
+        check_precision("bf16", "mps", arithmetic="native")
+    check_precision("fp32", "cpu", arithmetic="native")
     has_bf16(monkeypatch)
-    check_precision("bf16", "cpu")
-    monkeypatch.setattr(device, "held", lambda: "portable")
+    check_precision("bf16", "cpu", arithmetic="native")
     with pytest.raises(TouchstoneError, match=r"portable keeps to .* without bf16, .*; set arithmetic: native"):
-        check_precision("bf16", "cpu")
-    check_precision("fp32", "cpu")
+        check_precision("bf16", "cpu", arithmetic="portable")
+    check_precision("fp32", "cpu", arithmetic="portable")
 
 
 def test_mixed_precision_trains_and_keeps_whole_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

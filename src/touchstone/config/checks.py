@@ -114,6 +114,12 @@ def _check_model(key: str, model: Model, data: Data) -> None:
             f"{key}.layer_decay",
             f"got {decayed[0]:g}, but trainable: head leaves no blocks to lower the rate of; set 1, or train more",
         )
+    if model.test_shift >= model.test_px:
+        raise mistake(
+            f"{key}.test_shift",
+            f"got {model.test_shift} px, and the net's input has {model.test_px}, which cannot be reflected that far; "
+            "a px or two is usual",
+        )
     _check_crops(key, model, data)
     for phase_key, phase in _phases(key, model):
         _check_colours(phase_key, phase, data.channels)

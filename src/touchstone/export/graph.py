@@ -66,8 +66,16 @@ class ExportedNet(nn.Module):
 
     def _probs(self, predictor: Predictor, pixels: torch.Tensor) -> torch.Tensor:
         x = (pixels - predictor.mean) / predictor.std
-        crops, flips, multi_label = predictor.view.num_crops, predictor.test_flips, predictor.multi_label
-        logits = forward_tta(predictor.net, x, num_crops=crops, mean=False, flips=flips, multi_label=multi_label)
+        multi_label = predictor.multi_label
+        logits = forward_tta(
+            predictor.net,
+            x,
+            num_crops=predictor.view.num_crops,
+            mean=False,
+            flips=predictor.test_flips,
+            shift=predictor.test_shift,
+            multi_label=multi_label,
+        )
         return torch.sigmoid(logits) if multi_label else torch.softmax(logits, 1)
 
     def _calibrated(self, probs: torch.Tensor) -> torch.Tensor:

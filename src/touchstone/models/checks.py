@@ -33,7 +33,7 @@ def _check_model(key: str, model: Model, settings: Settings) -> None:
     if model.precision != "fp32":
         from touchstone.models.device import check_precision, device
 
-        check_precision(model.precision, device(settings.machine.accelerator))
+        check_precision(model.precision, device(settings.machine.accelerator), arithmetic=settings.arithmetic)
     check_settings(key, model.net, input_size=model.input_size, options=model.options)
     frozen = any(phase.trainable != ("all",) for phase in model.phases)
     if model.batch_size == 1:

@@ -5,7 +5,7 @@ import os
 import torch
 from torch.utils import deterministic
 
-from touchstone.arithmetic import exact_roots, held
+from touchstone.arithmetic import exact_roots, is_portable
 from touchstone.errors import TouchstoneError
 
 exact_roots()  # here: whatever computes with torch picks its device with this module
@@ -29,14 +29,14 @@ def device(accelerator: str, *, count: int = 1) -> str:
     return name
 
 
-def check_precision(precision: str, device: str) -> None:
+def check_precision(precision: str, device: str, *, arithmetic: str) -> None:
     """Raise TouchstoneError where the device, by torch's name, would emulate a precision, which is slower than fp32.
 
     Portable arithmetic makes a CPU emulate bf16: it keeps to AVX2, which has none.
     """
     if precision == "fp32":
         return
-    if device == "cpu" and held() == "portable":
+    if device == "cpu" and arithmetic == "portable" and is_portable():
         raise TouchstoneError(
             f"precision: {precision} on cpu: arithmetic: portable keeps to instructions without {precision}, and "
             "emulating it is some eight times slower than fp32; set arithmetic: native, or precision: fp32"

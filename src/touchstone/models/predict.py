@@ -29,17 +29,36 @@ def logits(forward: torch.nn.Module, batches: Iterable[torch.Tensor]) -> torch.T
 
 
 def forward_tta(
-    net: torch.nn.Module, x: torch.Tensor, *, num_crops: int, mean: bool, flips: bool, multi_label: bool
+    net: torch.nn.Module,
+    x: torch.Tensor,
+    *,
+    num_crops: int,
+    mean: bool,
+    flips: bool,
+    shift: int,
+    multi_label: bool,
 ) -> torch.Tensor:
     """Predict with test-time augmentation: (B * num_crops, C, H, W) -> logits (B, K).
 
-    mean: as `over_crops` takes it. `flips` takes the mean with the mirror image.
+    mean: as `over_crops` takes it. `flips` takes the mean with the mirror image. With a shift in px, half of the
+    mean is of the image moved up and left, and down and right, over a reflected border (Jordan 2024, arXiv 2404.00498).
     """
-    own = over_crops(net(x), num_crops, mean=mean, multi_label=multi_label)
-    if not flips:
+
+    def predicted(x: torch.Tensor) -> torch.Tensor:
+        own = over_crops(net(x), num_crops, mean=mean, multi_label=multi_label)
+        if not flips:
+            return own
+        mirrored = over_crops(net(x.flip(3)), num_crops, mean=mean, multi_label=multi_label)
+        return mean_of(own, mirrored, multi_label=multi_label)
+
+    own = predicted(x)
+    if not shift:
         return own
-    mirrored = over_crops(net(x.flip(3)), num_crops, mean=mean, multi_label=multi_label)
-    return mean_of(own, mirrored, multi_label=multi_label)
+    height, width = x.shape[2:]
+    wide = F.pad(x, (shift, shift, shift, shift), mode="reflect")
+    moved = wide[:, :, 2 * shift :, 2 * shift :], wide[:, :, :height, :width]
+    both = mean_of(*(predicted(view) for view in moved), multi_label=multi_label)
+    return mean_of(own, both, multi_label=multi_label)
 
 
 def over_crops(logits: torch.Tensor, num_crops: int, *, mean: bool, multi_label: bool) -> torch.Tensor:

@@ -68,6 +68,8 @@ class RunMetadata:
     """Their sides as shares of image_size."""
     normalisations: dict[str, list[list[float]]] = field(default_factory=dict)
     """Seed -> mean and std, where replicates have training images of their own."""
+    test_shift: int = 0
+    """Px of the net's input by which images are moved in prediction, see `forward_tta`."""
     bits: int = 8
     """Of a pixel."""
     white: int = 0
@@ -85,6 +87,7 @@ class RunMetadata:
             input_size=model.input_size,
             test_input_size=model.test_px,
             test_flips=model.test_flips,
+            test_shift=model.test_shift,
             weights={},
             crop_size=model.crop_px,
             crop_share=model.crop_share,
@@ -127,15 +130,16 @@ class Predictor(nn.Module):
     def __init__(self, net: nn.Module, metadata: RunMetadata, *, seed: str = "") -> None:
         super().__init__()
         self.net, self.view = net.to(memory_format=torch.channels_last), metadata.view
-        self.test_flips, self.multi_label = metadata.test_flips, metadata.multi_label
+        self.test_flips, self.test_shift = metadata.test_flips, metadata.test_shift
+        self.multi_label = metadata.multi_label
         mean, std = metadata.normalisations.get(seed, [metadata.mean, metadata.std])
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         x, num_crops = self.normalised(pixels), crops.count(pixels)
-        how: Any = {"mean": self.view.cuts_windows, "flips": self.test_flips, "multi_label": self.multi_label}
-        return forward_tta(self.net, x, num_crops=num_crops, **how)
+        how: Any = {"mean": self.view.cuts_windows, "multi_label": self.multi_label}
+        return forward_tta(self.net, x, num_crops=num_crops, flips=self.test_flips, shift=self.test_shift, **how)
 
     def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the net's input, float32 (B, C, S, S) or (B * V, C, S, S), on its device."""

@@ -124,7 +124,7 @@ def _time_model(name: str, model: Any, settings: Settings, kind: Kind, pace: Any
     pace.parameters[name] = float(sum(parameter.numel() for parameter in classifier.net.parameters()))
     predict.logits(classifier, predict.batches(val.take([0]), run.test_view))  # the first pass takes longer
     seconds = _clock(lambda: predict.logits(classifier, predict.batches(val, run.test_view)))
-    pace.predicted[name] = seconds / len(val) * (2 if model.test_flips else 1)
+    pace.predicted[name] = seconds / len(val)
     if model.probe is not None:
         pace.cached[name] = seconds / len(val)
         pace.step[name] = _clock(lambda: _fit_probe(run, classifier)) / len(data)

@@ -1,5 +1,6 @@
 """Checks that a run can be trained, made before any work; they change nothing in what is trained."""
 
+from touchstone.arithmetic import held
 from touchstone.config.schema.machine import Machine
 from touchstone.config.schema.model import Model
 from touchstone.errors import TouchstoneError
@@ -31,7 +32,7 @@ def check_run(
             f"{title}: crops: {settings.crops} takes the strongest crop label by label, and here each image has one "
             "label; set centre"
         )
-    check_precision(settings.precision, device(machine.accelerator))
+    check_precision(settings.precision, device(machine.accelerator), arithmetic=held())
     check_loggers(machine.loggers)
     users = [f"schedule: {phase.schedule}" for phase in settings.phases if phase.schedule == "plateau"]
     users += [f"patience: {settings.patience}"] if settings.patience else []

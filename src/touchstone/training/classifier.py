@@ -25,8 +25,9 @@ class Classifier(nn.Module):
 
     head: the name of the net's last module. mean, std: per channel, in grey levels (0 to 255). averaged: a copy of the
     net with averaged weights. judges_average: whether these are validated and kept. test_flips: in evaluation, predict
-    the mean over an image and its mirror image. mean_crops: whether the crops of an image are averaged; otherwise the
-    highest logit of each class counts. multi_label: whether each class has a probability of its own.
+    the mean over an image and its mirror image. test_shift: and over moves by so many px, see `forward_tta`.
+    mean_crops: whether the crops of an image are averaged; otherwise the highest logit of each class counts.
+    multi_label: whether each class has a probability of its own.
     """
 
     mean: torch.Tensor
@@ -42,13 +43,15 @@ class Classifier(nn.Module):
         averaged: AveragedModel | None = None,
         judges_average: bool = False,
         test_flips: bool = False,
+        test_shift: int = 0,
         mean_crops: bool = False,
         multi_label: bool = False,
     ) -> None:
         super().__init__()
         self.net = net.to(memory_format=torch.channels_last)
         self.averaged, self.judges_average = averaged, judges_average
-        self.head, self.test_flips, self.mean_crops, self.multi_label = head, test_flips, mean_crops, multi_label
+        self.head, self.mean_crops, self.multi_label = head, mean_crops, multi_label
+        self.test_flips, self.test_shift = test_flips, test_shift
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
@@ -83,7 +86,8 @@ class Classifier(nn.Module):
         how: Any = {"num_crops": num_crops, "mean": self.mean_crops, "multi_label": self.multi_label}
         if batch.is_floating_point():
             return over_crops(net.get_submodule(self.head)(crops.flat(batch)), **how)
-        return forward_tta(net, self.normalised(batch), flips=self.test_flips and not self.training, **how)
+        flips, shift = (False, 0) if self.training else (self.test_flips, self.test_shift)
+        return forward_tta(net, self.normalised(batch), flips=flips, shift=shift, **how)
 
     def normalised(self, batch: torch.Tensor) -> torch.Tensor:
         """Pixels (B, H, W, C) -> float32 (B, C, H, W); V crops become (B * V, C, H, W)."""
@@ -126,6 +130,7 @@ def build_classifier(run: TrainingRun, seed: int) -> Classifier:
         averaged=averaged,
         judges_average=bool(settings.ema_decay),  # the mean of stochastic weight averaging is judged at its end
         test_flips=settings.test_flips,
+        test_shift=settings.test_shift,
         mean_crops=run.test_view.cuts_windows,
         multi_label=run.multi_label,
     )

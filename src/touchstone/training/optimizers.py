@@ -44,9 +44,9 @@ def optimizer_of(parameters: Iterable[nn.Parameter] | list[dict[str, Any]], phas
 def schedule_of(optimizer: torch.optim.Optimizer, phase: Phase, *, num_steps: int, steps_per_epoch: float) -> Schedule:
     """Return the phase's schedule over `num_steps` steps, after a linear warm-up where it has one.
 
-    one_cycle: Smith & Topin 2017, arXiv 1708.07120; it also cycles the momentum of optimizers that have one. cosine:
-    Loshchilov & Hutter 2016, arXiv 1608.03983, without restarts. Warm-up: Goyal et al. 2017, arXiv 1706.02677. plateau
-    is constant here, and lowered by `Plateau`.
+    one_cycle: Smith & Topin 2017, arXiv 1708.07120; it also cycles the momentum of optimizers that have one. linear
+    falls to 0 by the same amount at each step. cosine: Loshchilov & Hutter 2016, arXiv 1608.03983, without restarts.
+    Warm-up: Goyal et al. 2017, arXiv 1706.02677. plateau is constant here, and lowered by `Plateau`.
     """
     warmup = warmup_steps(phase, num_steps=num_steps, steps_per_epoch=steps_per_epoch)
     main: Schedule
@@ -56,6 +56,8 @@ def schedule_of(optimizer: torch.optim.Optimizer, phase: Phase, *, num_steps: in
         main = lrs.OneCycleLR(
             optimizer, max_lr=group_rates(optimizer, phase.rate), total_steps=total, cycle_momentum=cycles
         )
+    elif phase.schedule == "linear":
+        main = lrs.LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=num_steps - warmup)
     elif phase.schedule == "cosine":
         main = lrs.CosineAnnealingLR(optimizer, T_max=num_steps - warmup)
     elif phase.schedule == "step":

@@ -127,7 +127,8 @@ def validator(phase: PhaseState) -> Validate | None:
         return None
     labels, cached = torch.tensor(run.val_labels), list[np.ndarray]()
     # Features cannot stand in for an averaged backbone, which still follows the weights that an earlier phase trained.
-    features_of = _feature_cache(phase, run.test_view) if classifier.averaged is None else None
+    of_one_view = classifier.averaged is None and not run.settings.test_shift
+    features_of = _feature_cache(phase, run.test_view) if of_one_view else None
     if features_of is not None:
         sides = (False, True) if run.settings.test_flips else (False,)
         sizes = valid_sizes(run.val.table)

@@ -82,7 +82,7 @@ class Phase(Budget, Augmentation, Imbalance):
     beta2: Annotated[Fraction, Shown("optimizer", "beta2 {:g}")] = 0.999
     """For the same: decay of the mean squared gradient."""
     weight_decay: Annotated[NonNegative, Shown("optimizer", "weight decay {:g}")] = 0.0
-    schedule: Literal["constant", "one_cycle", "cosine", "step", "plateau"] = "constant"
+    schedule: Literal["constant", "one_cycle", "linear", "cosine", "step", "plateau"] = "constant"
     warmup_epochs: Annotated[NonNegative, Shown("schedule", "warm-up of {:g} epochs")] = 0.0
     """Epochs over which the learning rate first rises linearly."""
     decay_epochs: Annotated[Positive, Shown("schedule", "decays every {:g} epochs")] = 7.0
@@ -216,6 +216,8 @@ class Run(Section):
     """report lets the other seeds and runs continue."""
     test_flips: Annotated[bool, Shown("selected by", "predictions averaged with those of mirror images")] = False
     """Average the predictions of each image and its mirror image."""
+    test_shift: Annotated[int, Field(ge=0), Shown("selected by", "predictions averaged over moves by {} px")] = 0
+    """Average the predictions of each image and of moves of it by so many px of the net's input, in both diagonals."""
     test_crops: Annotated[Literal[1, 5, 9], Shown("selected by", "predictions averaged over {} crops a scale")] = 1
     """Squares of each image over which predictions are averaged: the centre, also the corners, or 3 rows of 3."""
     test_scales: Annotated[
