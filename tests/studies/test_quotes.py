@@ -87,6 +87,13 @@ def test_links_and_make_targets_exist(page: Path) -> None:
     assert {word for words in named for word in words.split()} <= targets
 
 
+def test_the_site_lists_every_page_and_the_studies_every_study() -> None:
+    site, index = (ROOT / "mkdocs.yml").read_text(), (ROOT / "docs/studies/README.md").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert f" {page.relative_to(ROOT).as_posix()}\n" in site
+        assert page.parent.name != "studies" or page.name == "README.md" or f"]({page.name})" in index
+
+
 def test_published_figures_stand_beside_the_kept_metrics(tmp_path: Path) -> None:
     source = tmp_path / "published.csv"
     source.write_text("run,validation,test,note\na,60.5,,x\nb,,55.46,\nc,,10,too high\n")
@@ -104,8 +111,9 @@ def test_published_figures_stand_beside_the_kept_metrics(tmp_path: Path) -> None
 @pytest.mark.parametrize("source", sorted(ROOT.glob("recipes/*/published.csv")), ids=lambda path: path.parent.name)
 def test_published_runs_are_those_of_the_recipe_each_once(source: Path) -> None:
     runs = pd.read_csv(source)["run"].tolist()
+    settings = load(source.parent / "params.yaml")
     assert len(runs) == len(set(runs))
-    assert set(runs) <= set(load(source.parent / "params.yaml").runs)
+    assert set(runs) <= {*settings.runs, *settings.ensembles}
 
 
 def test_a_published_run_that_was_not_kept_is_named(tmp_path: Path) -> None:
