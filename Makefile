@@ -43,7 +43,7 @@ site: setup  ## build the site of the documentation into site/, and fail where a
 	cp README.md .touchstone/site/index.md
 	for file in recipes/*/report.md recipes/*/*.png recipes/*/figures/*; do \
 	  mkdir -p ".touchstone/site/$$(dirname "$$file")" && cp "$$file" ".touchstone/site/$$file"; done
-	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # Tests of exported files and of pretrained pipelines load several native runtimes, each with threads of its own, into
 # their processes; other tests start processes from theirs. So they run apart.

@@ -6,7 +6,7 @@ The comparison of study A: C3 on small scenes, batch 16, 32, 64 and 128, data se
 transforms mod1, mod1 and mod2, mod1 to mod3), in Lightning and in a plain loop. A fifth of the training images is held
 out and validated after each epoch; the test images take no part. The engines give the same weights to the bit, which is
 asserted for each cell: against epochs their curves are one, and what differs is seconds. The engines take turns, cell
-by cell. Writes engines.csv (a row an epoch) and engines.png; prints the table. Figures: docs/optimizers.md.
+by cell. Writes engines.csv (a row an epoch) and engines.png; prints the table. Figures: docs/studies/optimizers.md.
 """
 
 import argparse

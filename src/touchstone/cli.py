@@ -79,6 +79,11 @@ def main(argv: list[str] | None = None) -> None:
     at_a_time = "stages to run at a time; default: the number of GPUs, or else of cores, that this process may use"
     study.add_argument("-j", "--jobs", type=int, help=at_a_time)
 
+    text = "list what each recipe keeps, and whether the present code and settings would make it"
+    studies = command("studies", _studies, text)
+    text = "also bring the tables that README and docs quote up to date, and the notes on older figures below them"
+    studies.add_argument("--fill", action="store_true", help=text)
+
     repro = command("repro", _repro, "run the stages that changed, several at a time, as dvc repro does")
     repro.add_argument("targets", nargs="*", metavar="STAGE", help="with the stages before it; default: all stages")
     repro.add_argument("-S", "--set-param", action="append", default=[], help=argparse.SUPPRESS)
@@ -169,6 +174,25 @@ def _sweep(arguments: argparse.Namespace) -> None:
 
     space = sweep(arguments.name, root=Path.cwd(), changes=arguments.set_param, jobs=max(1, arguments.jobs))
     print(f"kept in recipes/{arguments.name}/{TABLE}; `dvc exp show` in {space} shows the experiments")
+
+
+def _studies(arguments: argparse.Namespace) -> None:
+    from touchstone.studies import made_by, quotes
+
+    root = Path.cwd()
+    listed = made_by.states(root)
+    if not listed:
+        raise TouchstoneError("recipes/*/params.yaml: no such file; run from a project that has recipes")
+    for name, kept_by, state in listed:
+        print(f"{name} ({kept_by}): {state.text}")
+    for file in quotes.update(root) if arguments.fill else ():
+        print(f"{file.relative_to(root)}: brought up to date")
+    altered = [name for name, _, state in listed if state is made_by.State.ALTERED]
+    if altered:
+        raise TouchstoneError(
+            f"{', '.join(altered)}: kept files differ from those recorded in {made_by.FILE}; `git checkout` them, or "
+            "run the recipe again"
+        )
 
 
 def _models(arguments: argparse.Namespace) -> None:

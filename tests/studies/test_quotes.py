@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,16 +12,19 @@ import pytest
 from kit.project import ROOT
 from touchstone.config.load import load
 from touchstone.errors import TouchstoneError
-from touchstone.studies.quotes import QUOTE, published, quoted, resplit, swept, update
+from touchstone.studies.made_by import State, present, record
+from touchstone.studies.quotes import QUOTE, pages, published, quoted, resplit, swept, update
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "CONTRIBUTING.md", *pages(ROOT)]
+UNRECORDED = f"\n*{State.UNRECORDED.mark}*\n"
 
 
 def test_a_quotation_is_filled_and_filled_again(tmp_path: Path) -> None:
-    (tmp_path / "docs").mkdir()
     report = tmp_path / "recipes/x/report.md"
     report.parent.mkdir(parents=True)
-    page = tmp_path / "README.md"
+    (tmp_path / "README.md").touch()
+    page = tmp_path / "docs/studies/x.md"
+    page.parent.mkdir(parents=True)
     page.write_text("a\n<!-- results from recipes/x/report.md -->\nold\n<!-- end -->\nb\n")
     assert update(tmp_path) == []
     for rows in ("| 1 |\n", "| 2 |\n| 3 |\n"):
@@ -27,14 +32,41 @@ def test_a_quotation_is_filled_and_filled_again(tmp_path: Path) -> None:
             f"x\n<!-- results:start -->\n{rows}<!-- results:end -->\n<!-- audit:start -->\nn\n<!-- audit:end -->\n"
         )
         assert update(tmp_path) == [page]
-        assert page.read_text() == f"a\n<!-- results from recipes/x/report.md -->\n{rows}<!-- end -->\nb\n"
+        assert page.read_text() == f"a\n<!-- results from recipes/x/report.md -->\n{rows}{UNRECORDED}<!-- end -->\nb\n"
     assert update(tmp_path) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
-def test_every_quotation_matches_its_source(page: Path) -> None:
+def test_a_note_stands_below_older_figures_and_below_no_others(tmp_path: Path) -> None:
+    folder = tmp_path / "recipes/x"
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "recipes/digits/params.yaml", folder)
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    (folder / "report.md").write_text("<!-- results:start -->\n| 1 |\n<!-- results:end -->\n")
+    opening, closing = "<!-- results from recipes/x/report.md -->\n", "<!-- end -->\n"
+    plain, marked = f"{opening}| 1 |\n{closing}", f"{opening}| 1 |\n{UNRECORDED}{closing}"
+    assert quoted(plain, tmp_path) == quoted(marked, tmp_path) == marked
+    made_by = present(folder, "study", tmp_path)
+    record(folder, "study", made_by)
+    assert quoted(plain, tmp_path) == quoted(marked, tmp_path) == plain
+    record(folder, "study", replace(made_by, code="another"))
+    assert quoted(plain, tmp_path) == marked.replace(State.UNRECORDED.mark, State.EARLIER.mark)
+
+
+def test_pictures_are_quoted_with_their_captions_and_links_from_the_page(tmp_path: Path) -> None:
+    (tmp_path / "recipes/x/figures").mkdir(parents=True)
+    (tmp_path / "recipes/x/figures/README.md").write_text(
+        "# x: figures\n\n![](a.png)\n\nOf a.\n\n![](b.png)\n\nOf b.\n"
+    )
+    opening, closing = "<!-- figures from recipes/x/figures/README.md -->\n", "<!-- end -->\n"
+    for page, place in (("README.md", "recipes"), ("docs/studies/x.md", "../../recipes")):
+        pictures = f"![]({place}/x/figures/a.png)\n\nOf a.\n\n![]({place}/x/figures/b.png)\n\nOf b.\n"
+        assert quoted(opening + closing, tmp_path, page=tmp_path / page) == opening + pictures + UNRECORDED + closing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_quotation_matches_its_source_and_says_where_its_figures_are_older(page: Path) -> None:
     text = page.read_text()
-    assert quoted(text, ROOT) == text, "run `make study NAME=...`, which updates it"
+    assert quoted(text, ROOT, page=page) == text, "run `touchstone studies --fill`"
     for _, _, source, _ in QUOTE.findall(text):
         assert (ROOT / source).is_file()
 
@@ -45,7 +77,7 @@ def test_the_default_and_a_study_of_photographs_are_quoted_where_people_look() -
         assert [(kind, source) for _, kind, source, _ in quotes] == [("results", f"recipes/{name}/report.md")]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_and_make_targets_exist(page: Path) -> None:
     text = page.read_text()
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
@@ -53,6 +85,13 @@ def test_links_and_make_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     named = re.findall(r"`make ([a-z -]+)", text) + re.findall(r"^make ([a-z -]+?)(?: [A-Z]|  |$)", text, re.M)
     assert {word for words in named for word in words.split()} <= targets
+
+
+def test_the_site_lists_every_page_and_the_studies_every_study() -> None:
+    site, index = (ROOT / "mkdocs.yml").read_text(), (ROOT / "docs/studies/README.md").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert f" {page.relative_to(ROOT).as_posix()}\n" in site
+        assert page.parent.name != "studies" or page.name == "README.md" or f"]({page.name})" in index
 
 
 def test_published_figures_stand_beside_the_kept_metrics(tmp_path: Path) -> None:
@@ -72,8 +111,9 @@ def test_published_figures_stand_beside_the_kept_metrics(tmp_path: Path) -> None
 @pytest.mark.parametrize("source", sorted(ROOT.glob("recipes/*/published.csv")), ids=lambda path: path.parent.name)
 def test_published_runs_are_those_of_the_recipe_each_once(source: Path) -> None:
     runs = pd.read_csv(source)["run"].tolist()
+    settings = load(source.parent / "params.yaml")
     assert len(runs) == len(set(runs))
-    assert set(runs) <= set(load(source.parent / "params.yaml").runs)
+    assert set(runs) <= {*settings.runs, *settings.ensembles}
 
 
 def test_a_published_run_that_was_not_kept_is_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from kit.project import project, run
 from kit.studies import recipe
+from touchstone.studies.made_by import State, state
 from touchstone.studies.sweep import _combinations, _name
 
 
@@ -48,6 +49,7 @@ def test_a_sweep_keeps_a_table_and_dvc_knows_its_experiments(tmp_path: Path) -> 
     table = pd.read_csv(root / "recipes/mine/experiments.csv")
     assert table["train.batch_size"].tolist() == [8, 16]
     assert set(table["run"]) == {"lenet-real"}
+    assert state(root / "recipes/mine", "sweep", root) is State.CURRENT
     assert table["accuracy"].between(0, 1).all()
     page = (root / "docs/mine.md").read_text()
     assert rf"| 8 | \[\] | {100 * table['accuracy'][0]:.2f} |" in page

@@ -11,6 +11,7 @@ from kit.studies import recipe
 from touchstone.config.load import load
 from touchstone.errors import TouchstoneError
 from touchstone.studies.commands import outputs_in_git
+from touchstone.studies.made_by import FILE, State, state
 from touchstone.studies.workspace import copy_project
 
 OUTPUTS = tuple(
@@ -110,8 +111,11 @@ def test_a_study_keeps_its_products_and_leaves_the_project_alone(tmp_path: Path)
     assert "confusion.png" in pictures
     assert {f"![]({name})" for name in pictures} <= set(page.splitlines())
     assert run("git", "status", "--porcelain", cwd=root).stdout == before
+    assert state(root / "recipes/tiny", "study", root) is State.CURRENT
+    made_by = (root / "recipes/tiny" / FILE).read_bytes()
     again = run("touchstone", "study", "tiny", cwd=root)
     assert "Everything is up to date." in again.stdout
+    assert (root / "recipes/tiny" / FILE).read_bytes() == made_by
 
 
 def test_a_folder_added_to_dvc_is_seen_by_git_and_by_dvc(tmp_path: Path) -> None:

@@ -8,16 +8,16 @@ from touchstone.cluster.repro import repro
 from touchstone.config import yaml
 from touchstone.config.load import load
 from touchstone.errors import TouchstoneError
-from touchstone.studies import quotes
+from touchstone.studies import made_by, quotes
 from touchstone.studies.commands import git
 from touchstone.studies.workspace import copy, copy_project, recipe
 
-PRODUCTS = ("metrics/metrics.json", "metrics/report.md")
-FIGURES = "metrics/figures"
+MADE = Path("metrics")
+*FILES, FIGURES = made_by.KEPT["study"]
 
 
 def study(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
-    """Run recipes/<name> in its own copy of the project; keep its metrics and report beside the recipe.
+    """Run recipes/<name> in its own copy of the project; keep its metrics, report and figures beside the recipe.
 
     changes: "key=value" each, set over the recipe's params; meant for what differs between machines, such as
     source.mirror. jobs: the number of stages that run at a time. Return the folder of the copy. Raise TouchstoneError
@@ -28,17 +28,19 @@ def study(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
     settings = yaml.changed((folder / "params.yaml").read_text(encoding="utf-8"), changes)
     copy_project(root, space, settings=settings)
     load(space / "params.yaml")
+    maker = made_by.maker(settings, root)  # before it runs, as the code may be edited meanwhile
     git(space, "init", "-q")  # git lists the files that workers need
     with chdir(space):
         try:
             repro(Path.cwd(), [], jobs=jobs)
         except TouchstoneError as error:
             raise TouchstoneError(f"study {name}, in {space}: {error}") from error
-    for product in PRODUCTS:
-        copy(space / product, folder / Path(product).name)
-    shutil.rmtree(folder / Path(FIGURES).name, ignore_errors=True)
-    if (space / FIGURES).is_dir():  # a graph of one's own may draw none
-        shutil.copytree(space / FIGURES, folder / Path(FIGURES).name)
+    for file_name in FILES:
+        copy(space / MADE / file_name, folder / file_name)
+    shutil.rmtree(folder / FIGURES, ignore_errors=True)
+    if (space / MADE / FIGURES).is_dir():  # a graph of one's own may draw none
+        shutil.copytree(space / MADE / FIGURES, folder / FIGURES)
+    made_by.record(folder, "study", maker)
     for file in quotes.update(root):
         print(f"{file.relative_to(root)}: quotes the new report")
     return space

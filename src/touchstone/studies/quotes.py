@@ -9,10 +9,14 @@ Between `<!-- KIND from SOURCE -->` and `<!-- end -->` stands a table that is ma
                    combination of swept values, a column for each run
   worth            from the same file, swept over data.train_size: how many real images an arm is worth
   resplit          from the same file, swept over data.split_seed: how the gain of each run varies over the splits
+  figures          from recipes/<name>/figures/README.md: its pictures with their captions
+
+Below it stands a sentence where the kept figures are not by the present code and settings (`studies.made_by`).
 """
 
 import json
 import math
+import os
 import re
 from pathlib import Path
 
@@ -22,34 +26,59 @@ from touchstone.errors import TouchstoneError
 from touchstone.evaluation.metrics import primary_key
 from touchstone.report.table import Table, grid
 from touchstone.report.words import percent
-from touchstone.studies import learning_curves
+from touchstone.studies import learning_curves, made_by
 
 QUOTE = re.compile(r"(<!-- (\w+) from (\S+) -->\n).*?(<!-- end -->)", re.S)
 
 
-def quoted(text: str, root: Path) -> str:
-    """Return `text` with every quotation brought up to date; one whose source does not exist yet stays as it is."""
+def quoted(text: str, root: Path, *, page: Path | None = None) -> str:
+    """Return `text` with every quotation brought up to date; one whose source does not exist yet stays as it is.
+
+    page: the file of the text, from which links to pictures lead; default: one in `root`.
+    """
+    folder = page.parent if page else root
 
     def fill(quotation: re.Match[str]) -> str:
         opening, kind, source, closing = quotation.groups()
         file, table = root / source, ""
         if file.is_file():
-            table = TABLES[kind](file) if kind in TABLES else _part(kind, file)
-        return f"{opening}{table}{closing}" if table else quotation[0]
+            table = _figures(file, folder) if kind == "figures" else _table(kind, file)
+        return f"{opening}{table}{_mark(file, root)}{closing}" if table else quotation[0]
 
     return QUOTE.sub(fill, text)
 
 
+def pages(root: Path) -> list[Path]:
+    """The files in which quotations are brought up to date."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+
+
 def update(root: Path) -> list[Path]:
-    """Bring README.md and docs/*.md up to date and return the files that changed."""
+    """Bring README.md and the pages in docs up to date and return the files that changed."""
     changed = []
-    for file in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+    for file in pages(root):
         old = file.read_text(encoding="utf-8")
-        new = quoted(old, root)
+        new = quoted(old, root, page=file)
         if new != old:
             file.write_text(new, encoding="utf-8")
             changed.append(file)
     return changed
+
+
+def _mark(source: Path, root: Path) -> str:
+    sentence = made_by.mark(source, root)
+    return f"\n*{sentence}*\n" if sentence else ""
+
+
+def _table(kind: str, source: Path) -> str:
+    return TABLES[kind](source) if kind in TABLES else _part(kind, source)
+
+
+def _figures(source: Path, folder: Path) -> str:
+    """The pictures of a README.md in a recipe's figures/ with their captions, as a page in `folder` links to them."""
+    place = Path(os.path.relpath(source.parent, folder)).as_posix()
+    _, _, body = source.read_text(encoding="utf-8").partition("\n\n")  # without the heading
+    return re.sub(r"!\[\]\(", f"![]({place}/", body)
 
 
 def _part(kind: str, report: Path) -> str:

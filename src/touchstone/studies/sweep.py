@@ -14,7 +14,7 @@ from touchstone.config import yaml
 from touchstone.config.load import settings_of
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.metrics import primary_key
-from touchstone.studies import learning_curves, quotes
+from touchstone.studies import learning_curves, made_by, quotes
 from touchstone.studies.commands import dvc, dvc_output, git
 from touchstone.studies.workspace import LINKED, copy_project, recipe
 
@@ -22,7 +22,7 @@ IDENTITY = {
     **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "Touchstone"),
     **dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "touchstone@localhost"),
 }
-TABLE, CURVE = "experiments.csv", "learning_curve.png"  # the files kept beside the recipe
+TABLE, CURVE = made_by.KEPT["sweep"]
 COMPARED = ("gain", "gain_low", "gain_high", "verdict", "diverged")  # columns of metrics.json that are kept as they are
 
 
@@ -42,6 +42,7 @@ def sweep(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
     for combination in combinations:  # each is checked before the first one runs
         settings_of(yaml.changed(text, _assignments(combination)))
     copy_project(root, space, settings=text, scm=True)
+    maker = made_by.maker(text, root, values)  # before it runs, as the code may be edited meanwhile
     _commit_all(space)
     _run_experiments(space, combinations, jobs)
     results = table(space, values)
@@ -54,6 +55,7 @@ def sweep(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
     results.to_csv(folder / TABLE, index=False)
     if learning_curves.SIZE in values:
         learning_curves.save(results, folder / CURVE)
+    made_by.record(folder, "sweep", maker)
     for file in quotes.update(root):
         print(f"{file.relative_to(root)}: quotes the new table")
     return space
