@@ -18,7 +18,7 @@ def test_pictures_of_ones_own_are_explained_again_when_they_change(tiny_space: P
     params = tiny_space / "params.yaml"
     params.write_text(yaml.changed(params.read_text(), ["explain.pictures=data/external/own"]))
     ran = stages_run(run("dvc", "repro", cwd=tiny_space).stdout)
-    assert ran == {"settings", "explain", "report", "verdict"}
+    assert ran == {"settings", "explain", "report"}
     table = tiny_space / "data/explained/attributions/lenet-real/images.csv"
     images = pd.read_csv(table, dtype=str, keep_default_na=False)
     assert images["file"].tolist() == [*before["file"], "cat.png", "more/ship.jpg"]
