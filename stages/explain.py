@@ -1,4 +1,4 @@
-"""data/runs x test images -> data/explained: attention maps, and attributions of predictions to pixels."""
+"""data/runs x test images and own pictures -> data/explained: attention maps, attributions of predictions to pixels."""
 
 import json
 from functools import partial
@@ -14,6 +14,7 @@ from touchstone.data.replicates import of_replicate
 from touchstone.data.sheets import spread
 from touchstone.evaluation.probs import load_probs
 from touchstone.explain.attention_maps import save_picture
+from touchstone.explain.pictures import pictures_of
 from touchstone.explain.resumed import resumed_folders
 from touchstone.explain.run import explain
 from touchstone.models.device import device
@@ -34,7 +35,7 @@ def main() -> None:
     with replaced(DATA / "explained") as folder:
         figures = {name: attention(name, folder, settings) for model in models for name in settings.runs_of(model)}
         (folder / "attention.json").write_text(json.dumps(figures, indent=2) + "\n")
-        if settings.explain.images or settings.explain.files:
+        if settings.explain.attributes:
             mark = fingerprint(inputs("explain"), accelerator=load_machine().accelerator)
             make = partial(attributions, settings=settings)
             resumed_folders(settings.explain.runs, make, to=folder / "attributions", store=STORE, fingerprint=mark)
@@ -56,6 +57,7 @@ def attributions(name: str, folder: Path, *, settings: Settings) -> None:
     probs = load_probs(DATA / "probs", [name], "test")[name]
     given: Any = {"files": read_files(PREPARED, "test"), "settings": settings.explain, "seed": settings.seed}
     metadata = load_run_metadata(DATA / "runs" / name)
+    given["pictures"] = pictures_of(settings.explain, metadata)
     nets = load_nets(DATA / "runs" / name, metadata, device=device(load_machine().accelerator))
     explain(nets, metadata, probs, labels, test=test, train=train, title=name, **given).save(folder)
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from touchstone.arithmetic import note
 from touchstone.code_hash import hashes
+from touchstone.config.checks import check_paths
 from touchstone.config.declared import sections
 from touchstone.config.leftovers import remove_leftovers
 from touchstone.config.load import load
 from touchstone.config.probes import remark
 from touchstone.config.resolved import ENCODER, FOLDER, write
-from touchstone.config.schema import generator
+from touchstone.config.schema import explain, generator
 from touchstone.config.schema.data import Columns
 from touchstone.data import remote, sources
 from touchstone.data.folders import replaced
@@ -31,10 +32,9 @@ def main() -> None:
     settings = load()
     source = sources.file_of(settings.data.source)
     remote.check_place(settings.source.path)
-    for name, path in settings.folders.items():
-        if path and not Path(path).exists():
-            raise TouchstoneError(f"generators.{name}.path: {path}: no such file or folder; put the images there")
-    check_names(generator.ADDED)
+    check_paths(settings)
+    for folder in (generator.ADDED, explain.OWN):
+        check_names(folder)
     if settings.data.columns != Columns() and "columns" not in sources.options_of(settings.data.source):
         raise TouchstoneError(f"data.columns: the source {settings.data.source} has none to name; take it out")
     check_loggers(settings.machine.loggers)

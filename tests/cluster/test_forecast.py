@@ -1,10 +1,12 @@
 """What a run will take: the order of the stages decides the time, and each stage's work its seconds."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kit.params import DEFAULT
+from kit.pictures import lay
 from touchstone.cluster.forecast import (
     AUDIT,
     COMPARED,
@@ -89,6 +91,20 @@ def test_a_probe_takes_its_features_and_its_fits() -> None:
 )
 def test_each_stage_has_its_own_work(stage: str, expected: float) -> None:
     assert work().seconds(stage) == pytest.approx(expected)
+
+
+def test_explained_pictures_of_ones_own_count_as_test_images_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lay(tmp_path / "data/external/own", ["a.png", "more/b.png"])
+    changes = ("explain.runs=[lenet-real]", "explain.max_teraflop=1e9")
+    of_three = work(*changes, "explain.images=3").seconds("explain")
+    assert of_three > 0
+    both = work(*changes, "explain.images=1", "explain.pictures=data/external/own")
+    assert both.seconds("explain") == pytest.approx(of_three)
+    alone = work(*changes, "explain.images=2", "explain.pictures=data/external/own/a.png")
+    assert alone.seconds("explain") == pytest.approx(of_three)
 
 
 def test_searches_are_counted() -> None:

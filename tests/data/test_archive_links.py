@@ -12,10 +12,10 @@ import pytest
 from kit.pictures import classes, lay, read
 from touchstone.data.archives import members
 from touchstone.data.hidden import Aside
+from touchstone.data.image_files import opened
 from touchstone.data.walk import walk
 from touchstone.errors import TouchstoneError
 from touchstone.studies.detect import source_of
-from touchstone.studies.predict_files import opened
 
 
 def tarred(path: Path, suffix: str = ".tar") -> Path:

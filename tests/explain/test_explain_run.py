@@ -20,7 +20,7 @@ FEW = {"steps": 8, "samples": 2, "randomised": 2}
 
 
 def rows(settings: Explain, labels: list) -> list[tuple[int, int, float]]:
-    found = choose(PROBS, np.array(labels), FILES, settings=settings)
+    found = choose(PROBS, np.array(labels), FILES, settings=settings, classes=["x", "y"])
     return [(choice.row, choice.target, round(choice.score, 3)) for choice in found]
 
 
@@ -42,6 +42,18 @@ def test_of_several_labels_an_image_the_label_farthest_off_counts() -> None:
     found = rows(Explain(images=4), labels)
     assert found[:3] == [(0, 0, 0.8), (1, 0, 0.2), (2, 1, 0.6)]
     assert rows(Explain(images=1, choose="confident"), labels) == [(0, 0, 0.8)]
+
+
+def test_named_classes_take_turns() -> None:
+    both = {"choose": "confident", "classes": ("y", "x")}
+    assert [row for row, *_ in rows(Explain(images=2, **both), [0, 0, 1, 0])] == [2, 0], "one of each class"
+    assert [row for row, *_ in rows(Explain(images=4, **both), [0, 0, 1, 0])] == [2, 0, 1, 3], "then what is left"
+    assert [row for row, *_ in rows(Explain(images=4, choose="confident", classes=("y",)), [0, 0, 1, 0])] == [2]
+    assert rows(Explain(images=4, classes=("x",)), [1, 1, 0, 1]) == [(2, 1, 0.6)], "its errors alone"
+    labels = [[0.0, 1.0], [1.0, 1.0], [np.nan, 0.0], [1.0, 0.0]]
+    assert [row for row, *_ in rows(Explain(images=4, **both), labels)] == [0, 1, 3], "each image once"
+    with pytest.raises(TouchstoneError, match=r"explain.classes: got 'yy', expected some of x, y; did you mean y\?"):
+        rows(Explain(classes=("yy",)), [0, 0, 0, 0])
 
 
 def run(*, crop_size: int = 0, side: int = 16) -> tuple[Predictor, RunMetadata]:

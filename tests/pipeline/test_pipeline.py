@@ -41,6 +41,7 @@ def test_nothing_of_one_run_is_in_git_but_small_text(tiny_space: Path) -> None:
         "data/added/README.md",
         "data/external/README.md",
         "data/external/none/README.md",
+        "data/external/own/README.md",
         "data/weights/README.md",
         "metrics/audit.json",
         "metrics/audit_summary.json",

@@ -9,6 +9,7 @@ from html import unescape
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kit.report import CLASSES, SPLITS, facts_of, spoken, workspace
@@ -163,6 +164,30 @@ def test_attributions_are_shown_with_their_errors_and_their_check(facts: Facts, 
         "line,randomised layers,rank correlation",
         "saliency,0,1",
     ]
+
+
+def test_pictures_of_ones_own_have_no_true_class(facts: Facts) -> None:
+    run = facts.attributions["lenet-real"]
+    rows = [run.images.iloc[0].to_dict() | own for own in ({"own": ""}, {"file": "own.jpg", "true": "", "own": "yes"})]
+    tiles = np.concatenate([run.tiles, run.tiles])
+    explain = facts.settings.explain.model_copy(update={"pictures": "data/external/own", "classes": ("cat", "ship")})
+    settings = facts.settings.model_copy(update={"explain": explain})
+    attributions = {"lenet-real": replace(run, images=pd.DataFrame(rows), tiles=tiles)}
+    shown = replace(facts, settings=settings, attributions=attributions)
+    basis = attributed.basis(shown)
+    assert basis.startswith("The most confident errors of cat and ship, and the pixels that supported the wrong class ")
+    assert basis.endswith("Pictures of one's own (data/external/own) come last, each with the class predicted.")
+    page = unescape(pages.html(shown))
+    section = page[page.index('id="attributions"') : page.index('id="fits"')]
+    assert section.count(", own picture ") == section.count(", true: <strong>") == 1
+    assert [row[1] for row in attributed.images(attributions["lenet-real"]).rows] == [rows[0]["true"], "own picture"]
+    assert attributed.pictures(shown).rows == [["lenet-real", "own.jpg", rows[0]["explained"], "0.900"]]
+    assert "| lenet-real | own.jpg |" in pages.markdown(shown)
+    alone = settings.model_copy(update={"explain": explain.model_copy(update={"images": 0})})
+    said = attributed.basis(replace(shown, settings=alone))
+    assert said.startswith("Pictures of one's own (data/external/own), and the pixels that supported the predicted ")
+    assert "come last" not in said
+    assert "own pictures" not in pages.markdown(facts)
 
 
 def test_each_run_has_a_reliability_diagram(facts: Facts, page: str) -> None:

@@ -13,6 +13,7 @@ from touchstone.cluster.engine import Job, Outcome
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.config.probes import repeated
 from touchstone.config.schema.data import Arm
+from touchstone.config.schema.explain import MOST_IMAGES
 from touchstone.config.schema.model import Model
 from touchstone.config.settings import Settings
 from touchstone.report.table import Table, grid
@@ -241,11 +242,11 @@ class Work:
 
     def _explained(self) -> float:
         explain = self.settings.explain
-        if not explain.images and not explain.files:
+        if not explain.attributes:
             return 0.0
         most = explain.max_teraflop * 1e12 / SPEED
         models = [self.runs[run][0] for run in explain.runs]
-        passes = EXPLAINED * (len(explain.files) or explain.images)
+        passes = EXPLAINED * ((len(explain.files) or explain.images) + _num_pictures(explain.pictures))
         return sum(min(most, 3 * passes * self.pace.predicted[model]) for model in models)
 
     def disk(self, stages: Iterable[str]) -> float:
@@ -265,6 +266,12 @@ class Work:
             if kind in TRAINS
         )
         return images * self.pixels + weights
+
+
+def _num_pictures(path: str) -> int:
+    """The number of pictures at a path, about: a file is one, a folder has as many as files; 0 without a path."""
+    files = Path(path).rglob("*") if path else ()
+    return min(MOST_IMAGES, sum(file.is_file() for file in files) or int(bool(path)))
 
 
 def text(found: Forecast) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from touchstone.config.net_names import is_published
 from touchstone.config.schema.data import Arm, Data
+from touchstone.config.schema.explain import OWN, Explain
 from touchstone.config.schema.generator import ADDED, FolderConfig, PipelineConfig
 from touchstone.config.schema.model import Model, Phase
 from touchstone.config.schema.section import Section
@@ -59,6 +60,14 @@ def check(settings: "Settings") -> None:
     _check_arms(settings)
     _check_compared(settings)
     _check_ensembles(settings)
+
+
+def check_paths(settings: "Settings") -> None:
+    """Raise TouchstoneError where there is nothing at a path that settings name below data/added or OWN."""
+    paths = {f"generators.{name}.path": path for name, path in settings.folders.items()}
+    for key, path in {**paths, "explain.pictures": settings.explain.pictures}.items():
+        if path and not Path(path).exists():
+            raise TouchstoneError(f"{key}: {path}: no such file or folder; put the images there")
 
 
 def _check_pipeline(key: str, pipeline: str) -> None:
@@ -289,6 +298,16 @@ def _check_compared(settings: "Settings") -> None:
             )
     for run in settings.explain.runs:
         one_of("explain.runs", run, settings.runs)
+    _check_explain(settings.explain)
+
+
+def _check_explain(explain: Explain) -> None:
+    if explain.classes and explain.files:
+        raise mistake("explain.classes", "explain.files names the images to show; take out one of them")
+    path = Path(explain.pictures)
+    if explain.pictures and (OWN not in (path, *path.parents) or ".." in path.parts):
+        expected = f"expected {OWN}, or a folder, an archive or a file in it, where DVC sees it change"
+        raise mistake("explain.pictures", f"got {explain.pictures!r}, {expected}; put the pictures there")
 
 
 def _check_ensembles(settings: "Settings") -> None:

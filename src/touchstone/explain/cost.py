@@ -17,9 +17,9 @@ class Extent:
     """The parts of an explanation that are computed."""
 
     chosen: int
-    """Images that were chosen."""
+    """Images that were chosen, pictures of one's own included."""
     images: int
-    """Those of them, the first ones, that are explained."""
+    """Those of them that are explained: the first ones, and all pictures."""
     checked: int
     """Those of the latter, the first ones, whose maps go through the sanity check."""
     stages: int
@@ -46,21 +46,23 @@ class Extent:
         return sum(passes[method] for method in settings.methods)
 
 
-def extent(net: nn.Module, example: torch.Tensor, num_images: int, settings: Explain) -> Extent:
+def extent(net: nn.Module, example: torch.Tensor, num_images: int, settings: Explain, *, num_own: int = 0) -> Extent:
     """Return the largest extent that stays below `settings.max_teraflop`, or the least one.
 
     A costly net first gives up doublings of steps, then images of the sanity check and its stages, then images, unless
     `settings.files` names them. net: in evaluation mode. example: (1, C, H, W). num_images: those that were chosen.
+    num_own: pictures of one's own, which are all explained.
     """
     flop = BACKWARD * operations(net, example)
-    n, stages, fixed = num_images, settings.randomised, bool(settings.files)
+    n, stages = num_images + num_own, settings.randomised
+    four, two = (n if settings.files else min(num_images, most) + num_own for most in (4, 2))
     ladder = [
         Extent(n, n, n, stages, settings.doublings),
         Extent(n, n, n, stages, min(3, settings.doublings)),
         Extent(n, n, min(n, 3), stages, min(3, settings.doublings)),
         Extent(n, n, min(n, 2), min(stages, 2), min(3, settings.doublings)),
-        Extent(n, n if fixed else min(n, 4), min(n, 2), min(stages, 2), min(2, settings.doublings)),
-        Extent(n, n if fixed else min(n, 2), min(n, 1), min(stages, 1), min(1, settings.doublings)),
+        Extent(n, four, min(n, 2), min(stages, 2), min(2, settings.doublings)),
+        Extent(n, two, min(n, 1), min(stages, 1), min(1, settings.doublings)),
     ]
     return next((e for e in ladder if e.passes(settings) * flop <= settings.max_teraflop * 1e12), ladder[-1])
 

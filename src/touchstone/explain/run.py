@@ -1,8 +1,9 @@
 """Attributions of a run's predictions to pixels: which images and classes, the maps by every method, and checks."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
-from touchstone.config.schema.explain import Explain
+from touchstone.config.schema.explain import OWN_PICTURE, Explain
+from touchstone.data.as_prepared import stacked
 from touchstone.data.imageset import ImageSet
 from touchstone.data.levels import limits
 from touchstone.data.ops import crops
@@ -22,8 +24,10 @@ from touchstone.errors import TouchstoneError, nearest
 from touchstone.explain.attributions import Attribution, attribute
 from touchstone.explain.cost import Extent, extent
 from touchstone.explain.overlays import SIDE, scale, signed, table
+from touchstone.explain.pictures import Pictures
 from touchstone.explain.sanity import cascade, likeness, sanity
-from touchstone.models.predict import batches
+from touchstone.models.predict import batches, blocks
+from touchstone.models.predict_images import predict_images
 from touchstone.models.runs import Predictor, RunMetadata
 from touchstone.seeds import derive
 
@@ -33,10 +37,10 @@ DIGITS = 5  # decimals in the tables
 
 @dataclass(frozen=True)
 class Choice:
-    """A test image, and the class whose logit is attributed to its pixels."""
+    """A test image or a picture of one's own, and the class whose logit is attributed to its pixels."""
 
     row: int
-    """Row of the test split."""
+    """Row of the test split, or of the pictures."""
     target: int
     """Index of the class."""
     score: float
@@ -45,12 +49,14 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """The attributions of a run's predictions on some test images."""
+    """The attributions of a run's predictions on some test images and pictures of one's own."""
 
     sheet: Image.Image
     """The maps of every image and method."""
     images: pd.DataFrame
-    """One row per image: the logit of its class on it and on the plain image, and each method's `<method>_delta`."""
+    """One row per image: the logit of its class on it and on the plain image, and each method's `<method>_delta`.
+
+    Where there are pictures of one's own, which come last, `own` is yes for them and "" for test images."""
     sanity: pd.DataFrame
     """method, layers, likeness (see sanity.py); another_seed, the likeness to the second seed's maps, or NaN."""
     maps: dict[str, np.ndarray]
@@ -75,12 +81,15 @@ class Explanation:
             np.save(folder / f"{method}.npy", own)
 
 
-def choose(probs: np.ndarray, labels: np.ndarray, files: list[str], *, settings: Explain) -> list[Choice]:
+def choose(
+    probs: np.ndarray, labels: np.ndarray, files: list[str], *, settings: Explain, classes: list[str]
+) -> list[Choice]:
     """Choose images and classes as `settings` say: Probs (seeds, N, K), labels (N,) or (N, K), the names of all N.
 
     Images given by name are explained for their most probable class. The worst are wrong predictions, most confident
-    first, or, with several labels per image, the probabilities farthest from their labels. Raises TouchstoneError on an
-    unknown name.
+    first, or, with several labels per image, the probabilities farthest from their labels. `settings.classes` takes
+    turns: the first image of each class, then the second of each. classes: the names of all K. Raises TouchstoneError
+    on an unknown name.
     """
     mean = probs.mean(0, dtype=np.float64)  # (N, K)
     best = mean.argmax(1)
@@ -89,6 +98,12 @@ def choose(probs: np.ndarray, labels: np.ndarray, files: list[str], *, settings:
             raise TouchstoneError(
                 f"params.yaml: explain.files: got {name!r}, which is no test image of data/prepared/files.csv"
                 f"{nearest(name, files)}"
+            )
+    for name in settings.classes:
+        if name not in classes:
+            raise TouchstoneError(
+                f"params.yaml: explain.classes: got {name!r}, expected some of {', '.join(classes)}"
+                f"{nearest(name, classes)}"
             )
     if settings.files:
         rows = [files.index(name) for name in settings.files]
@@ -99,9 +114,24 @@ def choose(probs: np.ndarray, labels: np.ndarray, files: list[str], *, settings:
             best, priority = errors.argmax(1), errors.max(1)
         elif settings.choose == "worst":
             priority = np.where(best == labels, -1.0, priority)
-        order = np.argsort(-priority, kind="stable")[: settings.images]
-        rows = [int(row) for row in order if priority[row] >= 0]
+        order = [int(row) for row in np.argsort(-priority, kind="stable") if priority[row] >= 0]
+        if settings.classes:
+            order = _in_turns(order, labels, [classes.index(name) for name in settings.classes])
+        rows = order[: settings.images]
     return [Choice(row, int(best[row]), float(mean[row, best[row]])) for row in rows]
+
+
+def _in_turns(order: list[int], labels: np.ndarray, classes: list[int]) -> list[int]:
+    """Return the rows of some classes: the first in `order` of each class, then the second of each. labels: true."""
+    shows = {k: (labels == k if labels.ndim == 1 else labels[:, k] == 1) for k in classes}
+    turns = zip_longest(*([row for row in order if shows[k][row]] for k in classes))
+    return list(dict.fromkeys(row for turn in turns for row in turn if row is not None))
+
+
+def predicted(metadata: RunMetadata, predictors: list[Predictor], pictures: Pictures) -> list[Choice]:
+    """Return for each picture the class that the mean over the run's seeds finds most probable."""
+    mean = predict_images(metadata, predictors, pictures.images).mean(0, dtype=np.float64)  # (B, K)
+    return [Choice(row, int(probs.argmax()), float(probs.max())) for row, probs in enumerate(mean)]
 
 
 def explain(
@@ -116,28 +146,35 @@ def explain(
     settings: Explain,
     seed: int,
     title: str = "",
+    pictures: Pictures | None = None,
 ) -> Explanation:
     """Attribute the predictions of a run's first seed that `choose` selects to pixels, by every method.
 
-    The methods are checked by randomised weights and by the net of the second seed. With five crops, the crop with the
-    highest logit of the class is explained. Where nothing is selected, the tables are empty. title: of the progress
-    bar.
+    Those on `pictures` of one's own follow, each for the class that the mean over the seeds predicts. The methods are
+    checked by randomised weights and by the net of the second seed. With five crops, the crop with the highest logit of
+    the class is explained. Where there is nothing to explain, the tables are empty. title: of the progress bar.
     """
-    chosen = choose(probs, labels, files, settings=settings)
-    if not chosen:
+    chosen = choose(probs, labels, files, settings=settings, classes=metadata.classes)
+    own = predicted(metadata, predictors, pictures) if pictures else []
+    if not chosen and not own:
         return _nothing(settings)
     predictor = predictors[0].eval()
-    example = _net_input(predictor, test.take([chosen[0].row]), None)
-    extends = extent(predictor.net, predictor.normalised(example), len(chosen), settings)
-    chosen, checked = chosen[: extends.images], slice(extends.checked)
+    plain = predictor.view.plain
+    example = _net_input(predictor, batches(test.take([0]), plain), None)
+    extends = extent(predictor.net, predictor.normalised(example), len(chosen), settings, num_own=len(own))
+    chosen, checked = chosen[: extends.images - len(own)], slice(extends.checked)
     settings = settings.model_copy(update={"doublings": extends.doublings})
-    rows, targets = [choice.row for choice in chosen], torch.tensor([choice.target for choice in chosen])
-    targets = targets.to(predictor.mean.device)
-    pixels = _net_input(predictor, test.take(rows), targets)  # (B, S, S, C)
+    rows, both = [choice.row for choice in chosen], [*chosen, *own]
+    targets = torch.tensor([choice.target for choice in both]).to(predictor.mean.device)
+    seen = batches(test.take(rows), plain)
+    if pictures:
+        seen = chain(seen, blocks(*stacked(pictures.images, metadata.resize), plain))
+    pixels = _net_input(predictor, seen, targets)  # (B, S, S, C)
     x = predictor.normalised(pixels)
-    some = _net_input(predictor, train.take(spread(train.table["label"].tolist(), NUM_TRAINING)), None)
+    training = train.take(spread(train.table["label"].tolist(), NUM_TRAINING))
+    some = _net_input(predictor, batches(training, plain), None)
     others = extends.stages + (len(predictors) > 1)  # nets whose maps are compared, at most
-    total = len(settings.methods) * (len(rows) + others * extends.checked)
+    total = len(settings.methods) * (len(both) + others * extends.checked)
     progress = tqdm(total=total, unit="map", desc=title, disable=None)
 
     def attributed(net: nn.Module, settings: Explain, behind: Predictor, which: slice) -> dict[str, Attribution]:
@@ -163,10 +200,9 @@ def explain(
     deltas = {f"{method}_delta": attribution.delta for method, attribution in attributions.items()}
     images = pd.DataFrame(
         {
-            "file": [files[row] for row in rows],
-            "true": test.table["label"].iloc[rows].tolist(),
-            "explained": [metadata.classes[choice.target] for choice in chosen],
-            "probability": [choice.score for choice in chosen],
+            **_facts(rows, files, test, pictures),
+            "explained": [metadata.classes[choice.target] for choice in both],
+            "probability": [choice.score for choice in both],
             "logit": _logits(predictor.net, x, targets),
             "plain_logit": _logits(predictor.net, torch.zeros_like(x), targets),
             **{name: delta for name, delta in deltas.items() if not np.isnan(delta).all()},
@@ -176,6 +212,16 @@ def explain(
     tiles = drawn(pixels.numpy(), maps, scales)
     drawing = sheet(tiles, list(maps), images)
     return Explanation(drawing, images, checks.round(DIGITS), maps, tiles, _rounded(scales), extends)
+
+
+def _facts(rows: list[int], files: list[str], test: ImageSet, pictures: Pictures | None) -> dict[str, Sequence[str]]:
+    """Return the columns that say what the images are: file, true and, where there are pictures, own."""
+    names, true = [files[row] for row in rows], test.table["label"].iloc[rows].tolist()
+    if pictures is None:
+        return {"file": names, "true": true}
+    number = len(pictures.files)
+    own = [""] * len(rows) + ["yes"] * number
+    return {"file": [*names, *pictures.files], "true": [*true, *[""] * number], "own": own}
 
 
 def _rounded(scales: dict[str, float]) -> dict[str, float]:
@@ -216,19 +262,21 @@ def drawn(pixels: np.ndarray, maps: dict[str, np.ndarray], scales: dict[str, flo
 def sheet(tiles: np.ndarray, methods: list[str], images: pd.DataFrame) -> Image.Image:
     """Draw one row per image, from the tiles of `drawn`, with captions."""
     captions = [
-        f"{row['file']}: {row['explained']}, probability {row['probability']:.3f}; true: {row['true'] or 'none'}"
+        f"{row['file']}: {row['explained']}, probability {row['probability']:.3f}; "
+        + (OWN_PICTURE if row.get("own") else f"true: {row['true'] or 'none'}")
         for row in images.to_dict("records")
     ]
     rows = [[Image.fromarray(tile) for tile in row] for row in tiles]
     return table(rows, ["image", *(name.replace("_", " ") for name in methods)], captions)
 
 
-def _net_input(predictor: Predictor, images: ImageSet, targets: torch.Tensor | None) -> torch.Tensor:
+def _net_input(predictor: Predictor, seen: Iterable[torch.Tensor], targets: torch.Tensor | None) -> torch.Tensor:
     """Return the net's inputs, pixels (B, S, S, C): whole images, also where predictions average several squares.
 
     With five crops, this is the crop with the highest logit of the target class or, without targets, the centre.
+    seen: batches of images as the plain view of the net shows them.
     """
-    pixels = torch.cat(list(batches(images, predictor.view.plain)))
+    pixels = torch.cat(list(seen))
     if not predictor.view.crop_px:
         return pixels
     if targets is None:

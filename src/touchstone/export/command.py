@@ -10,6 +10,7 @@ import numpy as np
 
 from touchstone.code_hash import digest
 from touchstone.config.settings import Settings
+from touchstone.data.as_prepared import stacked
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import ImageSet, group_indices, load, valid_sizes
 from touchstone.data.labels import encode
@@ -22,7 +23,7 @@ from touchstone.export.description import ANY, Description, Images
 from touchstone.export.formats import Calibration, Format
 from touchstone.export.model import ExportedModel, open_model
 from touchstone.seeds import generator
-from touchstone.studies.predict_folder import load_model, stacked
+from touchstone.studies.predict_folder import load_model
 
 CALIBRATION = 256
 """Training images by which the ranges of activations are set, at most."""

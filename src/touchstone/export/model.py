@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from touchstone.data.as_prepared import stacked
 from touchstone.errors import TouchstoneError
 from touchstone.export.description import ANY, Description
 from touchstone.export.formats import FORMATS, Session, format_of_file
 from touchstone.export.libraries import is_installed
-from touchstone.studies.predict_folder import stacked
 
 BATCH = 16
 """Images predicted together: larger batches of large images leave the processor's caches and are slower."""

@@ -1,7 +1,11 @@
 """Attributions to pixels as tables, words and a chart."""
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 
+from touchstone.config.schema.explain import OWN_PICTURE
 from touchstone.report.charts import Chart, chart
 from touchstone.report.facts import Attributions, Facts
 from touchstone.report.table import Table
@@ -24,6 +28,13 @@ def basis(facts: Facts) -> str:
     target = "the wrong class" if errors else "the predicted class"
     if facts.multi_label:
         target = "the class named beneath, missed or wrongly predicted," if errors else "the class named beneath"
+    if explain.classes:
+        images += f" of {listing(explain.classes)}"
+    own = ""
+    if explain.pictures and (explain.images or explain.files):
+        own = f" Pictures of one's own ({explain.pictures}) come last, each with the class predicted."
+    elif explain.pictures:
+        images, target = f"Pictures of one's own ({explain.pictures})", "the predicted class"
     return (
         f"{images}, and the pixels that supported {target} (orange) or opposed it (blue) in the net of the first seed, "
         "by each method. Saliency and the noise tunnel show strength, not direction. All maps of a method "
@@ -31,6 +42,7 @@ def basis(facts: Facts) -> str:
         "gradients, DeepLift and occlusion start from a plain image, which is 0 after the run's normalisation: the "
         "mean colour of its training images, or of ImageNet with pretrained weights. GradientShap starts from real "
         "training images; its sum has no reference value."
+        f"{own}"
     )
 
 
@@ -50,13 +62,29 @@ def reduced(name: str, facts: Facts) -> Sentence:
     )
 
 
+def truth(row: Mapping[Hashable, Any]) -> str:
+    """The true class of an image, a row of `Attributions.images`; a picture of one's own has none."""
+    return OWN_PICTURE if row.get("own") else row["true"] or "none"
+
+
+def pictures(facts: Facts) -> Table:
+    """Per run and picture of one's own: the class that the mean over the seeds predicts, and its probability."""
+    rows = [
+        [name, row["file"], row["explained"], number(row["probability"])]
+        for name, run in facts.attributions.items()
+        for row in run.images.to_dict("records")
+        if row.get("own")
+    ]
+    return Table("lllr", ["run", "own picture", "predicted", "probability"], rows)
+
+
 def images(attributions: Attributions) -> Table:
     """The class explained on each image, and each method's error against the difference of the logits."""
     deltas = [str(name) for name in attributions.images if str(name).endswith("_delta")]
     header = ["file", "true", "explained", "probability", "logit", "plain logit"]
     header += [f"error of {name.removesuffix('_delta').replace('_', ' ')}" for name in deltas]
     rows = [
-        [row["file"], row["true"] or "none", row["explained"], number(row["probability"])]
+        [row["file"], truth(row), row["explained"], number(row["probability"])]
         + [number(row[key], 2) for key in ("logit", "plain_logit")]
         + [number(row[key], 4) for key in deltas]
         for row in attributions.images.to_dict("records")

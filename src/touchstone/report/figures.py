@@ -150,7 +150,7 @@ def _short(name: str) -> str:
 
 
 def _attributions(facts: Facts) -> Image.Image:
-    """The tiles of each run that is explained: an image, then a map of each method."""
+    """The tiles of each run that is explained: an image, then a map of each method; own pictures come last."""
     rows = []
     for name, run in facts.attributions.items():
         height, width = len(run.tiles) * run.tiles.shape[2], run.tiles.shape[1] * run.tiles.shape[3]

@@ -57,7 +57,7 @@ def gather(root: Path, settings: Settings, *, complete: bool = True) -> Facts:
     every = list(_results(root, settings, test, meta, _neighbours(data) if complete else _no_neighbour))
     features = np.load(data / "audit/test-features.npy", allow_pickle=False) if complete else None
     missed_images, num_missed = _missed(data, settings, test, meta, features)
-    explained = settings.explain.runs if complete and (settings.explain.images or settings.explain.files) else ()
+    explained = settings.explain.runs if complete and settings.explain.attributes else ()
     probes = [name for name, model in settings.trained.items() if model.probe is not None]
     probed = [run for name in probes for run in settings.runs_of(name)]
     return Facts(
@@ -274,7 +274,7 @@ def _audited(name: str, audit: dict[str, Any], data: Path) -> AuditedSet:
 def attributions(folder: Path) -> Attributions:
     """Read the attributions of a run from its folder below data/explained."""
     images, sanity = read_table(folder / "images.csv"), read_table(folder / "sanity.csv")
-    figures = [str(name) for name in images if name not in ("file", "true", "explained")]
+    figures = [str(name) for name in images if name not in ("file", "true", "own", "explained")]
     images[figures] = numbers(images[figures])
     sanity[["layers", "likeness", "another_seed"]] = numbers(sanity[["layers", "likeness", "another_seed"]])
     tiles = np.load(io.BytesIO(read_bytes(folder / "tiles.npy")), allow_pickle=False)

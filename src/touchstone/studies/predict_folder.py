@@ -1,6 +1,5 @@
 """Predict a folder of images with a trained run or ensemble, decoded and resized as the pipeline does it."""
 
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from touchstone.config.settings import Settings
-from touchstone.data.decode import decode
+from touchstone.data.as_prepared import Preparation, as_prepared
+from touchstone.data.image_files import opened
 from touchstone.data.imageset import read_table
 from touchstone.data.labels import encode
-from touchstone.data.levels import prepared
-from touchstone.data.ops.resize import resize
 from touchstone.data.reading import Read
 from touchstone.errors import TouchstoneError, nearest
 from touchstone.evaluation.ensembles import combine, tie_breaker, without_diverged
@@ -23,26 +21,14 @@ from touchstone.evaluation.metrics import primary_key
 from touchstone.evaluation.probs import load_probs, load_weights, predictions
 from touchstone.evaluation.thresholds import member_thresholds, thresholds_of
 from touchstone.models.device import device
-from touchstone.models.predict import BATCH, blocks, logits, of_logits
+from touchstone.models.predict import BATCH
+from touchstone.models.predict_images import predict_images
 from touchstone.models.runs import Predictor, RunMetadata, load_nets, load_run_metadata
-from touchstone.studies.predict_files import opened
 
 
-class Reads(Protocol):
+class Reads(Preparation, Protocol):
     """The images that a model reads, and its classes."""
 
-    @property
-    def channels(self) -> int: ...
-    @property
-    def max_pixels(self) -> int: ...
-    @property
-    def bits(self) -> int: ...
-    @property
-    def white(self) -> int: ...
-    @property
-    def image_size(self) -> int: ...
-    @property
-    def resize(self) -> str: ...
     @property
     def classes(self) -> list[str]: ...
 
@@ -88,7 +74,7 @@ class TrainedModel:
 
     def predict(self, images: list[np.ndarray]) -> np.ndarray:
         """Prepared images, each of pixels (h, w, C) -> probabilities float32 (seeds, B, K)."""
-        probs = {name: _probs(*member, images) for name, member in self.members.items()}
+        probs = {name: predict_images(*member, images) for name, member in self.members.items()}
         return next(iter(probs.values())) if self.combination is None else self.combination(probs)
 
 
@@ -163,7 +149,7 @@ def _predicted(
             images = {}
             for name in block:
                 try:
-                    images[name] = _decoded(readers[name], metadata)
+                    images[name] = as_prepared(readers[name], metadata)
                 except (TouchstoneError, OSError) as error:  # BadImage, or an extra that is not installed
                     unreadable[name] = str(error)
             if images:
@@ -176,31 +162,3 @@ def _predicted(
     table = predictions(np.concatenate(probs, 1), names, metadata.classes, model.thresholds, top=top).assign(error="")
     failed = pd.DataFrame({"file": list(unreadable), "error": list(unreadable.values())})
     return pd.concat([table, failed]).sort_values("file").reset_index(drop=True)[list(table)]
-
-
-def _decoded(read: Read, metadata: Reads) -> np.ndarray:
-    """An image, resized as in training."""
-    image = decode(io.BytesIO(read()), channels=metadata.channels, max_pixels=metadata.max_pixels, bits=metadata.bits)
-    return resize(
-        prepared(image, bits=metadata.bits, white_value=metadata.white),
-        size_px=metadata.image_size,
-        mode=metadata.resize,
-    )
-
-
-def _probs(metadata: RunMetadata, nets: list[Predictor], images: list[np.ndarray]) -> np.ndarray:
-    """The probabilities (seeds, B, K) that the nets of a run predict."""
-    batches = list(blocks(*stacked(images, metadata.resize), metadata.view))
-    return np.stack([of_logits(logits(net, batches), multi_label=metadata.multi_label) for net in nets])
-
-
-def stacked(images: list[np.ndarray], resize: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Stack prepared images as preparation stores them: (B, H, W, C), each at the top left, and their sizes.
-
-    The sizes (B, 2) are None where all images have the same.
-    """
-    sizes = np.array([image.shape[:2] for image in images])
-    pixels = np.zeros((len(images), *sizes.max(0), images[0].shape[2]), images[0].dtype)
-    for row, image in zip(pixels, images, strict=True):
-        row[: image.shape[0], : image.shape[1]] = image
-    return pixels, sizes if resize == "shortest_edge" else None
