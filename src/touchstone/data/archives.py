@@ -129,7 +129,7 @@ def _tar_members(path: Path, left: int, aside: Aside, *, max_files: int, may_lin
     for archive, info in _tar_headers(path):
         name = safe_name(path, info.name)
         if not (may_link or hidden(name)) and (info.issym() or (info.islnk() and not _is_itself(info))):
-            reason = f"is a link to {info.linkname[:80]!r}, but files that belong together must lie side by side"
+            reason = f"is a link to {info.linkname!r}, but files that belong together must lie side by side"
             raise _refusal(path, name, reason, "pack the archive again with `tar --dereference --hard-dereference`")
         if info.isdir():
             links.add_folder(name)

@@ -32,7 +32,7 @@ UNLIKELY = 0.001  # p-value below which the classes of two splits are mixed in d
 
 @dataclass(frozen=True)
 class Glance:
-    """What is kept of a decoded image, since all of them at full size would not fit into memory."""
+    """The facts and the thumbnail that stay of a decoded image: all at full size would not fit into memory."""
 
     height: int
     width: int
@@ -151,7 +151,7 @@ def look(raw: RawSet, draw: Draw) -> tuple[Seen, Image.Image]:
 
 
 def _decoded(raw: RawSet, rows: Sequence[int]) -> tuple[list[Glance], list[str], float]:
-    """What is kept of the rows that can be decoded, why others cannot, and the seconds that decoding an image takes.
+    """Return what stays of rows that can be decoded, why others cannot, and the seconds that decoding an image takes.
 
     The time is taken last, once each thread has opened the files, which takes long where an archive has many.
     """
@@ -162,7 +162,7 @@ def _decoded(raw: RawSet, rows: Sequence[int]) -> tuple[list[Glance], list[str],
 
 
 def _glance(raw: RawSet, row: int) -> Glance | str:
-    """What is kept of a row, or why it cannot be decoded."""
+    """Return what stays of a row, or why it cannot be decoded."""
     pixels = _attempt(raw, row)
     if isinstance(pixels, str):
         return pixels
@@ -175,7 +175,7 @@ def _glance(raw: RawSet, row: int) -> Glance | str:
 
 
 def _attempt(raw: RawSet, row: int) -> np.ndarray | str:
-    """The pixels of a row, or why it cannot be decoded."""
+    """Return the pixels of a row, or why it cannot be decoded."""
     try:
         return raw.pixels(row, channels=None, max_pixels=MAX_PIXELS, bits=16)
     except BadImage as error:

@@ -1,4 +1,4 @@
-"""What is published of the data sets that are fetched, so that a plan need not download them."""
+"""Describes the data sets that are fetched by their publications, so that a plan need not download them."""
 
 import numpy as np
 
