@@ -154,6 +154,10 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
             "models.simple.weights=imagenet",
             ["models.simple.weights: imagenet's nets see 3 channels, and data.channels is 1", "weights to none or"],
         ),
+        (
+            "models.simple={net: mobilenet_v2, input_size: 32, weights: IMAGENET1K_V2, normalisation: data}",
+            ["models.simple.weights: imagenet's nets see 3 channels, and data.channels is 1", "weights to none or"],
+        ),
         ("compare.tail_from=1", ["compare.tail_from", "less than 1"]),
         ("models.simple.weights=/tmp/w.pth", ["models.simple.weights", "or a file in data/weights"]),
         ("models.simple.weights=imagnet", ["models.simple.weights", "'imagnet'", "expected none, random, imagenet"]),

@@ -117,8 +117,14 @@ def test_weights_of_timm_say_how_they_expect_images() -> None:
 def test_the_versions_of_our_own_nets_weights_can_be_chosen() -> None:
     assert published_weights("mobilenet_v2", "imagenet", {}) == "MobileNet_V2_Weights.IMAGENET1K_V1"
     assert published_weights("mobilenet_v2", "IMAGENET1K_V2", {}) == "MobileNet_V2_Weights.IMAGENET1K_V2"
-    with pytest.raises(TouchstoneError, match="it has IMAGENET1K_V1, IMAGENET1K_V2"):
-        published_weights("mobilenet_v2", "IMAGENET1K_V3", {})
+    assert published_weights("resnet", "imagenet", {"depth": 50}) == "ResNet50_Weights.IMAGENET1K_V2"
+    assert published_weights("resnet", "IMAGENET1K_V1", {"depth": 50}) == "ResNet50_Weights.IMAGENET1K_V1"
+    assert published_weights("mobilenet_v2", "IMAGENET1K_V2", {"hidden": 8, "input_dropout": 0.1}).endswith("V2")
+    with pytest.raises(TouchstoneError, match="resnet has no IMAGENET1K_V2; it has IMAGENET1K_V1;"):
+        published_weights("resnet", "IMAGENET1K_V2", {"depth": 18})
+    for net in ("mobilenet_v2", "torchvision/mobilenet_v2"):
+        with pytest.raises(TouchstoneError, match="it has IMAGENET1K_V1, IMAGENET1K_V2; did you mean"):
+            published_weights(net, "IMAGENET1K_V3", {})
 
 
 def test_the_library_and_its_version_decide_what_is_built() -> None:

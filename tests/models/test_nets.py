@@ -8,6 +8,7 @@ import safetensors.torch
 import torch
 from torchvision import models as torchvision_models
 
+from kit.project import ROOT
 from touchstone.errors import TouchstoneError
 from touchstone.models.nets import (
     attends,
@@ -152,6 +153,60 @@ def test_weights_load_strictly_under_torchvisions_names(net: str, options: dict)
         assert getattr(weights.transforms(), entry) == [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]][entry == "std"]
 
 
+def test_the_versions_that_the_docs_name_are_torchvisions() -> None:
+    [table] = re.findall(
+        r"\| net \| `imagenet` is \| also \|\n.*\n((?:\|.*\n)+)", (ROOT / "docs/models.md").read_text()
+    )
+    told = set()
+    for row in table.splitlines():
+        net, usual, others = (re.findall(r"`(\w+)`", cell) for cell in row.strip("|").split("|"))
+        for depth in re.findall(r"\d\d", row.split("|")[1]) or [""]:
+            told.add((net[0], depth, *usual, *others))
+    found = set()
+    for net, options in CASES:
+        if hasattr(module_of(net), "imagenet") and "hidden" not in options:
+            weights = torchvision_models.get_weight(published_weights(net, "imagenet", options))
+            others = [each.name for each in type(weights) if each is not weights]
+            depth = str(options.get("depth", 18)) if net == "resnet" else ""
+            found.add((net, depth, weights.name, *others))
+    assert told == found
+
+
+def theirs_with_the_head_of_the_study(hidden: int, dropout: float) -> torch.nn.Module:
+    """As the study's notebook makes it: only the linear layer of torchvision's classifier is replaced."""
+    theirs = torchvision_models.mobilenet_v2()
+    theirs.classifier[1] = torch.nn.Sequential(
+        torch.nn.Linear(1280, hidden), torch.nn.ReLU(), torch.nn.Dropout(dropout), torch.nn.Linear(hidden, 10)
+    )
+    return theirs
+
+
+def test_mobilenets_hidden_head_is_the_studys_dropouts_included() -> None:
+    ours, theirs = made("mobilenet_v2", {"hidden": 16, "dropout": 0.3}), theirs_with_the_head_of_the_study(16, 0.3)
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
+    x, outputs = torch.randn(8, 3, 32, 32), []
+    for net in (ours, theirs):
+        torch.manual_seed(5)
+        outputs.append(net.train()(x))
+    assert torch.equal(*outputs)
+
+
+def test_weights_of_a_head_without_the_first_dropout_load_and_predict_the_same() -> None:
+    options = {"hidden": 16, "dropout": 0.3}
+    old, new = made("mobilenet_v2", options | {"input_dropout": 0}), made("mobilenet_v2", options)
+    assert [type(layer).__name__ for layer in old.classifier] == ["Linear", "ReLU", "Dropout", "Linear"]
+    assert [type(layer).__name__ for layer in new.classifier] == ["Dropout", "Linear", "ReLU", "Dropout", "Linear"]
+    assert new.classifier.input_dropout.p == 0.2
+    names = [name for name in old.state_dict() if name.startswith("classifier")]
+    assert names == ["classifier.0.weight", "classifier.0.bias", "classifier.3.weight", "classifier.3.bias"]
+    assert all(torch.equal(value, new.state_dict()[name]) for name, value in old.state_dict().items())
+    with torch.no_grad():
+        new.classifier[1].weight.zero_()
+        new.load_state_dict(old.state_dict())
+        x = torch.randn(2, 3, 32, 32)
+        assert torch.equal(old.eval()(x), new.eval()(x))
+
+
 def test_the_cifar_stem_keeps_the_resolution() -> None:
     module, caught = made("resnet_cifar").eval(), []
     module.layer1.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].shape))
@@ -194,8 +249,12 @@ def test_unknown_nets_and_options_name_the_nearest() -> None:
         build("lenet", num_classes=2, in_channels=1, input_size=32, options={"width": 3})
     with pytest.raises(TouchstoneError, match="resnet: option depth: got 19, expected one of 18, 34, 50"):
         made("resnet", {"depth": 19})
-    for options in ({"dropout": 2.0}, {"hidden": -1}, {"hidden": "x"}, {"hidden": 0.5}):
+    for options in (
+        {"dropout": 2.0}, {"hidden": -1}, {"hidden": "x"}, {"hidden": 0.5}, {"hidden": 8, "input_dropout": -0.1}
+    ):  # fmt: skip
         with pytest.raises(TouchstoneError, match=r"mobilenet_v2: options .*; correct models\.<name>\.options"):
             made("mobilenet_v2", options)
+    with pytest.raises(TouchstoneError, match="input_dropout: the head without hidden has one dropout; set dropout"):
+        made("mobilenet_v2", {"input_dropout": 0.1})
     with pytest.raises(TouchstoneError, match="lenet: torchvision has no ImageNet weights"):
         published_weights("lenet", "imagenet", {})

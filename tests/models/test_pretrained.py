@@ -11,8 +11,10 @@ from threading import Thread
 import pytest
 import safetensors.torch
 import torch
+from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from touchstone.config.load import resolve_model
+from touchstone.config.pretrained_config import pretrained_config
 from touchstone.config.schema.model import Model
 from touchstone.errors import TouchstoneError
 from touchstone.models.initial_weights import EVERY_SEED, InitialWeights, load_initial_weights
@@ -197,6 +199,46 @@ def test_imagenets_weights_of_another_hash_are_refused(official: Path, tmp_path:
     assert not list((tmp_path / "out/downloads").iterdir())
 
 
+@pytest.fixture
+def stems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A server that has both versions of MobileNetV2's weights; the first tensor of each."""
+    folder, found = tmp_path / "served", {}
+    folder.mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    for seed, version in enumerate(MobileNet_V2_Weights):
+        torch.manual_seed(seed)
+        theirs = mobilenet_v2().state_dict()
+        torch.save(theirs, folder / "new.pth")
+        digits = hashlib.sha256((folder / "new.pth").read_bytes()).hexdigest()[:8]
+        file = (folder / "new.pth").rename(folder / f"mobilenet_v2-{digits}.pth")
+        monkeypatch.setattr(version.value, "url", f"http://127.0.0.1:{server.server_port}/{file.name}")
+        found[version.name] = theirs["features.0.0.weight"]
+    pretrained_config.cache_clear()
+    yield found
+    pretrained_config.cache_clear()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("net", "usual"), [("mobilenet_v2", "IMAGENET1K_V1"), ("torchvision/mobilenet_v2", "IMAGENET1K_V2")]
+)
+def test_the_version_that_is_chosen_is_fetched_and_named(
+    net: str, usual: str, stems: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    """Another version than that of an earlier run is fetched, too, from the address or a mirror."""
+    old, file = tmp_path / "old.json", tmp_path / "old.safetensors"
+    where = {"channels": 3, "old": old, "downloads": tmp_path / "downloads"}
+    for weights, mirror in (("IMAGENET1K_V2", ""), ("IMAGENET1K_V1", str(tmp_path / "served")), ("imagenet", "")):
+        version = usual if weights == "imagenet" else weights
+        origin = write_body(file, model(net=net, weights=weights), mirror=mirror, **where)
+        assert origin.source == f"MobileNet_V2_Weights.{version}"
+        assert torch.equal(safetensors.torch.load_file(file)["features.0.0.weight"], stems[version])
+        sha256 = {EVERY_SEED: hashlib.sha256(file.read_bytes()).hexdigest()}
+        InitialWeights(weights, origin.source, file_sha256=origin.file_sha256, sha256=sha256).write(old)
+
+
 def test_the_normalisation_follows_the_weights() -> None:
     assert InitialWeights.of_model(model(), channels=3).mean is None
     assert InitialWeights.of_model(model(weights="random"), channels=3).mean is None
@@ -226,8 +268,6 @@ def test_a_note_and_its_tensors_belong_together(tmp_path: Path) -> None:
 
 def test_real_imagenet_weights_compute_what_torchvision_computes(test_data: Path) -> None:
     """Strictly under torchvision's names, in torchvision's net and in ours."""
-    from torchvision.models import mobilenet_v2
-
     file = test_data / "pretrained/mobilenet_v2-imagenet.safetensors"
     theirs = mobilenet_v2()
     theirs.load_state_dict(safetensors.torch.load_file(file), strict=True)

@@ -14,7 +14,10 @@ from touchstone.config.schema.model import Model, Net, Phase, Run
 from touchstone.config.schema.probe import Probe
 from touchstone.config.schema.section import Section, Shown
 from touchstone.config.schema.teaching import Teaching
+from touchstone.errors import TouchstoneError
+from touchstone.models.initial_weights import InitialWeights
 from touchstone.report.facts import Facts
+from touchstone.report.gather import gather
 from touchstone.report.models import models
 
 # These settings change nothing that tells one model from another: how the same result is computed,
@@ -87,12 +90,12 @@ def test_each_phase_is_a_row_and_frozen_random_weights_are_named(facts: Facts) -
     phases = ({"epochs": 2, "trainable": ("head",), "lr": 0.5}, second)
     big = resolve_model({"net": "resnet", "input_size": 8, "num_steps": 3, "weights": "random", "phases": phases})
     lenet = resolve_model({"net": "lenet", "input_size": 8, "num_steps": 3, "weights": "imagenet"})
-    rows = table_of(facts, big=big, lenet=lenet)
+    rows = table_of(replace(facts, published={"lenet": "LeNet_Weights.IMAGENET1K_V2"}), big=big, lenet=lenet)
     assert [row["model"] for row in rows] == ["big", "", "lenet"]
     assert [row["starts from"] for row in rows] == [
         "random weights, partly frozen: a test of the mechanics only",
         "",
-        "imagenet",
+        "LeNet_Weights.IMAGENET1K_V2",
     ]
     head, rest, _ = rows
     assert (head["trained"], head["budget"], head["learning rate"]) == ("head", "2 epochs", "0.5")
@@ -104,6 +107,17 @@ def test_each_phase_is_a_row_and_frozen_random_weights_are_named(facts: Facts) -
     assert head["online augmentation"] == "none"
     assert rest["online augmentation"] == "random resized crop from 0.5 of the area, horizontal flip"
     assert rest["optimizer"] == "adam, weight decay 0.1"
+
+
+def test_the_version_of_a_publishers_weights_is_read_from_the_note_of_the_stage(tmp_path: Path) -> None:
+    root = workspace(tmp_path)
+    started = resolve_model(BASE | {"weights": "imagenet"})
+    settings = with_settings(facts_of(root), models={"lenet": started}).settings
+    with pytest.raises(TouchstoneError, match=r"pretrained/lenet\.json: cannot be read .*; run `dvc repro`"):
+        gather(root, settings)
+    InitialWeights("imagenet", "LeNet_Weights.IMAGENET1K_V2").write(root / "data/pretrained/lenet.json")
+    [row] = table_of(gather(root, settings), lenet=started)
+    assert row["starts from"] == "LeNet_Weights.IMAGENET1K_V2"
 
 
 def test_without_validation_images_the_last_weights_count(facts: Facts) -> None:
@@ -123,6 +137,7 @@ def test_a_learning_rate_that_was_found_is_named(tmp_path: Path) -> None:
 def test_the_models_of_every_recipe_can_be_shown(facts: Facts, file: Path) -> None:
     settings = load(file)
     rates = dict.fromkeys(settings.models, (0.003, facts.counts))
-    rows = models(replace(facts, settings=settings, rates=rates)).rows
+    published = dict.fromkeys(settings.models, "Weights.IMAGENET1K_V1")
+    rows = models(replace(facts, settings=settings, rates=rates, published=published)).rows
     assert len(rows) == sum(len(model.phases) for model in settings.trained.values())
     assert not [cell for row in rows for cell in row if "{" in cell or "<" in cell]

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from touchstone.config.net_names import is_published
+from touchstone.config.net_names import FOLDER, HUB, TIMM, is_published
 from touchstone.config.schema.data import Arm, Data
 from touchstone.config.schema.explain import OWN, Explain
 from touchstone.config.schema.generator import ADDED, FolderConfig, PipelineConfig
@@ -138,7 +138,7 @@ def _check_model(key: str, model: Model, data: Data) -> None:
                 f"the operations of {phase.policy} are for grey or colour images of 8 bits, and data.channels is "
                 f"{data.channels}, data.bits {data.bits}; set none, and choose crops, mirroring and jitter",
             )
-    if model.weights == "imagenet" and data.channels != 3:
+    if is_published(model.weights) and not model.net.startswith((TIMM, HUB, FOLDER)) and data.channels != 3:
         raise mistake(
             f"{key}.weights",
             f"imagenet's nets see 3 channels, and data.channels is {data.channels}; set it to 3, or weights to none or "

@@ -163,7 +163,7 @@ def _of_torchvision(net: str, weights: str) -> PretrainedConfig:
     versions = models.get_model_weights(net.removeprefix(TORCHVISION))
     wanted = "DEFAULT" if weights in PUBLISHED else weights
     if not len(versions) or wanted not in versions.__members__:
-        given = ", ".join(versions.__members__) or "none"
+        given = ", ".join(version.name for version in versions) or "none"
         raise TouchstoneError(
             f"weights: {net} has no {weights}; it has {given}{nearest(weights, versions.__members__)}"
         )

@@ -294,6 +294,8 @@ class Facts:
     """Generator -> the facts of the pretrained pipeline that it starts from, see generators/diffusers/files.py."""
     probes: dict[str, pd.DataFrame] = field(default_factory=dict)
     """Run of a probe -> C, chosen (share of the replicates) and, where C was searched, log_loss and accuracy."""
+    published: dict[str, str] = field(default_factory=dict)
+    """Model -> the publisher's name of the weights it starts from, with their version, where they are a publisher's."""
 
     def result(self, name: str) -> ReportedResult:
         """The run or ensemble of that name."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from touchstone.config.net_names import is_published
 from touchstone.config.settings import Settings
 from touchstone.data.findings import of_added
 from touchstone.data.findings import read as read_findings
@@ -94,6 +95,7 @@ def gather(root: Path, settings: Settings, *, complete: bool = True) -> Facts:
         weights=load_every_weights(data / "ensembles", settings),
         co_occurrence=co_occurrence(encode(train.table, meta)) if is_multi_label(meta) else np.zeros((0, 0), np.int64),
         pipelines=_pipelines(data, settings),
+        published=_published(data, settings),
         unlabelled={name: read_table(data / f"ensembles/{name}/predictions.csv") for name in settings.ensembles},
     )
 
@@ -107,6 +109,12 @@ def _losses(data: Path, settings: Settings) -> dict[str, pd.DataFrame]:
 def _pipelines(data: Path, settings: Settings) -> dict[str, dict[str, Any]]:
     """Generator -> the facts of the pretrained pipeline that it starts from, where it does."""
     return {n: read_json(data / f"augmented/{n}/pipeline.json") for n, pinned in settings.pipelines.items() if pinned}
+
+
+def _published(data: Path, settings: Settings) -> dict[str, str]:
+    """Model -> the publisher's name of the weights it starts from, where they are a publisher's."""
+    names = [name for name, model in settings.trained.items() if is_published(model.weights)]
+    return {name: str(read_json(data / f"pretrained/{name}.json")["source"]) for name in names}
 
 
 def _arm_sizes(train: ImageSet, data: Path, settings: Settings, meta: dict[str, Any]) -> dict[str, tuple[int, int]]:

@@ -2,6 +2,7 @@
 the column that its mark names, wherever it differs from its default. Other settings of the table are worded here.
 """
 
+from touchstone.config.net_names import is_published
 from touchstone.config.schema.model import Model, Phase
 from touchstone.config.schema.section import Shown, shown
 from touchstone.report.facts import Facts
@@ -44,17 +45,19 @@ def _always(name: str, model: Model, phase: Phase, facts: Facts) -> dict[str, st
     return {
         "model": name,
         "net": f"{model.net} ({options})" if options else model.net,
-        "starts from": _start(model),
+        "starts from": _start(name, model, facts),
         "input px": _input_px(model),
         "trained": ", ".join(phase.trainable),
         **by_steps,
     }
 
 
-def _start(model: Model) -> str:
-    """The initial weights, with a warning where random ones stay frozen."""
+def _start(name: str, model: Model, facts: Facts) -> str:
+    """The initial weights, a publisher's by its own name, with a warning where random ones stay frozen."""
     if model.init_from:
         return model.init_from
+    if is_published(model.weights):
+        return facts.published[name]
     if model.pretrained:
         return model.weights.rsplit("/", 1)[-1]
     return "random weights" + (", partly frozen: a test of the mechanics only" if model.is_frozen_in_part else "")

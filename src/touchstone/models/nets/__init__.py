@@ -214,7 +214,8 @@ def published_weights(net: str, weights: str, options: "dict[str, Option]") -> s
     versions = type(get_weight(usual)).__members__
     if weights not in versions:
         raise TouchstoneError(
-            f"weights: {net} has no {weights}; it has {', '.join(versions)}{nearest(weights, versions)}"
+            f"weights: {net} has no {weights}; it has {', '.join(name for name in versions if name != 'DEFAULT')}"
+            f"{nearest(weights, versions)}"
         )
     return f"{kind}.{weights}"
 
