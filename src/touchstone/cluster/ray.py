@@ -105,8 +105,7 @@ def _connected(address: str) -> Any:
         if port.isdigit():  # Ray itself tries for minutes
             socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
         ray.init(address=address or "local", **options)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise TouchstoneError(
-            f"--on ray: no cluster at cluster.address {address!r}: {one_line(error)}; `ray status` says whether it runs"
-        ) from error
+    except Exception as error:  # Ray raises plain ones, too
+        where = f"no cluster at cluster.address {address!r}" if address else "no cluster could be started here"
+        raise TouchstoneError(f"--on ray: {where}: {one_line(error)}; `ray status` says what runs") from error
     return ray
