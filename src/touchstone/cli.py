@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
         added.add_argument("name", metavar="NAME")
         added.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help=change)
     sweep.add_argument("-j", "--jobs", type=int, default=1, help="experiments to run at a time; default: 1")
-    at_a_time = "stages to run at a time; default: the number of GPUs, or else of cores, that this process may use"
+    at_a_time = "stages to run at a time; default: as many as there are GPUs, or else cores; on a cluster all"
     study.add_argument("-j", "--jobs", type=int, help=at_a_time)
 
     text = "list what each recipe keeps, and whether the present code and settings would make it"
@@ -88,6 +88,10 @@ def main(argv: list[str] | None = None) -> None:
     repro.add_argument("targets", nargs="*", metavar="STAGE", help="with the stages before it; default: all stages")
     repro.add_argument("-S", "--set-param", action="append", default=[], help=argparse.SUPPRESS)
     repro.add_argument("-j", "--jobs", type=int, help=at_a_time)
+
+    where = "what runs the stages: local (this machine, the default), slurm, ray; docs/cluster.md says how"
+    for added in (repro, study):
+        added.add_argument("--on", default="local", metavar="ENGINE", help=where)
 
     text = "say what will run, how long it will take, and which gains it could find, before anything runs"
     plan = command("plan", _plan, text)
@@ -165,7 +169,8 @@ def _check_writable(option: str, file: Path) -> None:
 def _study(arguments: argparse.Namespace) -> None:
     from touchstone.cluster.study import study
 
-    space = study(arguments.name, root=Path.cwd(), changes=arguments.set_param, jobs=_jobs(arguments))
+    options = {"changes": arguments.set_param, "jobs": _jobs(arguments), "engine": arguments.on}
+    space = study(arguments.name, root=Path.cwd(), **options)
     print(f"kept in recipes/{arguments.name}; the full report: {space / 'metrics/report.html'}")
 
 
@@ -228,15 +233,13 @@ def _repro(arguments: argparse.Namespace) -> None:
             f"-S {change}: repro runs params.yaml as it is; change it there, or try the change with `dvc exp run -S "
             f"{change}` (`-S +{change.lstrip('+')}` for a key that params.yaml leaves to its default)"
         )
-    repro(Path.cwd(), arguments.targets, jobs=_jobs(arguments))
+    repro(Path.cwd(), arguments.targets, jobs=_jobs(arguments), engine=arguments.on)
 
 
-def _jobs(arguments: argparse.Namespace) -> int:
-    """The number of stages that run at a time."""
-    from touchstone.cluster.local import default_slots
-
-    jobs: int = default_slots() if arguments.jobs is None else arguments.jobs
-    if jobs < 1:
+def _jobs(arguments: argparse.Namespace) -> int | None:
+    """The number of stages that run at a time; None: the engine's own."""
+    jobs: int | None = arguments.jobs
+    if jobs is not None and jobs < 1:
         raise TouchstoneError(f"--jobs {jobs}: expected at least 1")
     return jobs
 

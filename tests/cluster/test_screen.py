@@ -44,3 +44,15 @@ def test_away_from_a_terminal_only_ends_are_printed(capsys: pytest.CaptureFixtur
         screen.ended(Outcome("encoder", {}, "", 1.25))
         screen.ended(Outcome("fit@ddpm", {}, "no space left", 3.0))
     assert capsys.readouterr().out == "[1/2] encoder: 1.2 s\n[2/2] fit@ddpm: failed: no space left\n"
+
+
+def test_more_stages_than_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("LINES", "6")
+    monkeypatch.setenv("COLUMNS", "80")
+    with Screen(9, slots=9) as screen:
+        screen.show({f"train@{letter}": "job 7 RUNNING node1 10%" for letter in "abcde"})
+        texts = [bar.desc for bar in screen._lines]
+        screen.show({"train@e": "100%"})
+        assert [bar.desc for bar in screen._lines] == ["train@e 0 s: 100%", "", ""]
+    assert texts == [*(f"train@{letter} 0 s: job 7 RUNNING node1 10%" for letter in "ab"), "and 3 more"]

@@ -57,6 +57,8 @@ def test_the_default_and_every_recipe_are_valid(recipe: str) -> None:
             "models.simple.phases=[{num_steps: 5, lr: auto}, {num_steps: 5}]",
             ["models.simple.lr", "give each phase its lr"],
         ),
+        ("cluster.partitions=gpu", ["cluster.partitions: unknown key", "did you mean partition?"]),
+        ("cluster.stages={train: {gpus: -1}}", ["cluster.stages.train.gpus: got -1"]),
         ("machine.loggers=[mlflow]", ["machine.loggers", "'tensorboard' or 'wandb'"]),
         ("train.batch_size=many", ["train.batch_size", "'many'", "integer"]),
         ("train.batch_size=8.5", ["train.batch_size", "8.5", "integer"]),

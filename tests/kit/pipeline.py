@@ -71,6 +71,14 @@ def stages_run(output: str) -> set[str]:
     return set(re.findall(r"^Running stage '([^']+)'", output, re.M))
 
 
+def assert_same(folder: Path, other: Path) -> None:
+    """Both have the same dvc.lock and the same metrics, byte by byte, and the first is up to date."""
+    names = ["dvc.lock", *(f"metrics/{name}.json" for name in ("metrics", "summary", "audit", "audit_summary"))]
+    for name in (*names, "metrics/report.md"):
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
+    assert run("dvc", "status", cwd=folder).stdout == "Data and pipelines are up to date.\n"
+
+
 def would_run(folder: Path) -> set[str]:
     """The stages whose own dependencies or outputs differ from dvc.lock now, once the settings are written again."""
     run("dvc", "repro", "settings", cwd=folder)

@@ -161,6 +161,7 @@ def test_a_source_counts_where_it_is_the_one(copy: Path, before: dict[str, str])
         ("train.tune.trials=5", {"tune", "report", "verdict"}),
         ("source.mirror=elsewhere", {"download", "pretrained"}),
         ("machine.num_workers=3", set()),
+        ("cluster={partition: gpu, stages: {train: {gpus: 1}}}", set()),
         ("audit.seed=5", {"models/audit-encoder", "audit", "pretrained", "report"}),
         ("multi_label={difficult: count}", {"prepare", "report", "verdict"}),
     ],

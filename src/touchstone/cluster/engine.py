@@ -1,4 +1,4 @@
-"""The interface of engines, which run stages as jobs. `local` runs them on this machine."""
+"""The interface of engines, which run stages as jobs: `local` on this machine, `slurm` and `ray` on a cluster."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ class Engine(Protocol):
     slots: int
 
     def submit(self, job: Job) -> None:
-        """Start a job. At most `slots` may be running."""
+        """Start a job, or let the next `wait` start it with others. At most `slots` may be running."""
 
     def wait(self, seconds: float) -> list[Outcome]:
         """Return the jobs that ended, as soon as one has, or an empty list after `seconds`."""
@@ -52,4 +52,4 @@ class Engine(Protocol):
         """Return the last line that each running stage printed."""
 
     def close(self) -> None:
-        """End all jobs at once."""
+        """End all jobs at once, or leave them to run where they outlive this process."""

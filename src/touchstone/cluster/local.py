@@ -54,7 +54,7 @@ class LocalEngine:
         variables = {KEEP: "1"}  # a job that was killed after its training, before DVC had its outputs
         if self._gpus:
             variables["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)]
-        worker = Worker(self._folder / str(number), variables, held=self._held)
+        worker = Worker(self._folder / str(number), variables, held=(self._held,))
         self._selector.register(worker.screen, selectors.EVENT_READ, number)
         self._selector.register(worker.answers, selectors.EVENT_READ, number)
         return worker
@@ -84,7 +84,8 @@ class LocalEngine:
         worker.close()
 
     def progress(self) -> dict[str, str]:
-        return {w.job.stage: w.last_line for w in self._workers.values() if w.job is not None}
+        lines = {w.job.stage: w.last_line for w in self._workers.values() if w.job is not None}
+        return dict(sorted(lines.items()))
 
     def close(self) -> None:
         for number in list(self._workers):
@@ -95,7 +96,7 @@ class LocalEngine:
 class Worker:
     """A worker process, the terminal that its stages print to, and the job it is running."""
 
-    def __init__(self, copy: Path, variables: dict[str, str], *, held: int) -> None:
+    def __init__(self, copy: Path, variables: dict[str, str], *, held: tuple[int, ...] = ()) -> None:
         self._copy = copy.resolve()
         self.job: Job | None = None
         self.last_line, self.is_dead = "", False
@@ -112,7 +113,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=terminal,
             stderr=terminal,
-            pass_fds=(to_parent, held),
+            pass_fds=(to_parent, *held),
         )
         os.close(terminal)
         os.close(to_parent)

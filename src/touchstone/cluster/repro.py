@@ -18,7 +18,7 @@ from dvc.stage.exceptions import StageCmdFailedError
 from dvc.stage.serialize import to_single_stage_lockfile
 from dvc.utils.serialize import modify_yaml
 
-from touchstone.cluster.local import LocalEngine, visible_gpus
+from touchstone.cluster.engines import check_cluster, check_engine, start_engine
 from touchstone.cluster.lock import locked, repaired, sort_lock
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
@@ -34,14 +34,15 @@ FOLDER = Path(".touchstone/repro")  # copies of the project, logs, and the lock
 NOTES = Path("metrics/runtime")
 
 
-def repro(root: Path, targets: list[str], *, jobs: int) -> None:
-    """Bring the targets, or all stages, up to date, `jobs` stages at a time.
+def repro(root: Path, targets: list[str], *, jobs: int | None, engine: str = "local") -> None:
+    """Bring the targets, or all stages, up to date, `jobs` stages at a time, or as many as the engine can run.
 
     Stages whose outputs persist, with those before them, come first, one by one: DVC's run-cache leaves them out.
 
-    Raises TouchstoneError where another `touchstone repro` runs in this folder, and, once all others have ended, where
-    a stage has failed.
+    Raises TouchstoneError where another `touchstone repro` runs in this folder, where the engine cannot start, and,
+    once all others have ended, where a stage has failed.
     """
+    check_engine(engine)
     logging.getLogger("dvc").setLevel(logging.INFO)
     logging.getLogger("dvc.output").addFilter(lambda record: "is empty" not in str(record.msg))  # as some are by design
     os.environ["PATH"] = search_path()  # of the stages that DVC starts here and in workers
@@ -52,10 +53,11 @@ def repro(root: Path, targets: list[str], *, jobs: int) -> None:
             _print_findings(root)
             return
         with _saying_what_is_stale(root):
-            _bring_up_to_date(root, repo, targets, jobs=jobs, held=held)
+            _bring_up_to_date(root, repo, targets, jobs=jobs, engine=engine, held=held)
 
 
-def _bring_up_to_date(root: Path, repo: Repo, targets: list[str], *, jobs: int, held: int) -> None:
+def _bring_up_to_date(root: Path, repo: Repo, targets: list[str], *, jobs: int | None, engine: str, held: int) -> None:
+    check_cluster(engine, root, root / FOLDER)
     report = root / "metrics/report.md"
     seen = report.stat().st_mtime_ns if report.is_file() else None
     if first := [stage.addressing for stage in _stages(repo, targets) if any(out.persist for out in stage.outs)]:
@@ -63,7 +65,7 @@ def _bring_up_to_date(root: Path, repo: Repo, targets: list[str], *, jobs: int, 
             repo.reproduce(first)
         repo = Repo(str(root))  # what the graph depends on may have changed
     needs, entries = _unfinished(repo, targets)
-    failed = _run_others(repo, needs, entries, jobs=jobs, held=held)
+    failed = _run_others(repo, needs, entries, jobs=jobs, name=engine, held=held)
     logging.getLogger("dvc").setLevel(logging.WARNING)  # no line for each stage that comes from the run-cache
     if entries or not failed:
         _take_over(root, entries)
@@ -91,22 +93,17 @@ def _headline(report: Path) -> str:
     return re.sub(r"\*\*|\\(?=[^\w\s])", "", paragraphs[1])
 
 
-def _run_others(repo: Repo, needs: Graph, entries: dict[str, Any], *, jobs: int, held: int) -> dict[str, str]:
+def _run_others(
+    repo: Repo, needs: Graph, entries: dict[str, Any], *, jobs: int | None, name: str, held: int
+) -> dict[str, str]:
     """Run the stages of `needs` that have no entry, add those that end well, and return why others failed."""
-    total = len(needs.keys() - entries.keys())
-    if not total:
+    todo = needs.keys() - entries.keys()
+    if not todo:
         return {}
     root = Path(repo.root_dir)
-    engine = LocalEngine(
-        root,
-        root / FOLDER / "copies",
-        cache=Path(repo.cache.legacy.path),
-        slots=min(jobs, total),
-        gpus=visible_gpus(),
-        held=held,
-    )
+    engine = start_engine(name, repo, root / FOLDER, stages=todo, jobs=jobs, held=held)
     try:
-        with Screen(total, slots=engine.slots) as screen:
+        with Screen(len(todo), slots=engine.slots) as screen:
             outcomes = run_graph(
                 needs,
                 entries,

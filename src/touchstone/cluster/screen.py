@@ -20,7 +20,7 @@ class Screen:
         self._whole = tqdm(total=total, desc="stages", unit="stage", file=sys.stdout, disable=hidden, leave=False)
         self._lines = [
             tqdm(bar_format="{desc}", position=1 + i, file=sys.stdout, disable=hidden, leave=False)
-            for i in range(slots)
+            for i in range(min(slots, max(1, shutil.get_terminal_size().lines - 3)))
         ]
 
     def __enter__(self) -> "Screen":
@@ -38,7 +38,9 @@ class Screen:
             return
         now = time.monotonic()
         self._began = {stage: self._began.get(stage, now) for stage in progress}
-        texts = [f"{stage} {now - self._began[stage]:.0f} s: {line}" for stage, line in sorted(progress.items())]
+        texts = [f"{stage} {now - self._began[stage]:.0f} s: {line}" for stage, line in progress.items()]
+        if len(texts) > len(self._lines):
+            texts[len(self._lines) - 1 :] = [f"and {len(texts) - len(self._lines) + 1} more"]
         for bar, text in zip(self._lines, texts + [""] * len(self._lines), strict=False):
             bar.set_description_str(text[: shutil.get_terminal_size().columns - 1])
         self._whole.refresh()

@@ -16,11 +16,11 @@ MADE = Path("metrics")
 *FILES, FIGURES = made_by.KEPT["study"]
 
 
-def study(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
+def study(name: str, *, root: Path, changes: list[str], jobs: int | None, engine: str = "local") -> Path:
     """Run recipes/<name> in its own copy of the project; keep its metrics, report and figures beside the recipe.
 
     changes: "key=value" each, set over the recipe's params; meant for what differs between machines, such as
-    source.mirror. jobs: the number of stages that run at a time. Return the folder of the copy. Raise TouchstoneError
+    source.mirror. jobs, engine: as for `repro`. Return the folder of the copy. Raise TouchstoneError
     on an unknown recipe, on bad params and where a stage fails.
     """
     folder = recipe(name, root)
@@ -32,7 +32,7 @@ def study(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
     git(space, "init", "-q")  # git lists the files that workers need
     with chdir(space):
         try:
-            repro(Path.cwd(), [], jobs=jobs)
+            repro(Path.cwd(), [], jobs=jobs, engine=engine)
         except TouchstoneError as error:
             raise TouchstoneError(f"study {name}, in {space}: {error}") from error
     for file_name in FILES:

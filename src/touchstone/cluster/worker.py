@@ -4,11 +4,15 @@ Requests come as lines of JSON on standard input, answers go as lines of JSON to
 What stages print goes to the worker's standard output.
 """
 
+import fcntl
 import json
 import os
 import re
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,7 @@ from touchstone.cluster.warm import SOURCE, WarmProcess
 from touchstone.errors import one_line
 
 LOCK, GRAPH = Path("dvc.lock"), "dvc.yaml"
+TURNS = Path(".touchstone/repro/turns")  # in the project itself, whatever copy this is
 COMMAND = re.compile(rf"PYTHONPATH={SOURCE} python (stages/\w+\.py)((?: [\w.-]+)*)")
 
 _by_shell = dvc.stage.run._run
@@ -31,6 +36,7 @@ _warm: dict[str, WarmProcess] = {}
 
 
 def main() -> None:
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm sends it to a whole job near its time limit; see slurm.py
     if sys.platform == "linux":  # elsewhere a fork of a process with such libraries may hang
         dvc.stage.run._run = run_command
     answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
@@ -61,7 +67,7 @@ def run_stage(name: str, inputs: dict[str, Any], before: dict[str, Any], present
     """
     stages = inputs | ({name: before} if before else {})
     LOCK.write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}), encoding="utf-8")
-    with Repo() as repo, repo.lock:  # a new one, which reads dvc.lock
+    with _turn(name), Repo() as repo, repo.lock:  # a new one, which reads dvc.lock
         for needed in (needed for needed in inputs if inputs[needed] != present.get(needed)):
             repo.stage.load_one(GRAPH, needed).checkout()
             present[needed] = inputs[needed]
@@ -71,6 +77,19 @@ def run_stage(name: str, inputs: dict[str, Any], before: dict[str, Any], present
         stage.reproduce()
         present[name] = json.loads(json.dumps(to_single_stage_lockfile(stage)))
         return present[name]
+
+
+@contextmanager
+def _turn(name: str) -> Iterator[None]:
+    """Hold the lock of a stage: of two jobs of one stage, wherever they run, the second waits and finds it done."""
+    TURNS.mkdir(parents=True, exist_ok=True)
+    with open(TURNS / name, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another job of this stage is running: waiting for it", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def run_command(executable: str, command: str, **options: Any) -> None:

@@ -11,6 +11,7 @@ from touchstone.config.checks import check, mistake, one_of
 from touchstone.config.net_names import is_library_net, is_published
 from touchstone.config.pretrained_config import pretrained_config
 from touchstone.config.schema.audit import Audit
+from touchstone.config.schema.cluster import Cluster
 from touchstone.config.schema.generator import GeneratorConfig, config_of, kinds
 from touchstone.config.schema.model import (
     FinetuneEntry,
@@ -65,6 +66,11 @@ def settings_of(text: str) -> Settings:
     settings = Settings(**_fields(params, Params) | resolved)
     check(settings)
     return settings
+
+
+def load_cluster(path: Path = FILE) -> Cluster:
+    """Read the section `cluster` alone, or its defaults. The stage `settings` has not checked it: no stage reads it."""
+    return _valid(Cluster, "cluster.", _tuples(parse(path.read_text(encoding="utf-8")).get("cluster", {})))
 
 
 def _tuples(value: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from touchstone.config.schema.audit import AuditEntry
+from touchstone.config.schema.cluster import Cluster
 from touchstone.config.schema.data import Arm, Data, MultiLabel, Source, Transform
 from touchstone.config.schema.evaluation import Compare, Ensemble
 from touchstone.config.schema.explain import Explain
@@ -15,7 +16,7 @@ from touchstone.config.schema.section import Arithmetic, Name, Section, Seed
 
 
 class Params(Section):
-    """params.yaml as it is in the file. No section may be missing, since DVC looks them up by name.
+    """params.yaml as it is in the file. No section but `cluster` may be missing, since DVC looks them up by name.
 
     Entries of models, finetunes, students and generators are plain mappings here, which `config/load.py` resolves: what
     they may hold depends on `train` and on the generator's kind.
@@ -39,3 +40,4 @@ class Params(Section):
     explain: Explain
     report: Report
     machine: Machine
+    cluster: Cluster = Cluster()

@@ -1,0 +1,117 @@
+"""A stage's job on any machine that sees the project's folder, shared by the engines `slurm` and `ray`.
+
+The head takes a snapshot of the project's files. Each job copies it into a private clone, runs one stage there by a
+worker as the engine `local` does, and removes it. Results meet in DVC's cache and its run-cache; the stage's log and
+the last line that it printed go to files of the project.
+"""
+
+import hashlib
+import os
+import selectors
+import shutil
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from touchstone.cluster.copies import copy_project, project_files
+from touchstone.cluster.engine import Job, Outcome
+from touchstone.cluster.local import Worker
+from touchstone.studies.commands import search_path
+from touchstone.training.resume import KEEP
+
+NOTE_SECONDS = 2.0  # between two notes of what a stage printed last
+RESULTS = ("dvc.lock", "metrics/")  # they change as stages end, and jobs get what they need of them otherwise
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job as it travels to another machine. All paths are absolute, and the same there.
+
+    snapshot: the project's files. clones: the folder for the job's clone. note: the file for the last line printed.
+    """
+
+    job: Job
+    snapshot: Path
+    clones: Path
+    note: Path
+
+
+def take_snapshot(root: Path, folder: Path, *, cache: Path) -> Path:
+    """Copy the project's files as they are now into a folder named by their content, unless that is there."""
+    names = [name for name in project_files(root) if not name.startswith(RESULTS)]
+    total = hashlib.sha256()
+    for name in sorted(names):
+        total.update(f"{name}\n".encode() + hashlib.sha256((root / name).read_bytes()).digest())
+    snapshot = folder / total.hexdigest()[:16]
+    if not snapshot.is_dir():
+        new = folder / "new"
+        copy_project(root, new, names=names, cache=cache)
+        new.replace(snapshot)
+    return snapshot
+
+
+def run_task(task: Task) -> Outcome:
+    """Run a stage in a clone of its own. Raises OSError where the clone cannot be made."""
+    clone = _clone(task)
+    worker = Worker(clone, {KEEP: "1", "PATH": search_path()})
+    try:
+        worker.begin(task.job)
+        return _followed(worker, task.note)
+    finally:
+        worker.close()
+        shutil.rmtree(clone, ignore_errors=True)
+        task.note.unlink(missing_ok=True)
+
+
+def _clone(task: Task) -> Path:
+    """Copy the snapshot. The copies of this stage that killed jobs have left on this machine are removed."""
+    here = f"{task.job.stage}-{socket.gethostname()}-"
+    for old in task.clones.glob(f"{here}*"):
+        if not psutil.pid_exists(int(old.name.removeprefix(here))):
+            shutil.rmtree(old, ignore_errors=True)
+    clone = task.clones / f"{here}{os.getpid()}"
+    shutil.rmtree(clone, ignore_errors=True)
+    shutil.copytree(task.snapshot, clone, symlinks=True)
+    return clone
+
+
+def _followed(worker: Worker, note: Path) -> Outcome:
+    """Note what the stage prints until it ends."""
+    note.parent.mkdir(parents=True, exist_ok=True)
+    noted, last = 0.0, ""
+    with selectors.DefaultSelector() as selector:
+        selector.register(worker.screen, selectors.EVENT_READ)
+        selector.register(worker.answers, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select(NOTE_SECONDS):
+                if key.fileobj is worker.answers:
+                    return worker.end()
+                if not worker.read_screen():
+                    time.sleep(0.05)  # its end is closed, and the answer follows
+            if worker.last_line != last and time.monotonic() > noted + NOTE_SECONDS:
+                noted, last = time.monotonic(), worker.last_line
+                note.write_text(last, encoding="utf-8")
+
+
+class Notes:
+    """What running stages printed last, read every NOTE_SECONDS at most: the folder is on another machine."""
+
+    def __init__(self) -> None:
+        self._read, self._lines = 0.0, dict[str, str]()
+
+    def lines(self, notes: dict[str, Path]) -> dict[str, str]:
+        """The last line of each of these stages, "" before it has printed one. notes: their files."""
+        if time.monotonic() > self._read + NOTE_SECONDS:
+            self._lines = {stage: _content(note) for stage, note in notes.items()}
+            self._read = time.monotonic()
+        return {stage: self._lines.get(stage, "") for stage in notes}
+
+
+def _content(note: Path) -> str:
+    with suppress(OSError):
+        return note.read_text(encoding="utf-8", errors="replace")
+    return ""

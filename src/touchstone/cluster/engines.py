@@ -1,0 +1,63 @@
+"""The engines by name: `local`, and those of a cluster, each with an extra."""
+
+from collections.abc import Collection
+from importlib.util import find_spec
+from pathlib import Path
+
+from dvc.repo import Repo
+
+from touchstone.cluster.engine import Engine
+from touchstone.cluster.local import LocalEngine, default_slots, visible_gpus
+from touchstone.config.graph import read_stages
+from touchstone.config.load import load_cluster
+from touchstone.errors import TouchstoneError, nearest
+
+PARAMS = "params.yaml"
+ENGINES = {"local": "", "slurm": "submitit", "ray": "ray"}  # name -> the library that its extra installs
+
+
+def check_engine(name: str) -> None:
+    """Raise TouchstoneError on an unknown engine and on one whose library is not installed."""
+    if name not in ENGINES:
+        raise TouchstoneError(f"--on {name}: expected one of {', '.join(ENGINES)}{nearest(name, ENGINES)}")
+    if ENGINES[name] and find_spec(ENGINES[name]) is None:
+        raise TouchstoneError(f"--on {name}: {ENGINES[name]} is not installed; run `pip install 'touchstone[{name}]'`")
+
+
+def check_cluster(name: str, root: Path, folder: Path) -> None:
+    """Raise TouchstoneError on mistakes in the section `cluster`, and where Slurm is not there or would refuse jobs."""
+    if name == "local":
+        return
+    cluster, stages = load_cluster(root / PARAMS), read_stages(root / "dvc.yaml")
+    if unknown := sorted(cluster.stages.keys() - stages.keys()):
+        raise TouchstoneError(f"{PARAMS}: cluster.stages.{unknown[0]}: no such stage{nearest(unknown[0], stages)}")
+    if name == "slurm":
+        from touchstone.cluster.slurm import Slurm
+
+        Slurm(folder / name, cluster).check({cluster.of(stage) for stage in stages})
+
+
+def start_engine(
+    name: str, repo: Repo, folder: Path, *, stages: Collection[str], jobs: int | None, held: int
+) -> Engine:
+    """Start an engine for the given stages.
+
+    folder: where it keeps copies of the project. jobs: stages at a time; None: as many as this machine has GPUs or
+    cores, on a cluster all. held: a file descriptor whose lock the workers of this machine share.
+
+    Raises TouchstoneError where Ray cannot be reached, or has no node for a stage.
+    """
+    root, cache = Path(repo.root_dir), Path(repo.cache.legacy.path)
+    if name == "local":
+        slots = min(jobs or default_slots(), len(stages))
+        return LocalEngine(root, folder / "copies", cache=cache, slots=slots, gpus=visible_gpus(), held=held)
+    cluster, slots = load_cluster(root / PARAMS), min(jobs or len(stages), len(stages))
+    if name == "slurm":
+        from touchstone.cluster.queue import QueueEngine
+        from touchstone.cluster.slurm import Slurm
+
+        scheduler = Slurm(folder / name, cluster)
+        return QueueEngine(repo, folder / name, scheduler, cluster=cluster, slots=slots)
+    from touchstone.cluster.ray import RayEngine
+
+    return RayEngine(repo, folder / name, cluster=cluster, stages=stages, slots=slots)
