@@ -25,7 +25,8 @@ def probed(facts: Facts) -> Facts:
     real = pd.DataFrame({"C": [0.01, 0.1, 1.0], "log_loss": [0.9, 0.4, 0.5], "accuracy": [0.5, 0.875, 0.8]})
     more = real.iloc[:2].assign(chosen=[1.0, 0.0])
     tried = {"lenet-real": real.assign(chosen=[0.0, 0.5, 0.5]), "lenet-more": more}
-    return replace(with_settings(facts, models={"lenet": probe()}, finetunes={}), curves={}, probes=tried)
+    bare = with_settings(facts, models={"lenet": probe()}, finetunes={})
+    return replace(bare, curves={}, probes=tried, published={"lenet": "ImageNet's"})
 
 
 def test_the_page_has_each_c_in_place_of_curves(probed: Facts) -> None:
