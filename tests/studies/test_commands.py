@@ -101,7 +101,7 @@ def test_without_git_there_is_one_line(root: Path, tmp_path: Path, command: str)
 def test_few_modules_start_processes() -> None:
     """Whatever else calls DVC or git does so through studies/commands.py; the engine starts its own workers.
 
-    Each worker starts a process that stages are forked from.
+    Each worker starts a process that stages are forked from, and the engine `slurm` asks Slurm by its commands.
     """
     starting = []
     for file in sorted(ROOT.glob("src/**/*.py")) + sorted(ROOT.glob("stages/*.py")):
@@ -111,8 +111,8 @@ def test_few_modules_start_processes() -> None:
         called = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
         if "subprocess" in names or called & {"system", "popen", "execvp", "spawnvp", "create_subprocess_exec"}:
             starting.append(file.relative_to(ROOT).as_posix())
-    engine = ["src/touchstone/cluster/local.py", "src/touchstone/cluster/warm.py"]
-    assert starting == [*engine, "src/touchstone/studies/commands.py"]
+    engines = [f"src/touchstone/cluster/{name}.py" for name in ("local", "slurm", "warm")]
+    assert starting == [*engines, "src/touchstone/studies/commands.py"]
 
 
 def test_repro_says_how_a_parameter_is_changed(capsys: pytest.CaptureFixture[str]) -> None:
