@@ -11,7 +11,8 @@ from kit.project import ROOT
 from touchstone.config import yaml
 from touchstone.config.schema.data import Data
 from touchstone.data import findings
-from touchstone.data.imageset import group_indices, load, valid_sizes
+from touchstone.data.imageset import group_indices, load, read_files, valid_sizes
+from touchstone.data.ops.resize import resize
 from touchstone.data.prepare import prepare
 from touchstone.data.sources import RawImage
 from touchstone.errors import BadImage, TouchstoneError
@@ -185,7 +186,7 @@ def test_sixteen_bits_of_five_channels_are_stored_as_they_are(tmp_path: Path, mo
     prepared(tmp_path, Raw(deep()), channels=5, bits=16, resize=mode)
     images = load(tmp_path / "p/train").images
     assert (images.dtype, images.shape[3]) == (np.uint16, 5)
-    assert len(np.unique(images % 257)) == 257
+    assert len(np.unique(images[:] % 257)) == 257
     meta = json.loads((tmp_path / "p/meta.json").read_text())
     assert (meta["channels"], meta["bits"], "white" in meta) == (5, 16, False)
     assert "bits" not in (findings.read(tmp_path / "p/findings/warnings.csv") or [("", "")])[0][1]
@@ -229,16 +230,31 @@ def test_copies_are_found_in_16_bits(tmp_path: Path) -> None:
     assert summary["num_exact_copies_dropped"] == 1
 
 
-def test_shortest_edge_keeps_the_aspect_in_padded_storage(tmp_path: Path) -> None:
+def test_shortest_edge_keeps_the_aspect_and_stores_no_padding(tmp_path: Path) -> None:
     rows = [("", "ab"[i % 2], picture(i, 20 + i % 3 * 20, 40)) for i in range(40)]
     prepared(tmp_path, Raw(rows), resize="shortest_edge")
-    images = load(tmp_path / "p/train")
-    sizes = {tuple(size) for size in valid_sizes(images.table)}
-    assert sizes <= {(16, 32), (16, 16), (24, 16)}
-    assert images.images.shape[1:3] == (24, 32)
-    for pixels, (height, width) in zip(images.images, valid_sizes(images.table), strict=True):
-        assert not pixels[height:].any()
-        assert not pixels[:, width:].any()
+    for split in ("train", "val", "test"):
+        images, file = load(tmp_path / "p" / split), tmp_path / f"p/{split}/images.npy"
+        sizes = valid_sizes(images.table)
+        assert {tuple(size) for size in sizes} <= {(16, 32), (16, 16), (24, 16)}
+        assert np.load(file).nbytes == sizes.prod(1).sum() * 3, "no more than the pixels"
+        files = read_files(tmp_path / "p", split)
+        for pixels, size, name in zip(images.images, sizes, files, strict=True):
+            assert pixels.shape == (*size, 3)
+            assert np.array_equal(pixels, resize(rows[int(Path(name).stem)][2], size_px=16, mode="shortest_edge"))
+
+
+def test_a_damaged_file_among_images_of_several_sizes_is_left_out(tmp_path: Path) -> None:
+    rows = [("", "ab"[i % 2], picture(i, 20 + i % 3 * 20, 40) if i != 7 else None) for i in range(40)]
+    summary = prepared(tmp_path, Raw(rows), resize="shortest_edge", bad_images="skip")
+    assert sum(summary[f"num_{split}"] for split in ("train", "val", "test")) == 39
+
+
+def test_pixels_of_another_shape_are_no_copies(tmp_path: Path) -> None:
+    wide, tall = (np.full((*size, 3), 9, np.uint8) for size in ((16, 32), (32, 16)))
+    rows = [*many(40, "train"), ("train", "a", wide), ("test", "a", tall), ("test", "b", picture(99))]
+    summary = prepared(tmp_path, Raw(rows), resize="shortest_edge", val_fraction=0.0)
+    assert summary["num_exact_copies_dropped"] == 0
 
 
 @pytest.mark.parametrize("mode", ["squash", "crop", "pad"])
@@ -259,7 +275,7 @@ def test_train_size_and_official_splits(tmp_path: Path) -> None:
 
 
 def test_only_the_middle_of_a_very_long_image_is_kept(tmp_path: Path) -> None:
-    """All images are stored at the size of the largest, so one panorama would pad all others."""
+    """The largest image of a batch pads all others of it."""
     long = picture(99, 16, 200)
     prepared(tmp_path, Raw([*many(40), ("train", "a", long)]), resize="shortest_edge", val_fraction=0.0)
     images = load(tmp_path / "p/train")

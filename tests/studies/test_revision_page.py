@@ -129,7 +129,23 @@ def test_only_the_rows_that_are_shown_are_read() -> None:
     file = Counted(npy(array))
     assert np.array_equal(npy_rows(file, [70, 3]), array[[70, 3]])
     assert file.num_read < 2 * 8 * 8 * 3 + 200, "two rows and the header"
-    assert npy_rows(io.BytesIO(npy(array)), []).shape == (0, 8, 8, 3)
+    assert npy_rows(io.BytesIO(npy(array)), []) == []
+
+
+def test_rows_of_several_sizes_are_read_without_padding() -> None:
+    sizes = np.array([(4, 6), (5, 3), (2, 2)])
+    pixels = np.random.default_rng(0).integers(0, 256, (sizes.prod(1).sum(), 3), np.uint8)
+    file = Counted(npy(pixels))
+    last, middle = npy_rows(file, [2, 1], sizes)
+    assert np.array_equal(last, pixels[39:].reshape(2, 2, 3))
+    assert np.array_equal(middle, pixels[24:39].reshape(5, 3, 3))
+    assert file.num_read < 19 * 3 + 200, "two images and the header"
+
+
+def test_rows_that_an_earlier_release_padded_are_read_without_padding() -> None:
+    array = np.random.default_rng(0).integers(0, 256, (3, 5, 6, 3), np.uint8)
+    [row] = npy_rows(io.BytesIO(npy(array)), [1], np.array([(4, 6), (5, 3), (2, 2)]))
+    assert np.array_equal(row, array[1, :5, :3])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Features of images: the activations of a classifier just before its last layer or, without one, thumbnails."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,7 @@ class FeatureExtractor:
             values=values / np.float32(self.unit),
             labels=labels if labels.ndim == 1 else np.zeros(len(labels), np.int64),
             groups=group_indices(images.table),
-            images=self.view.squares(images.images, valid_sizes(images.table)),
+            images=central_squares(images, self.view),
             ids=images.table["id"].tolist(),
             agreement=float(agrees.mean()) if len(labels) else float("nan"),
         )
@@ -62,15 +63,50 @@ class FeatureExtractor:
 
 def by_thumbnails(images: ImageSet, *, size_px: int) -> Features:
     """Take 8x8 thumbnails for features, which need no classifier. size_px: side of the central squares."""
-    squares = View(size_px=size_px, input_px=size_px).squares(images.images, valid_sizes(images.table))
+    shown = central_squares(images, View(size_px=size_px, input_px=size_px))
     return Features(
-        values=standardised(thumbnails(squares)),
-        labels=np.zeros(len(squares), np.int64),
+        values=standardised(thumbnails(shown)),
+        labels=np.zeros(len(images), np.int64),
         groups=group_indices(images.table),
-        images=squares,
+        images=shown,
         ids=images.table["id"].tolist(),
         agreement=float("nan"),
     )
+
+
+class Squares:
+    """Behaves like an array (N, S, S, C) of the central squares of images of several sizes, cut when they are read."""
+
+    ndim = 4
+
+    def __init__(self, images: np.ndarray, sizes: np.ndarray, view: View) -> None:
+        self.images, self.sizes, self.view, self.dtype = images, sizes, view, images.dtype
+        self.shape = (len(images), view.size_px, view.size_px, images.shape[3])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        if isinstance(rows, int | np.integer):
+            return self[[rows]][0]
+        return self.view.squares(self.images[rows], self.sizes[rows])
+
+    def take(self, rows: np.ndarray, axis: int = 0) -> "Squares":
+        """Return the squares of the given images. axis: that of the images, as NumPy's arrays take it."""
+        taken: Any = self.images.take(rows, axis=axis)
+        return Squares(taken, self.sizes[rows], self.view)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:] if dtype is None else self[:].astype(dtype)
+
+
+def central_squares(images: ImageSet, view: View) -> np.ndarray:
+    """Return the central squares of images, pixels (N, S, S, C): an array, or `Squares` where sizes differ."""
+    sizes = valid_sizes(images.table)
+    return images.images if sizes is None else cast(np.ndarray, Squares(images.images, sizes, view))
 
 
 def _run(images: ImageSet, encoder: Predictor, view: View) -> tuple[np.ndarray, np.ndarray]:

@@ -69,10 +69,12 @@ def _drop_exact(table: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:
 
 
 def _digests(images: np.ndarray) -> np.ndarray:
-    """Return the sha256 of the pixels of each image, 32 bytes (N,)."""
+    """Return the sha256 of the size and the pixels of each image, 32 bytes (N,)."""
     digests = np.empty(len(images), "S32")
     for row, pixels in enumerate(images):
-        digests[row] = hashlib.sha256(pixels).digest()
+        digest = hashlib.sha256(repr(pixels.shape).encode())
+        digest.update(np.ascontiguousarray(pixels).data)
+        digests[row] = digest.digest()
         if row % BLOCK == 0:
             release(images)
     return digests

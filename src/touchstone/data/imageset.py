@@ -1,8 +1,8 @@
 """ImageSet: images and their table, which all stages exchange.
 
 Its folder holds
-    images.npy   uint8 or uint16 (N, H, W, C), memory-mapped
-    table.csv    id,label,source_id,origin and, where images are padded, height,width; row i describes image i
+    images.npy   uint8 or uint16 (N, H, W, C), memory-mapped; where sizes differ, pixels (P, C), image after image
+    table.csv    id,label,source_id,origin and, where sizes differ, height,width; row i describes image i
     sheet.png    a contact sheet
 """
 
@@ -10,12 +10,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from touchstone.data.levels import is_pixels
-from touchstone.data.pixel_files import PixelFile, release
+from touchstone.data.pixel_files import GrowingFile, PixelFile, Uneven, release
 from touchstone.errors import TouchstoneError
 
 COLUMNS = ["id", "label", "source_id", "origin"]
@@ -27,7 +28,7 @@ class ImageSet:
     """N images and their table."""
 
     images: np.ndarray
-    """uint8 or uint16 (N, H, W, C)."""
+    """uint8 or uint16 (N, H, W, C), an array or an `Uneven` that behaves like one."""
     table: pd.DataFrame
     """N rows. label: a class name, "" if unknown. source_id: the id of the training image that an added image was made
     from. origin: "real", or the name of the transform or generator that made the image."""
@@ -44,12 +45,16 @@ class ImageSet:
         return len(self.images)
 
     def take(self, rows: Sequence[int]) -> "ImageSet":
-        """Copy the given rows, in order."""
-        return ImageSet(np.asarray(self.images[list(rows)]), self.table.iloc[list(rows)].reset_index(drop=True))
+        """Return the given rows, in order; those of an array are copied."""
+        images: object = self.images
+        table = self.table.iloc[list(rows)].reset_index(drop=True)
+        if isinstance(images, Uneven):
+            return ImageSet(cast(np.ndarray, images.take(list(rows))), table)
+        return ImageSet(np.asarray(self.images[list(rows)]), table)
 
 
 def valid_sizes(table: pd.DataFrame) -> np.ndarray | None:
-    """Return the valid (height, width) of each image, int64 (N, 2), or None where no image is padded."""
+    """Return the valid (height, width) of each image, int64 (N, 2), or None where all have the same."""
     return table[["height", "width"]].to_numpy(np.int64) if "height" in table else None
 
 
@@ -85,6 +90,7 @@ def load(folder: Path) -> ImageSet:
     try:
         images = np.load(file, mmap_mode="r", allow_pickle=False)
         images = images if len(images) else np.load(file, allow_pickle=False)  # NumPy cannot map an empty array
+        images = _apart(images, read_table(folder)) if images.ndim == 2 else images
     except (OSError, ValueError) as error:
         raise TouchstoneError(
             f"{folder}: no readable image set ({error}); run `dvc repro` or `dvc checkout`"
@@ -97,6 +103,12 @@ def load(folder: Path) -> ImageSet:
             f"{', '.join(missing) or 'none'}; run `dvc checkout` to restore it"
         )
     return ImageSet(images, table)
+
+
+def _apart(pixels: np.ndarray, table: pd.DataFrame) -> np.ndarray:
+    """Tell images that lie one after another, pixels (P, C), apart by the sizes in their table."""
+    sizes = valid_sizes(table)
+    return cast(np.ndarray, Uneven(pixels, np.zeros((0, 2), np.int64) if sizes is None else sizes))
 
 
 def read_table(folder: Path) -> pd.DataFrame:
@@ -119,11 +131,20 @@ def read_files(prepared: Path, split: str) -> list[str]:
 def write(folder: Path, images: ImageSet, *, rows: np.ndarray | None = None) -> None:
     """Write an ImageSet, or the given rows of it, into the empty `folder`. It may be larger than memory."""
     rows = np.arange(len(images)) if rows is None else rows
-    with PixelFile(folder / "images.npy", (len(rows), *images.images.shape[1:]), images.images.dtype) as pixels:
-        for start in range(0, len(rows), BLOCK):
-            pixels.write(start, images.images[rows[start : start + BLOCK]])
-            release(images.images)
     table = images.table.iloc[rows].reset_index(drop=True)
+    sizes, stored, file = valid_sizes(table), images.images, folder / "images.npy"
+    blocks = range(0, len(rows), BLOCK)
+    if sizes is None:
+        with PixelFile(file, (len(rows), *stored.shape[1:]), stored.dtype) as pixels:
+            for start in blocks:
+                pixels.write(start, stored[rows[start : start + BLOCK]])
+                release(stored)
+    else:
+        with GrowingFile(file, stored.shape[3], stored.dtype) as growing:
+            for start in blocks:
+                for image, (height, width) in zip(stored[rows[start : start + BLOCK]], sizes[start:], strict=False):
+                    growing.append(image[:height, :width].reshape(height * width, -1))
+                release(stored)
     table.to_csv(folder / "table.csv", index=False, lineterminator="\n")
 
 

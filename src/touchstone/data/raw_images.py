@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from tqdm import tqdm
 
 from touchstone.data import levels
-from touchstone.data.ops.resize import edges, resize
-from touchstone.data.pixel_files import PixelFile
+from touchstone.data.ops.resize import resize
+from touchstone.data.pixel_files import GrowingFile, PixelFile, Uneven
 from touchstone.data.remarks import DARK
 from touchstone.data.sources import RawImage, RawSet
 from touchstone.data.wording import count as counted
@@ -54,46 +54,54 @@ def decode_all(
 ) -> tuple[np.ndarray, np.ndarray, dict[int, str], dict[str, set[int]]]:
     """Decode and resize all images in threads.
 
-    Returns the pixels (N, H, W, C), which lie in the file `scratch`; the valid (height, width), int64 (N, 2); the index
-    of each image that cannot be decoded with the reason; and the indices of those that are nearly black (`dark`) or
-    have 8 bits where 16 are kept (`shallow`). Raises TouchstoneError where images need an extra, and names them.
+    Returns the pixels (N, H, W, C), which lie in the file `scratch`, as an `Uneven` where sizes differ; the valid
+    (height, width), int64 (N, 2); the index of each image that cannot be decoded, and is black, with the reason; and
+    the indices of those that are nearly black (`dark`) or have 8 bits where 16 are kept (`shallow`). Raises
+    TouchstoneError where images need an extra, and names them.
     """
-    count = len(raw.images)
-    with _naming_images(raw, how):
-        shape = (count, *_storage(raw, how))
-    sizes, bad = np.zeros((count, 2), np.int64), dict[int, str]()
+    count, dtype = len(raw.images), levels.dtype_of(how.bits)
+    starts, sizes, bad = np.zeros(count, np.int64), np.zeros((count, 2), np.int64), dict[int, str]()
     odd: dict[str, set[int]] = {"dark": set(), "shallow": set()}
-    dtype = levels.dtype_of(how.bits)
+    side, uneven = how.image_size, how.resize == "shortest_edge"
+
+    def decoded(i: int) -> np.ndarray:
+        try:
+            source = _pixels(raw, i, how)
+        except BadImage as error:
+            bad[i] = str(error)
+            return np.zeros((side, side, how.channels), dtype)
+        if source.dtype != dtype:
+            odd["shallow"].add(i)
+        source = levels.prepared(source, bits=how.bits, white_value=how.white)
+        if 0 < source.max() <= DARK * levels.per_level(source.dtype):
+            odd["dark"].add(i)
+        return resize(source, size_px=side, mode=how.resize)
 
     def decode_block(rows: range) -> int:
-        block = np.zeros((len(rows), *shape[1:]), dtype)
+        block = np.zeros((0 if uneven else len(rows), side, side, how.channels), dtype)
         for i in rows:
-            try:
-                source = _pixels(raw, i, how)
-            except BadImage as error:
-                bad[i] = str(error)
-                continue
-            if source.dtype != dtype:
-                odd["shallow"].add(i)
-            source = levels.prepared(source, bits=how.bits, white_value=how.white)
-            if 0 < source.max() <= DARK * levels.per_level(source.dtype):
-                odd["dark"].add(i)
-            image = resize(source, size_px=how.image_size, mode=how.resize)
-            height, width = sizes[i] = image.shape[:2]
-            block[i - rows.start, :height, :width] = image
-        pixels.write(rows.start, block)
+            image = decoded(i)
+            sizes[i] = image.shape[:2]
+            if isinstance(pixels, GrowingFile):
+                starts[i] = pixels.append(image.reshape(-1, how.channels))
+            else:
+                block[i - rows.start] = image
+        if not uneven:
+            pixels.write(rows.start, block)
         return len(rows)
 
     blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
+    even = count, side, side, how.channels
     with (
         _naming_images(raw, how),
-        PixelFile(scratch, shape, dtype) as pixels,
+        GrowingFile(scratch, how.channels, dtype) if uneven else PixelFile(scratch, even, dtype) as pixels,
         ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(total=count, desc="prepare", unit="img", disable=None) as bar,
     ):
         for done in pool.map(decode_block, blocks):
             bar.update(done)
-    return np.load(scratch, mmap_mode="r"), sizes, bad, odd
+    stored = np.load(scratch, mmap_mode="r")
+    return cast(np.ndarray, Uneven(stored, sizes, starts)) if uneven else stored, sizes, bad, odd
 
 
 class _NeedsExtra(TouchstoneError):
@@ -148,21 +156,6 @@ def _refusal(raw: RawSet, index: int, how: Preparation) -> str:
     except _NeedsExtra as error:
         return str(error)
     return ""
-
-
-def _storage(raw: RawSet, how: Preparation) -> tuple[int, int, int]:
-    """Return the (H, W, C) that holds every prepared image; for shortest_edge, a first pass finds the largest sides."""
-    if how.resize != "shortest_edge":
-        return how.image_size, how.image_size, how.channels
-    height = width = how.image_size
-    for i in tqdm(range(len(raw.images)), desc="measure", unit="img", disable=None):
-        try:
-            h, w = _pixels(raw, i, how).shape[:2]
-        except BadImage:
-            continue  # reported when it is decoded again
-        h, w = edges(h, w, how.image_size)
-        height, width = max(height, h), max(width, w)
-    return height, width, how.channels
 
 
 def check_readable(raw: RawSet, bad: dict[int, str], policy: str) -> None:

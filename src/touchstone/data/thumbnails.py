@@ -17,7 +17,7 @@ def thumbnails(images: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarra
     """
     small = np.zeros((len(images), SIDE * SIDE * images.shape[-1]), images.dtype)
     for i, image in enumerate(images):
-        valid = image if sizes is None else image[: max(1, sizes[i, 0]), : max(1, sizes[i, 1])]
+        valid = image if sizes is None else image[: sizes[i, 0], : sizes[i, 1]]
         small[i] = scale(np.ascontiguousarray(valid), SIDE, SIDE).ravel()
         if i % BLOCK == 0:
             release(images)

@@ -59,11 +59,12 @@ class TrainingSet:
             return np.asarray(self.parts[0][self.row[index]])
         if not is_pixels(self.parts[0].dtype):
             return np.stack([self.parts[k][i] for k, i in zip(self.part[index], self.row[index], strict=True)])
-        height, width = (max(part.shape[side] for part in self.parts) for side in (1, 2))
+        of_parts = [(self.part[index] == k, k) for k in np.unique(self.part[index])]
+        found = [(here, self.parts[k][self.row[index[here]]]) for here, k in of_parts]
+        height, width = (max((pixels.shape[side] for _, pixels in found), default=0) for side in (1, 2))
         out = np.zeros((len(index), height, width, self.parts[0].shape[3]), self.parts[0].dtype)
-        for k in np.unique(self.part[index]):
-            here, part = self.part[index] == k, self.parts[k]
-            out[here, : part.shape[1], : part.shape[2]] = part[self.row[index[here]]]
+        for here, pixels in found:
+            out[here, : pixels.shape[1], : pixels.shape[2]] = pixels
         return out
 
 

@@ -9,10 +9,9 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 
-from touchstone.data.imageset import ImageSet
+from touchstone.data.imageset import ImageSet, valid_sizes
 from touchstone.data.labels import is_multi_label
 from touchstone.data.levels import is_pixels
-from touchstone.data.sheets import valid_area
 from touchstone.report.changes import changes
 from touchstone.report.facts import Change, Changes
 from touchstone.report.galleries import LabelledImages
@@ -75,42 +74,48 @@ def _pixels(revision: Revision, rows: np.ndarray, shown: Sequence[int]) -> dict[
     rows: the row in the revision's test set of each common image. shown: those common images that are wanted.
     """
     own = rows[list(shown)].tolist()
-    read = _read_rows(revision.stored, own)
-    if read is None:
-        return None
-    images = ImageSet(read, revision.table.iloc[own].reset_index(drop=True))
-    return {image: valid_area(images, place) for place, image in enumerate(shown)}
+    read = _read_rows(revision.stored, own, valid_sizes(revision.table))
+    return None if read is None else dict(zip(shown, read, strict=True))
 
 
-def _read_rows(stored: Stored | None, rows: Sequence[int]) -> np.ndarray | None:
-    """Rows of the test images, pixels (rows, H, W, C), None where the file is missing, damaged or out of reach."""
+def _read_rows(stored: Stored | None, rows: Sequence[int], sizes: np.ndarray | None) -> list[np.ndarray] | None:
+    """Rows of the test images, each of pixels (h, w, C), None where the file is missing, damaged or out of reach."""
     try:
         file = stored.open(f"{PREPARED}/test/images.npy") if stored else None
         if file is None:
             return None
         with file:
-            return npy_rows(file, rows)
+            return npy_rows(file, rows, sizes)
     except (OSError, ValueError):
         return None
 
 
-def npy_rows(file: BinaryIO, rows: Sequence[int]) -> np.ndarray:
-    """Rows of an .npy file, pixels (rows, H, W, C), of which no others are read.
+def npy_rows(file: BinaryIO, rows: Sequence[int], sizes: np.ndarray | None = None) -> list[np.ndarray]:
+    """Rows of a file of an ImageSet, each of pixels (h, w, C), of which no others are read.
 
-    Raise ValueError where the file holds no pixels or ends before a row.
+    sizes: the (height, width) of all its images (N, 2), or None where they have the same. Raise ValueError where the
+    file holds no such pixels or ends before a row.
     """
     version = np.lib.format.read_magic(file)
     if version not in HEADERS:
         raise ValueError(f"got version {version} of the .npy format, expected one of {list(HEADERS)}")
     shape, by_column, dtype = HEADERS[version](file)
-    if not is_pixels(dtype) or by_column or len(shape) != 4:
-        raise ValueError(f"got {dtype} {shape}, expected uint8 or uint16 (N, H, W, C) row by row")
-    start, size = file.tell(), math.prod(shape[1:]) * dtype.itemsize
-    out = np.zeros((len(rows), *shape[1:]), dtype)
-    for place, row in enumerate(rows):
-        file.seek(start + row * size)
+    if len(shape) == 4:
+        places = [(row * math.prod(shape[1:]), shape[1:]) for row in rows]
+    elif len(shape) == 2 and sizes is not None:
+        starts = (np.cumsum(sizes.prod(1)) - sizes.prod(1)) * shape[1]
+        places = [(int(starts[row]), (*sizes[row].tolist(), shape[1])) for row in rows]
+    else:
+        places = []
+    if not is_pixels(dtype) or by_column or len(places) != len(rows):
+        raise ValueError(f"got {dtype} {shape}, expected uint8 or uint16 (N, H, W, C) or (P, C), row by row")
+    begin, out = file.tell(), []
+    for row, (first, stored) in zip(rows, places, strict=True):
+        file.seek(begin + first * dtype.itemsize)
+        size = math.prod(stored) * dtype.itemsize
         content = file.read(size)
         if len(content) != size:
             raise ValueError(f"row {row}: got {len(content)} bytes, expected {size}")
-        out[place] = np.frombuffer(content, dtype).reshape(shape[1:])
+        height, width = stored[:2] if sizes is None else sizes[row].tolist()
+        out.append(np.frombuffer(content, dtype).reshape(stored)[:height, :width])
     return out

@@ -16,7 +16,7 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-LONGEST = 2  # limit of the aspect ratio in shortest_edge, since the largest image determines the storage of all
+LONGEST = 2  # limit of the aspect ratio in shortest_edge, since a batch has the room of its largest image for all
 
 
 def resize(pixels: np.ndarray, *, size_px: int, mode: str) -> np.ndarray:
@@ -76,13 +76,6 @@ def _middle(pixels: np.ndarray, longest: int) -> np.ndarray:
     height, width = (min(side, longest) for side in pixels.shape[:2])
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])
-
-
-def edges(height: int, width: int, size_px: int) -> tuple[int, int]:
-    """Return the (height, width) in px of an image that is resized by shortest_edge."""
-    aspect = min(LONGEST, max(height, width) / min(height, width))
-    longer = max(size_px, round(size_px * aspect))
-    return (size_px, longer) if height <= width else (longer, size_px)
 
 
 def _pad(pixels: np.ndarray, size_px: int) -> np.ndarray:
