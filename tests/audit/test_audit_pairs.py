@@ -3,9 +3,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 
+from touchstone.audit import pairs
+from touchstone.audit.features import by_thumbnails
 from touchstone.audit.pairs import (
     LIMITS,
     Calibration,
@@ -15,8 +18,12 @@ from touchstone.audit.pairs import (
     match,
     recall,
 )
+from touchstone.data.as_prepared import stacked
+from touchstone.data.batches import View
 from touchstone.data.copies import near_copies
+from touchstone.data.imageset import ImageSet, load
 from touchstone.data.ops.resize import scale
+from touchstone.data.sheets import save_with_sheet
 from touchstone.data.thumbnails import thumbnails
 
 NEVER = Calibration(limit=0.25, num_near=0, num_real=100)
@@ -184,6 +191,34 @@ def test_natural_copies_do_not_loosen_or_tighten_the_limit() -> None:
 
 def test_with_few_real_images_the_limit_is_the_strict_one() -> None:
     assert calibrate(colours(90, 1), colours(300, 0), seed=0).limit == LIMITS[0]
+
+
+def test_no_more_images_than_needed_are_learnt_from(digits: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairs, "REFERENCE", 150)
+    known = calibrate(digits[300:1300], digits[:200], seed=0)
+    assert known.num_real == 150
+    assert known == calibrate(digits[300:1300], digits[:200], seed=0)
+
+
+def test_squares_of_images_of_several_sizes_are_searched_like_an_array(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    alone = [rng.integers(0, 256, (32, 32 + i % 9, 3), np.uint8) for i in range(60)]
+    padded, sizes = stacked(alone, "shortest_edge")
+    ids = [str(i) for i in range(60)]
+    table = pd.DataFrame({"id": ids, "label": "a", "source_id": ids, "origin": "real"})
+    table[["height", "width"]] = sizes
+    save_with_sheet(tmp_path / "x", ImageSet(padded, table), sheet_size=1)
+    lazy = by_thumbnails(load(tmp_path / "x"), size_px=32)
+    eager = View(32, 32).squares(padded, sizes)
+    assert lazy.images.shape == eager.shape
+    np.testing.assert_array_equal(np.asarray(lazy.images), eager)
+    np.testing.assert_array_equal(lazy.images.take(np.array([3, 50]), axis=0)[:], eager[[3, 50]])
+    assert lazy.values.shape == (60, 192)
+    calibration = calibrate(lazy.images, lazy.images, seed=0)
+    assert calibration == calibrate(eager, eager, seed=0)
+    found = find_copies(eager[20:30, :, ::-1], lazy.images, calibration)
+    assert found.matches.row.tolist() == list(range(20, 30))
+    assert found.matches.mirrored.all()
 
 
 def test_the_same_call_gives_the_same_numbers(digits: np.ndarray) -> None:

@@ -23,6 +23,9 @@ NATURAL = -8  # log10 p of copies.near_copies; its own threshold would take unre
 MARGIN = 0.9  # of the limit that a single image sets: in other halves of the same set the smallest ratio is lower
 LIMITS = 0.25, 0.6  # bounds of the limit; the lower one where there are fewer than FEW real images to learn from
 FEW = 100
+REFERENCE = (
+    10_000  # real images to learn from at most: more hardly move the limit, and each is compared with all originals
+)
 PLANTED = 200  # copies of each kind, to measure the recall
 NOISE, BLEND = 8, 0.8  # standard deviation in grey levels; share of the original
 SIDE_PX = 64  # larger images are compared at this size: pixels cost, and a copy is a copy at any size
@@ -116,7 +119,7 @@ def find_copies(images: np.ndarray, originals: np.ndarray, calibration: Calibrat
 
 
 def calibrate(reference: np.ndarray, originals: np.ndarray, *, seed: int) -> Calibration:
-    """Learn the limit for near copies of originals from other real images, pixels (R, H, W, C).
+    """Learn the limit for near copies of originals from up to REFERENCE other real images, pixels (R, H, W, C).
 
     How close unrelated images lie depends on the data set, and on the place in it. The measure is therefore the
     distance over that of the K-th neighbour. The limit is the ratio below which a share NEARER of the real images lies;
@@ -124,6 +127,9 @@ def calibrate(reference: np.ndarray, originals: np.ndarray, *, seed: int) -> Cal
     doubt, with a p of `near_copies` below 10^NATURAL. Near copies are counted on two random halves, each with the limit
     of the other.
     """
+    if len(reference) > REFERENCE:
+        chosen = generator(seed, "reference").permutation(len(reference))[:REFERENCE]
+        reference = reference.take(np.sort(chosen), axis=0)
     matches = match(reference, originals)
     close = int(np.clip(len(originals) / 100, *CLOSE))
     natural = near_copies(thumbnails(reference), thumbnails(originals), close=close)
