@@ -12,10 +12,18 @@ from touchstone.errors import TouchstoneError, run
 
 METRICS = Path("metrics/metrics.json")
 SOME_FAILED = 3  # the exit code of `predict` where some files could not be read
+Command = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
+AT_A_TIME = "stages to run at a time; default: as many as there are GPUs, or else cores; on a cluster all"
 
 
 def main(argv: list[str] | None = None) -> None:
     """Parse the command line and run one command; bad input is one line on stderr and exit code 1."""
+    arguments = _parser().parse_args(argv)
+    run(lambda: arguments.command(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands, in the order in which `--help` lists them."""
     parser = argparse.ArgumentParser(prog="touchstone", description="Find out whether an augmentation helps.")
     commands = parser.add_subparsers(required=True, metavar="command")
 
@@ -24,7 +32,16 @@ def main(argv: list[str] | None = None) -> None:
         added.set_defaults(command=function)
         return added
 
-    text = f"label the images in a folder or an archive with a run; exit code {SOME_FAILED} where some cannot be read"
+    _add_projects(command)
+    _add_models(command)
+    _add_studies(command)
+    _add_comparisons(command)
+    _add_mosaics(command)
+    return parser
+
+
+def _add_projects(command: Command) -> None:
+    """Add the commands that begin a study: new and init."""
     new = command("new", _new, "lay out a project of your own: the pipeline without our recipes, tests and results")
     new.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder")
 
@@ -38,6 +55,10 @@ def main(argv: list[str] | None = None) -> None:
     init.add_argument("--minutes", type=float, default=15, help="what the study may take, about; default: 15")
     init.add_argument("--force", action="store_true", help="replace a params.yaml with changes that are not committed")
 
+
+def _add_models(command: Command) -> None:
+    """Add the commands about trained models and nets: predict, models and export."""
+    text = f"label the images in a folder or an archive with a run; exit code {SOME_FAILED} where some cannot be read"
     predict = command("predict", _predict, text)
     predict.add_argument(
         "folder", type=Path, metavar="PATH", help="a folder, searched with its subfolders, or a .zip or .tar archive"
@@ -69,6 +90,9 @@ def main(argv: list[str] | None = None) -> None:
     text = "the licence in the model card, by its name on the Hugging Face Hub, such as apache-2.0; default: unknown"
     export.add_argument("--license", default="unknown", metavar="ID", help=text)
 
+
+def _add_studies(command: Command) -> None:
+    """Add the commands that run the pipeline, or say what would run: study, sweep, studies, repro and plan."""
     study = command("study", _study, "run recipes/NAME and keep its metrics.json and report.md there")
     sweep = command("sweep", _sweep, "run recipes/NAME with all values in its sweep.yaml, as DVC experiments")
     change = "a parameter to change in the recipe's params.yaml; may be repeated"
@@ -76,8 +100,7 @@ def main(argv: list[str] | None = None) -> None:
         added.add_argument("name", metavar="NAME")
         added.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help=change)
     sweep.add_argument("-j", "--jobs", type=int, default=1, help="experiments to run at a time; default: 1")
-    at_a_time = "stages to run at a time; default: as many as there are GPUs, or else cores; on a cluster all"
-    study.add_argument("-j", "--jobs", type=int, help=at_a_time)
+    study.add_argument("-j", "--jobs", type=int, help=AT_A_TIME)
 
     text = "list what each recipe keeps, and whether the present code and settings would make it"
     studies = command("studies", _studies, text)
@@ -87,7 +110,7 @@ def main(argv: list[str] | None = None) -> None:
     repro = command("repro", _repro, "run the stages that changed, several at a time, as dvc repro does")
     repro.add_argument("targets", nargs="*", metavar="STAGE", help="with the stages before it; default: all stages")
     repro.add_argument("-S", "--set-param", action="append", default=[], help=argparse.SUPPRESS)
-    repro.add_argument("-j", "--jobs", type=int, help=at_a_time)
+    repro.add_argument("-j", "--jobs", type=int, help=AT_A_TIME)
 
     where = "what runs the stages: local (this machine, the default), slurm, ray; docs/cluster.md says how"
     for added in (repro, study):
@@ -102,6 +125,9 @@ def main(argv: list[str] | None = None) -> None:
         given = f"instead of a pilot: the standard deviation of a gain from {what} to {what}, in points"
         plan.add_argument(f"--{what}-sd", type=float, metavar="POINTS", help=given)
 
+
+def _add_comparisons(command: Command) -> None:
+    """Add the commands that look at results: compare, offline-plots and verify."""
     compare = command("compare", _compare, "compare two revisions or experiments by their stored predictions")
     compare.add_argument("before", nargs="?", default="HEAD", metavar="REV_A", help="default: HEAD")
     compare.add_argument("after", nargs="?", default="workspace", metavar="REV_B", help="default: workspace")
@@ -119,6 +145,9 @@ def main(argv: list[str] | None = None) -> None:
     text = "hash all outputs again; list those that differ from dvc.lock, stale results, and what no stage makes"
     command("verify", _verify, text)
 
+
+def _add_mosaics(command: Command) -> None:
+    """Add the command that makes a data set of its own: mosaics."""
     mosaics = command("mosaics", _mosaics, "make a multi-label data set of 2x2 pictures, in VOC's layout")
     mosaics.add_argument("to", type=Path, metavar="DIR", help="a new folder")
     mosaics.add_argument("--source", default="cifar10", help="single-label, with a test split; default: cifar10")
@@ -126,9 +155,6 @@ def main(argv: list[str] | None = None) -> None:
     for split, count in (("train", 2000), ("val", 500), ("test", 1000)):
         mosaics.add_argument(f"--{split}", type=int, default=count, metavar="N", help=f"pictures; default: {count}")
     mosaics.add_argument("--seed", type=int, default=0, help="default: 0")
-
-    arguments = parser.parse_args(argv)
-    run(lambda: arguments.command(arguments))
 
 
 def _predict(arguments: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Attributions of a run's predictions to pixels: which images and classes, the maps by every method, and checks."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -192,10 +192,7 @@ def explain(
     maps = {method: attribution.maps for method, attribution in attributions.items()}
     first = {method: own[checked] for method, own in maps.items()}
     randomised_nets = _randomised(predictor.net, metadata, x, stages=extends.stages, seed=seed)
-    checks = pd.DataFrame(sanity(first, quick_maps, randomised_nets))
-    second_maps = quick_maps(predictors[1].eval().net, predictors[1]) if len(predictors) > 1 else {}
-    second_likeness = {method: likeness(first[method], second) for method, second in second_maps.items()}
-    checks["another_seed"] = checks["method"].map(second_likeness).astype(float)
+    checks = _checks(first, quick_maps, randomised_nets, second=predictors[1].eval() if len(predictors) > 1 else None)
     progress.close()
     deltas = {f"{method}_delta": attribution.delta for method, attribution in attributions.items()}
     images = pd.DataFrame(
@@ -211,7 +208,22 @@ def explain(
     scales = {method: scale(own) for method, own in maps.items()}
     tiles = drawn(pixels.numpy(), maps, scales)
     drawing = sheet(tiles, list(maps), images)
-    return Explanation(drawing, images, checks.round(DIGITS), maps, tiles, _rounded(scales), extends)
+    return Explanation(drawing, images, checks, maps, tiles, _rounded(scales), extends)
+
+
+def _checks(
+    maps: dict[str, np.ndarray],
+    quick_maps: Callable[..., dict[str, np.ndarray]],
+    randomised_nets: Iterator[tuple[int, nn.Module]],
+    *,
+    second: Predictor | None,
+) -> pd.DataFrame:
+    """Return how like its maps each method draws those of randomised nets and, if there is one, of a second seed."""
+    checks = pd.DataFrame(sanity(maps, quick_maps, randomised_nets))
+    others = quick_maps(second.net, second) if second is not None else {}
+    second_likeness = {method: likeness(maps[method], other) for method, other in others.items()}
+    checks["another_seed"] = checks["method"].map(second_likeness).astype(float)
+    return checks.round(DIGITS)
 
 
 def _facts(rows: list[int], files: list[str], test: ImageSet, pictures: Pictures | None) -> dict[str, Sequence[str]]:

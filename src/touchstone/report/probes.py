@@ -1,4 +1,4 @@
-"""What the report shows of a linear probe in place of learning curves: each C and its cross-validated log loss."""
+"""The report's picture of a linear probe, in place of learning curves: each C and its cross-validated log loss."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What made the files that a recipe keeps, in recipes/<name>/made_by.json, and whether it has changed since.
+"""The code and settings that made the files a recipe keeps, in its made_by.json, and whether they have changed since.
 
 The file holds an entry for each command that keeps files, `study` and `sweep`:
 
@@ -90,7 +90,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Maker:
-    """What decides the figures of a run; see the head of this file."""
+    """The code and settings that decide the figures of a run; see the head of this file."""
 
     code: str
     settings: str

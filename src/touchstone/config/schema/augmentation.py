@@ -48,7 +48,7 @@ class Augmentation(Section):
     crop_padding: Annotated[int, Field(ge=0), Shown(COLUMN, "random crop after padding by {} px")] = 0
     """Pixels added to each side before a random crop of the original size."""
     crop_border: Annotated[Literal["zeros", "reflect"], Shown(COLUMN, "padding by {}")] = "zeros"
-    """What is added by crop_padding: zeros, or the image mirrored at its edge."""
+    """The pixels that crop_padding adds: zeros, or the image mirrored at its edge."""
     crop_scale: Annotated[float, Field(gt=0, le=1), Shown(COLUMN, "random resized crop from {:g} of the area")] = 1.0
     """Smallest share of the area that a random resized crop keeps; 1 takes no such crop."""
     crop_ratio: Annotated[float, Field(ge=1, le=4), Shown(COLUMN, "crop aspect ratio up to {:g}")] = 4 / 3

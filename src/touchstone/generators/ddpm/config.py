@@ -19,7 +19,7 @@ class DdpmFit(Fit):
     beta_start: Annotated[float, Field(gt=0, lt=1)] = 0.0001  # linear
     beta_end: Annotated[float, Field(gt=0, lt=1)] = 0.02  # linear
     prediction: Literal["epsilon", "v", "edm"] = "epsilon"
-    """What the net predicts; edm has continuous noise levels in place of timesteps, and no use for a beta schedule."""
+    """The net's output; edm has continuous noise levels in place of timesteps, and no use for a beta schedule."""
     min_snr_gamma: Annotated[float, Field(ge=0)] = 0.0  # 0: every timestep weighs the same
     label_drop: Fraction = 0.0  # probability that the net does not see the class, which guidance needs
     channels: Annotated[int, Field(ge=4)] = 64  # width of the first level

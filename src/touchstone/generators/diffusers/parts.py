@@ -28,7 +28,7 @@ class Parts:
     """
 
     guidance_scale = 1.0
-    """What is usual for pipelines of this kind."""
+    """The value that is usual for pipelines of this kind."""
 
     def __init__(self, key: str, folder: Path, classes: Sequence[str]) -> None:
         self.key, self.classes = key, list(classes)
