@@ -34,6 +34,7 @@ FILE = Path("params.yaml")
 # The audit's encoder sees no validation image, so its last weights are used; if it diverges, the stage fails.
 ENCODER = {"select": "last", "patience": 0, "eval_steps": 0, "on_divergence": "fail", "budget": "equal_steps"}
 ENCODER |= {"test_crops": 1, "test_scales": (1.0,)}  # its features are those of whole images
+ENCODER |= {"devices": 1, "sync_batch_norm": False}
 MOVED = {
     "data.path": "source.path",
     "data.mirror": "source.mirror",

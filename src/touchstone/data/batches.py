@@ -7,7 +7,7 @@ loader workers changes nothing.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -179,6 +179,8 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     seed: int
     balance: float = 0.0
     """Power of the inverse class frequency by which images are drawn with replacement; 0 shows each once an epoch."""
+    rows: slice = field(default_factory=lambda: slice(None))
+    """The rows of each batch whose images are made; labels are those of the whole batch."""
 
     def __post_init__(self) -> None:
         self.sizes = valid_sizes(self.data.table)
@@ -191,7 +193,9 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
     def __getitem__(self, item: int) -> tuple[torch.Tensor, torch.Tensor]:
         index, drawn = self._images(self.start + item)
-        pixels, labels = self.data.gather(index), torch.from_numpy(self.labels[index])
+        labels = torch.from_numpy(self.labels[index])
+        index, drawn = index[self.rows], drawn[self.rows]
+        pixels = self.data.gather(index)
         if not is_pixels(pixels.dtype):  # features
             return torch.from_numpy(np.require(pixels, requirements=["C", "W"])), labels
 

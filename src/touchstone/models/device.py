@@ -11,10 +11,11 @@ from touchstone.errors import TouchstoneError
 exact_roots()  # here: whatever computes with torch picks its device with this module
 
 
-def device(accelerator: str, *, count: int = 1) -> str:
+def device(accelerator: str, *, count: int = 1, key: str = "machine.devices") -> str:
     """Return torch's name of the device that `machine.accelerator` asks for; auto takes a GPU where there is one.
 
-    Raises TouchstoneError where the machine has no such device, or fewer than `count` (CPU processes are unlimited).
+    Raises TouchstoneError where the machine has no such device, or fewer than `count` (CPU processes are unlimited),
+    which `key` of params.yaml asks for.
     """
     if accelerator in ("auto", "gpu") and torch.cuda.is_available():
         name, available = "cuda", torch.cuda.device_count()
@@ -25,7 +26,7 @@ def device(accelerator: str, *, count: int = 1) -> str:
     else:
         raise TouchstoneError(f"machine.accelerator: this machine has no {accelerator}; set auto or cpu")
     if available < count:
-        raise TouchstoneError(f"machine.devices: got {count}, this machine has {available} ({name}); lower it")
+        raise TouchstoneError(f"{key}: got {count}, this machine has {available} ({name}); lower it")
     return name
 
 

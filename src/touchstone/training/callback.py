@@ -83,6 +83,10 @@ class TrainingCallback(ResumableCallback[TrainState]):
         """Whether no update is pending; at the end of a phase a pending one is dropped."""
         return self.phase.num_pending == 0 or self.should_stop
 
+    def save(self) -> None:
+        if self.phase.shard is None or self.phase.shard.rank == 0:
+            super().save()
+
     def record(self, outputs: dict[str, torch.Tensor]) -> None:
         """Check for divergence, average, validate and select, each at its steps."""
         state, run = self.state, self.run
@@ -126,6 +130,8 @@ class TrainingCallback(ResumableCallback[TrainState]):
     def _evaluate(self, inputs: torch.Tensor) -> None:
         """Validate, add a row to the history, and keep the weights if they are the best. inputs: of the last batch."""
         state, phase, classifier = self.state, self.phase, self.phase.classifier
+        if phase.shard is not None:
+            phase.shard.share_buffers(classifier)
         row = self._row()
         if self.validate is not None:
             row |= self.validate()
@@ -140,6 +146,8 @@ class TrainingCallback(ResumableCallback[TrainState]):
         classifier.eval()
         with torch.no_grad():
             is_finite = bool(torch.isfinite(classifier(inputs)).all())
+        if phase.shard is not None:
+            is_finite = phase.shard.agreed(is_finite, self.device)
         classifier.train()
         if not is_finite or not math.isfinite(row.get("val_loss", 0.0)):
             self._diverge(row["train_loss"], "what the net answers is not finite")

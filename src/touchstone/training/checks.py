@@ -32,7 +32,15 @@ def check_run(
             f"{title}: crops: {settings.crops} takes the strongest crop label by label, and here each image has one "
             "label; set centre"
         )
-    check_precision(settings.precision, device(machine.accelerator), arithmetic=held())
+    where = device(machine.accelerator, count=settings.devices, key=f"{title}: devices")
+    check_precision(settings.precision, where, arithmetic=held())
+    if settings.devices > 1 and settings.teachers:
+        raise TouchstoneError(f"{title}: devices: a student learns from its teachers on one device; set 1")
+    if settings.sync_batch_norm and (settings.devices == 1 or where != "cuda"):
+        raise TouchstoneError(
+            f"{title}: sync_batch_norm: it is for several GPUs, and this run has devices {settings.devices} ({where}); "
+            "set false"
+        )
     check_loggers(machine.loggers)
     users = [f"schedule: {phase.schedule}" for phase in settings.phases if phase.schedule == "plateau"]
     users += [f"patience: {settings.patience}"] if settings.patience else []

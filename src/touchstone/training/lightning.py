@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import nn
 from torch.utils import deterministic as torch_deterministic
 
@@ -19,12 +20,16 @@ from touchstone.training.resumable import ResumableCallback
 if not torch.cuda.is_available():
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
+# Without a search for unused parameters, DDP lays out its sums anew after the first step, also of a resumed training,
+# which would end in other last bits.
+SEVERAL = "ddp_find_unused_parameters_true"
 UNWANTED = (
     "does not have many workers",
     "have no `val_dataloader`",
     "LeafSpec",
     "in eval mode at the start of training",
     "predict returned None",
+    "find_unused_parameters=True was specified",
 )
 
 
@@ -71,12 +76,14 @@ def trainer_for(
     devices: int = 1,
     strategy: str = "auto",
     deterministic: bool = True,
+    sync_batch_norm: bool = False,
 ) -> pl.Trainer:
     """Return a Trainer that makes one pass over its batches, with the callbacks around each step, and writes nothing.
 
     deterministic: use kernels that give the same bytes every time.
     """
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     for text in UNWANTED:
         warnings.filterwarnings("ignore", f".*{text}.*")
     torch_deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs time
@@ -84,6 +91,7 @@ def trainer_for(
         accelerator=machine.accelerator,
         devices=devices,
         strategy=strategy,
+        plugins=[LightningEnvironment()] if devices > 1 else None,  # also in a job of Slurm, which is one task
         max_epochs=1,
         callbacks=[CallbackHooks(callback) for callback in callbacks],
         logger=False,
@@ -91,6 +99,8 @@ def trainer_for(
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        sync_batchnorm=sync_batch_norm,
+        use_distributed_sampler=False,  # batches are shared row by row
         deterministic=deterministic,
         benchmark=not deterministic,
         inference_mode=False,

@@ -17,6 +17,7 @@ from touchstone.training.divergence import Divergence
 from touchstone.training.phase import begin_phase, training_batches, training_data, validator
 from touchstone.training.resumable import OnStep, read_checkpoint
 from touchstone.training.setup import TrainingRun
+from touchstone.training.shard import Shard
 from touchstone.training.state import Row, TrainState
 from touchstone.training.step import train_step
 
@@ -34,11 +35,18 @@ class Trained:
 
 
 def train_seed(
-    run: TrainingRun, *, seed: int, state_file: Path, on_step: OnStep | None = None, prune: Prune | None = None
+    run: TrainingRun,
+    *,
+    seed: int,
+    state_file: Path,
+    on_step: OnStep | None = None,
+    prune: Prune | None = None,
+    shard: Shard | None = None,
 ) -> Trained:
     """Train one seed from its initial weights or, where an earlier process was stopped, from `state_file`.
 
-    on_step: called after each step. prune: see `callback.Prune`. Raises TouchstoneError where a phase names a module
+    on_step: called after each step. prune: see `callback.Prune`. shard: the part of each batch that this process
+    computes, while others train with it; None for all of it. Raises TouchstoneError where a phase names a module
     that the net lacks, where the initial weights do not fit the net, and where training diverges while `on_divergence`
     is fail.
     """
@@ -56,7 +64,8 @@ def train_seed(
 
     num_steps, began = 0, time.perf_counter()
     shown = settings.model_dump(mode="json")
-    with loggers.opened(run.machine.loggers, run=run.title, seed=seed, settings=shown, start=state.step) as logs:
+    wanted = run.machine.loggers if shard is None or shard.rank == 0 else ()
+    with loggers.opened(wanted, run=run.title, seed=seed, settings=shown, start=state.step) as logs:
         for scheduled in run.phases:  # scheduled.phase is settings.phases[0], settings.phases[1], ...
             if state.step >= scheduled.stop or state.diverged is not None:
                 continue
@@ -64,9 +73,10 @@ def train_seed(
             # Begin the phase: freeze modules, and make its optimizer, whose learning rate is scheduled.phase.lr, and
             # its schedule. It trains on images, or on the cached features of a frozen backbone.
             restored = checkpoint.get("phase")
-            phase = begin_phase(run, scheduled, classifier, state, distillation=teachers, checkpoint=restored)
+            given: Any = {"distillation": teachers, "checkpoint": restored, "shard": shard}
+            phase = begin_phase(run, scheduled, classifier, state, **given)
             data, validate = training_data(phase), validator(phase)
-            batches = training_batches(run, scheduled, data, seed=seed, start=state.step)
+            batches = training_batches(run, scheduled, data, seed=seed, start=state.step, shard=shard)
             more: Any = {"state_file": state_file, "logs": logs, "on_step": on_step, "prune": prune}
             callback = TrainingCallback(phase, state, seed=seed, data=data, validate=validate, **more)
             step = partial(train_step, phase, state)  # forward, loss, backward and, where one is due, an update
@@ -76,8 +86,12 @@ def train_seed(
             if settings.engine == "lightning":
                 from touchstone.training import lightning  # here: it takes seconds to import
 
-                trainer = lightning.trainer_for(run.machine, [callback], deterministic=settings.deterministic)
-                trainer.fit(lightning.StepModule(step, classifier, phase.optimizer), batches)
+                how: Any = {"deterministic": settings.deterministic}
+                if shard is not None:
+                    how |= {"devices": shard.number, "strategy": lightning.SEVERAL}
+                    how |= {"sync_batch_norm": settings.sync_batch_norm}
+                trainer = lightning.trainer_for(run.machine, [callback], **how)
+                trainer.fit(lightning.StepModule(step, classifier.net, phase.optimizer), batches)
             else:
                 device = classifier.device
                 callback.begin()

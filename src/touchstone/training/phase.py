@@ -24,6 +24,7 @@ from touchstone.training.layer_rates import parameter_groups
 from touchstone.training.objective import mixing
 from touchstone.training.optimizers import Plateau, optimizer_of, schedule_of, update_sizes, warmup_steps
 from touchstone.training.setup import ScheduledPhase, TrainingRun
+from touchstone.training.shard import Shard
 from touchstone.training.state import Batch, PhaseState, TrainState
 
 Validate = Callable[[], dict[str, float]]  # -> the objective's measures
@@ -37,10 +38,12 @@ def begin_phase(
     *,
     distillation: Distillation | None = None,
     checkpoint: dict[str, Any] | None = None,
+    shard: Shard | None = None,
 ) -> PhaseState:
     """Begin a phase at its first step, or resume it at `state.step` from the `checkpoint` of its optimizer.
 
-    distillation: the seed's teachers; None for labels alone. Raises TouchstoneError where the phase names a module that
+    distillation: the seed's teachers; None for labels alone. shard: the part of each batch that this process computes;
+    None for all of it. Raises TouchstoneError where the phase names a module that
     the net lacks.
     """
     phase, where = scheduled.phase, torch.device(device(run.machine.accelerator))
@@ -82,6 +85,7 @@ def begin_phase(
         plateau=plateau,
         warmup_steps=warmup_steps(phase, num_steps=num_steps, steps_per_epoch=steps_per_epoch),
         swa_start=swa.first_step(run, scheduled),
+        shard=shard,
     )
     swa.start_if_due(begun, step=state.step)
     if checkpoint is not None and state.step > scheduled.first:
@@ -90,12 +94,20 @@ def begin_phase(
 
 
 def training_batches(
-    run: TrainingRun, scheduled: ScheduledPhase, data: TrainingSet, *, seed: int, start: int
+    run: TrainingRun,
+    scheduled: ScheduledPhase,
+    data: TrainingSet,
+    *,
+    seed: int,
+    start: int,
+    shard: Shard | None = None,
 ) -> Iterable[Batch]:
     """Return the run's batches from step `start` to the phase's end.
 
-    An item is a whole batch, in the stream's order: the loader has no sampler and does not collate.
+    An item is a whole batch, in the stream's order: the loader has no sampler and does not collate. With a shard, its
+    images are those of the shard, unless the phase mixes the images of a batch.
     """
+    rows = slice(None) if shard is None or scheduled.phase.mixes else shard.rows(run.settings.batch_size)
     batches = Batches(
         data,
         run.objective.labels,
@@ -107,6 +119,7 @@ def training_batches(
         stop=scheduled.stop,
         seed=seed,
         balance=scheduled.phase.balance,
+        rows=rows,
     )
     return DataLoader(batches, batch_size=None, num_workers=run.machine.num_workers)
 

@@ -12,6 +12,7 @@ from touchstone.training.objective import Mixing
 from touchstone.training.optimizers import Plateau, Schedule
 from touchstone.training.resumable import LoopState
 from touchstone.training.setup import ScheduledPhase, TrainingRun
+from touchstone.training.shard import Shard
 
 Row = dict[str, float]
 """A row of the history: step, epoch, train_loss, lr and, with validation images, the objective's measures."""
@@ -38,6 +39,7 @@ class PhaseState:
     plateau: Plateau | None  # lowers the learning rate where the validation loss stops falling
     warmup_steps: int
     swa_start: int | None  # the step from which stochastic weight averaging runs, if it does
+    shard: Shard | None = None  # the part of each batch that this process computes; None for all of it
     is_averaging: bool = False  # whether stochastic weight averaging has started
     num_pending: int = 0  # the number of batches whose gradients wait for an update
 

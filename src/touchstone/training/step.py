@@ -21,10 +21,11 @@ def train_step(
     """Compute the gradients of a batch's loss and, after the last batch of an update, change the weights.
 
     backward: computes gradients. update: the optimizer's step. Returns the loss of the labels (), the logits (B, K) and
-    the inputs.
+    the inputs. With a shard, the inputs are its own, and the loss and the logits are those of the whole batch.
     """
     inputs, labels = batch
     classifier, run, phase_settings = phase.classifier, phase.run, phase.scheduled.phase
+    shard = phase.shard
     teachers, targets = phase.distillation, None
     precision: AbstractContextManager[Any] = nullcontext()
     if run.settings.precision == "bf16":
@@ -33,13 +34,18 @@ def train_step(
     # Forward: the net and its loss, on mixed images where the phase mixes. Teachers see what the student sees.
     with precision:
         if phase.mix is None:
+            if shard is not None:
+                shard.reseed()
             logits = classifier(inputs)
             targets = None if teachers is None else teachers.of_pixels(inputs)
         else:
             mixed, labels = phase.mix(classifier.normalised(inputs), labels)
+            if shard is not None:
+                mixed, inputs = (each[shard.rows(len(each))] for each in (mixed, inputs))
+                shard.reseed()
             logits = classifier.net(mixed)
             targets = None if teachers is None else teachers.of_mixed(mixed, mean=classifier.mean, std=classifier.std)
-    logits = logits.float()  # (B, K)
+    logits = logits.float() if shard is None else shard.gathered(logits.float())  # (B, K)
     smoothing, gamma = phase_settings.label_smoothing, phase_settings.gamma
     loss = run.objective.loss(logits, labels, weights=phase.class_weights, smoothing=smoothing, gamma=gamma)
     outputs = {"loss": loss.detach(), "logits": logits.detach(), "inputs": inputs}
@@ -48,6 +54,8 @@ def train_step(
 
     # Backward: gradients add up over the batches of an update.
     num_batches = phase.update_sizes[state.step - phase.scheduled.first]
+    if shard is not None:
+        loss = loss * shard.number  # as each has the gradients of its own rows, and Lightning takes their mean
     backward(loss / num_batches if num_batches > 1 else loss)
     phase.num_pending += 1
     if phase.num_pending != num_batches:

@@ -177,6 +177,10 @@ class Run(Section):
 
     engine: Literal["lightning", "torch"] = "lightning"
     """Which library runs the loop; the results are the same."""
+    devices: Annotated[Count, Shown("optimizer", "on {} devices")] = 1
+    """Devices, each with a process of its own, that share every batch; another number gives other last bits."""
+    sync_batch_norm: bool = False
+    """Normalise batches by the statistics of all devices instead of one's own part; on GPUs only."""
     budget: Annotated[
         Literal["equal_steps", "equal_epochs", "tuned"],
         Shown(
@@ -236,6 +240,10 @@ class Run(Section):
             raise ValueError("patience: early stopping watches what is selected by; set select to val_loss or another")
         if self.swa_share and self.ema_decay:
             raise ValueError("set swa_share or ema_decay, not both: either averages weights")
+        if self.devices > 1 and self.engine != "lightning":
+            raise ValueError(f"devices: {self.devices} need Lightning; set engine to lightning, or devices to 1")
+        if self.batch_size % self.devices:
+            raise ValueError(f"devices: {self.devices} do not divide batch_size {self.batch_size}; set a multiple")
         if self.swa_share and self.select != "last":
             raise ValueError("swa_share: the mean of the last epochs' weights is what counts; set select to last")
         return self
@@ -368,7 +376,7 @@ class Model(Run, Net, Seeded, Teaching):
 
     @property
     def role(self) -> Literal["model", "finetune", "student"]:
-        """What it learns from: images alone, from another run on, or from teachers as well."""
+        """How it learns: from images alone, from another run on, or from teachers as well."""
         return "finetune" if self.init_from else "student" if self.teachers else "model"
 
     @property

@@ -1,0 +1,54 @@
+"""A run on two devices, here processes of the CPU, through the pipeline, on one machine and with seeds as jobs."""
+
+import json
+from pathlib import Path
+
+import pytest
+import safetensors.numpy
+
+from kit.pipeline import reset
+from kit.project import run
+from touchstone.config.yaml import changed
+
+pytestmark = pytest.mark.slow
+STAGE, RUN = "train@lenet-real", "data/runs/lenet-real"
+
+
+def trained(folder: Path, *changes: str) -> tuple[bytes, str]:
+    """Train the run anew with changed parameters, and return dvc.lock and what the stage printed."""
+    reset(folder)
+    for name in (".dvc/cache/runs", ".touchstone/train"):
+        run("rm", "-rf", name, cwd=folder)
+    file = folder / "params.yaml"
+    file.write_text(changed(file.read_text(), ["models.lenet.lr=0.01", *changes]))
+    run("touchstone", "repro", STAGE, cwd=folder)
+    return (folder / "dvc.lock").read_bytes(), (folder / f".touchstone/repro/logs/{STAGE}.log").read_text()
+
+
+def weights(folder: Path) -> dict[str, object]:
+    return {file.stem: safetensors.numpy.load_file(file) for file in sorted((folder / RUN).glob("*.safetensors"))}
+
+
+def test_two_devices_give_the_same_lock_each_time_and_the_figures_of_one(tiny_space: Path) -> None:
+    trained(tiny_space)
+    one = weights(tiny_space)
+    lock, said = trained(tiny_space, "+models.lenet.devices=2")
+    assert said.count("20 steps") == 2, "the first process says how it ended, once for each seed"
+    assert "trained before" not in said
+    two = weights(tiny_space)
+    assert one.keys() == two.keys()
+    for seed, tensors in one.items():
+        for name, value in tensors.items():
+            assert abs(value - two[seed][name]).max() < 1e-3
+    note = json.loads((tiny_space / f"metrics/runtime/{STAGE}.json").read_text())
+    assert note["stage"] == STAGE
+    apart, _ = trained(tiny_space, "+models.lenet.devices=2", "+cluster.seeds=apart")
+    assert apart == lock
+
+
+def test_a_mistake_is_said_once(tiny_space: Path) -> None:
+    file = tiny_space / "params.yaml"
+    file.write_text(changed(file.read_text(), ["models.lenet.lr=0.01", "+models.lenet.devices=3"]))
+    done = run("touchstone", "repro", STAGE, cwd=tiny_space, check=False)
+    [line] = [line for line in (done.stdout + done.stderr).splitlines() if "error" in line]
+    assert "models.lenet.devices: 3 do not divide batch_size 64; set a multiple" in line
