@@ -15,6 +15,7 @@ from pathlib import Path
 from touchstone.errors import run as run_or_explain
 
 RUNTIME = Path("metrics/runtime")  # ignored by git, and no stage's output
+SEED = "--seed="  # the argument of a job that does one seed of a stage
 PACKAGES = (
     *(
         "captum",
@@ -44,7 +45,9 @@ def run(main: Callable[[], dict[str, object] | None]) -> None:
 def _measured(main: Callable[[], dict[str, object] | None]) -> None:
     started, began = datetime.now(UTC), time.perf_counter()
     figures = main() or {}
-    name = "@".join([Path(sys.argv[0]).stem, *(["-".join(sys.argv[1:])] if sys.argv[1:] else [])])
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # of a net's devices the first one notes it
+        return
+    name = _name(Path(sys.argv[0]).stem, sys.argv[1:])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS, in KiB on Linux
     note = {
         "stage": name,
@@ -59,6 +62,13 @@ def _measured(main: Callable[[], dict[str, object] | None]) -> None:
     new = RUNTIME / f".{name}.new"
     new.write_text(json.dumps(note, indent=2) + "\n")
     new.replace(RUNTIME / f"{name}.json")  # at once: other stages may be reading it
+
+
+def _name(script: str, arguments: list[str]) -> str:
+    """Return the name of a stage, such as train@lenet-real, or of the job of one of its seeds, train@lenet-real~1."""
+    items = "-".join(each for each in arguments if not each.startswith(SEED))
+    seeds = "".join(f"~{each.removeprefix(SEED)}" for each in arguments if each.startswith(SEED))
+    return f"{script}@{items}{seeds}" if items else script
 
 
 def _hardware() -> dict[str, object]:

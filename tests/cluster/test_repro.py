@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kit.pipeline import TINY, start
+from kit.pipeline import TINY, reset, start
 from kit.project import project, run
 from touchstone.config import yaml
 from touchstone.data import findings
@@ -47,6 +47,27 @@ def test_it_gives_the_lock_of_dvc_repro(tiny_space: Path) -> None:
     assert any("near copies" in text for text in texts), "told again although nothing ran"
     for report in ("report.html", "report.md"):
         assert all(text in (tiny_space / "metrics" / report).read_text() for text in texts if "'" not in text)
+
+
+def test_seeds_as_jobs_of_their_own_give_the_lock_of_dvc_repro(tiny_space: Path) -> None:
+    stages, logs = ("train@simple-real", "train@simple-fixed"), tiny_space / ".touchstone/repro/logs"
+    change(tiny_space, "+cluster.seeds=apart", "models.simple.lr=0.003")
+    done = run("touchstone", "repro", "--jobs", "2", *stages, cwd=tiny_space)
+    ended = [line.partition("] ")[2].partition(":")[0] for line in done.stdout.splitlines() if line.startswith("[")]
+    for stage in stages:
+        parts = [name for name in ended[: ended.index(stage)] if name.startswith(f"{stage}~")]
+        assert parts == [f"{stage}~0", f"{stage}~1"] or parts == [f"{stage}~1", f"{stage}~0"]
+        assert (logs / f"{stage}.log").read_text().count("trained before") == 2, "the stage gathers its seeds"
+        assert "trained before" not in (logs / f"{parts[0]}.log").read_text()
+    assert run("touchstone", "repro", *stages, cwd=tiny_space).stdout.startswith("Everything is up to date.")
+    lock = (tiny_space / "dvc.lock").read_bytes()
+
+    reset(tiny_space)
+    for name in (".dvc/cache/runs", ".touchstone"):
+        run("rm", "-rf", name, cwd=tiny_space)
+    change(tiny_space, "models.simple.lr=0.003")
+    run("dvc", "repro", *stages, cwd=tiny_space)
+    assert (tiny_space / "dvc.lock").read_bytes() == lock
 
 
 def test_entries_of_the_lock_stand_where_dvc_repro_puts_them(tiny_space: Path) -> None:

@@ -87,3 +87,15 @@ def test_a_failure_stops_only_what_depends_on_it() -> None:
     outcomes = run(engine, entries)
     assert {outcome.stage: outcome.error for outcome in outcomes} == {"a": "", "b": "no good", "c": ""}
     assert set(entries) == {"a", "c"}
+
+
+def test_a_job_without_an_entry_is_waited_for_but_no_input() -> None:
+    class Parts(Recorder):
+        def wait(self, seconds: float) -> list[Outcome]:
+            [outcome] = super().wait(seconds)
+            return [outcome if outcome.stage != "b" else Outcome("b", {}, "", 1.0)]
+
+    engine = Parts(slots=1)
+    run(engine, {})
+    inputs = {job.stage: list(job.inputs) for job in engine.jobs}
+    assert (inputs["d"], inputs["e"]) == (["a"], ["a", "c", "d"])

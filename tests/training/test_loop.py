@@ -1,6 +1,8 @@
 """Training one seed and a run: killed and resumed it gives the same bytes; validation selects the weights."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from touchstone.models.predict import batches, logits
 from touchstone.models.runs import load_nets, load_run_metadata
 from touchstone.training.classifier import Classifier
 from touchstone.training.loop import train_seed
-from touchstone.training.resume import KEEP, mark_complete
+from touchstone.training.resume import KEEP, mark_complete, only_folder, open_checkpoint
 from touchstone.training.run import curve, deliver, request_of, train
 
 
@@ -106,7 +108,45 @@ def test_a_new_seed_trains_only_itself_and_another_fingerprint_starts_over(tmp_p
     assert first[1].history == second[0].history
     train(new_run(seeds=(0,)), store=tmp_path, fingerprint="y")
     assert "trained before" not in capsys.readouterr().out
-    assert len(list(tmp_path.iterdir())) == 1
+
+
+def age(folder: Path, seconds: float) -> None:
+    """Make a folder and all in it look as if they were last used so long ago."""
+    for file in (folder, *folder.rglob("*")):
+        os.utime(file, (time.time() - seconds,) * 2)
+
+
+def test_work_of_another_experiment_is_left_alone_until_nobody_has_used_it_for_long(tmp_path: Path) -> None:
+    for fingerprint in ("unfinished", "delivered"):
+        train(new_run(), store=tmp_path, fingerprint=fingerprint)
+    mark_complete(tmp_path, "delivered", request="[0]")
+    for seconds, left in ((0, 3), (3000, 3), (4000, 2), (6 * 86_400, 2), (8 * 86_400, 1)):
+        for other in tmp_path.iterdir():
+            if other.name != "mine":
+                age(other, seconds)
+        open_checkpoint(tmp_path, "mine")
+        assert len(list(tmp_path.iterdir())) == left
+
+
+def test_the_work_of_a_seed_on_other_images_is_left_alone_too(tmp_path: Path) -> None:
+    old = only_folder(tmp_path, "seed-0", "other")
+    only_folder(tmp_path, "seed-0", "mine")
+    assert old.exists()
+    age(old, 8 * 86_400)
+    only_folder(tmp_path, "seed-0", "mine")
+    assert not old.exists()
+
+
+def test_seeds_that_are_trained_one_by_one_are_those_of_the_whole(tmp_path: Path, capsys) -> None:
+    whole = train(new_run(seeds=(0, 1)), store=tmp_path / "whole", fingerprint="x")
+    for seed in (1, 0):
+        [alone] = train(new_run(seeds=(0, 1)), store=tmp_path / "parts", fingerprint="x", seeds=[seed])
+        assert alone.seed == seed
+    capsys.readouterr()
+    gathered = train(new_run(seeds=(0, 1)), store=tmp_path / "parts", fingerprint="x")
+    assert capsys.readouterr().out.count("trained before") == 2
+    assert [one.history for one in gathered] == [one.history for one in whole]
+    assert all(same(one.weights, other.weights) for one, other in zip(gathered, whole, strict=True))
 
 
 def test_a_replicate_has_its_own_images_and_normalisation_and_another_trains_only_itself(

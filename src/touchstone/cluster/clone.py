@@ -98,7 +98,7 @@ def _followed(worker: Worker, note: Path) -> Outcome:
 
 
 class Notes:
-    """What running stages printed last, read every NOTE_SECONDS at most: the folder is on another machine."""
+    """The last lines that running stages printed, read every NOTE_SECONDS at most: the folder is on another machine."""
 
     def __init__(self) -> None:
         self._read, self._lines = 0.0, dict[str, str]()

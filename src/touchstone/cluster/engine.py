@@ -9,7 +9,7 @@ from typing import Any, Protocol
 class Job:
     """A stage whose inputs are all there.
 
-    stage: its name in DVC, such as train@lenet-real.
+    stage: its name in DVC, such as train@lenet-real, or that of the job of a seed (see parts.py).
     inputs: all stages that it depends on, also through others -> their entries in dvc.lock.
     before: the stage's own entry in dvc.lock from an earlier run, or {}. A stage whose inputs are what it says is not
         run again.

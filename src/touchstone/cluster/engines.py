@@ -25,7 +25,10 @@ def check_engine(name: str) -> None:
 
 
 def check_cluster(name: str, root: Path, folder: Path) -> None:
-    """Raise TouchstoneError on mistakes in the section `cluster`, and where Slurm is not there or would refuse jobs."""
+    """Raise TouchstoneError on mistakes in the section `cluster`, before any stage runs.
+
+    They include a scheduler that does not answer, or that would refuse the stages' jobs.
+    """
     if name == "local":
         return
     cluster, stages = load_cluster(root / PARAMS), read_stages(root / "dvc.yaml")
@@ -35,6 +38,10 @@ def check_cluster(name: str, root: Path, folder: Path) -> None:
         from touchstone.cluster.slurm import Slurm
 
         Slurm(folder / name, cluster).check({cluster.of(stage) for stage in stages})
+    else:
+        from touchstone.cluster.ray import check_address
+
+        check_address(cluster.address)
 
 
 def start_engine(

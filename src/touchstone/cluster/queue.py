@@ -35,7 +35,7 @@ PASSING = {"", "None", "Resources", "Priority", "BeginTime", "Cleaning", "JobArr
 
 @dataclass(frozen=True)
 class State:
-    """What the queue says of a job: its state in Slurm's words, where it runs, and why it waits."""
+    """A job as the queue shows it: its state in Slurm's words, where it runs, and why it waits."""
 
     state: str
     is_active: bool = False
@@ -44,7 +44,7 @@ class State:
 
 
 class Scheduler(Protocol):
-    """What the engine needs of a scheduler."""
+    """A scheduler, as the engine needs it."""
 
     def submit(self, tasks: Sequence[Task], resources: Resources) -> list[str]:
         """Submit the tasks together and return the id of each one's job."""
@@ -184,7 +184,7 @@ class QueueEngine:
             _say(f"job {queued.job_id} ({queued.job.stage}) waits: {state.reason}")
 
     def progress(self) -> dict[str, str]:
-        """What each running stage printed last, then the stages in the queue, each with its job's id and state."""
+        """Return the last line of each running stage, then the queued stages, each with its job's id and state."""
         states = {stage: self._states.get(q.job_id, State("SUBMITTED")) for stage, q in self._running.items()}
         running = {stage: self._note(stage) for stage, state in states.items() if state.state == "RUNNING"}
         lines, texts = self._notes.lines(running), {}

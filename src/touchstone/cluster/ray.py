@@ -77,7 +77,7 @@ class RayEngine:
             return Outcome(task.job.stage, {}, f"its task left no result: {why}", 0.0)
 
     def progress(self) -> dict[str, str]:
-        """What each stage printed last; nothing yet of those that wait for a node."""
+        """Return the last line that each stage printed, "" for those that wait for a node."""
         lines = self._notes.lines({task.job.stage: task.note for task in self._running.values()})
         return dict(sorted(lines.items(), key=lambda item: (not item[1], item[0])))
 
@@ -100,12 +100,24 @@ def _connected(address: str) -> Any:
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     options |= {} if address else {"include_dashboard": False}
-    host, _, port = address.rpartition("://")[2].rpartition(":")
+    check_address(address)
     try:
-        if port.isdigit():  # Ray itself tries for minutes
-            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
         ray.init(address=address or "local", **options)
     except Exception as error:  # Ray raises plain ones, too
-        where = f"no cluster at cluster.address {address!r}" if address else "no cluster could be started here"
-        raise TouchstoneError(f"--on ray: {where}: {one_line(error)}; `ray status` says what runs") from error
+        raise _unreachable(address, error) from error
     return ray
+
+
+def check_address(address: str) -> None:
+    """Raise TouchstoneError where nothing answers at an address with a port; Ray itself would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        if port.isdigit():
+            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> TouchstoneError:
+    where = f"no cluster at cluster.address {address!r}" if address else "no cluster could be started here"
+    return TouchstoneError(f"--on ray: {where}: {one_line(error)}; `ray status` says what runs")

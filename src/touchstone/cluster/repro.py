@@ -18,10 +18,12 @@ from dvc.stage.exceptions import StageCmdFailedError
 from dvc.stage.serialize import to_single_stage_lockfile
 from dvc.utils.serialize import modify_yaml
 
-from touchstone.cluster.engines import check_cluster, check_engine, start_engine
+from touchstone.cluster.engines import PARAMS, check_cluster, check_engine, start_engine
 from touchstone.cluster.lock import locked, repaired, sort_lock
+from touchstone.cluster.parts import seeds_of, with_parts, with_seeds
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
+from touchstone.config.load import load, load_cluster
 from touchstone.config.schema.generator import ADDED
 from touchstone.data import findings
 from touchstone.data.remote import probe
@@ -100,22 +102,25 @@ def _run_others(
     todo = needs.keys() - entries.keys()
     if not todo:
         return {}
-    root = Path(repo.root_dir)
-    engine = start_engine(name, repo, root / FOLDER, stages=todo, jobs=jobs, held=held)
+    root, graph, found = Path(repo.root_dir), needs, dict(entries)
+    if load_cluster(root / PARAMS).seeds == "apart":
+        graph = with_seeds(needs, todo, seeds_of(load(root / PARAMS)))
+    engine = start_engine(name, repo, root / FOLDER, stages=graph.keys() - entries.keys(), jobs=jobs, held=held)
     try:
-        with Screen(len(todo), slots=engine.slots) as screen:
+        with Screen(len(graph.keys() - entries.keys()), slots=engine.slots) as screen:
             outcomes = run_graph(
-                needs,
-                entries,
+                graph,
+                found,
                 engine,
-                before=locked(root),
+                before=with_parts(locked(root), graph),
                 logs=root / FOLDER / "logs",
-                seconds=_expected(repo) | _seconds(root / NOTES),
+                seconds=with_parts(_expected(repo) | _seconds(root / NOTES), graph, shared=True),
                 ended=screen.ended,
                 show=screen.show,
             )
     finally:
         engine.close()
+    entries |= {stage: entry for stage, entry in found.items() if entry}
     return {outcome.stage: outcome.error for outcome in outcomes if outcome.error}
 
 

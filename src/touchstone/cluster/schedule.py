@@ -25,7 +25,8 @@ def run_graph(
 ) -> list[Outcome]:
     """Run the stages of `needs` that have no entry, and return how each ended; those after a failed one do not run.
 
-    entries: finished stages -> their entries in dvc.lock; those that end well are added. before: stages -> their
+    entries: finished stages -> their entries in dvc.lock; those that end well are added. A job without outputs
+    has an empty one, which others are not given. before: stages -> their
     entries from an earlier run. seconds: how long a stage took then, if it is known: of several that could start, the
     one with the longest chain of stages after it does.
     """
@@ -39,7 +40,7 @@ def run_graph(
         ready = sorted([*ready, *order.get_ready()], key=lambda name: (-priority[name], name))
         while ready and running < engine.slots:
             stage = ready.pop(0)
-            inputs = {name: entries[name] for name in sorted(_before(needs, stage))}
+            inputs = {name: entries[name] for name in sorted(_before(needs, stage)) if entries[name]}
             engine.submit(Job(stage, inputs, before.get(stage, {}), logs / f"{stage}.log"))
             running += 1
         if not running:

@@ -24,12 +24,13 @@ from dvc.stage.exceptions import StageCmdFailedError
 from dvc.stage.serialize import to_single_stage_lockfile
 
 from touchstone import arithmetic
+from touchstone.cluster.parts import parted, run_part
 from touchstone.cluster.warm import SOURCE, WarmProcess
 from touchstone.errors import one_line
 
 LOCK, GRAPH = Path("dvc.lock"), "dvc.yaml"
 TURNS = Path(".touchstone/repro/turns")  # in the project itself, whatever copy this is
-COMMAND = re.compile(rf"PYTHONPATH={SOURCE} python (stages/\w+\.py)((?: [\w.-]+)*)")
+COMMAND = re.compile(rf"PYTHONPATH={SOURCE} python (stages/\w+\.py)((?: [\w.=-]+)*)")
 
 _by_shell = dvc.stage.run._run
 _warm: dict[str, WarmProcess] = {}
@@ -60,18 +61,23 @@ def _answer(request: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
 def run_stage(name: str, inputs: dict[str, Any], before: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
     """Take the inputs' outputs from the cache, run the stage as `dvc repro` would, and return its entry for dvc.lock.
 
-    DVC takes the outputs from the run-cache where it has them, and leaves a stage alone that is up to date.
+    DVC takes the outputs from the run-cache where it has them, and leaves a stage alone that is up to date. The job of
+    a seed (see parts.py) has an empty entry.
 
     inputs: stages -> their entries in dvc.lock. before: the stage's own from an earlier run, or {}.
     present: stages whose outputs lie in this copy already -> their entries; it is updated.
     """
+    job, (name, seed) = name, parted(name)
     stages = inputs | ({name: before} if before else {})
     LOCK.write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}), encoding="utf-8")
-    with _turn(name), Repo() as repo, repo.lock:  # a new one, which reads dvc.lock
+    with _turn(job), Repo() as repo, repo.lock:  # a new one, which reads dvc.lock
         for needed in (needed for needed in inputs if inputs[needed] != present.get(needed)):
             repo.stage.load_one(GRAPH, needed).checkout()
             present[needed] = inputs[needed]
         stage = repo.stage.load_one(GRAPH, name)
+        if seed is not None:
+            run_part(repo, stage, seed, before=bool(before))
+            return {}
         if before and before != present.get(name) and not stage.changed_stage() and not stage.changed_deps():
             _take_outputs(stage)
         stage.reproduce()

@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ from touchstone.code_hash import library_versions
 from touchstone.config.graph import read_stages
 
 GRAPH = Path("dvc.yaml")
-COMPLETE = "complete.json"
+COMPLETE, DONE = "complete.json", "done.json"  # in the folder of a stage's work, and of a part of it
+# Work on other inputs is removed so many seconds after its last use.
+FINISHED_SECONDS, UNFINISHED_SECONDS = 3600, 7 * 86_400
 DIGITS = 32  # of a fingerprint, in the name of its folder
 DIGITS_OF_PART = 16  # of the hash of a part's own inputs
 KEEP = "TOUCHSTONE_KEEP_TRAINED"  # when set, finished work is reused although DVC runs the stage again
@@ -63,33 +67,46 @@ def _content(path: Path, without: tuple[str, ...]) -> bytes:
 
 
 def open_checkpoint(store: Path, fingerprint: str, *, request: str = "") -> Path:
-    """Return the folder of a fingerprint, made if it is missing; folders of other fingerprints are removed.
+    """Return the folder of a fingerprint, made if it is missing.
 
-    The folder is emptied if this same request was marked complete before: a stage that runs again although nothing has
-    changed, as with `dvc repro --force`, is a check and must not copy the earlier results.
+    Folders of other fingerprints are removed unless they were used lately: another experiment may be at work in them,
+    or go on with them. The folder is emptied if this same request was marked complete before: a stage that runs again
+    although nothing has changed, as with `dvc repro --force`, is a check and must not copy the earlier results.
     """
     folder = store / fingerprint[:DIGITS]
-    for other in store.iterdir() if store.exists() else ():
-        if other != folder:
-            shutil.rmtree(other)
+    _clear(other for other in (store.iterdir() if store.exists() else ()) if other != folder)
     note = folder / COMPLETE
     if note.exists() and note.read_text() == request and not os.environ.get(KEEP):
         shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return _used(folder)
 
 
 def only_folder(store: Path, name: str, *content: str) -> Path:
     """Return the folder of a part of the work, named by it and by hashes of what it is made from.
 
-    It is made if missing. Folders of the same part that were made from something else are removed.
+    It is made if missing. Folders of the same part that were made from something else are removed, as by
+    `open_checkpoint`.
     """
     folder = store / "-".join([name, *(sha256[:DIGITS_OF_PART] for sha256 in content)])
-    for other in store.glob(f"{name}-*"):
-        if other != folder:
-            shutil.rmtree(other)
+    _clear(other for other in store.glob(f"{name}-*") if other != folder)
+    return _used(folder)
+
+
+def _used(folder: Path) -> Path:
+    """Make a folder if it is missing, and note that it is used now."""
     folder.mkdir(parents=True, exist_ok=True)
+    os.utime(folder)
     return folder
+
+
+def _clear(folders: Iterable[Path]) -> None:
+    """Remove those folders that nobody has used lately: finished work sooner than unfinished work."""
+    for folder in folders:
+        is_finished = any((folder / name).exists() for name in (COMPLETE, DONE))
+        with suppress(FileNotFoundError):  # another process removes or renews its files
+            last = max(file.stat().st_mtime for file in (folder, *folder.rglob("*")))
+            if time.time() - last > (FINISHED_SECONDS if is_finished else UNFINISHED_SECONDS):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def mark_complete(store: Path, fingerprint: str, *, request: str) -> None:

@@ -1,7 +1,7 @@
 """The training and delivery of a run: every seed of one model on one arm."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,25 @@ from touchstone.models.runs import RunMetadata, save_run
 from touchstone.training.divergence import Divergence
 from touchstone.training.loop import Trained, train_seed
 from touchstone.training.probe import fit_probe, is_repeated
-from touchstone.training.resume import only_folder, open_checkpoint
+from touchstone.training.resume import DONE, only_folder, open_checkpoint
 from touchstone.training.setup import TrainingRun
+from touchstone.training.shard import shard_of_process, train_on_devices
+
+WEIGHTS = "weights.safetensors"
 
 
-def train(run: TrainingRun, *, store: Path, fingerprint: str) -> list[Trained]:
-    """Train every seed that `store` does not hold yet under the same `fingerprint`.
+def train(run: TrainingRun, *, store: Path, fingerprint: str, seeds: Sequence[int] | None = None) -> list[Trained]:
+    """Train every seed that `store` does not hold yet under the same `fingerprint`, or only the given ones of them.
 
-    `store` holds one fingerprint at a time: the resume state of a seed under way, and the weights of seeds that ended.
-    Where the same seeds were delivered before (`mark_complete`), all are trained again: their outputs were lost, or the
-    stage was forced to run as a check.
+    `store` holds the resume state of a seed under way, and the weights of seeds that ended, which processes that each
+    train some of the seeds may share. Where the same seeds were delivered before (`mark_complete`), all are trained
+    again: their outputs were lost, or the stage was forced to run as a check.
     """
     folder = open_checkpoint(store, fingerprint, request=request_of(run))
     torch.set_num_threads(run.settings.num_threads)
     if run.settings.probe is not None:
         return _fit_probes(run, folder)
-    return [_train_or_load(run, seed, folder) for seed in run.settings.seeds]
+    return [_train_or_load(run, seed, folder) for seed in (run.settings.seeds if seeds is None else seeds)]
 
 
 def _fit_probes(run: TrainingRun, store: Path) -> list[Trained]:
@@ -49,22 +52,33 @@ def request_of(run: TrainingRun) -> str:
 
 def _train_or_load(run: TrainingRun, seed: int, store: Path) -> Trained:
     folder = only_folder(store, f"seed-{seed}", *run.own_inputs(seed))
-    done, weights = folder / "done.json", folder / "weights.safetensors"
+    done, weights = folder / DONE, folder / WEIGHTS
     if done.exists():
-        step, history, fields = json.loads(done.read_text())
         print(f"{run.title} seed {seed}: trained before")
-        diverged = None if fields is None else Divergence(**fields)
-        return Trained(seed, safetensors.torch.load_file(weights), step, history, 0.0, diverged)
+        return _loaded(seed, folder)
+    shard = shard_of_process()
+    if run.settings.devices > 1 and shard is None:
+        train_on_devices(run.settings.devices, seed=seed, title=f"{run.title} seed {seed}")
+        return _loaded(seed, folder)
     if run.settings.probe is None:
-        trained = train_seed(run.of_seed(seed), seed=seed, state_file=folder / "state.pt")
+        trained = train_seed(run.of_seed(seed), seed=seed, state_file=folder / "state.pt", shard=shard)
     else:
         trained = fit_probe(run.of_seed(seed), seed=seed)
+    if shard is not None and shard.rank:
+        return trained  # the first process leaves it in the store
     safetensors.torch.save_file(trained.weights, weights)
     fields = None if trained.diverged is None else asdict(trained.diverged)
     done.with_suffix(".new").write_text(json.dumps([trained.selected_step, trained.history, fields]))
     done.with_suffix(".new").replace(done)
     (folder / "state.pt").unlink(missing_ok=True)
     return trained
+
+
+def _loaded(seed: int, folder: Path) -> Trained:
+    """Read what a seed left in its folder of the store."""
+    step, history, fields = json.loads((folder / DONE).read_text())
+    diverged = None if fields is None else Divergence(**fields)
+    return Trained(seed, safetensors.torch.load_file(folder / WEIGHTS), step, history, 0.0, diverged)
 
 
 def deliver(folder: Path, run: TrainingRun, trained: list[Trained], *, meta: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
-"""What stages get on a cluster, and where it is."""
+"""The cluster: where it is, and the resources of each stage."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ Number = Annotated[int, Field(ge=0)]
 
 
 class Resources(Section):
-    """What the job of one stage gets."""
+    """The resources of one stage's job."""
 
     gpus: Number = 0
     cpus: Count = 1
@@ -21,7 +21,7 @@ class Resources(Section):
 
 
 class OfStage(Section):
-    """What one stage gets instead of the section's own figures."""
+    """The resources that one stage gets instead of the section's own."""
 
     gpus: Number | None = None
     cpus: Count | None = None
@@ -44,10 +44,12 @@ class Cluster(Resources):
     """How often a job that was lost with its node runs again."""
     requeues: Number = 20
     """How often a job of Slurm may reach its time limit and go on."""
+    seeds: Literal["together", "apart"] = "together"
+    """apart: each seed of a run is trained in a job of its own, at the same time as others."""
     stages: dict[Name, OfStage] = Field(default_factory=dict)
-    """What single stages get, by their name without @, such as train: {gpus: 1}."""
+    """The resources of single stages, by their name without @, such as train: {gpus: 1}."""
 
     def of(self, stage: str) -> Resources:
-        """What a stage such as train@lenet-real gets."""
+        """Return the resources of a stage such as train@lenet-real."""
         own = self.stages.get(stage.partition("@")[0], OfStage()).model_dump(exclude_none=True)
         return Resources(**{name: own.get(name, getattr(self, name)) for name in Resources.model_fields})
