@@ -1,18 +1,22 @@
 """Code that several benchmarks share. Imports are inside functions: some processes must not import touchstone."""
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of CIFAR-10
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from touchstone.data.imageset import ImageSet
     from touchstone.training.setup import TrainingRun
 
 
@@ -23,6 +27,34 @@ def own_process(*arguments: object, environment: dict[str, str] | None = None) -
     if done.returncode:
         sys.exit(done.stderr)
     return [float(word) for word in done.stdout.splitlines()[-1].split()]
+
+
+class Cost(NamedTuple):
+    """What some work took: peaks of memory are those of its process."""
+
+    seconds: float
+    cpu_seconds: float
+    anonymous_mib: float
+    resident_mib: float
+
+
+def cost(work: Callable[[], object]) -> Cost:
+    """Do the work and return what it took. Anonymous memory is sampled every 20 ms, on Linux only."""
+    status, peak, ended = Path("/proc/self/status"), [0.0], threading.Event()
+
+    def sample() -> None:
+        while status.exists() and not ended.wait(0.02):
+            now = next(line for line in status.read_text().splitlines() if line.startswith("RssAnon"))
+            peak[0] = max(peak[0], int(now.split()[1]) / 1024)
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    began, cpu_began = time.perf_counter(), time.process_time()
+    work()
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
+    ended.set()
+    sampler.join()
+    return Cost(seconds, cpu_seconds, peak[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def torch_threads() -> dict[str, str]:
@@ -36,21 +68,29 @@ def new_run(
     """A run on these images, uint8 (N, H, W, C), without validation images, on the CPU."""
     import pandas as pd
 
-    from touchstone.config.load import resolve_model
-    from touchstone.config.schema.data import Arm
-    from touchstone.config.schema.machine import Machine
     from touchstone.data.imageset import ImageSet
-    from touchstone.data.training_set import combine
-    from touchstone.training.setup import set_up
 
     ids = [str(i) for i in range(len(pixels))]
     images = ImageSet(pixels, pd.DataFrame({"id": ids, "label": labels, "source_id": ids, "origin": "real"}))
+    return run_on(images, settings, image_size=pixels.shape[1], num_workers=num_workers, features=features)
+
+
+def run_on(
+    images: "ImageSet", settings: dict[str, Any], *, image_size: int, num_workers: int = 0, features: Any = None
+) -> "TrainingRun":
+    """A run on these images, without validation images, on the CPU."""
+    from touchstone.config.load import resolve_model
+    from touchstone.config.schema.data import Arm
+    from touchstone.config.schema.machine import Machine
+    from touchstone.data.training_set import combine
+    from touchstone.training.setup import set_up
+
     return set_up(
         "benchmark",
         settings=resolve_model(settings),
         data=combine(Arm(), train=images, name="real"),
-        val=ImageSet(images.images[:0], images.table[:0]),
-        meta={"classes": sorted(set(labels)), "image_size": pixels.shape[1]},
+        val=images.take([]),
+        meta={"classes": sorted(set(images.table["label"])), "image_size": image_size},
         machine=Machine(accelerator="cpu", num_workers=num_workers),
         features=features,
     )

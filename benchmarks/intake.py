@@ -16,19 +16,15 @@ the room. Growth is the ratio for all small images to a tenth of them. Figures: 
 
 import argparse
 import os
-import resource
 import shutil
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
-from _shared import own_process
+from _shared import Cost, cost, own_process
 
 SMALL_PX, LARGE_PX = 64, 1000
 
@@ -87,15 +83,6 @@ def _rate(one: object, paths: list[Path]) -> float:
     return len(paths) / (time.perf_counter() - began)
 
 
-class Cost(NamedTuple):
-    """What a stage took."""
-
-    seconds: float
-    cpu_seconds: float
-    anonymous_mib: float
-    resident_mib: float
-
-
 def download(folder: Path, number: int) -> Cost:
     """Pack that many files of the folder into `raw` beside it."""
     from touchstone.data.sources.folder import download as pack
@@ -109,7 +96,7 @@ def download(folder: Path, number: int) -> Cost:
             os.link(file, source / file.parent.name / file.name)
     shutil.rmtree(raw, ignore_errors=True)
     raw.mkdir()
-    return _cost(lambda: pack(to=raw, path=source, mirror=""))
+    return cost(lambda: pack(to=raw, path=source, mirror=""))
 
 
 def prepare(folder: Path, number: int) -> Cost:
@@ -127,25 +114,7 @@ def prepare(folder: Path, number: int) -> Cost:
     )  # fmt: skip
     to = folder.parent / "prepared"
     shutil.rmtree(to, ignore_errors=True)
-    return _cost(lambda: write(read(folder.parent / "raw"), data=data, to=to, sheet_size=64))
-
-
-def _cost(work: Callable[[], object]) -> Cost:
-    status, peak, ended = Path("/proc/self/status"), [0.0], threading.Event()
-
-    def sample() -> None:
-        while status.exists() and not ended.wait(0.02):
-            now = next(line for line in status.read_text().splitlines() if line.startswith("RssAnon"))
-            peak[0] = max(peak[0], int(now.split()[1]) / 1024)
-
-    sampler = threading.Thread(target=sample)
-    sampler.start()
-    began, cpu_began = time.perf_counter(), time.process_time()
-    work()
-    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
-    ended.set()
-    sampler.join()
-    return Cost(seconds, cpu_seconds, peak[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return cost(lambda: write(read(folder.parent / "raw"), data=data, to=to, sheet_size=64))
 
 
 WAYS = {"pillow": pillow, "torchvision": torchvision, "download": download, "prepare": prepare}
