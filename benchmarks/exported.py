@@ -176,7 +176,8 @@ def way_of(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
         with torch.no_grad():
             out = []
             for start in range(0, len(pixels), batch):
-                x = to_float(torch.from_numpy(pixels[start : start + batch]), predictor.mean, predictor.std)
+                seen = predictor.view.seen(pixels[start : start + batch], None)  # resized, as by all other ways
+                x = to_float(seen, predictor.mean, predictor.std)
                 out.append(net(x.contiguous()))
             return torch.cat(out).softmax(1).numpy()
 
