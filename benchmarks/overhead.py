@@ -15,8 +15,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import touchstone
-
 SCRIPT = """import sys
 import time
 from pathlib import Path
@@ -25,6 +23,7 @@ import pytorch_lightning
 import torch
 
 time.sleep(float(sys.argv[2]))
+Path("out").mkdir(exist_ok=True)
 Path("out", sys.argv[1]).write_text("ended\\n")
 """
 GRAPH = """stages:
@@ -38,12 +37,10 @@ GRAPH = """stages:
 
 def make(root: Path, stages: int, seconds: float) -> None:
     (root / "stages").mkdir()
-    (root / "out").mkdir()
     (root / "stages/wait.py").write_text(SCRIPT)
     (root / "params.yaml").write_text("cluster: {}\n")
     (root / "dvc.yaml").write_text(GRAPH.format(numbers=[f"n{i}" for i in range(stages)], seconds=seconds))
-    (root / "src").symlink_to(Path(touchstone.__file__).parents[1], target_is_directory=True)
-    (root / ".gitignore").write_text("/src\n/out/.gitignore\n/.touchstone\n/metrics\n")
+    (root / ".gitignore").write_text("/out/.gitignore\n/.touchstone\n/metrics\n")
     identity = ["-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost"]
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["git", "add", "-A"]):
         subprocess.run(command, cwd=root, check=True)

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from dvc.dvcfile import load_file
 from dvc.exceptions import DvcException, ReproductionError
 from dvc.repo import Repo
 from dvc.stage import Stage
@@ -257,9 +258,10 @@ def _take_over(root: Path, entries: dict[str, Any]) -> None:
         lock.setdefault("schema", "2.0")
         lock.setdefault("stages", {}).update({name: entries[name] for name in names})
     repo = Repo(str(root))
+    graph = load_file(repo, str(root / "dvc.yaml")).stages  # read once
     with repo.lock:
         for name in names:
-            repo.stage.load_one("dvc.yaml", name).checkout(force=True)
+            graph[name].checkout(force=True)
 
 
 def _expected(repo: Repo) -> dict[str, float]:

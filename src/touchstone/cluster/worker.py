@@ -18,6 +18,7 @@ from typing import Any
 
 import dvc.stage.run
 import yaml
+from dvc.dvcfile import load_file
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from dvc.stage.exceptions import StageCmdFailedError
@@ -71,10 +72,11 @@ def run_stage(name: str, inputs: dict[str, Any], before: dict[str, Any], present
     stages = inputs | ({name: before} if before else {})
     LOCK.write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}), encoding="utf-8")
     with _turn(job), Repo() as repo, repo.lock:  # a new one, which reads dvc.lock
+        graph = load_file(repo, GRAPH).stages  # read once: in a graph of 3,000 stages it takes .6 s
         for needed in (needed for needed in inputs if inputs[needed] != present.get(needed)):
-            repo.stage.load_one(GRAPH, needed).checkout()
+            graph[needed].checkout()
             present[needed] = inputs[needed]
-        stage = repo.stage.load_one(GRAPH, name)
+        stage = graph[name]
         if seed is not None:
             run_part(repo, stage, seed, before=bool(before))
             return {}
