@@ -51,4 +51,4 @@ def test_a_mistake_is_said_once(tiny_space: Path) -> None:
     file.write_text(changed(file.read_text(), ["models.lenet.lr=0.01", "+models.lenet.devices=3"]))
     done = run("touchstone", "repro", STAGE, cwd=tiny_space, check=False)
     [line] = [line for line in (done.stdout + done.stderr).splitlines() if "error" in line]
-    assert "models.lenet.devices: 3 do not divide batch_size 64; set a multiple" in line
+    assert "models.lenet: devices: 3 do not divide batch_size 32; set a multiple" in line

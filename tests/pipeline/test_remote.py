@@ -33,7 +33,7 @@ class Store:
         return [each["Key"] for page in pages for each in page.get("Contents", ())]
 
     def connect(self, folder: Path) -> Path:
-        run("dvc", "remote", "add", "--local", "-d", "store", "s3://study/dvc", cwd=folder)
+        run("dvc", "remote", "add", "--local", "-f", "-d", "store", "s3://study/dvc", cwd=folder)
         for name, value in (KEYS | {"endpointurl": self.endpoint}).items():
             run("dvc", "remote", "modify", "--local", "store", name, value, cwd=folder)
         return folder

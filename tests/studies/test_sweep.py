@@ -1,11 +1,14 @@
 """A recipe with several values of a parameter: DVC's queue runs them, a table keeps the results."""
 
+import subprocess
+import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
-from kit.project import project, run
+from kit.project import ENVIRONMENT, project, run
 from kit.studies import recipe
 from touchstone.studies.made_by import State, state
 from touchstone.studies.sweep import _combinations, _name
@@ -55,3 +58,21 @@ def test_a_sweep_keeps_a_table_and_dvc_knows_its_experiments(tmp_path: Path) -> 
     assert rf"| 8 | \[\] | {100 * table['accuracy'][0]:.2f} |" in page
     assert "n2-batch_size-16" in run("dvc", "exp", "list", cwd=root / ".touchstone/sweeps/mine").stdout
     assert not (root / "data/runs").exists(), "the project's own outputs are left alone"
+
+
+@pytest.mark.slow
+def test_a_sweep_that_was_killed_goes_on_from_its_finished_stages(tmp_path: Path) -> None:
+    root = project(tmp_path)
+    recipe(root, "mine")
+    (root / "recipes/mine/sweep.yaml").write_text("train.batch_size:\n- 8\n- 16\n")
+    space = root / ".touchstone/sweeps/mine"
+    command = ["touchstone", "sweep", "mine"]
+    killed = subprocess.Popen(command, cwd=root, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(space.glob(".dvc/tmp/exps/tmp*/data/prepared/meta.json")):
+        assert killed.poll() is None
+        time.sleep(0.1)
+    killed.kill()
+    killed.wait()
+    run(*command, cwd=root)
+    assert pd.read_csv(root / "recipes/mine/experiments.csv")["train.batch_size"].tolist() == [8, 16]
+    assert not [p for p in psutil.process_iter(["cwd"]) if (p.info["cwd"] or "").startswith(str(space))]

@@ -15,10 +15,9 @@ import termios
 from pathlib import Path
 from typing import IO, Any
 
-import psutil
-
 from touchstone.cluster.copies import copy_project, project_files
 from touchstone.cluster.engine import Job, Outcome
+from touchstone.studies.commands import end_all_in
 from touchstone.training.resume import KEEP
 
 ROWS_COLUMNS = 24, 80  # of the terminal that stages see: their progress bars are drawn for it
@@ -171,10 +170,7 @@ class Worker:
         """Kill the worker and all that runs in its copy, also a stage whose worker has died."""
         self._process.kill()
         self._process.wait()
-        for process in psutil.process_iter(["cwd"]):
-            if process.info["cwd"] == str(self._copy):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
+        end_all_in(self._copy)
         os.close(self.screen)
         self.answers.close()
 

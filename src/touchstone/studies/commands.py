@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 from yaml import YAMLError
 
 from touchstone.config.graph import read_stages
@@ -30,6 +31,15 @@ def dvc(root: Path, *arguments: str, **variables: str) -> bool:
 def dvc_output(root: Path, *arguments: str, **variables: str) -> str:
     """Run DVC in `root` and return what it writes to stdout. Raise TouchstoneError where it fails."""
     return _output(DVC, arguments, root, variables)
+
+
+def end_all_in(folder: Path) -> None:
+    """Kill all processes that work in the folder or below it, but for this one."""
+    for process in psutil.process_iter(["cwd"]):
+        where = process.info["cwd"]
+        if where and Path(where).is_relative_to(folder.resolve()) and process.pid != os.getpid():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def python(root: Path, script: str, **variables: str) -> str:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import shutil
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -15,13 +16,14 @@ from touchstone.config.load import settings_of
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.metrics import primary_key
 from touchstone.studies import learning_curves, made_by, quotes
-from touchstone.studies.commands import dvc, dvc_output, git
+from touchstone.studies.commands import dvc, dvc_output, end_all_in, git
 from touchstone.studies.workspace import LINKED, copy_project, recipe
 
 IDENTITY = {
     **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "Touchstone"),
     **dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "touchstone@localhost"),
 }
+QUEUE = Path(".dvc/tmp/exps")
 TABLE, CURVE = made_by.KEPT["sweep"]
 COMPARED = ("gain", "gain_low", "gain_high", "verdict", "diverged")  # columns of metrics.json that are kept as they are
 
@@ -62,7 +64,13 @@ def sweep(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
 
 
 def _run_experiments(space: Path, combinations: list[dict[str, Any]], jobs: int) -> None:
-    """Queue an experiment for each combination, in place of those of an earlier sweep, and run them."""
+    """Queue an experiment for each combination, in place of those of an earlier sweep, and run them.
+
+    Of a sweep that was killed, DVC would follow the experiment that it ran for ever, and its worker may still be there:
+    they are ended first, and DVC's queue is emptied. The run-cache keeps the stages that had ended.
+    """
+    end_all_in(space)
+    shutil.rmtree(space / QUEUE, ignore_errors=True)
     dvc_output(space, "exp", "remove", "--all-commits", "--queue", **IDENTITY)
     for number, combination in enumerate(combinations, 1):
         changes = [part for assignment in _assignments(combination) for part in ("-S", assignment)]
