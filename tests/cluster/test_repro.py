@@ -49,6 +49,7 @@ def test_it_gives_the_lock_of_dvc_repro(tiny_space: Path) -> None:
         assert all(text in (tiny_space / "metrics" / report).read_text() for text in texts if "'" not in text)
 
 
+@pytest.mark.slow
 def test_seeds_as_jobs_of_their_own_give_the_lock_of_dvc_repro(tiny_space: Path) -> None:
     stages, logs = ("train@simple-real", "train@simple-fixed"), tiny_space / ".touchstone/repro/logs"
     change(tiny_space, "+cluster.seeds=apart", "models.simple.lr=0.003")
@@ -114,6 +115,7 @@ def test_uncommitted_changes_are_what_runs(tiny_space: Path) -> None:
     assert "my change" in (tiny_space / ".touchstone/repro/logs/filters.log").read_text()
 
 
+@pytest.mark.slow
 def test_without_a_run_cache_only_what_changed_runs(tiny_space: Path) -> None:
     file = tiny_space / "stages/filters.py"
     file.write_text(file.read_text() + '    import sys\n\n    sys.stdout.write("my change\\n")\n')

@@ -6,6 +6,7 @@ import os
 import tarfile
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,10 @@ FOLDER = (
     "data.train_size=0",
     "data.test_fraction=0.2",
 )
+
+
+# Each takes seconds, and what it says is tested where it is decided; a few show here that a stage stops with it.
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 def png(path: Path, seed: int) -> None:
@@ -118,13 +123,13 @@ def tar_with_symlink(folder: Path) -> None:
     ("make", "name", "parts"),
     [
         (truncated, "i", ["1 of 41 images cannot be read", "cat/broken.jpg", "data.bad_images: skip"]),
-        (text_as_png, "i", ["1 of 41 images cannot be read", "cat/notes.png"]),
-        (bomb, "i", ["1 of 41 images cannot be read", "cat/bomb.png", "pixels"]),
+        slow(text_as_png, "i", ["1 of 41 images cannot be read", "cat/notes.png"]),
+        slow(bomb, "i", ["1 of 41 images cannot be read", "cat/bomb.png", "pixels"]),
         (empty, "i", ["class"]),
-        (single, "i", ["fox", "1 image"]),
-        (no_unlabelled, "i", ["unlabelled", "remove the folder or put images in it"]),
+        slow(single, "i", ["fox", "1 image"]),
+        slow(no_unlabelled, "i", ["unlabelled", "remove the folder or put images in it"]),
         (unsafe_zip, "i.zip", ["../x.png"]),
-        (tar_with_symlink, "i.tar.gz", ["cat/1.png", "link"]),
+        slow(tar_with_symlink, "i.tar.gz", ["cat/1.png", "link"]),
     ],
 )
 def test_bad_data(space: Path, make: Callable[[Path], None], name: str, parts: list[str]) -> None:
@@ -142,24 +147,24 @@ def test_bad_data(space: Path, make: Callable[[Path], None], name: str, parts: l
     ("change", "parts"),
     [
         ("train.lrr=0.1", ["train.lrr", "did you mean lr?"]),
-        ("models.simple.lr=-1", ["models.simple.lr", "a number above 0, or auto"]),
+        slow("models.simple.lr=-1", ["models.simple.lr", "a number above 0, or auto"]),
         ("models.simple.net=simpel", ["no src/touchstone/models/nets/simpel.py", "did you mean simple?"]),
-        ("models.simple.input_size=8", ["simple: got input_size 8 px, at least 16 px"]),
-        ("models.simple.options={width: 3}", ["simple: unknown option 'width'"]),
-        ("data.source=cifar", ["data.source", "did you mean cifar10?"]),
-        ("data.columns={label: kind}", ["data.columns: the source folder has none to name; take it out"]),
-        ("models.simple.phases=[]", ["models.simple.phases: got (), ", "at least 1 item"]),
+        slow("models.simple.input_size=8", ["simple: got input_size 8 px, at least 16 px"]),
+        slow("models.simple.options={width: 3}", ["simple: unknown option 'width'"]),
+        slow("data.source=cifar", ["data.source", "did you mean cifar10?"]),
+        slow("data.columns={label: kind}", ["data.columns: the source folder has none to name; take it out"]),
+        slow("models.simple.phases=[]", ["models.simple.phases: got (), ", "at least 1 item"]),
         ("models.simple.trainable=[head]", ["trainable head", "and no weights", "set weights to imagenet or a file"]),
-        (
+        slow(
             "models.simple={weights: random, phases: [{epochs: 1, trainable: [layer4]}], input_size: 16}",
             ["models.simple: trainable: got 'layer4', expected one of all, head, 0, 1"],
         ),
-        (
+        slow(
             "models.simple={input_size: 16, test_input_size: 32}",
             ["simple is built for input_size 16 px and cannot take 32"],
         ),
-        ("models.simple={net: resnet, input_size: 16}", ["resnet: got input_size 16 px, at least 32 px"]),
-        (
+        slow("models.simple={net: resnet, input_size: 16}", ["resnet: got input_size 16 px, at least 32 px"]),
+        slow(
             "models.simple={net: resnet, options: {depth: 20}, input_size: 32}",
             ["depth: got 20, expected one of 18, 34"],
         ),

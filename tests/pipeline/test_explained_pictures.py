@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from kit.pictures import lay, picture
 from kit.pipeline import stages_run
@@ -11,6 +12,7 @@ from touchstone.config import yaml
 from touchstone.training.resume import inputs
 
 
+@pytest.mark.slow
 def test_pictures_of_ones_own_are_explained_again_when_they_change(tiny_space: Path) -> None:
     assert "data/external/own" in inputs("explain", graph=tiny_space / "dvc.yaml"), "and so in its fingerprint"
     before = pd.read_csv(tiny_space / "data/explained/attributions/lenet-real/images.csv", dtype=str)

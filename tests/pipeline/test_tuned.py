@@ -17,6 +17,7 @@ def change(folder: Path, *changes: str) -> None:
     file.write_text(yaml.changed(file.read_text(), list(changes)))
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_with_what_its_search_found(tiny_space: Path) -> None:
     assert json.loads((tiny_space / "data/tuned/simple-real.json").read_text()) == {
         "lr": 1.0,

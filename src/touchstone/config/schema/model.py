@@ -179,7 +179,7 @@ class Run(Section):
     """Which library runs the loop; the results are the same."""
     devices: Annotated[Count, Shown("optimizer", "on {} devices")] = 1
     """Devices, each with a process of its own, that share every batch; another number gives other last bits."""
-    sync_batch_norm: bool = False
+    sync_batch_norm: Annotated[bool, Shown("optimizer", "batch norms over all devices")] = False
     """Normalise batches by the statistics of all devices instead of one's own part; on GPUs only."""
     budget: Annotated[
         Literal["equal_steps", "equal_epochs", "tuned"],
