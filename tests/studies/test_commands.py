@@ -101,7 +101,8 @@ def test_without_git_there_is_one_line(root: Path, tmp_path: Path, command: str)
 def test_few_modules_start_processes() -> None:
     """Whatever else calls DVC or git does so through studies/commands.py; the engine starts its own workers.
 
-    Each worker starts a process that stages are forked from, and the engine `slurm` asks Slurm by its commands.
+    Each worker starts a process that stages are forked from, the engine `slurm` asks Slurm by its commands, and a net on
+    several devices has a process for each.
     """
     starting = []
     for file in sorted(ROOT.glob("src/**/*.py")) + sorted(ROOT.glob("stages/*.py")):
@@ -112,7 +113,7 @@ def test_few_modules_start_processes() -> None:
         if "subprocess" in names or called & {"system", "popen", "execvp", "spawnvp", "create_subprocess_exec"}:
             starting.append(file.relative_to(ROOT).as_posix())
     engines = [f"src/touchstone/cluster/{name}.py" for name in ("local", "slurm", "warm")]
-    assert starting == [*engines, "src/touchstone/studies/commands.py"]
+    assert starting == [*engines, "src/touchstone/studies/commands.py", "src/touchstone/training/shard.py"]
 
 
 def test_repro_says_how_a_parameter_is_changed(capsys: pytest.CaptureFixture[str]) -> None:
