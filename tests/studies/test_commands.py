@@ -101,8 +101,8 @@ def test_without_git_there_is_one_line(root: Path, tmp_path: Path, command: str)
 def test_few_modules_start_processes() -> None:
     """Whatever else calls DVC or git does so through studies/commands.py; the engine starts its own workers.
 
-    Each worker starts a process that stages are forked from, the engine `slurm` asks Slurm by its commands, and a net on
-    several devices has a process for each.
+    Each worker starts a process that stages are forked from, the engine `slurm` asks Slurm by its commands, and a net
+    on several devices has a process for each.
     """
     starting = []
     for file in sorted(ROOT.glob("src/**/*.py")) + sorted(ROOT.glob("stages/*.py")):
