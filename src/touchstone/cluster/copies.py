@@ -7,7 +7,9 @@ from configobj import ConfigObj
 
 from touchstone.studies.commands import config_value, git
 
-SHARED = (".touchstone", "metrics/runtime")  # resume states and notes, each stage's own: the copies use the project's
+# Resume states and notes, each stage's own, and what people put there, which git need not know: the copies use the
+# project's.
+SHARED = (".touchstone", "metrics/runtime", "data/added", "data/external", "data/weights")
 
 
 def project_files(root: Path) -> list[str]:
@@ -23,6 +25,8 @@ def copy_project(root: Path, to: Path, *, names: list[str], cache: Path) -> None
     """Copy the named files; link what is shared; and let DVC there use the cache of the project."""
     shutil.rmtree(to, ignore_errors=True)
     for name in names:
+        if name.startswith(tuple(f"{shared}/" for shared in SHARED)):
+            continue
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / name, to / name)
     for name in SHARED:
