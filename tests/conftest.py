@@ -15,7 +15,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Files that take a minute or more, in an order in which two workers seldom wait for the same thing; the rest follows.
 FIRST = (
     "pipeline/test_rerun.py",
-    "pipeline/test_multi_label.py",
     "config/test_bad_input.py",
     "cluster/test_repro.py",
     "pipeline/test_resume.py",

@@ -71,6 +71,7 @@ def test_seeds_as_jobs_of_their_own_give_the_lock_of_dvc_repro(tiny_space: Path)
     assert (tiny_space / "dvc.lock").read_bytes() == lock
 
 
+@pytest.mark.slow
 def test_entries_of_the_lock_stand_where_dvc_repro_puts_them(tiny_space: Path) -> None:
     lock = tiny_space / "dvc.lock"
     text = lock.read_text()

@@ -196,7 +196,13 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize(
-    ("kind", "adapt"), [("pixels", "dreambooth"), ("pixels", "lora"), ("classes", "lora"), ("text", "lora")]
+    ("kind", "adapt"),
+    [
+        ("text", "lora"),
+        pytest.param("pixels", "dreambooth", marks=pytest.mark.slow),
+        pytest.param("pixels", "lora", marks=pytest.mark.slow),
+        pytest.param("classes", "lora", marks=pytest.mark.slow),
+    ],
 )
 def test_killed_and_resumed_gives_the_same_bytes(
     packed: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, adapt: str

@@ -12,6 +12,7 @@ from PIL import Image
 
 from kit.project import project, run
 
+pytestmark = pytest.mark.slow
 CLASSES = ("left", "right", "top")
 COUNTS = {"train": 40, "val": 20, "test": 24}
 TINY = (
