@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -67,6 +68,39 @@ def test_a_lost_node_changes_no_byte(tiny: Path, cluster: Any, tmp_path: Path) -
     assert not left_running(folder)
 
 
+def remote(to: Path, folder: Path) -> Path:
+    """A remote of DVC, which the project knows as `store`."""
+    to.mkdir()
+    run("dvc", "remote", "add", "--local", "store", to, cwd=folder)
+    return to
+
+
+def test_nodes_that_share_no_folder_give_the_same_bytes(tiny: Path, cluster: Any, tmp_path: Path) -> None:
+    for _ in range(2):
+        cluster.add_node(**NODE)
+    cluster.wait_for_nodes()
+    scratch = tmp_path / "scratch"
+    settings = f"cluster={{cpus: 2, address: '{cluster.address}', remote: store, scratch: '{scratch}'}}"
+    folder = project(tmp_path / "project", *TINY, settings)
+    store = remote(tmp_path / "store", folder)
+    run("touchstone", "repro", "--on", "ray", cwd=folder)
+    assert_same(folder, tiny)
+    assert "Running stage" in (folder / ".touchstone/repro/logs/train@lenet-real.log").read_text()
+    [home] = (scratch / f"touchstone-{os.getuid()}").iterdir()
+    assert not list((home / "clones").iterdir())
+    assert any((home / "cache/files/md5").iterdir())  # the nodes have a cache of their own
+
+    # Another machine that knows the remote alone takes all results from there.
+    shutil.rmtree(home)
+    other = project(tmp_path / "other", *TINY, settings)
+    run("dvc", "remote", "add", "--local", "store", store, cwd=other)
+    run("touchstone", "repro", "--on", "ray", cwd=other)
+    assert_same(other, tiny)
+    logs = [file.read_text() for file in (other / ".touchstone/repro/logs").glob("*.log")]
+    assert logs
+    assert all("is cached - skipping run" in log for log in logs)
+
+
 def test_without_an_address_it_starts_a_cluster_of_its_own(tiny_space: Path) -> None:
     file = tiny_space / "params.yaml"
     file.write_text(file.read_text().replace("rotate_deg: 10", "rotate_deg: 11"))
@@ -79,6 +113,7 @@ def test_without_an_address_it_starts_a_cluster_of_its_own(tiny_space: Path) -> 
     ("settings", "said"),
     [
         ("{gpus: 99}", r"--on ray: \S+ is to get 99 GPUs, .* the most that a node has is \d+, .* `cluster`"),
+        ("{remote: stoer}", r"params\.yaml: cluster\.remote: no remote 'stoer' in DVC's configuration; .* none"),
         ("{address: '127.0.0.1:1'}", r"--on ray: no cluster at cluster\.address '127\.0\.0\.1:1': .*`ray status`"),
     ],
 )

@@ -11,8 +11,10 @@ import selectors
 import shutil
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -56,32 +58,32 @@ def take_snapshot(root: Path, folder: Path, *, cache: Path) -> Path:
 
 def run_task(task: Task) -> Outcome:
     """Run a stage in a clone of its own. Raises OSError where the clone cannot be made."""
-    clone = _clone(task)
+    clone = new_folder(task.clones, task.job.stage)
+    shutil.copytree(task.snapshot, clone, symlinks=True)
     worker = Worker(clone, {KEEP: "1", "PATH": search_path()})
     try:
         worker.begin(task.job)
-        return _followed(worker, task.note)
+        task.note.parent.mkdir(parents=True, exist_ok=True)
+        return followed(worker, partial(task.note.write_text, encoding="utf-8"))
     finally:
         worker.close()
         shutil.rmtree(clone, ignore_errors=True)
         task.note.unlink(missing_ok=True)
 
 
-def _clone(task: Task) -> Path:
-    """Copy the snapshot. The copies of this stage that killed jobs have left on this machine are removed."""
-    here = f"{task.job.stage}-{socket.gethostname()}-"
-    for old in task.clones.glob(f"{here}*"):
+def new_folder(clones: Path, stage: str) -> Path:
+    """Return a path for a clone. Those of this stage that killed jobs have left on this machine are removed."""
+    here = f"{stage}-{socket.gethostname()}-"
+    for old in clones.glob(f"{here}*"):
         if not psutil.pid_exists(int(old.name.removeprefix(here))):
             shutil.rmtree(old, ignore_errors=True)
-    clone = task.clones / f"{here}{os.getpid()}"
+    clone = clones / f"{here}{os.getpid()}"
     shutil.rmtree(clone, ignore_errors=True)
-    shutil.copytree(task.snapshot, clone, symlinks=True)
     return clone
 
 
-def _followed(worker: Worker, note: Path) -> Outcome:
-    """Note what the stage prints until it ends."""
-    note.parent.mkdir(parents=True, exist_ok=True)
+def followed(worker: Worker, note: Callable[[str], object]) -> Outcome:
+    """Wait until the stage ends, and note the last line that it has printed every few seconds."""
     noted, last = 0.0, ""
     with selectors.DefaultSelector() as selector:
         selector.register(worker.screen, selectors.EVENT_READ)
@@ -94,7 +96,7 @@ def _followed(worker: Worker, note: Path) -> Outcome:
                     time.sleep(0.05)  # its end is closed, and the answer follows
             if worker.last_line != last and time.monotonic() > noted + NOTE_SECONDS:
                 noted, last = time.monotonic(), worker.last_line
-                note.write_text(last, encoding="utf-8")
+                note(last)
 
 
 class Notes:

@@ -3,9 +3,7 @@
 import shutil
 from pathlib import Path
 
-from configobj import ConfigObj
-
-from touchstone.studies.commands import config_value, git
+from touchstone.studies.commands import git, write_config
 
 # Resume states and notes, each stage's own, and what people put there, which git need not know: the copies use the
 # project's.
@@ -33,10 +31,4 @@ def copy_project(root: Path, to: Path, *, names: list[str], cache: Path) -> None
         (root / name).mkdir(parents=True, exist_ok=True)
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         (to / name).symlink_to((root / name).resolve(), target_is_directory=True)
-    (to / ".dvc").mkdir(exist_ok=True)
-    local = root / ".dvc/config.local"
-    config = ConfigObj(str(local) if local.is_file() else None, list_values=False, encoding="utf-8")
-    config.setdefault("core", {})["no_scm"] = "true"
-    config.setdefault("cache", {})["dir"] = config_value(str(cache.resolve()))
-    config.filename = str(to / ".dvc/config.local")
-    config.write()
+    write_config(to, cache=cache, base=root)

@@ -34,6 +34,9 @@ def check_cluster(name: str, root: Path, folder: Path) -> None:
     cluster, stages = load_cluster(root / PARAMS), read_stages(root / "dvc.yaml")
     if unknown := sorted(cluster.stages.keys() - stages.keys()):
         raise TouchstoneError(f"{PARAMS}: cluster.stages.{unknown[0]}: no such stage{nearest(unknown[0], stages)}")
+    if cluster.remote and (name == "slurm" or cluster.seeds == "apart"):
+        who = "jobs of Slurm" if name == "slurm" else "the seeds of `seeds: apart`"
+        raise TouchstoneError(f"{PARAMS}: cluster.remote: {who} meet in a folder that all nodes see; leave it out")
     if name == "slurm":
         from touchstone.cluster.slurm import Slurm
 

@@ -117,14 +117,14 @@ class Worker:
         os.close(terminal)
         os.close(to_parent)
 
-    def begin(self, job: Job) -> None:
-        """Send the job to the worker."""
+    def begin(self, job: Job, *, over_remote: bool = False) -> None:
+        """Send the job to the worker. over_remote: whether inputs and outputs travel over DVC's default remote."""
         self.job, self.last_line, self._text = job, "", b""
         job.log.parent.mkdir(parents=True, exist_ok=True)
         job.log.write_bytes(b"")
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # the worker has died: `end` says so
-            request = {"stage": job.stage, "inputs": job.inputs, "before": job.before}
+            request = {"stage": job.stage, "inputs": job.inputs, "before": job.before, "over_remote": over_remote}
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
 

@@ -3,18 +3,22 @@
 Ray runs a task again where its worker or node was lost. Its tasks end with the command that started them.
 """
 
+import hashlib
 import os
 import shutil
 import socket
 from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dvc.repo import Repo
 
-from touchstone.cluster.clone import Notes, Task, run_task, take_snapshot
+from touchstone.cluster import transfer
+from touchstone.cluster.clone import RESULTS, Notes, Task, run_task, take_snapshot
 from touchstone.cluster.engine import Job, Outcome
+from touchstone.cluster.remote import SentTask, options_of, packed_inputs, packed_project, run_sent
 from touchstone.config.schema.cluster import Cluster, Resources
 from touchstone.errors import TouchstoneError, one_line
 
@@ -26,7 +30,8 @@ END_SECONDS = 10.0  # in which tasks that are interrupted end their stages
 class RayEngine:
     """Runs jobs as tasks of Ray. folder: snapshots, clones and notes of this project.
 
-    Raises TouchstoneError where the cluster cannot be reached, or no node has what a stage is to get.
+    Raises TouchstoneError where the cluster cannot be reached, or no node has what a stage is to get, and where the
+    remote of `cluster.remote` does not take what the stages need.
     """
 
     def __init__(self, repo: Repo, folder: Path, *, cluster: Cluster, stages: Collection[str], slots: int) -> None:
@@ -35,14 +40,12 @@ class RayEngine:
         try:
             for stage in sorted(stages):
                 self._check(stage, cluster.of(stage))
-            root, cache = Path(repo.root_dir), Path(repo.cache.legacy.path)
-            self._snapshot = take_snapshot(root, folder / "snapshots", cache=cache)
+            self._way = _OverRemote(self._ray, repo, cluster) if cluster.remote else _OverFolder(repo, folder, cluster)
         except BaseException:
             self._ray.shutdown()
             raise
-        self._task = self._ray.remote(run_task)
-        self._notes = Notes()
-        self._running: dict[Any, Task] = {}  # by Ray's reference to its outcome
+        self._task = self._ray.remote(self._way.function)
+        self._running: dict[Any, Job] = {}  # by Ray's reference to its outcome
 
     def _check(self, stage: str, resources: Resources) -> None:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
@@ -57,28 +60,27 @@ class RayEngine:
         )
 
     def submit(self, job: Job) -> None:
-        clones = Path(self._cluster.scratch) if self._cluster.scratch else self._folder / "clones"
-        task = Task(job, self._snapshot, clones, self._folder / "notes" / job.stage)
         resources = self._cluster.of(job.stage)
         options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": self._cluster.retries}
         options |= {"memory": int(resources.memory_gb * GB)} if resources.memory_gb else {}
-        self._running[self._task.options(name=job.stage, **options).remote(task)] = task
+        reference = self._task.options(name=job.stage, **options).remote(*self._way.arguments(job))
+        self._running[reference] = job
 
     def wait(self, seconds: float) -> list[Outcome]:
         ended, _ = self._ray.wait(list(self._running), timeout=seconds)
         return [self._outcome(reference, self._running.pop(reference)) for reference in ended]
 
-    def _outcome(self, reference: Any, task: Task) -> Outcome:
+    def _outcome(self, reference: Any, job: Job) -> Outcome:
         try:
-            outcome: Outcome = self._ray.get(reference)
-            return outcome
+            result = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
             why = one_line(error.cause if isinstance(error, self._ray.exceptions.RayTaskError) else error)
-            return Outcome(task.job.stage, {}, f"its task left no result: {why}", 0.0)
+            return Outcome(job.stage, {}, f"its task left no result: {why}", 0.0)
+        return self._way.outcome(job, result)
 
     def progress(self) -> dict[str, str]:
         """Return the last line that each stage printed, "" for those that wait for a node."""
-        lines = self._notes.lines({task.job.stage: task.note for task in self._running.values()})
+        lines = self._way.lines([job.stage for job in self._running.values()])
         return dict(sorted(lines.items(), key=lambda item: (not item[1], item[0])))
 
     def close(self) -> None:
@@ -90,6 +92,88 @@ class RayEngine:
             self._ray.wait(list(self._running), num_returns=len(self._running), timeout=END_SECONDS)
         self._ray.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class _OverFolder:
+    """Tasks on nodes that see the project's folder and DVC's cache."""
+
+    function = staticmethod(run_task)
+
+    def __init__(self, repo: Repo, folder: Path, cluster: Cluster) -> None:
+        self._folder, self._notes = folder, Notes()
+        self._clones = Path(cluster.scratch) if cluster.scratch else folder / "clones"
+        root, cache = Path(repo.root_dir), Path(repo.cache.legacy.path)
+        self._snapshot = take_snapshot(root, folder / "snapshots", cache=cache)
+
+    def arguments(self, job: Job) -> tuple[Any, ...]:
+        return (Task(job, self._snapshot, self._clones, self._note(job.stage)),)
+
+    def _note(self, stage: str) -> Path:
+        return self._folder / "notes" / stage
+
+    def outcome(self, job: Job, result: Any) -> Outcome:
+        outcome: Outcome = result
+        return outcome
+
+    def lines(self, stages: list[str]) -> dict[str, str]:
+        return self._notes.lines({stage: self._note(stage) for stage in stages})
+
+
+class _OverRemote:
+    """Tasks on nodes that share no folder with the project: see remote.py."""
+
+    function = staticmethod(run_sent)
+
+    def __init__(self, ray: Any, repo: Repo, cluster: Cluster) -> None:
+        self._ray, self._cluster, self._root = ray, cluster, Path(repo.root_dir)
+        self._options = options_of(repo, cluster.remote)
+        self._repo = Repo(repo.root_dir, config={"core": {"remote": cluster.remote}})
+        self._stages = {stage.addressing: stage for stage in self._repo.index.stages}
+        self._project = hashlib.sha256(f"{socket.gethostname()} {self._root}".encode()).hexdigest()[:16]
+        self._there: set[str] = set()  # stages whose outputs are on the remote
+        self._files = ray.put(packed_project(self._root, without=RESULTS))
+        self._board = ray.remote(_Board).options(num_cpus=0).remote()
+
+    def arguments(self, job: Job) -> tuple[Any, ...]:
+        new = job.inputs.keys() - self._there
+        transfer.push(self._repo, (self._stages[name] for name in new))
+        self._there |= new
+        own = packed_inputs(self._root, self._stages[job.stage])
+        remote, scratch = self._cluster.remote, self._cluster.scratch
+        task = SentTask(job, self._project, remote, self._options, scratch, own)
+        return task, self._files, partial(_note, self._board, job.stage)
+
+    def outcome(self, job: Job, result: Any) -> Outcome:
+        """Write the stage's log, and fetch its outputs."""
+        outcome: Outcome
+        outcome, log = result
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        job.log.write_bytes(log)
+        if not outcome.error:
+            transfer.fetch_result(self._repo, outcome.entry)
+            self._there.add(job.stage)
+        return outcome
+
+    def lines(self, stages: list[str]) -> dict[str, str]:
+        known = self._ray.get(self._board.read.remote())
+        return {stage: known.get(stage, "") for stage in stages}
+
+
+class _Board:
+    """An actor of Ray that holds the last line of each stage."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, str] = {}
+
+    def note(self, stage: str, line: str) -> None:
+        self._lines[stage] = line
+
+    def read(self) -> dict[str, str]:
+        return self._lines
+
+
+def _note(board: Any, stage: str, line: str) -> None:
+    board.note.remote(stage, line)
 
 
 def _connected(address: str) -> Any:

@@ -89,7 +89,7 @@ class Slurm:
             additional_parameters={"requeue": True},
         )
         try:
-            jobs = executor.map_array(Checkpointed(), tasks)
+            jobs: list[Any] = executor.map_array(Checkpointed(), tasks)
         except (submitit.core.utils.FailedSubmissionError, submitit.core.utils.FailedJobError) as error:
             raise self._refused("sbatch", str(error), resources) from error
         return [job.job_id for job in jobs]
@@ -108,7 +108,7 @@ class Slurm:
         import submitit
 
         names = set(os.listdir(self._folder)) if self._folder.is_dir() else set()  # one request to a shared folder
-        jobs = [submitit.SlurmJob(self._folder, number) for number in job_ids]
+        jobs: list[Any] = [submitit.SlurmJob(self._folder, number) for number in job_ids]
         return {job.job_id: self._outcome(job) for job in jobs if job.paths.result_pickle.name in names}
 
     def _outcome(self, job: Any) -> Outcome:

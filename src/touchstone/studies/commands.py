@@ -6,17 +6,19 @@ DVC is the one that is installed beside this interpreter, whatever PATH holds; g
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
+from configobj import ConfigObj
 from yaml import YAMLError
 
 from touchstone.config.graph import read_stages
 from touchstone.errors import TouchstoneError
 
+LOCAL = Path(".dvc/config.local")
 DVC = (sys.executable, "-P", "-m", "dvc")  # -P: a file of the working folder, such as yaml.py, is not imported
 
 
@@ -92,6 +94,30 @@ def cache_folder(root: Path) -> Path:
         return Path(dvc_output(root, "cache", "dir").strip())
     except TouchstoneError as error:
         raise TouchstoneError(f"{root}: {error}; run from the folder that holds dvc.yaml") from error
+
+
+def write_config(
+    to: Path,
+    *,
+    cache: Path,
+    base: Path | None = None,
+    scm: bool = False,
+    sections: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
+    """Write the local configuration of DVC in a copy of the project, which uses this cache.
+
+    base: a project whose own local configuration is taken over, with its remotes and their credentials. scm: whether
+    the copy is a git repository of its own. sections: more of them, as section -> option -> text.
+    """
+    local = base / LOCAL if base else None
+    config = ConfigObj(str(local) if local and local.is_file() else None, list_values=False, encoding="utf-8")
+    for section, options in {"cache": {"dir": str(cache.resolve())}, **(sections or {})}.items():
+        config.setdefault(section, {}).update({name: config_value(text) for name, text in options.items()})
+    if not scm:
+        config.setdefault("core", {})["no_scm"] = "true"
+    (to / LOCAL).parent.mkdir(parents=True, exist_ok=True)
+    config.filename = str(to / LOCAL)
+    config.write()
 
 
 def config_value(text: str) -> str:

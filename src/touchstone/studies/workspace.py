@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from touchstone.errors import TouchstoneError, nearest
-from touchstone.studies.commands import cache_folder, config_value, git, locked_outputs, outputs_in_git
+from touchstone.studies.commands import cache_folder, git, locked_outputs, outputs_in_git, write_config
 
 LINKED = ("data/added", "data/external", "data/weights", ".touchstone/downloads")
 
@@ -39,10 +39,7 @@ def copy_project(root: Path, to: Path, *, settings: str, scm: bool = False) -> N
             shutil.rmtree(to / name, ignore_errors=True)
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             (to / name).symlink_to((root / name).resolve(), target_is_directory=True)
-    core = "" if scm else "[core]\n    no_scm = true\n"
-    (to / ".dvc/config.local").write_text(
-        f"{core}[cache]\n    dir = {config_value(str(cache_folder(root)))}\n", encoding="utf-8"
-    )
+    write_config(to, cache=cache_folder(root), base=root, scm=scm)
 
 
 def _remove_foreign(to: Path, outputs: set[str]) -> None:

@@ -40,6 +40,8 @@ class Cluster(Resources):
     """Ray's address, such as 10.0.0.1:6379 or auto; "" starts a local cluster."""
     scratch: str = ""
     """A folder on each node for the jobs' clones; "" keeps them in the project's `.touchstone`."""
+    remote: str = ""
+    """With Ray, a remote of DVC that all nodes reach, where they share no folder with the project."""
     retries: Number = 2
     """How often a job that was lost with its node runs again."""
     requeues: Number = 20
