@@ -21,12 +21,12 @@ RUNS = "runs"  # the folder of the run-cache, in DVC's cache and on a remote
 
 def fetch(repo: Repo, stages: Iterable[Stage]) -> None:
     """Fetch the outputs of stages into DVC's cache. Raises TouchstoneError on what the remote does not have."""
-    _move(repo, repo.cloud.pull, _objects(stages), "lacks")
+    _pull(repo, _objects(stages))
 
 
 def push(repo: Repo, stages: Iterable[Stage]) -> None:
     """Push the outputs of stages that are in DVC's cache. Raises TouchstoneError where the remote takes none."""
-    _move(repo, repo.cloud.push, _objects(stages), "does not take")
+    _push(repo, _objects(stages))
 
 
 def take_result(repo: Repo, stage: Stage) -> None:
@@ -45,7 +45,7 @@ def fetch_result(repo: Repo, entry: dict[str, Any]) -> None:
     """
     key, _ = _names(entry)
     _take_record(repo, key)
-    _move(repo, repo.cloud.pull, _recorded(repo, entry), "lacks")
+    _pull(repo, _recorded(repo, entry))
 
 
 def send_result(repo: Repo, entry: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ def send_result(repo: Repo, entry: dict[str, Any]) -> None:
 
     Raises TouchstoneError where the remote takes none.
     """
-    _move(repo, repo.cloud.push, _recorded(repo, entry), "does not take")
+    _push(repo, _recorded(repo, entry))
     here, there = repo.cache.legacy, _store(repo)
     key, value = _names(entry)
     dvc.fs.generic.copy(here.fs, _record(here, key, value), there.fs, _record(there, key, value))
@@ -90,11 +90,26 @@ def _objects(stages: Iterable[Stage]) -> set[Any]:
     return {found for stage in stages for of in stage.get_used_objs().values() for found in of}
 
 
-def _move(repo: Repo, move: Callable[..., Any], objects: set[Any], what: str) -> None:
-    where = f"remote {repo.config['core']['remote']} {what}"
+def _pull(repo: Repo, objects: set[Any]) -> None:
+    _move(repo, repo.cloud.pull, objects)
+    caches = {"md5-dos2unix": repo.cache.legacy}
+    lost = sum(not caches.get(found.name, repo.cache.local).exists(found.value) for found in objects)
+    if lost:  # DVC itself only warns
+        raise TouchstoneError(f"{_name(repo)}: {lost} of {len(objects)} files are not there")
+
+
+def _push(repo: Repo, objects: set[Any]) -> None:
+    _move(repo, repo.cloud.push, objects)
+
+
+def _move(repo: Repo, move: Callable[..., Any], objects: set[Any]) -> None:
     try:
         failed = move(objects).failed if objects else ()
     except (DvcException, OSError) as error:
-        raise TouchstoneError(f"{where} outputs: {one_line(error)}") from error
+        raise TouchstoneError(f"{_name(repo)}: {one_line(error)}") from error
     if failed:
-        raise TouchstoneError(f"{where} {len(failed)} of {len(objects)} files")
+        raise TouchstoneError(f"{_name(repo)}: {len(failed)} of {len(objects)} files could not be moved")
+
+
+def _name(repo: Repo) -> str:
+    return f"DVC's remote {repo.config['core']['remote']}"
