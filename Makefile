@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup locked repro site test test-slow lint format lock study clean
+.PHONY: help setup locked repro site test test-slow test-gpu lint format lock study clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -57,6 +57,9 @@ test: setup  ## run the tests except the slow ones, two files at a time
 test-slow: setup  ## run all tests, the slow ones included
 	$(PYTEST) -m '' $(RUNTIMES)
 	$(PYTEST) -m '' $(RUNTIMES:%=--ignore=%)
+
+test-gpu: setup  ## run the tests that need a GPU
+	pytest -m gpu tests/gpu
 
 lint: setup  ## check the code with ruff and mypy
 	ruff check .

@@ -62,23 +62,27 @@ def torch_threads() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
 
 
-def new_run(
-    pixels: "np.ndarray", labels: list[str], settings: dict[str, Any], *, num_workers: int = 0, features: Any = None
-) -> "TrainingRun":
-    """A run on these images, uint8 (N, H, W, C), without validation images, on the CPU."""
+def new_run(pixels: "np.ndarray", labels: list[str], settings: dict[str, Any], **more: Any) -> "TrainingRun":
+    """A run on these images, uint8 (N, H, W, C), without validation images. more: see `run_on`."""
     import pandas as pd
 
     from touchstone.data.imageset import ImageSet
 
     ids = [str(i) for i in range(len(pixels))]
     images = ImageSet(pixels, pd.DataFrame({"id": ids, "label": labels, "source_id": ids, "origin": "real"}))
-    return run_on(images, settings, image_size=pixels.shape[1], num_workers=num_workers, features=features)
+    return run_on(images, settings, image_size=pixels.shape[1], **more)
 
 
 def run_on(
-    images: "ImageSet", settings: dict[str, Any], *, image_size: int, num_workers: int = 0, features: Any = None
+    images: "ImageSet",
+    settings: dict[str, Any],
+    *,
+    image_size: int,
+    num_workers: int = 0,
+    features: Any = None,
+    accelerator: str = "cpu",
 ) -> "TrainingRun":
-    """A run on these images, without validation images, on the CPU."""
+    """A run on these images, without validation images."""
     from touchstone.config.load import resolve_model
     from touchstone.config.schema.data import Arm
     from touchstone.config.schema.machine import Machine
@@ -91,7 +95,7 @@ def run_on(
         data=combine(Arm(), train=images, name="real"),
         val=images.take([]),
         meta={"classes": sorted(set(images.table["label"])), "image_size": image_size},
-        machine=Machine(accelerator="cpu", num_workers=num_workers),
+        machine=Machine(accelerator=accelerator, num_workers=num_workers),
         features=features,
     )
 
