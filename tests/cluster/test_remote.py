@@ -1,6 +1,7 @@
 """Results that travel over a remote of DVC, which here is a folder: see cluster/transfer.py and cluster/remote.py."""
 
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,10 @@ def test_what_needs_a_shared_folder(tmp_path: Path, engine: str, more: str, who:
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     with pytest.raises(TouchstoneError, match=rf"cluster\.remote: {who} meet in a folder"):
         check_cluster(engine, tmp_path, tmp_path)
+
+
+def test_clones_with_credentials_are_closed_to_others(tmp_path: Path) -> None:
+    folder = remote._own_folder(tmp_path / "scratch")
+    folder.chmod(0o755)
+    assert remote._own_folder(tmp_path / "scratch") == folder
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700

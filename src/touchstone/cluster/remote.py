@@ -99,7 +99,7 @@ def run_sent(task: SentTask, project: bytes, note: Callable[[str], None]) -> tup
     project: a tar of the project's files. note: takes the last line that the stage printed, every few seconds.
     Raises OSError where the clone cannot be made.
     """
-    home = Path(task.scratch or tempfile.gettempdir()) / f"touchstone-{os.getuid()}" / task.project
+    home = _own_folder(Path(task.scratch or tempfile.gettempdir())) / task.project
     clone = new_folder(home / "clones", task.job.stage)
     worker = None
     try:
@@ -120,3 +120,13 @@ def run_sent(task: SentTask, project: bytes, note: Callable[[str], None]) -> tup
         if worker:
             worker.close()
         shutil.rmtree(clone, ignore_errors=True)
+
+
+def _own_folder(scratch: Path) -> Path:
+    """The folder of this user below `scratch`, closed to others: clones hold the credentials of a remote."""
+    folder = scratch / f"touchstone-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to another user; set cluster.scratch")
+    folder.chmod(0o700)
+    return folder
