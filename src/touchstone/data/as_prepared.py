@@ -35,7 +35,7 @@ def as_prepared(read: Read, how: Preparation) -> np.ndarray:
 
 
 def stacked(images: list[np.ndarray], resize: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Stack prepared images as preparation stores them: (B, H, W, C), each at the top left, and their sizes.
+    """Stack prepared images, (B, H, W, C), each at the top left of the room of the largest, and return their sizes.
 
     The sizes (B, 2) are None where all images have the same.
     """

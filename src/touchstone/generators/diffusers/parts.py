@@ -49,12 +49,12 @@ class Parts:
 
     @property
     def factor(self) -> int:
-        """Pixels by which a latent's side is multiplied."""
+        """The number of pixels for each step of a latent's side."""
         return 2 ** (len(self.vae.config.block_out_channels) - 1) if self.vae else 1
 
     @property
     def own_px(self) -> int:
-        """Side of an image of the pipeline's own size, or 0 where its configuration does not tell."""
+        """The side of an image of the pipeline's own size, or 0 where its configuration does not tell."""
         size = self.config.sample_size
         return (size if isinstance(size, int) else max(size or (0,))) * self.factor
 
