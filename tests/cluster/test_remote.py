@@ -1,7 +1,10 @@
 """Results that travel over a remote of DVC, which here is a folder: see cluster/transfer.py and cluster/remote.py."""
 
+import io
 import shutil
 import stat
+import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,9 @@ from touchstone.cluster.engines import check_cluster
 from touchstone.cluster.lock import locked
 from touchstone.cluster.worker import run_stage
 from touchstone.errors import TouchstoneError
+from touchstone.studies.commands import write_config
 
+SECRET = "a, 'b' #c"
 GRAPH = """
 stages:
   first:
@@ -29,14 +34,22 @@ stages:
 """
 
 
-def machine(to: Path, store: Path) -> Path:
-    """A clone of a project, with a cache of its own and the remote `store`."""
-    to.mkdir()
-    run("dvc", "init", "-q", "--no-scm", cwd=to)
-    run("dvc", "remote", "add", "-q", "-d", "store", store, cwd=to)
+CONFIG = """
+[core]
+    no_scm = true
+    remote = store
+['remote "store"']
+    url = {}
+"""
+
+
+def machine(to: Path, store: Path | str, more: str = "") -> Path:
+    """A clone of a project, with a cache of its own and the remote `store`. more: of DVC's configuration."""
+    for folder in (".dvc/tmp", ".touchstone"):
+        (to / folder).mkdir(parents=True)
+    (to / ".dvc/config").write_text(CONFIG.format(store) + more)
     (to / "dvc.yaml").write_text(GRAPH)
     (to / "given.txt").write_text("[1]")
-    (to / ".touchstone").mkdir()
     return to
 
 
@@ -105,27 +118,116 @@ def test_what_a_remote_cannot_do_is_one_line(head: Path, tmp_path: Path, monkeyp
         transfer.push(repo, [stage for stage in repo.index.stages if stage.name == "first"])
 
 
+VERSIONS = """
+['remote "versions"']
+    url = s3://b/c
+    version_aware = true
+"""
+
+
 @pytest.mark.parametrize(
-    ("name", "url", "why"),
+    ("name", "why"),
     [
-        ("stoer", "s3://b/c", r"no remote 'stoer' in DVC's configuration; did you mean store\?; .* shows: store$"),
-        ("store", "https://example.org/x", "store is an HTTP remote, which holds no run-cache"),
+        ("web", r"no remote 'web' in DVC's configuration; `dvc remote list` shows: store, versions$"),
+        ("stoer", r"no remote 'stoer' in DVC's configuration; did you mean store\?; .*$"),
+        ("store", "store is an HTTP remote, which holds no run-cache"),
+        ("versions", "versions is a remote of versions, which holds no run-cache"),
     ],
 )
-def test_a_remote_that_cannot_serve(tmp_path: Path, name: str, url: str, why: str) -> None:
-    folder = machine(tmp_path / "head", tmp_path / "store")
-    run("dvc", "remote", "modify", "store", "url", url, cwd=folder)
+def test_a_remote_that_cannot_serve(tmp_path: Path, name: str, why: str) -> None:
+    folder = machine(tmp_path / "head", "https://example.org/x", VERSIONS)
     with pytest.raises(TouchstoneError, match=rf"^params\.yaml: cluster\.remote: {why}"):
         remote.options_of(Repo(str(folder)), name)
 
 
-def test_credentials_travel(tmp_path: Path) -> None:
-    folder = machine(tmp_path / "head", tmp_path / "store")
-    run("dvc", "remote", "add", "-q", "bucket", "s3://b/c", cwd=folder)
-    run("dvc", "remote", "modify", "--local", "bucket", "secret_access_key", "a, 'b' #c", cwd=folder)
-    found = remote.options_of(Repo(str(folder)), "bucket")
-    assert found["url"] == "s3://b/c"
-    assert found["secret_access_key"] == "a, 'b' #c"
+def test_credentials_travel_and_a_remote_that_builds_on_another(tmp_path: Path) -> None:
+    folder = machine(tmp_path / "head", tmp_path / "store", "['remote \"part\"']\n    url = remote://store/part\n")
+    write_config(
+        folder, cache=tmp_path / "cache", sections={'remote "bucket"': {"url": "s3://b/c", "password": SECRET}}
+    )
+    assert stat.S_IMODE((folder / ".dvc/config.local").stat().st_mode) == 0o600
+    repo = Repo(str(folder))
+    assert bucket.items() <= remote.options_of(repo, "bucket").items()
+    assert remote.options_of(repo, "part")["url"] == str(tmp_path / "store/part")
+
+
+def test_a_copy_finds_a_remote_whose_path_is_relative(tmp_path: Path) -> None:
+    folder = machine(tmp_path / "project", "../../store")
+    write_config(tmp_path / "deep/down/copy", cache=tmp_path / "cache", base=folder)
+    (tmp_path / "deep/down/copy/.dvc/config").write_text((folder / ".dvc/config").read_text())
+    assert Repo(str(tmp_path / "deep/down/copy")).config["remote"]["store"]["url"] == str(tmp_path / "store")
+
+
+def test_what_the_head_has_computed_is_not_computed_again(
+    head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(head)
+    run("dvc", "repro", "-q", cwd=head)
+    before = dict(locked(head)["second"])
+    assert transfer.has_result(Repo(), before)
+    transfer.send_result(Repo(), before)
+    node = machine(tmp_path / "node", tmp_path / "store")
+    assert run_on(node, head, monkeypatch) == before
+    assert not ran(node)
+
+
+def test_of_two_results_the_one_that_the_job_has_is_taken(
+    head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a lost node ends after all, on another processor."""
+    nodes = [machine(tmp_path / name, tmp_path / "store") for name in ("one", "two")]
+    for node, number in zip(nodes, (2, 3), strict=True):
+        (node / "dvc.yaml").write_text(GRAPH.replace("echo 2", "cat number"))
+        (node / "number").write_text(str(number))
+    (head / "dvc.yaml").write_text((nodes[0] / "dvc.yaml").read_text())
+    entries = []
+    for node in nodes:  # the second looks for a result before the first has sent one
+        with monkeypatch.context() as patch:
+            patch.setattr(transfer, "take_result", lambda *_: None)
+            entries.append(run_on(node, head, monkeypatch))
+    assert entries[0] != entries[1]
+    monkeypatch.chdir(head)
+    transfer.fetch_result(Repo(), entries[0])
+    run("dvc", "repro", "-q", cwd=head)
+    assert not ran(head)
+    assert (head / "score.json").read_text() == "2"
+
+
+def test_a_stage_that_has_its_outputs_already_sends_them(
+    head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = run_on(machine(tmp_path / "node", tmp_path / "store"), head, monkeypatch)
+    other = machine(tmp_path / "other", tmp_path / "store")
+    monkeypatch.chdir(other)
+    transfer.fetch(Repo(), [transfer._recorded(Repo(), entry)])  # as an input of another stage
+    inputs = {"first": dict(locked(head)["first"])}
+    assert run_stage("second", inputs, entry, {}, over_remote=True) == entry
+    assert not ran(other)
+
+
+def test_a_stage_without_a_result_in_the_run_cache_is_one_line(
+    head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = machine(tmp_path / "node", tmp_path / "store")
+    (node / "dvc.yaml").write_text(GRAPH + "    always_changed: true\n")
+    with pytest.raises(TouchstoneError, match=r"^DVC's run-cache keeps no result of this stage"):
+        run_on(node, head, monkeypatch)
+
+
+def test_a_link_travels_as_its_content(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_text("far away")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/weights.pt").symlink_to(tmp_path / "weights.pt")
+    with tarfile.open(fileobj=io.BytesIO(remote.packed(tmp_path / "project", ["weights.pt"]))) as archive:
+        archive.extractall(tmp_path / "node", filter="data")
+    assert (tmp_path / "node/weights.pt").read_text() == "far away"
+
+
+def test_a_library_that_is_missing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = machine(tmp_path / "head", "gdrive://x/y")
+    monkeypatch.setitem(sys.modules, "dvc_gdrive", None)
+    with pytest.raises(TouchstoneError, match=r"^params\.yaml: cluster\.remote: store: .*dvc-gdrive"):
+        remote.check_remote(folder, "store")
 
 
 @pytest.mark.parametrize(

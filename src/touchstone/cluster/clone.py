@@ -72,12 +72,12 @@ def run_task(task: Task) -> Outcome:
 
 
 def new_folder(clones: Path, stage: str) -> Path:
-    """Return a path for a clone. Those of this stage that killed jobs have left on this machine are removed."""
-    here = f"{stage}-{socket.gethostname()}-"
-    for old in clones.glob(f"{here}*"):
-        if not psutil.pid_exists(int(old.name.removeprefix(here))):
+    """Return a path for a clone. Those that killed jobs have left on this machine are removed."""
+    here = f"-{socket.gethostname()}-"
+    for old in clones.glob(f"*{here}*"):
+        if not psutil.pid_exists(int(old.name.rpartition(here)[2])):
             shutil.rmtree(old, ignore_errors=True)
-    clone = clones / f"{here}{os.getpid()}"
+    clone = clones / f"{stage}{here}{os.getpid()}"
     shutil.rmtree(clone, ignore_errors=True)
     return clone
 

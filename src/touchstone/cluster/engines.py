@@ -8,6 +8,7 @@ from dvc.repo import Repo
 
 from touchstone.cluster.engine import Engine
 from touchstone.cluster.local import LocalEngine, default_slots, visible_gpus
+from touchstone.cluster.remote import check_remote
 from touchstone.config.graph import read_stages
 from touchstone.config.load import load_cluster
 from touchstone.errors import TouchstoneError, nearest
@@ -37,6 +38,8 @@ def check_cluster(name: str, root: Path, folder: Path) -> None:
     if cluster.remote and (name == "slurm" or cluster.seeds == "apart"):
         who = "jobs of Slurm" if name == "slurm" else "the seeds of `seeds: apart`"
         raise TouchstoneError(f"{PARAMS}: cluster.remote: {who} meet in a folder that all nodes see; leave it out")
+    if cluster.remote:
+        check_remote(root, cluster.remote)
     if name == "slurm":
         from touchstone.cluster.slurm import Slurm
 

@@ -24,6 +24,7 @@ from touchstone.errors import TouchstoneError, one_line
 
 GB = 2**30
 CONNECT_SECONDS = 10.0
+READ_SECONDS = 5.0  # in which the last lines of stages must come
 END_SECONDS = 10.0  # in which tasks that are interrupted end their stages
 
 
@@ -127,17 +128,26 @@ class _OverRemote:
     def __init__(self, ray: Any, repo: Repo, cluster: Cluster) -> None:
         self._ray, self._cluster, self._root = ray, cluster, Path(repo.root_dir)
         self._options = options_of(repo, cluster.remote)
-        self._repo = Repo(repo.root_dir, config={"core": {"remote": cluster.remote}})
+        chosen = {"core": {"remote": cluster.remote}, "remote": {cluster.remote: {"verify": True}}}
+        self._repo = Repo(repo.root_dir, config=chosen)
         self._stages = {stage.addressing: stage for stage in self._repo.index.stages}
         self._project = hashlib.sha256(f"{socket.gethostname()} {self._root}".encode()).hexdigest()[:16]
         self._there: set[str] = set()  # stages whose outputs are on the remote
+        self._lines: dict[str, str] = {}
         self._files = ray.put(packed_project(self._root, without=RESULTS))
-        self._board = ray.remote(_Board).options(num_cpus=0).remote()
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._board = ray.remote(_Board).options(num_cpus=0, scheduling_strategy=here).remote()
 
     def arguments(self, job: Job) -> tuple[Any, ...]:
-        new = job.inputs.keys() - self._there
-        transfer.push(self._repo, (self._stages[name] for name in new))
-        self._there |= new
+        """Push the outputs that the stage reads, and its own from an earlier run, unless they are there."""
+        inputs = transfer.read_by(self._stages[job.stage], (self._stages[name] for name in job.inputs))
+        new = [stage for stage in inputs if stage.addressing not in self._there]
+        transfer.push(self._repo, new)
+        self._there |= {stage.addressing for stage in new}
+        if job.before and transfer.has_result(self._repo, job.before):
+            transfer.send_result(self._repo, job.before)
         own = packed_inputs(self._root, self._stages[job.stage])
         remote, scratch = self._cluster.remote, self._cluster.scratch
         task = SentTask(job, self._project, remote, self._options, scratch, own)
@@ -149,14 +159,19 @@ class _OverRemote:
         outcome, log = result
         job.log.parent.mkdir(parents=True, exist_ok=True)
         job.log.write_bytes(log)
-        if not outcome.error:
+        if outcome.error:
+            return outcome
+        try:
             transfer.fetch_result(self._repo, outcome.entry)
-            self._there.add(job.stage)
+        except TouchstoneError as error:  # the other jobs go on
+            return Outcome(job.stage, {}, str(error), outcome.seconds)
+        self._there.add(job.stage)
         return outcome
 
     def lines(self, stages: list[str]) -> dict[str, str]:
-        known = self._ray.get(self._board.read.remote())
-        return {stage: known.get(stage, "") for stage in stages}
+        with suppress(self._ray.exceptions.RayError):  # as of a cluster that has just lost a node
+            self._lines = self._ray.get(self._board.read.remote(), timeout=READ_SECONDS)
+        return {stage: self._lines.get(stage, "") for stage in stages}
 
 
 class _Board:

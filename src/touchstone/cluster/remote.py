@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dvc.fs import get_fs_config
 from dvc.repo import Repo
 from dvc.stage import Stage
 
@@ -25,7 +26,7 @@ from touchstone.cluster.clone import followed, new_folder
 from touchstone.cluster.copies import project_files
 from touchstone.cluster.engine import Job, Outcome
 from touchstone.cluster.local import Worker
-from touchstone.errors import TouchstoneError, nearest
+from touchstone.errors import TouchstoneError, nearest, one_line
 from touchstone.studies.commands import search_path, write_config
 from touchstone.training.resume import KEEP
 
@@ -64,17 +65,33 @@ def options_of(repo: Repo, remote: str) -> dict[str, str]:
             f"params.yaml: cluster.remote: no remote {remote!r} in DVC's configuration{nearest(remote, known)}; "
             f"`dvc remote list` shows: {listed}"
         )
-    if known[remote]["url"].startswith(("http://", "https://")):
-        raise TouchstoneError(
-            f"params.yaml: cluster.remote: {remote} is an HTTP remote, which holds no run-cache of DVC"
-        )
-    return {name: str(value) for name, value in known[remote].items()}
+    try:
+        options = get_fs_config(repo.config, name=remote)
+    except Exception as error:  # of one that builds on another: its library is missing, say
+        raise TouchstoneError(f"params.yaml: cluster.remote: {remote}: {one_line(error)}") from error
+    kinds = {
+        "an HTTP remote": options["url"].startswith(("http://", "https://")),
+        "a remote of versions": options.get("version_aware") or options.get("worktree"),
+    }
+    if kind := next((kind for kind, here in kinds.items() if here), ""):
+        raise TouchstoneError(f"params.yaml: cluster.remote: {remote} is {kind}, which holds no run-cache of DVC")
+    return {name: str(value) for name, value in options.items()} | {"verify": "true"}  # uploads may have been cut off
+
+
+def check_remote(root: Path, remote: str) -> None:
+    """Raise TouchstoneError where a remote cannot serve, or its library is not installed. It is not connected to."""
+    repo = Repo(str(root))
+    options_of(repo, remote)
+    try:
+        repo.cloud.get_remote_odb(remote)
+    except Exception as error:  # libraries of remotes raise errors of their own
+        raise TouchstoneError(f"params.yaml: cluster.remote: {remote}: {one_line(error)}") from error
 
 
 def packed(root: Path, names: Iterable[str]) -> bytes:
     """Return a tar of files of the project."""
     content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as archive:
+    with tarfile.open(fileobj=content, mode="w", dereference=True) as archive:
         for name in sorted(names):
             archive.add(root / name, name)
     return content.getvalue()
@@ -126,7 +143,7 @@ def _own_folder(scratch: Path) -> Path:
     """The folder of this user below `scratch`, closed to others: clones hold the credentials of a remote."""
     folder = scratch / f"touchstone-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
+    if folder.lstat().st_uid != os.getuid() or folder.is_symlink():
         raise PermissionError(f"{folder} belongs to another user; set cluster.scratch")
     folder.chmod(0o700)
     return folder

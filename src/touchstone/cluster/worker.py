@@ -79,12 +79,13 @@ def run_stage(
     with _turn(job), Repo() as repo, repo.lock:  # a new one, which reads dvc.lock
         graph = load_file(repo, GRAPH).stages  # read once: in a graph of 3,000 stages it takes .6 s
         missing = [needed for needed in inputs if inputs[needed] != present.get(needed)]
+        stage = graph[name]
         if over_remote:
+            missing = [other.addressing for other in transfer.read_by(stage, (graph[needed] for needed in missing))]
             transfer.fetch(repo, (graph[needed] for needed in missing))
         for needed in missing:
             graph[needed].checkout()
             present[needed] = inputs[needed]
-        stage = graph[name]
         if seed is not None:
             run_part(repo, stage, seed, before=bool(before))
             return {}
@@ -95,6 +96,7 @@ def run_stage(
         stage.reproduce()
         present[name] = json.loads(json.dumps(to_single_stage_lockfile(stage)))
         if over_remote:
+            repo.stage_cache.save(stage)  # also where it was up to date
             transfer.send_result(repo, present[name])
         return present[name]
 

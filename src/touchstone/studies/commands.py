@@ -115,9 +115,25 @@ def write_config(
         config.setdefault(section, {}).update({name: config_value(text) for name, text in options.items()})
     if not scm:
         config.setdefault("core", {})["no_scm"] = "true"
+    for section, folder in _remotes_in_folders(base).items() if base else ():
+        config.setdefault(section, {})["url"] = config_value(folder)
     (to / LOCAL).parent.mkdir(parents=True, exist_ok=True)
+    (to / LOCAL).touch(mode=0o600)
+    (to / LOCAL).chmod(0o600)  # it may hold credentials
     config.filename = str(to / LOCAL)
     config.write()
+
+
+def _remotes_in_folders(root: Path) -> dict[str, str]:
+    """Section of a remote in DVC's configuration -> its folder, for those that are paths from the folder .dvc."""
+    found = {}
+    for file in (root / ".dvc/config", root / LOCAL):
+        config = ConfigObj(str(file) if file.is_file() else None, list_values=False, encoding="utf-8")
+        for section, options in config.items():
+            url = options.get("url", "").strip("\"'") if section.strip("'").startswith("remote ") else ""
+            if url and "://" not in url:
+                found[section] = os.path.normpath(root.resolve() / ".dvc" / url)
+    return found
 
 
 def config_value(text: str) -> str:
