@@ -142,9 +142,8 @@ def test_a_remote_that_cannot_serve(tmp_path: Path, name: str, why: str) -> None
 
 def test_credentials_travel_and_a_remote_that_builds_on_another(tmp_path: Path) -> None:
     folder = machine(tmp_path / "head", tmp_path / "store", "['remote \"part\"']\n    url = remote://store/part\n")
-    write_config(
-        folder, cache=tmp_path / "cache", sections={'remote "bucket"': {"url": "s3://b/c", "password": SECRET}}
-    )
+    bucket = {"url": "s3://b/c", "secret_access_key": SECRET}
+    write_config(folder, cache=tmp_path / "cache", sections={'remote "bucket"': bucket})
     assert stat.S_IMODE((folder / ".dvc/config.local").stat().st_mode) == 0o600
     repo = Repo(str(folder))
     assert bucket.items() <= remote.options_of(repo, "bucket").items()
