@@ -110,13 +110,13 @@ def write_config(
     the copy is a git repository of its own. sections: more of them, as section -> option -> text.
     """
     local = base / LOCAL if base else None
-    config = ConfigObj(str(local) if local and local.is_file() else None, list_values=False, encoding="utf-8")
+    config = ConfigObj(str(local) if local and local.is_file() else None, encoding="utf-8")  # as DVC itself
     for section, options in {"cache": {"dir": str(cache.resolve())}, **(sections or {})}.items():
-        config.setdefault(section, {}).update({name: config_value(text) for name, text in options.items()})
+        config.setdefault(section, {}).update(options)
     if not scm:
         config.setdefault("core", {})["no_scm"] = "true"
     for section, folder in _remotes_in_folders(base).items() if base else ():
-        config.setdefault(section, {})["url"] = config_value(folder)
+        config.setdefault(section, {})["url"] = folder
     (to / LOCAL).parent.mkdir(parents=True, exist_ok=True)
     (to / LOCAL).touch(mode=0o600)
     (to / LOCAL).chmod(0o600)  # it may hold credentials
@@ -128,17 +128,11 @@ def _remotes_in_folders(root: Path) -> dict[str, str]:
     """Section of a remote in DVC's configuration -> its folder, for those that are paths from the folder .dvc."""
     found = {}
     for file in (root / ".dvc/config", root / LOCAL):
-        config = ConfigObj(str(file) if file.is_file() else None, list_values=False, encoding="utf-8")
+        config = ConfigObj(str(file) if file.is_file() else None, encoding="utf-8")
         for section, options in config.items():
-            url = options.get("url", "").strip("\"'") if section.strip("'").startswith("remote ") else ""
-            if url and "://" not in url:
-                found[section] = os.path.normpath(root.resolve() / ".dvc" / url)
-    return found
-
-
-def config_value(text: str) -> str:
-    """The text as a value in a configuration of DVC, in which a comma or a # would end it without quotes."""
-    return f"'{text}'" if '"' in text else f'"{text}"'
+            if section.startswith("remote ") and (url := options.get("url")):
+                found[section] = "" if "://" in url else os.path.normpath(root.resolve() / ".dvc" / url)
+    return {section: folder for section, folder in found.items() if folder}
 
 
 def outputs_in_git(root: Path) -> set[str]:
