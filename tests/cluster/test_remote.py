@@ -213,6 +213,22 @@ def test_a_stage_without_a_result_in_the_run_cache_is_one_line(
         run_on(node, head, monkeypatch)
 
 
+def test_raw_images_stay_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = machine(tmp_path / "head", tmp_path / "store")
+    (folder / "dvc.yaml").write_text(
+        """
+stages:
+  download: {cmd: a, outs: [{raw: {persist: true}}]}
+  prepare: {cmd: a, deps: [raw/images], outs: [{prepared: {persist: true}}]}
+  train: {cmd: a, deps: [prepared/table.csv], outs: [run]}
+"""
+    )
+    monkeypatch.chdir(folder)
+    stages = {stage.addressing: stage for stage in Repo().index.stages}
+    found = transfer.travelling(["download", "prepare", "train"], stages)
+    assert [stage.addressing for stage in found] == ["prepare", "train"]
+
+
 def test_a_link_travels_as_its_content(tmp_path: Path) -> None:
     (tmp_path / "weights.pt").write_text("far away")
     (tmp_path / "project").mkdir()

@@ -141,11 +141,10 @@ class _OverRemote:
         self._board = ray.remote(_Board).options(num_cpus=0, scheduling_strategy=here).remote()
 
     def arguments(self, job: Job) -> tuple[Any, ...]:
-        """Push the outputs that the stage reads, and its own from an earlier run, unless they are there."""
-        inputs = transfer.read_by(self._stages[job.stage], (self._stages[name] for name in job.inputs))
-        new = [stage for stage in inputs if stage.addressing not in self._there]
-        transfer.push(self._repo, new)
-        self._there |= {stage.addressing for stage in new}
+        """Push the outputs that the stage may read, and its own from an earlier run, unless they are there."""
+        new = job.inputs.keys() - self._there
+        transfer.push(self._repo, transfer.travelling(new, self._stages))
+        self._there |= new
         if job.before and transfer.has_result(self._repo, job.before):
             transfer.send_result(self._repo, job.before)
         own = packed_inputs(self._root, self._stages[job.stage])

@@ -4,9 +4,9 @@ DVC itself moves the whole run-cache or none of it; a job needs one record. The 
 say whether a stage can have one are private.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import dvc.fs
@@ -20,14 +20,29 @@ from touchstone.errors import TouchstoneError, one_line
 RUNS = "runs"  # the folder of the run-cache, in DVC's cache and on a remote
 
 
-def read_by(stage: Stage, others: Iterable[Stage]) -> list[Stage]:
-    """Return those of the other stages that have an output which the stage reads."""
-    deps = [Path(dep.fs_path) for dep in stage.deps]
-    return [other for other in others if any(_overlap(Path(out.fs_path), dep) for out in other.outs for dep in deps)]
+def travelling(needed: Iterable[str], graph: Mapping[str, Stage]) -> list[Stage]:
+    """Return those of the needed stages whose outputs jobs may read.
+
+    A stage may read more than its own dependencies, such as what one of them names. What only stages of the head read,
+    whose outputs persist, stays there: the raw images. graph: all stages by name.
+    """
+    stages = [graph[name] for name in needed]
+    at_head = [stage for stage in stages if _persists(stage)]
+    deps = [(dep.fs_path, _persists(reader)) for reader in graph.values() for dep in reader.deps] if at_head else []
+    for stage in at_head:
+        outs = [out.fs_path for out in stage.outs]
+        readers = [persists for dep, persists in deps if any(_overlap(dep, out) for out in outs)]
+        if readers and all(readers):
+            stages.remove(stage)
+    return stages
 
 
-def _overlap(one: Path, other: Path) -> bool:
-    return one.is_relative_to(other) or other.is_relative_to(one)
+def _persists(stage: Stage) -> bool:
+    return any(out.persist for out in stage.outs)
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(f"{other}{os.sep}") or other.startswith(f"{one}{os.sep}")
 
 
 def fetch(repo: Repo, stages: Iterable[Stage]) -> None:

@@ -81,8 +81,9 @@ def run_stage(
         missing = [needed for needed in inputs if inputs[needed] != present.get(needed)]
         stage = graph[name]
         if over_remote:
-            missing = [other.addressing for other in transfer.read_by(stage, (graph[needed] for needed in missing))]
-            transfer.fetch(repo, (graph[needed] for needed in missing))
+            travelling = transfer.travelling(missing, graph)
+            transfer.fetch(repo, travelling)
+            missing = [other.addressing for other in travelling]
         for needed in missing:
             graph[needed].checkout()
             present[needed] = inputs[needed]
