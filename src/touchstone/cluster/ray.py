@@ -9,6 +9,7 @@ import shutil
 import socket
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,7 @@ class _OverRemote:
         self._repo = Repo(repo.root_dir, config=chosen)
         self._stages = {stage.addressing: stage for stage in self._repo.index.stages}
         self._project = hashlib.sha256(f"{socket.gethostname()} {self._root}".encode()).hexdigest()[:16]
+        self._staying = transfer.staying(self._stages)
         self._there: set[str] = set()  # stages whose outputs are on the remote
         self._lines: dict[str, str] = {}
         self._files = ray.put(packed_project(self._root, without=RESULTS))
@@ -142,14 +144,15 @@ class _OverRemote:
 
     def arguments(self, job: Job) -> tuple[Any, ...]:
         """Push the outputs that the stage may read, and its own from an earlier run, unless they are there."""
-        new = job.inputs.keys() - self._there
-        transfer.push(self._repo, transfer.travelling(new, self._stages))
+        inputs = {name: entry for name, entry in job.inputs.items() if name not in self._staying}
+        new = inputs.keys() - self._there
+        transfer.push(self._repo, (self._stages[name] for name in new))
         self._there |= new
         if job.before and transfer.has_result(self._repo, job.before):
             transfer.send_result(self._repo, job.before)
         own = packed_inputs(self._root, self._stages[job.stage])
         remote, scratch = self._cluster.remote, self._cluster.scratch
-        task = SentTask(job, self._project, remote, self._options, scratch, own)
+        task = SentTask(replace(job, inputs=inputs), self._project, remote, self._options, scratch, own)
         return task, self._files, partial(_note, self._board, job.stage)
 
     def outcome(self, job: Job, result: Any) -> Outcome:

@@ -20,21 +20,20 @@ from touchstone.errors import TouchstoneError, one_line
 RUNS = "runs"  # the folder of the run-cache, in DVC's cache and on a remote
 
 
-def travelling(needed: Iterable[str], graph: Mapping[str, Stage]) -> list[Stage]:
-    """Return those of the needed stages whose outputs jobs may read.
+def staying(graph: Mapping[str, Stage]) -> set[str]:
+    """Return the stages whose outputs no job reads: those that only stages of the head read, such as the raw images.
 
-    A stage may read more than its own dependencies, such as what one of them names. What only stages of the head read,
-    whose outputs persist, stays there: the raw images. graph: all stages by name.
+    Stages whose outputs persist run at the head. All other outputs may be read by any stage after them, as a stage may
+    read more than its own dependencies, such as what one of them names. graph: all stages by name.
     """
-    stages = [graph[name] for name in needed]
-    at_head = [stage for stage in stages if _persists(stage)]
-    deps = [(dep.fs_path, _persists(reader)) for reader in graph.values() for dep in reader.deps] if at_head else []
-    for stage in at_head:
-        outs = [out.fs_path for out in stage.outs]
+    deps = [(dep.fs_path, _persists(reader)) for reader in graph.values() for dep in reader.deps]
+    found = set()
+    for name, stage in graph.items():
+        outs = [out.fs_path for out in stage.outs] if _persists(stage) else []
         readers = [persists for dep, persists in deps if any(_overlap(dep, out) for out in outs)]
         if readers and all(readers):
-            stages.remove(stage)
-    return stages
+            found.add(name)
+    return found
 
 
 def _persists(stage: Stage) -> bool:

@@ -79,14 +79,12 @@ def run_stage(
     with _turn(job), Repo() as repo, repo.lock:  # a new one, which reads dvc.lock
         graph = load_file(repo, GRAPH).stages  # read once: in a graph of 3,000 stages it takes .6 s
         missing = [needed for needed in inputs if inputs[needed] != present.get(needed)]
-        stage = graph[name]
         if over_remote:
-            travelling = transfer.travelling(missing, graph)
-            transfer.fetch(repo, travelling)
-            missing = [other.addressing for other in travelling]
+            transfer.fetch(repo, (graph[needed] for needed in missing))
         for needed in missing:
             graph[needed].checkout()
             present[needed] = inputs[needed]
+        stage = graph[name]
         if seed is not None:
             run_part(repo, stage, seed, before=bool(before))
             return {}
