@@ -59,7 +59,7 @@ test-slow: setup  ## run all tests, the slow ones included
 	$(PYTEST) -m '' $(RUNTIMES:%=--ignore=%)
 
 test-gpu: setup  ## run the tests that need a GPU
-	pytest -m gpu tests/gpu || test $$? = 5  # pytest's status where all are skipped
+	pytest -m gpu tests/pipeline/test_gpu.py || test $$? = 5  # pytest's status where all are skipped
 
 lint: setup  ## check the code with ruff and mypy
 	ruff check .

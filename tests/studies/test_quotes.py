@@ -72,7 +72,7 @@ def test_every_quotation_matches_its_source_and_says_where_its_figures_are_older
 
 
 def test_the_default_and_a_study_of_photographs_are_quoted_where_people_look() -> None:
-    for page, name in (("README.md", "transfer_vote"), ("docs/default.md", "digits")):
+    for page, name in (("README.md", "scenes8_lite"), ("docs/default.md", "digits")):
         quotes = QUOTE.findall((ROOT / page).read_text())
         assert [(kind, source) for _, kind, source, _ in quotes] == [("results", f"recipes/{name}/report.md")]
 
