@@ -5,9 +5,12 @@ from pathlib import Path
 
 from touchstone.studies.commands import git, write_config
 
-# Resume states and notes, each stage's own, and what people put there, which git need not know: the copies use the
-# project's.
-SHARED = (".touchstone", "metrics/runtime", "data/added", "data/external", "data/weights")
+KEPT = (".touchstone", "metrics/runtime")
+"""Resume states and notes, each stage's own, which outlive a copy."""
+FILLED = ("data/added", "data/external", "data/weights")
+"""The folders that people fill, of which git need not know."""
+SHARED = (*KEPT, *FILLED)
+"""The folders that copies on machines that see the project share with it."""
 
 
 def project_files(root: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 The head pushes the outputs of the stages that are done to a remote of DVC, and sends the project's files to each node
 once. A job unpacks them into a clone below `scratch`, fetches what its stage needs into a cache of that node, runs the
-stage by a worker, and pushes its outputs and its record in DVC's run-cache. The head fetches both in the end. So a job
+stage by a worker, and pushes its outputs and its record in DVC's run-cache. The head fetches both. So a job
 that was lost or ran twice costs time and nothing else, as with a shared folder, and a command that was interrupted
 finds on the remote what its jobs have finished.
 
@@ -23,7 +23,7 @@ from dvc.repo import Repo
 from dvc.stage import Stage
 
 from touchstone.cluster.clone import followed, new_folder
-from touchstone.cluster.copies import project_files
+from touchstone.cluster.copies import FILLED, KEPT, project_files
 from touchstone.cluster.engine import Job, Outcome
 from touchstone.cluster.local import Worker
 from touchstone.errors import TouchstoneError, nearest, one_line
@@ -31,9 +31,6 @@ from touchstone.studies.commands import search_path, write_config
 from touchstone.training.resume import KEEP
 
 LOG = "job.log"
-KEPT = (".touchstone", "metrics/runtime")  # resume states and notes, which outlive a job
-WITH_THE_JOB = ("data/added", "data/weights", "data/external")
-"""Where people put files that git need not know: what a stage needs of them travels with its jobs."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +96,13 @@ def packed(root: Path, names: Iterable[str]) -> bytes:
 
 def packed_project(root: Path, *, without: tuple[str, ...]) -> bytes:
     """Return a tar of the project's files as they are now, but for those whose names begin with one of `without`."""
-    return packed(root, (name for name in project_files(root) if not name.startswith((*without, *WITH_THE_JOB))))
+    return packed(root, (name for name in project_files(root) if not name.startswith((*without, *FILLED))))
 
 
 def packed_inputs(root: Path, stage: Stage) -> bytes:
     """Return a tar of the stage's inputs in the folders that people fill."""
     found = (root / Path(os.path.relpath(dep.fs_path, root)) for dep in stage.deps)
-    paths = [path for path in found if path.relative_to(root).as_posix().startswith(WITH_THE_JOB)]
+    paths = [path for path in found if path.relative_to(root).as_posix().startswith(FILLED)]
     files = (file for path in paths for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
     return packed(root, (file.relative_to(root).as_posix() for file in files))
 
