@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from touchstone.data.copies import CLOSE, near_copies
+from touchstone.data.lazy_images import take
 from touchstone.data.levels import is_pixels, per_level, white
+from touchstone.data.neighbours import largest
 from touchstone.data.ops.resize import scale
 from touchstone.data.thumbnails import mirrored, thumbnails
 from touchstone.seeds import generator
@@ -30,6 +32,7 @@ PLANTED = 200  # copies of each kind, to measure the recall
 NOISE, BLEND = 8, 0.8  # standard deviation in grey levels; share of the original
 SIDE_PX = 64  # larger images are compared at this size: pixels cost, and a copy is a copy at any size
 BLOCK = 128  # images at a time
+CELLS = 2048  # originals, plain and mirrored, whose thumbnails are compared at a time: they lie in the cache
 NUMBERS = 1 << 20  # pixels of shortlisted images at a time: 8 MB
 
 
@@ -75,14 +78,19 @@ class Originals:
         """Return the rows of the nearest thumbnails to each of B reduced images, int64 (B, SHORTLIST or 2M)."""
         size = min(SHORTLIST, len(self.cells))
         norms = np.einsum("md,md->m", self.cells, self.cells)
-        least = np.full((len(images), len(self.cells)), np.inf, np.float32)
         padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
         height, width = images.shape[1:3]
-        for y, x in MOVES if min(height, width) < SMALL else MOVES[:1]:
-            moved = _cells(padded[:, 1 + y : 1 + y + height, 1 + x : 1 + x + width])
-            own = np.einsum("bd,bd->b", moved, moved)[:, None]
-            np.minimum(least, own + norms - 2 * (moved @ self.cells.T), out=least)
-        return np.sort(np.argpartition(least, size - 1, axis=1)[:, :size], axis=1)
+        moves = MOVES if min(height, width) < SMALL else MOVES[:1]
+        moved = [_cells(padded[:, 1 + y : 1 + y + height, 1 + x : 1 + x + width]) for y, x in moves]
+        own = [np.einsum("bd,bd->b", each, each)[:, None] for each in moved]
+        kept, best = np.zeros((len(images), size), np.int64), np.full((len(images), size), -np.inf, np.float32)
+        for rows in np.split(np.arange(len(self.cells)), range(CELLS, len(self.cells), CELLS)):
+            cells = self.cells[rows].T
+            least = np.full((len(images), len(rows)), np.inf, np.float32)
+            for each, square in zip(moved, own, strict=True):
+                np.minimum(least, square + norms[rows] - 2 * (each @ cells), out=least)
+            kept, best = largest(kept, best, rows, -least)
+        return np.sort(kept, axis=1)
 
     def compared(self, images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows (B, S) and their distances (B, S) to B reduced images, both sorted by distance."""
@@ -129,7 +137,7 @@ def calibrate(reference: np.ndarray, originals: np.ndarray, *, seed: int) -> Cal
     """
     if len(reference) > REFERENCE:
         chosen = generator(seed, "reference").permutation(len(reference))[:REFERENCE]
-        reference = reference.take(np.sort(chosen), axis=0)
+        reference = take(reference, np.sort(chosen))
     matches = match(reference, originals)
     close = int(np.clip(len(originals) / 100, *CLOSE))
     natural = near_copies(thumbnails(reference), thumbnails(originals), close=close)

@@ -204,17 +204,25 @@ def _nearer(
     query: np.ndarray, nearest: np.ndarray, best: np.ndarray, *, rows: np.ndarray, images: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the nearest of those so far, with the `best` cosines (B, count), and of more images with these rows."""
-    cosine = _cosines(query, images)
-    row, column = np.nonzero(cosine > best.min(1, keepdims=True))
+    return largest(nearest, best, rows, _cosines(query, images))
+
+
+def largest(kept: np.ndarray, best: np.ndarray, rows: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of the largest values so far and these values (B, count), when more values are seen.
+
+    kept, best: those before, (B, count). rows: the row of each column of the new `values` (B, T). Of equal values, any
+    may be kept.
+    """
+    row, column = np.nonzero(values > best.min(1, keepdims=True))
     if not len(row):
-        return nearest, best
+        return kept, best
     place = np.arange(len(row)) - np.searchsorted(row, row)  # of a new one among those of its row
-    values = np.full((len(best), place.max() + 1), -np.inf)
-    numbers = np.zeros(values.shape, np.int64)
-    values[row, place], numbers[row, place] = cosine[row, column], rows[column]
-    values, numbers = np.concatenate([best, values], axis=1), np.concatenate([nearest, numbers], axis=1)
-    keep = np.argpartition(-values, best.shape[1] - 1, axis=1)[:, : best.shape[1]]
-    return np.take_along_axis(numbers, keep, 1), np.take_along_axis(values, keep, 1)
+    more = np.full((len(best), place.max() + 1), -np.inf, best.dtype)
+    numbers = np.zeros(more.shape, np.int64)
+    more[row, place], numbers[row, place] = values[row, column], rows[column]
+    more, numbers = np.concatenate([best, more], axis=1), np.concatenate([kept, numbers], axis=1)
+    keep = np.argpartition(-more, best.shape[1] - 1, axis=1)[:, : best.shape[1]]
+    return np.take_along_axis(numbers, keep, 1), np.take_along_axis(more, keep, 1)
 
 
 # --- cosines of standardised thumbnails, from whole numbers ---
