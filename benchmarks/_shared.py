@@ -81,6 +81,7 @@ def run_on(
     num_workers: int = 0,
     features: Any = None,
     accelerator: str = "cpu",
+    resident: bool = False,
 ) -> "TrainingRun":
     """A run on these images, without validation images."""
     from touchstone.config.load import resolve_model
@@ -95,7 +96,7 @@ def run_on(
         data=combine(Arm(), train=images, name="real"),
         val=images.take([]),
         meta={"classes": sorted(set(images.table["label"])), "image_size": image_size},
-        machine=Machine(accelerator=accelerator, num_workers=num_workers),
+        machine=Machine(accelerator=accelerator, num_workers=num_workers, resident=resident),
         features=features,
     )
 

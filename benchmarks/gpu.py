@@ -5,7 +5,9 @@
 The net and the settings are those of recipes/cifar10_fast, on all 50,000 training images. Each way is a process of its
 own; its rate is that of the steps after the first `--skipped`, and the seconds are those of all steps of a seed at this
 rate. --airbench runs that file as it is and prints what it prints last, with its seconds: the published code is not
-part of this project. Ways take turns, `--rounds` times; medians count. Figures belong in docs/speed.md.
+part of this project. Ways take turns, `--rounds` times; medians count. Batches are made on the CPU (plain), or on the
+card (resident), where nets may be compiled, too; the first steps, which are skipped, hold the time that this takes.
+Figures belong in docs/speed.md.
 """
 
 import argparse
@@ -17,10 +19,11 @@ import tempfile
 import time
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from _shared import new_run, own_process
 
-ENGINES, PRECISIONS = ("torch", "lightning"), ("fp32", "bf16")
+ENGINES, PRECISIONS, EXTRAS = ("torch", "lightning"), ("fp32", "bf16"), ("plain", "resident", "resident+compiled")
 RECIPE = Path(__file__).parents[1] / "recipes/cifar10_fast/params.yaml"
 
 
@@ -37,16 +40,22 @@ def one_way(arguments: argparse.Namespace) -> tuple[float, int, float]:
 
     from touchstone.config import yaml
 
-    engine, precision = arguments.way.split("-")
+    engine, precision, extra = arguments.way.split("-")
     source = torchvision.datasets.CIFAR10(str(arguments.data), train=True)
     recipe = yaml.parse(RECIPE.read_text(encoding="utf-8"))
     [(net, own)] = recipe["models"].items()
     settings = recipe["train"] | own | {"net": net, "engine": engine, "precision": precision}
+    settings["compile"] = "compiled" in extra
     whole = math.ceil(settings.pop("epochs") * len(source.data) / settings["batch_size"])
     del settings["replicates"]
     settings["num_steps"] = arguments.steps
     labels = [source.classes[k] for k in source.targets]
-    run = new_run(source.data, labels, settings, num_workers=arguments.workers, accelerator=arguments.accelerator)
+    machine: Any = {
+        "accelerator": arguments.accelerator,
+        "num_workers": arguments.workers,
+        "resident": "resident" in extra,
+    }
+    run = new_run(source.data, labels, settings, **machine)
     moments: dict[int, float] = {}
 
     def on_step(step: int) -> None:
@@ -83,6 +92,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--skipped", type=int, default=50)
     parser.add_argument("--workers", type=int, default=0, help="processes that cut the batches")
+    parser.add_argument("--engines", nargs="+", default=ENGINES, choices=ENGINES)
+    parser.add_argument("--precisions", nargs="+", default=PRECISIONS, choices=PRECISIONS)
+    parser.add_argument("--extras", nargs="+", default=EXTRAS, choices=EXTRAS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--way", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -90,14 +102,15 @@ def main() -> None:
         print("\n", *one_way(arguments))
         return
     common = [f"--{name}={getattr(arguments, name)}" for name in ("data", "accelerator", "steps", "skipped", "workers")]
-    ways = ["-".join(way) for way in product(ENGINES, PRECISIONS)]
+    ways = ["-".join(way) for way in product(arguments.engines, arguments.precisions, arguments.extras)]
     rounds: dict[str, list[list[float]]] = {way: [] for way in ways}
     for _ in range(arguments.rounds):
         for way in ways:
             rounds[way].append(own_process(*common, "--way", way))
         if arguments.airbench:
             print("airbench: {:.1f} s in all; {}".format(*airbench(arguments.airbench)))
-    print("| engine | precision | images a second | seconds a seed | peak memory, MiB |\n|---|---|---:|---:|---:|")
+    print("| engine | precision | batches | images a second | seconds a seed | peak memory, MiB |")
+    print("|---|---|---|---:|---:|---:|")
     for way, values in rounds.items():
         rate, images, memory = (statistics.median(each) for each in zip(*values, strict=True))
         print(f"| {way.replace('-', ' | ')} | {rate:,.0f} | {images / rate:.1f} | {memory:,.0f} |")

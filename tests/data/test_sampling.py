@@ -26,7 +26,7 @@ def batches(balance: float, *, start: int = 0, **online: object) -> Batches:
 
 
 def shares(balance: float) -> np.ndarray:
-    drawn = np.concatenate([LABELS[batches(balance)._images(step)[0]] for step in range(400)])
+    drawn = np.concatenate([LABELS[batches(balance).images_of(step)[0]] for step in range(400)])
     return np.bincount(drawn) / len(drawn)
 
 
@@ -64,7 +64,7 @@ def test_the_stream_is_the_same_from_anywhere_and_for_any_workers(num_workers: i
 def test_an_image_that_is_drawn_twice_in_an_epoch_is_changed_anew() -> None:
     stream = batches(1.0, policy="randaugment", erase=1.0)
     pixels = torch.cat([stream[step][0] for step in range(5)])[:35]
-    index = np.concatenate([stream._images(step)[0] for step in range(5)])
+    index = np.concatenate([stream.images_of(step)[0] for step in range(5)])
     only = pixels[index == 39]  # the one image of class c
     assert len(only) > 5
     assert len({image.numpy().tobytes() for image in only}) == len(only)
@@ -82,8 +82,8 @@ def test_added_and_real_images_are_balanced_each_on_their_own() -> None:
     data = combine(arm, train=DATA_SET, added_sets=[added], name="x")
     labels = np.concatenate([LABELS, [0, 1, 1, 1]])
     stream = Batches(data, labels, **SETTINGS, augmentation=Augmentation(), balance=1.0)
-    first = np.concatenate([stream._images(step)[0] for step in range(200)])
-    last = np.concatenate([stream._images(step)[0] for step in range(200, 400)])
+    first = np.concatenate([stream.images_of(step)[0] for step in range(200)])
+    last = np.concatenate([stream.images_of(step)[0] for step in range(200, 400)])
     assert set(first) == {40, 41, 42, 43}
     assert np.bincount(labels[first]) / len(first) == pytest.approx([0.5, 0.5], abs=0.03)
     assert last.max() < 40
@@ -95,9 +95,9 @@ DATA_SET = image_set([name for name, n in COUNTS.items() for _ in range(n)])
 
 def test_a_stream_that_shuffles_draws_what_it_drew_before() -> None:
     plain = Batches(DATA, LABELS, **SETTINGS, augmentation=Augmentation())
-    assert np.array_equal(plain._images(3)[0], batches(0.0)._images(3)[0])
-    assert sorted(np.concatenate([plain._images(step)[0] for step in range(6)])[:40]) == list(range(40))
-    assert replace(plain, balance=1.0)._images(3)[0].tolist() != plain._images(3)[0].tolist()
+    assert np.array_equal(plain.images_of(3)[0], batches(0.0).images_of(3)[0])
+    assert sorted(np.concatenate([plain.images_of(step)[0] for step in range(6)])[:40]) == list(range(40))
+    assert replace(plain, balance=1.0).images_of(3)[0].tolist() != plain.images_of(3)[0].tolist()
 
 
 @pytest.mark.parametrize(

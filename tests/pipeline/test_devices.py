@@ -52,3 +52,27 @@ def test_a_mistake_is_said_once(tiny_space: Path) -> None:
     done = run("touchstone", "repro", STAGE, cwd=tiny_space, check=False)
     [line] = [line for line in (done.stdout + done.stderr).splitlines() if "error" in line]
     assert "models.lenet: devices: 3 do not divide batch_size 32; set a multiple" in line
+
+
+def fitted(folder: Path, *changes: str) -> bytes:
+    """Fit the DDPM anew with changed parameters, and return dvc.lock."""
+    reset(folder)
+    for name in (".dvc/cache/runs", ".touchstone/fit"):
+        run("rm", "-rf", name, cwd=folder)
+    file = folder / "params.yaml"
+    file.write_text(changed(file.read_text(), ["generators.ddpm.fit.lr=0.001", *changes]))
+    run("touchstone", "repro", "fit@ddpm", cwd=folder)
+    return (folder / "dvc.lock").read_bytes()
+
+
+def test_a_generator_is_fitted_on_two_devices_with_the_same_lock_each_time(tiny_space: Path) -> None:
+    generator = "data/generators/ddpm/0"
+    fitted(tiny_space)
+    [one] = [safetensors.numpy.load_file(file) for file in sorted((tiny_space / generator).glob("*.safetensors"))]
+    lock = fitted(tiny_space, "+generators.ddpm.fit.devices=2")
+    [two] = [safetensors.numpy.load_file(file) for file in sorted((tiny_space / generator).glob("*.safetensors"))]
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        assert abs(value - two[name]).max() < 1e-3
+    assert any((value != two[name]).any() for name, value in one.items()), "two processes add up in another order"
+    assert fitted(tiny_space, "+generators.ddpm.fit.devices=2") == lock

@@ -336,7 +336,7 @@ def test_the_means_batch_norms_see_the_images_of_the_last_pass(tmp_path: Path) -
     assert len(seen) == 4
     half = replace(one.data, num_real=12, pretrain_share=0.5)
     batches = training_batches(one, one.phases[0], half, seed=0, start=36)
-    rows = [batches.dataset._images(step)[0] for step in range(36, 40)]
+    rows = [batches.dataset.images_of(step)[0] for step in range(36, 40)]
     assert np.concatenate(rows).max() < 12
 
 

@@ -22,6 +22,9 @@ from touchstone.data.ops.geometry import inverse_map, warp
 from touchstone.data.ops.resize import scale
 from touchstone.seeds import generator, substream
 
+CROP_AND_MIRROR, JITTER = "augment", "jitter"  # purposes of operations that a device can do, see `resident`
+BORDERS: dict[str, Any] = {"zeros": "constant", "reflect": "reflect"}  # crop_border -> NumPy's mode of padding
+
 
 def draw(settings: Augmentation, *, seed: int, epoch: int, count: int) -> np.ndarray:
     """Return the random numbers of `count` images in an epoch, float64 (count, columns)."""
@@ -34,11 +37,27 @@ def augment(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, *, in
     images: pixels (B, S, S, C), which need not be square unless they are cropped. drawn: their rows of `draw`'s result.
     Returns pixels (B, P, P, C), where P is `input_px` after a random resized crop and S otherwise.
     """
-    columns = np.split(drawn, np.cumsum([operation.num_draws for operation in OPERATIONS])[:-1], axis=1)
-    for operation, numbers in zip(OPERATIONS, columns, strict=True):
-        if any(getattr(settings, name) != Augmentation.model_fields[name].default for name in operation.switches):
-            images = operation.apply(images, numbers, settings, input_px)
+    numbers, wanted = numbers_of(drawn), switched_on(settings)
+    for operation in OPERATIONS:
+        if operation.purpose in wanted:
+            images = operation.apply(images, numbers[operation.purpose], settings, input_px)
     return images
+
+
+def numbers_of(drawn: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the numbers of each operation, (B, num_draws), by its purpose. drawn: rows of `draw`'s result."""
+    columns = np.split(drawn, np.cumsum([operation.num_draws for operation in OPERATIONS])[:-1], axis=1)
+    return {operation.purpose: numbers for operation, numbers in zip(OPERATIONS, columns, strict=True)}
+
+
+def switched_on(settings: Augmentation) -> set[str]:
+    """Return the purposes of the operations that the settings switch on."""
+    defaults = Augmentation.model_fields
+    return {
+        operation.purpose
+        for operation in OPERATIONS
+        if any(getattr(settings, name) != defaults[name].default for name in operation.switches)
+    }
 
 
 def _rotate(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int) -> np.ndarray:
@@ -71,8 +90,7 @@ def _crop_and_mirror(images: np.ndarray, drawn: np.ndarray, settings: Augmentati
     out = images.copy()
     if padding:
         sides = (padding, padding)
-        mode: Any = "constant" if settings.crop_border == "zeros" else settings.crop_border
-        padded = np.pad(images, ((0, 0), sides, sides, (0, 0)), mode)
+        padded = np.pad(images, ((0, 0), sides, sides, (0, 0)), BORDERS[settings.crop_border])
         for i, (top, left) in enumerate(drawn[:, :2].astype(int).tolist()):
             out[i] = padded[i, top : top + side, left : left + side]
     if settings.hflip:
@@ -84,11 +102,15 @@ def _crop_and_mirror(images: np.ndarray, drawn: np.ndarray, settings: Augmentati
 def _jitter_brightness_contrast(
     images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int
 ) -> np.ndarray:
-    factors = 1 + (2 * drawn - 1) * [settings.jitter_brightness, settings.jitter_contrast]
     out = np.empty_like(images)
-    for i, (brightness, contrast) in enumerate(factors.tolist()):
+    for i, (brightness, contrast) in enumerate(brightness_contrast(drawn, settings).tolist()):
         out[i] = photometric(images[i], brightness=brightness, contrast=contrast)
     return out
+
+
+def brightness_contrast(drawn: np.ndarray, settings: Augmentation) -> np.ndarray:
+    """Return the factors of brightness and contrast, float64 (B, 2), from two numbers in [0, 1) for each image."""
+    return 1 + (2 * drawn - 1) * [settings.jitter_brightness, settings.jitter_contrast]
 
 
 def _jitter_colour(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int) -> np.ndarray:
@@ -138,9 +160,13 @@ OPERATIONS = (
     Operation(_rotate, ("rotate_deg",), "rotation", 1),
     Operation(_resized_crop, ("crop_scale",), "resized crop", 4),
     Operation(
-        _crop_and_mirror, ("crop_padding", "hflip"), "augment", 3, lambda padding: (2 * padding + 1, 2 * padding + 1, 2)
+        _crop_and_mirror,
+        ("crop_padding", "hflip"),
+        CROP_AND_MIRROR,
+        3,
+        lambda padding: (2 * padding + 1, 2 * padding + 1, 2),
     ),
-    Operation(_jitter_brightness_contrast, ("jitter_brightness", "jitter_contrast"), "jitter", 2),
+    Operation(_jitter_brightness_contrast, ("jitter_brightness", "jitter_contrast"), JITTER, 2),
     Operation(_jitter_colour, ("jitter_saturation", "jitter_hue"), "colour", 2),
     Operation(_apply_policy, ("policy",), "policy", 1),
     Operation(_erase, ("erase",), "erasing", 2),

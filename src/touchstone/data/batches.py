@@ -192,7 +192,7 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return self.stop - self.start
 
     def __getitem__(self, item: int) -> tuple[torch.Tensor, torch.Tensor]:
-        index, drawn = self._images(self.start + item)
+        index, drawn = self.images_of(self.start + item)
         labels = torch.from_numpy(self.labels[index])
         index, drawn = index[self.rows], drawn[self.rows]
         pixels = self.data.gather(index)
@@ -205,7 +205,7 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         sizes = None if self.sizes is None else self.sizes[index]
         return self.view.seen(pixels, sizes, change if self.augmentation.augments else None), labels
 
-    def _images(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+    def images_of(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the images of a step (B,) and their random numbers (B, columns)."""
         offset, count = 0, len(self.data)  # the stream is over the images offset .. offset + count - 1
         if step < self.pretrain_steps:

@@ -15,6 +15,7 @@ from touchstone.config.schema.generator import Sample
 from touchstone.data.batches import to_float
 from touchstone.data.levels import dtype_of, white
 from touchstone.models.averaging import averaged
+from touchstone.training.shard import Shard
 
 State = dict[str, Any]
 Streams = Sequence[np.random.Generator]  # of noise, one per image, drawn on the CPU: the same on every device
@@ -23,7 +24,8 @@ Streams = Sequence[np.random.Generator]  # of noise, one per image, drawn on the
 class Generative(pl.LightningModule):
     """A generator: `net` is fitted, and `averaged`, its exponential moving average, is sampled.
 
-    A kind adds `training_step`, `configure_optimizers`, `sample` and `preview`.
+    A kind adds `training_step`, `configure_optimizers`, `sample` and `preview`. A step gets the pixels that its process
+    sees and the labels of the whole batch, see `own`.
     """
 
     grey: torch.Tensor
@@ -36,6 +38,7 @@ class Generative(pl.LightningModule):
         self.averaged = averaged(self.net, decay=ema_decay)
         self.register_buffer("grey", torch.tensor([[[127.5]]]), persistent=False)
         self.resume: State | None = None
+        self.shard: Shard | None = None  # the rows of each batch that this process sees; None for all of them
 
     @property
     def is_fitted(self) -> bool:
@@ -59,6 +62,22 @@ class Generative(pl.LightningModule):
     def stuck(self, history: list[dict[str, float]]) -> str:
         """Return why fitting makes no more progress, judged by the losses so far, or ""."""
         return ""
+
+    def own(self, whole: torch.Tensor) -> torch.Tensor:
+        """Return the rows of a whole batch that this process sees."""
+        return whole if self.shard is None else whole[self.shard.rows(len(whole))]
+
+    def reseed(self) -> None:
+        """Let this process draw random numbers of its own for the rest of the step, where others see other images."""
+        if self.shard is not None:
+            self.shard.reseed()
+
+    def normal_like(self, signals: torch.Tensor, count: int) -> torch.Tensor:
+        """Draw noise for the images that this process sees (b, C, H, W), the same as for a batch of all `count`."""
+        if self.shard is None:
+            return torch.randn_like(signals)
+        whole = signals.new_empty((count, *signals.shape[1:])).to(memory_format=torch.channels_last)
+        return self.own(torch.randn_like(whole))
 
     def signals(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels (B, H, W, C) -> float32 (B, C, H, W) in [-1, 1]."""

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader
 
 from touchstone.config.schema.augmentation import Augmentation
 from touchstone.config.schema.generator import Fit
@@ -20,8 +19,10 @@ from touchstone.data.training_set import TrainingSet
 from touchstone.errors import TouchstoneError
 from touchstone.generators.base import Generative
 from touchstone.seeds import generator
-from touchstone.training.lightning import trainer_for
+from touchstone.training.lightning import SEVERAL, trainer_for
+from touchstone.training.loader import loader_of
 from touchstone.training.resumable import LoopState, ResumableCallback, read_checkpoint
+from touchstone.training.shard import shard_of_process
 
 ROWS = 100  # of the history
 GRID_IMAGES, GRID_CLASSES = 80, 20  # images on a sheet of samples, about; classes, at most
@@ -81,7 +82,8 @@ def fit(
     if checkpoint is not None:
         module.restore(checkpoint["module"])
         state = FitState(**checkpoint["state"])
-        print(f"{title}: resumed at step {state.step} of {num_steps}")
+        done = state.step == num_steps
+        print(f"{title}: {'fitted before' if done else f'resumed at step {state.step} of {num_steps}'}")
     start, began = state.step, time.perf_counter()
     callback = FitCallback(
         module,
@@ -94,6 +96,7 @@ def fit(
         save_seconds=machine.save_seconds,
         title=title,
     )
+    shard = module.shard = shard_of_process()
     batches = Batches(
         data,
         labels,
@@ -104,10 +107,12 @@ def fit(
         start=start,
         stop=num_steps,
         seed=settings.seed,
+        rows=slice(None) if shard is None else shard.rows(settings.batch_size),
     )
     if start < num_steps:
-        loader = DataLoader(batches, batch_size=None, num_workers=machine.num_workers)
-        trainer_for(machine, [callback]).fit(module, loader)
+        several: Any = {"devices": shard.number, "strategy": SEVERAL} if shard is not None else {}
+        several |= {"sync_batch_norm": settings.sync_batch_norm}
+        trainer_for(machine, [callback], **several).fit(module, loader_of(batches, machine))
     print(
         f"{title}: {num_steps:,} steps, "
         + ", ".join(f"{name} {value:.3f}" for name, value in state.history[-1].items() if name != "step")
@@ -146,9 +151,20 @@ class FitCallback(ResumableCallback[FitState]):
         super().end()
         self.save()  # with more replicates, this one is not fitted again
 
+    def save(self) -> None:
+        """Write the resume state; of several devices the first one does."""
+        if self.module.shard is None or self.module.shard.rank == 0:
+            super().save()
+
     def record(self, outputs: dict[str, torch.Tensor]) -> None:
-        """Average the weights, sum the losses and, after each hundredth of the fit, write a row of the history."""
+        """Average the weights, sum the losses and, after each hundredth of the fit, write a row of the history.
+
+        Losses are those of the whole batch.
+        """
         state, num_steps = self.state, self.num_steps
+        if self.module.shard is not None:
+            means = self.module.shard.mean(torch.stack([value.detach() for value in outputs.values()]))
+            outputs = dict(zip(outputs, means, strict=True))
         self.module.averaged.update_parameters(self.module.net)
         for name, value in outputs.items():
             state.sums[name] = state.sums.get(name, torch.zeros((), device=self.device)) + value.detach()
@@ -197,7 +213,12 @@ class FitCallback(ResumableCallback[FitState]):
             )
 
     def _grid(self) -> torch.Tensor:
-        """Sample pixels (classes, images of a class, H, W, C), from the same noise each time."""
+        """Sample pixels (classes, images of a class, H, W, C), from the same noise each time.
+
+        On several devices the statistics of batch norms are those of the first one.
+        """
+        if self.module.shard is not None:
+            self.module.shard.share_buffers(self.module)
         per_class = max(2, GRID_IMAGES // len(self.real))
         rows = []
         for label in self.real:

@@ -1,6 +1,8 @@
 """The device that computes, its precision, and whether its results repeat to the bit."""
 
 import os
+import shutil
+import sys
 
 import torch
 from torch.utils import deterministic
@@ -30,6 +32,20 @@ def device(accelerator: str, *, count: int = 1, key: str = "machine.devices") ->
     return name
 
 
+def device_of_net(accelerator: str, *, devices: int, sync_batch_norm: bool, title: str) -> str:
+    """Return torch's name of the devices that fit one net.
+
+    Raises TouchstoneError where there are fewer, and where batch norms over all of them are asked for but there is one,
+    or they are not GPUs.
+    """
+    where = device(accelerator, count=devices, key=f"{title}: devices")
+    if sync_batch_norm and (devices == 1 or where != "cuda"):
+        raise TouchstoneError(
+            f"{title}: sync_batch_norm: it is for several GPUs, and this run has devices {devices} ({where}); set false"
+        )
+    return where
+
+
 def check_precision(precision: str, device: str, *, arithmetic: str) -> None:
     """Raise TouchstoneError where the device, by torch's name, would emulate a precision, which is slower than fp32.
 
@@ -51,6 +67,23 @@ def check_precision(precision: str, device: str, *, arithmetic: str) -> None:
             f"precision: {precision} on {device}: this device has no {precision} arithmetic, and emulating it is about "
             "three times slower than fp32; set precision: fp32"
         )
+
+
+def check_compiler(device: str, *, arithmetic: str) -> None:
+    """Raise TouchstoneError where torch.compile cannot translate a net for the device, by torch's name.
+
+    On a CPU it needs a C++ compiler, and writes code for all that the processor has, which portable arithmetic avoids.
+    """
+    if device != "cpu":
+        return
+    if arithmetic == "portable" and is_portable():
+        raise TouchstoneError(
+            "compile: true on cpu: arithmetic: portable keeps to instructions that all processors have, and compiled "
+            "nets do not; set arithmetic: native, or compile: false"
+        )
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")  # as torch looks for it
+    if shutil.which(compiler) is None:
+        raise TouchstoneError(f"compile: true on cpu needs a C++ compiler, and there is no {compiler}; install it")
 
 
 def make_deterministic(enabled: bool) -> None:

@@ -1,10 +1,12 @@
 """Checks that a run can be trained, made before any work; they change nothing in what is trained."""
 
+from typing import Any
+
 from touchstone.arithmetic import held
 from touchstone.config.schema.machine import Machine
 from touchstone.config.schema.model import Model
 from touchstone.errors import TouchstoneError
-from touchstone.models.device import check_precision, device
+from touchstone.models.device import check_compiler, check_precision, device_of_net
 from touchstone.models.initial_weights import InitialWeights
 from touchstone.models.teachers import Teachers
 from touchstone.training.loggers import check_loggers
@@ -32,15 +34,13 @@ def check_run(
             f"{title}: crops: {settings.crops} takes the strongest crop label by label, and here each image has one "
             "label; set centre"
         )
-    where = device(machine.accelerator, count=settings.devices, key=f"{title}: devices")
+    several: Any = {"devices": settings.devices, "sync_batch_norm": settings.sync_batch_norm}
+    where = device_of_net(machine.accelerator, **several, title=title)
     check_precision(settings.precision, where, arithmetic=held())
+    if settings.compile:
+        check_compiler(where, arithmetic=held())
     if settings.devices > 1 and settings.teachers:
         raise TouchstoneError(f"{title}: devices: a student learns from its teachers on one device; set 1")
-    if settings.sync_batch_norm and (settings.devices == 1 or where != "cuda"):
-        raise TouchstoneError(
-            f"{title}: sync_batch_norm: it is for several GPUs, and this run has devices {settings.devices} ({where}); "
-            "set false"
-        )
     check_loggers(machine.loggers)
     users = [f"schedule: {phase.schedule}" for phase in settings.phases if phase.schedule == "plateau"]
     users += [f"patience: {settings.patience}"] if settings.patience else []

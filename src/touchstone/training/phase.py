@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from touchstone.data.batches import Batches, View
 from touchstone.data.imageset import valid_sizes
@@ -21,6 +20,7 @@ from touchstone.training import swa
 from touchstone.training.classifier import Classifier
 from touchstone.training.distillation import Distillation
 from touchstone.training.layer_rates import parameter_groups
+from touchstone.training.loader import loader_of
 from touchstone.training.objective import mixing
 from touchstone.training.optimizers import Plateau, optimizer_of, schedule_of, update_sizes, warmup_steps
 from touchstone.training.setup import ScheduledPhase, TrainingRun
@@ -104,8 +104,8 @@ def training_batches(
 ) -> Iterable[Batch]:
     """Return the run's batches from step `start` to the phase's end.
 
-    An item is a whole batch, in the stream's order: the loader has no sampler and does not collate. With a shard, its
-    images are those of the shard, unless the phase mixes the images of a batch.
+    An item is a whole batch. With a shard, its images are those of the shard, unless the phase mixes the images of a
+    batch.
     """
     rows = slice(None) if shard is None or scheduled.phase.mixes else shard.rows(run.settings.batch_size)
     batches = Batches(
@@ -121,7 +121,7 @@ def training_batches(
         balance=scheduled.phase.balance,
         rows=rows,
     )
-    return DataLoader(batches, batch_size=None, num_workers=run.machine.num_workers)
+    return loader_of(batches, run.machine)
 
 
 def training_data(phase: PhaseState) -> TrainingSet:

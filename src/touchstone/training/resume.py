@@ -22,7 +22,7 @@ DIGITS_OF_PART = 16  # of the hash of a part's own inputs
 KEEP = "TOUCHSTONE_KEEP_TRAINED"  # when set, finished work is reused although DVC runs the stage again
 
 # Inputs of which each replicate may have a part of its own, whose hash its own folder is named by.
-OF_REPLICATES = "data/prepared/train/images.npy", "data/prepared/train/table.csv"
+OF_REPLICATES = "data/prepared/train/images", "data/prepared/train/table.csv"
 
 Apart = dict[str, Sequence[str] | None]  # path of an input -> keys to ignore in that JSON file; None: the whole file
 

@@ -1,9 +1,9 @@
 """One net on several devices: a process for each, which computes its rows of every batch and takes the same steps.
 
-The processes are the script of the stage itself, started once more for each device, with --seed. They see the same
-stream of batches. The loss is that of the whole batch, whose logits they gather, so it is that of one device for every
-loss and every weighting, and each process adds the gradients of its own rows. Sums in another order give other last
-bits than one device; the same number of devices gives the same ones.
+The processes are the script of the stage itself, started once more for each device, with --seed where it has seeds.
+They see the same stream of batches. The loss of a classifier is that of the whole batch, whose logits they gather, so
+it is that of one device for every loss and every weighting, and each process adds the gradients of its own rows. Sums
+in another order give other last bits than one device; the same number of devices gives the same ones.
 """
 
 import os
@@ -47,6 +47,12 @@ class Shard:
         parts[self.rank] = own
         return torch.cat(parts)
 
+    def mean(self, own: torch.Tensor) -> torch.Tensor:
+        """Return the mean of a value over all processes, whose parts of a batch are equal."""
+        total = own.detach().clone()
+        distributed.all_reduce(total)
+        return total / self.number
+
     def agreed(self, value: bool, device: torch.device) -> bool:
         """Return whether all processes say so."""
         flag = torch.tensor(int(value), device=device)
@@ -70,12 +76,14 @@ def shard_of_process() -> Shard | None:
     return shard
 
 
-def train_on_devices(number: int, *, seed: int, title: str) -> None:
-    """Run this stage's script for one seed in `number` processes. The first one leaves the weights in the store.
+def train_on_devices(number: int, *, title: str, seed: int | None = None) -> None:
+    """Run this stage's script, for one seed or without any, in `number` processes.
 
-    Raises TouchstoneError where a process fails; the others are ended.
+    The first one leaves what it has trained in the store of the stage. Raises TouchstoneError where a process fails;
+    the others are ended.
     """
-    command = [sys.executable, *(each for each in sys.argv if not each.startswith(SEED)), f"{SEED}{seed}"]
+    command = [sys.executable, *(each for each in sys.argv if not each.startswith(SEED))]
+    command += [] if seed is None else [f"{SEED}{seed}"]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from touchstone.config.schema.data import Data, Group
 from touchstone.config.schema.model import Budget
@@ -36,7 +36,19 @@ class Fit(Budget):
     """Greatest diversity; above it, samples are noise."""
     num_threads: Count = 1
     """Threads of the fitting process; another number gives other last bits."""
+    devices: Count = 1
+    """Devices, each with a process of its own, that share every batch; another number gives other last bits."""
+    sync_batch_norm: bool = False
+    """Normalise batches by the statistics of all devices instead of one's own part; on GPUs only."""
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _equal_parts(self) -> "Fit":
+        if self.batch_size % self.devices:
+            raise ValueError(f"devices: {self.devices} do not divide batch_size {self.batch_size}; set a multiple")
+        if self.batch_size == self.devices > 1:
+            raise ValueError(f"devices: {self.devices} leave one image each; raise batch_size")
+        return self
 
 
 class Filter(Section):

@@ -42,7 +42,8 @@ class Dcgan(Generative):
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> dict[str, torch.Tensor]:
         pixels, labels = batch
-        real = self.signals(pixels)
+        real, labels = self.signals(pixels), self.own(labels)
+        self.reseed()
         z = torch.randn(len(labels), self.fit_settings.latent, device=self.device)
         fake = self.net(z, labels)
         of_discriminator, of_generator = self.optimizers()  # type: ignore[attr-defined]

@@ -44,26 +44,29 @@ class Ddpm(Generative):
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> dict[str, torch.Tensor]:
         pixels, labels = batch
         s = self.fit_settings
-        x_0 = self.signals(pixels)
-        epsilon = torch.randn_like(x_0)
+        x_0, count = self.signals(pixels), len(labels)
+        epsilon = self.normal_like(x_0, count)
         if s.prediction == "edm":
             return {"loss": self._edm_loss(x_0, epsilon, labels)}
-        t = torch.randint(s.num_timesteps, (len(x_0),), device=self.device)
-        has_class = torch.rand(len(labels), device=self.device) >= s.label_drop
+        t = self.own(torch.randint(s.num_timesteps, (count,), device=self.device))
+        has_class = torch.rand(count, device=self.device) >= s.label_drop
+        shown = self.own(torch.where(has_class, labels, self.no_class))
         x_t = self.schedule.add_noise(x_0, epsilon, t)
-        predicted = self.net(x_t, t, class_labels=torch.where(has_class, labels, self.no_class)).sample
+        self.reseed()
+        predicted = self.net(x_t, t, class_labels=shown).sample
         target = epsilon if s.prediction == "epsilon" else self.schedule.get_velocity(x_0, epsilon, t)
         errors = (predicted - target).square().mean((1, 2, 3))  # (B,)
         return {"loss": (errors * self._weights(t)).mean()}
 
     def _edm_loss(self, x_0: torch.Tensor, epsilon: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return lambda(sigma) |D - x_0|^2 in the scale of the net's output, where lambda cancels c_out^2."""
-        log_sigma = edm.P_MEAN + edm.P_STD * torch.randn(len(x_0), 1, 1, 1, device=self.device)
+        log_sigma = edm.P_MEAN + edm.P_STD * self.own(torch.randn(len(labels), 1, 1, 1, device=self.device))
         has_class = torch.rand(len(labels), device=self.device) >= self.fit_settings.label_drop
         sigma = log_sigma.exp()
         c_skip, c_out, c_in = edm.scales(sigma)
         x = x_0 + sigma * epsilon
-        shown = torch.where(has_class, labels, self.no_class)
+        shown = self.own(torch.where(has_class, labels, self.no_class))
+        self.reseed()
         predicted = self.net(c_in * x, edm.c_noise(log_sigma).flatten(), class_labels=shown).sample
         return (predicted - (x_0 - c_skip * x) / c_out).square().mean()
 

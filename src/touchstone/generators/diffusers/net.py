@@ -55,7 +55,8 @@ class Pretrained(Generative):
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> dict[str, torch.Tensor]:
         pixels, labels = batch
-        parts, schedule = self.parts(), self.training_schedule
+        parts, schedule, labels = self.parts(), self.training_schedule, self.own(labels)
+        self.reseed()
         with torch.no_grad():
             x_0 = parts.encode(self._enlarged(pixels), draw=True)
         epsilon = torch.randn_like(x_0)

@@ -1,0 +1,103 @@
+"""Batches that are made where the net is: training images lie in the device's memory, and are augmented there.
+
+The pixels are those of `Batches` to the bit. Random numbers come from the same streams; what is done with them is
+indexing and arithmetic that rounds alike on all devices: crops, mirror images, brightness and contrast. Nothing waits
+for the device within a step.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+
+from touchstone.data.augment import (
+    BORDERS,
+    CROP_AND_MIRROR,
+    JITTER,
+    brightness_contrast,
+    numbers_of,
+    switched_on,
+)
+from touchstone.data.batches import Batches
+from touchstone.data.imageset import BLOCK
+from touchstone.data.lazy_images import release
+from touchstone.data.levels import WHITE
+
+MOST_MEMORY = 0.5  # of a GPU's free memory
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class ResidentBatches(Iterable[Batch]):
+    """The batches of `batches`, on a device that holds all their images, see `fits`."""
+
+    def __init__(self, batches: Batches, device: torch.device) -> None:
+        self.batches, self.device = batches, device
+        settings, self.side = batches.augmentation, batches.view.input_px
+        padding = self.padding = settings.crop_padding
+        whole = self.side + 2 * padding
+        channels = batches.data.parts[0].shape[3]
+        self.images = torch.empty((len(batches.data), whole, whole, channels), dtype=torch.uint8, device=device)
+        for start in range(0, len(batches.data), BLOCK):
+            rows = np.arange(start, min(start + BLOCK, len(batches.data)))
+            pixels = batches.data.gather(rows)
+            if padding:
+                sides = (padding, padding)
+                pixels = np.pad(pixels, ((0, 0), sides, sides, (0, 0)), BORDERS[settings.crop_border])
+            self.images[start : start + len(rows)] = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+            for part in batches.data.parts:
+                release(part)
+        self.labels = torch.tensor(batches.labels, device=device)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for step in range(self.batches.start, self.batches.stop):
+            index, drawn = self.batches.images_of(step)
+            labels = self.labels[self._sent(index)]
+            yield self._pixels(index[self.batches.rows], numbers_of(drawn[self.batches.rows])), labels
+
+    def _pixels(self, index: np.ndarray, drawn: dict[str, np.ndarray]) -> torch.Tensor:
+        """Return pixels (B, S, S, C) of the images `index`, which `drawn` changes."""
+        settings, along = self.batches.augmentation, np.arange(self.side)
+        moves = drawn[CROP_AND_MIRROR].astype(np.int64)
+        first = moves[:, :2] if self.padding else np.zeros_like(moves[:, :2])
+        rows, columns = first[:, :1] + along, first[:, 1:] + along  # (B, S)
+        if settings.hflip:
+            columns = np.where(moves[:, 2:] == 1, columns[:, ::-1], columns)
+        at = self._sent(index)[:, None, None], self._sent(rows)[:, :, None], self._sent(columns)[:, None, :]
+        pixels = self.images[at]
+        if not (settings.jitter_brightness or settings.jitter_contrast):
+            return pixels
+        brightness, contrast = self._sent(brightness_contrast(drawn[JITTER], settings)).unbind(1)
+        return jittered(pixels, brightness, contrast)
+
+    def _sent(self, array: np.ndarray) -> torch.Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
+
+
+def jittered(pixels: torch.Tensor, brightness: torch.Tensor, contrast: torch.Tensor) -> torch.Tensor:
+    """Do to each image of a batch, uint8 (B, H, W, C), what `colour.photometric` does, by factors float64 (B,)."""
+    flat = pixels.flatten(1)
+    means = torch.where(contrast != 1, flat.sum(1, dtype=torch.int64).double() / flat.shape[1], 0.0)[:, None]
+    levels = torch.arange(WHITE + 1, dtype=torch.float64, device=pixels.device)
+    changed = ((levels - means) * contrast[:, None] + means) * brightness[:, None]  # (B, 256)
+    table = (changed + 0.5).floor().clamp(0, WHITE).to(torch.uint8)
+    return table.gather(1, flat.long()).view(pixels.shape)
+
+
+def fits(batches: Batches, device: torch.device) -> bool:
+    """Whether the device can make these batches: images of 8 bits and one size, that of the net's input, which no other
+    operation changes, and room for them."""
+    parts, view = batches.data.parts, batches.view
+    side = view.input_px
+    is_plain = not view.crop_px and view.crop_share == 1 and batches.sizes is None and device.type != "mps"
+    is_plain = is_plain and all(part.dtype == np.uint8 and part.shape[1:3] == (side, side) for part in parts)
+    if not is_plain or not switched_on(batches.augmentation) <= {CROP_AND_MIRROR, JITTER}:
+        return False
+    if device.type != "cuda":
+        return True
+    needed = len(batches.data) * (side + 2 * batches.augmentation.crop_padding) ** 2 * parts[0].shape[3]
+    return needed < MOST_MEMORY * torch.cuda.mem_get_info(device)[0]

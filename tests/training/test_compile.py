@@ -1,0 +1,40 @@
+"""Nets that torch.compile translates: the figures of plain ones, and the same bytes each time."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from kit.training import new_run, same
+from touchstone.errors import TouchstoneError
+from touchstone.models import device
+from touchstone.models.device import check_compiler
+from touchstone.training.loop import train_seed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+@pytest.mark.parametrize("engine", ["torch", "lightning"])
+def test_a_compiled_net_learns_what_a_plain_one_does(tmp_path: Path, engine: str) -> None:
+    plain = train_seed(new_run(engine=engine), seed=0, state_file=tmp_path / "plain.pt")
+    first, second = (
+        train_seed(new_run(engine=engine, compile=True), seed=0, state_file=tmp_path / f"{name}.pt")
+        for name in ("one", "two")
+    )
+    assert plain.weights.keys() == first.weights.keys()
+    for name, value in plain.weights.items():
+        torch.testing.assert_close(first.weights[name], value, rtol=1e-3, atol=1e-5)
+    assert same(first.weights, second.weights)
+    assert first.history == second.history
+    assert [row["val_loss"] for row in first.history] == pytest.approx([r["val_loss"] for r in plain.history], rel=1e-3)
+
+
+def test_where_a_net_cannot_be_compiled_a_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "is_portable", lambda: True)
+    with pytest.raises(TouchstoneError, match=r"compile: true on cpu: .*; set arithmetic: native, or compile: false"):
+        check_compiler("cpu", arithmetic="portable")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(TouchstoneError, match=r"needs a C\+\+ compiler, and there is no no-such-compiler; install it"):
+        check_compiler("cpu", arithmetic="native")
+    check_compiler("cuda", arithmetic="portable")
