@@ -61,6 +61,9 @@ class Noise:
             height, width = (longer, width) if which < 1.3 else (height, longer)
         return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
+    def content(self, index: int) -> None:
+        return None
+
 
 def prepare(folder: Path, number: int, side: int, uneven: bool) -> Cost:
     from touchstone.config.schema.data import Data
@@ -155,7 +158,7 @@ def stored(folder: Path) -> float:
         images = load(folder / split)
         sizes = valid_sizes(images.table)
         area = len(images) * images.images[0][..., 0].size if sizes is None else int(sizes.prod(1).sum())
-        files += (folder / split / "images.npy").stat().st_size
+        files += sum(file.stat().st_size for file in (folder / split / "images").iterdir())
         pixels += area * images.images.shape[3]
     return files / pixels
 

@@ -26,7 +26,12 @@ def put(folder: Path, *names: str) -> None:
 
 
 def test_what_no_stage_makes_any_more_is_found(tmp_path: Path) -> None:
-    put(tmp_path, "data/augmented/tilt/images.npy", "data/augmented/old/images.npy", "data/augmented/gan/images.npy")
+    put(
+        tmp_path,
+        "data/augmented/tilt/images/0000.npy",
+        "data/augmented/old/images/0000.npy",
+        "data/augmented/gan/images/0000.npy",
+    )
     put(tmp_path, "data/runs/lenet-real/run.json", "data/runs/simple-real/run.json", "data/curves/simple-real.csv")
     put(tmp_path, "data/starts/longer.json", "data/losses/gan.csv", "data/augmented/mine/a.png")
     gone = ("data/augmented/old", "data/runs/simple-real", "data/curves/simple-real.csv", "data/starts/longer.json")

@@ -18,7 +18,7 @@ def test_save_and_load_are_inverse_and_stable(tmp_path: Path) -> None:
     assert np.array_equal(back.images, images.images)
     assert isinstance(back.images, np.memmap)
     assert back.table.equals(images.table)
-    for name in ("images.npy", "table.csv", "sheet.png"):
+    for name in ("images/0000.npy", "table.csv", "sheet.png"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
@@ -49,7 +49,7 @@ def test_images_of_several_sizes_are_stored_without_padding(tmp_path: Path) -> N
     images, alone = uneven([(4, 9), (7, 4), (4, 4), (4, 8)])
     save_with_sheet(tmp_path / "one", images, sheet_size=8)
     back = load(tmp_path / "one")
-    assert np.load(tmp_path / "one/images.npy").nbytes == sum(each.nbytes for each in alone)
+    assert np.load(tmp_path / "one/images/0000.npy").nbytes == sum(each.nbytes for each in alone)
     assert back.images.shape == images.images.shape
     for row, pixels in enumerate(alone):
         assert np.array_equal(back.images[row], pixels)
@@ -98,7 +98,7 @@ def test_inconsistent_sets_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x/table.csv").write_text("id,label\na,b\n")
     with pytest.raises(TouchstoneError, match="columns missing: source_id, origin"):
         load(tmp_path / "x")
-    (tmp_path / "x/images.npy").write_bytes((tmp_path / "x/images.npy").read_bytes()[:-1])
+    (tmp_path / "x/images/0000.npy").write_bytes((tmp_path / "x/images/0000.npy").read_bytes()[:-1])
     with pytest.raises(TouchstoneError, match="no readable image set"):
         load(tmp_path / "x")
 

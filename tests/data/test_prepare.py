@@ -43,6 +43,9 @@ class Raw:
             raise BadImage("truncated")
         return pixels
 
+    def content(self, index: int) -> None:
+        return None
+
 
 def picture(seed: int, height: int = 16, width: int = 16) -> np.ndarray:
     import cv2
@@ -234,7 +237,7 @@ def test_shortest_edge_keeps_the_aspect_and_stores_no_padding(tmp_path: Path) ->
     rows = [("", "ab"[i % 2], picture(i, 20 + i % 3 * 20, 40)) for i in range(40)]
     prepared(tmp_path, Raw(rows), resize="shortest_edge")
     for split in ("train", "val", "test"):
-        images, file = load(tmp_path / "p" / split), tmp_path / f"p/{split}/images.npy"
+        images, file = load(tmp_path / "p" / split), tmp_path / f"p/{split}/images/0000.npy"
         sizes = valid_sizes(images.table)
         assert {tuple(size) for size in sizes} <= {(16, 32), (16, 16), (24, 16)}
         assert np.load(file).nbytes == sizes.prod(1).sum() * 3, "no more than the pixels"

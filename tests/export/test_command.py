@@ -132,7 +132,7 @@ def test_an_unknown_run_is_one_line(project: House, capsys: pytest.CaptureFixtur
 
 
 def test_int8_without_training_images_is_one_line(project: House, capsys: pytest.CaptureFixture[str]) -> None:
-    (project.data / "prepared/train/images.npy").unlink()
+    (project.data / "prepared/train/images/0000.npy").unlink()
     said = error(capsys, "export", "mean", "--to", "onnx", "--int8")
     assert said.startswith("error: --int8: needs training images to calibrate on: data/prepared/train: no readable")
     assert not Path("exports/mean").exists()

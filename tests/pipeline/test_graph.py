@@ -165,7 +165,7 @@ def test_nothing_but_the_report_reads_the_audit() -> None:
 
 
 def test_selection_sees_validation_and_not_test() -> None:
-    assert {"data/prepared/val/images.npy", "data/prepared/val/table.csv"} <= paths("train", "deps")
+    assert {"data/prepared/val/images", "data/prepared/val/table.csv"} <= paths("train", "deps")
     early = {"settings", "download", "prepare", *BEFORE_PREDICT}
     # By their patterns, a finetune may start from another, and its search writes where that of a model does.
     for stage in ("train", "finetune"):

@@ -94,7 +94,7 @@ def test_one_more_replicate_trains_only_itself(tiny_space: Path) -> None:
 
 @pytest.mark.slow
 def test_more_images_of_a_class_extend_the_set_and_fit_nothing(tiny_space: Path) -> None:
-    before = np.load(tiny_space / "data/augmented/ddpm/images.npy")
+    before = np.load(tiny_space / "data/augmented/ddpm/images/0000.npy")
     text = (tiny_space / "params.yaml").read_text()
     (tiny_space / "params.yaml").write_text(yaml.changed(text, ["generators.ddpm.sample.per_class=7"]))
     ran = stages_run(run("dvc", "repro", "augment", cwd=tiny_space).stdout)
@@ -102,7 +102,7 @@ def test_more_images_of_a_class_extend_the_set_and_fit_nothing(tiny_space: Path)
     later = would_run(tiny_space)
     assert {"train@lenet-fixed", "train@simple-fixed", "audit"} <= later
     assert not {"fit@ddpm", "fit@gan", "synthesize@gan", "train@lenet-real"} & later
-    after = np.load(tiny_space / "data/augmented/ddpm/images.npy")
+    after = np.load(tiny_space / "data/augmented/ddpm/images/0000.npy")
     assert len(after) == 70
     assert np.array_equal(after[: len(before)], before)
 
@@ -143,7 +143,7 @@ def test_with_equal_epochs_an_arm_takes_as_many_more_steps_as_it_has_more_images
     text = (tiny_space / "params.yaml").read_text()
     (tiny_space / "params.yaml").write_text(yaml.changed(text, ["models.simple.budget=equal_epochs"]))
     run("dvc", "repro", "settings", cwd=tiny_space)
-    num_images = 2 * 40 + len(np.load(tiny_space / "data/augmented/ddpm/images.npy"))
+    num_images = 2 * 40 + len(np.load(tiny_space / "data/augmented/ddpm/images/0000.npy"))
     for arm, num_steps in (("real", 20), ("fixed", round(20 * num_images / 40))):
         run("dvc", "repro", "--single-item", f"train@simple-{arm}", cwd=tiny_space)
         history = pd.read_csv(tiny_space / f"data/runs/simple-{arm}/history.csv")

@@ -54,6 +54,9 @@ class Made:
         grey = rng.integers(0, 256, (*self.sizes, 1), np.uint8).repeat(3, 2)
         return grey ^ np.array([0, 7, 31], np.uint8) if self.colour else grey
 
+    def content(self, index: int) -> None:
+        return None
+
 
 @dataclass
 class Deep(Made):

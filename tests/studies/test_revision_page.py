@@ -9,18 +9,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from kit.browser import WIDTHS, faults, launched, needs_chromium, opened, unfit
 from kit.project import run
 from kit.report import workspace
 from kit.revisions import LABELS, SAME, SETTINGS, STRONG, WEAK, Files, N, images, names, npy, revision
 from touchstone.cli import main
+from touchstone.data.encoded import EncodedImages
+from touchstone.data.imageset import ImageSet
+from touchstone.data.imageset import write as write_set
+from touchstone.data.lazy_images import as_array
+from touchstone.data.preparation import Preparation
 from touchstone.report.pages import write
 from touchstone.studies.revision_images import changed_images, npy_rows
 from touchstone.studies.revision_page import html
 from touchstone.studies.revisions import Revision, common, compare_revisions
 
-BOTH = {"files.csv": names(), "test/images.npy": npy(images())}
+BOTH = {"files.csv": names(), "test/images/0000.npy": npy(images())}
 
 
 def pair(before: dict[str, bytes], after: dict[str, bytes]) -> tuple[Revision, Revision]:
@@ -86,12 +92,14 @@ def test_several_labels_have_no_images_that_changed() -> None:
 
 
 def test_pixels_and_names_come_from_the_later_revision_else_from_the_earlier() -> None:
-    earlier = {"files.csv": names("old/"), "test/images.npy": npy(images(shade=100))}
-    for after, stem, shade in ((BOTH, "test/", 0), ({}, "old/", 100), ({"test/images.npy": b"no"}, "old/", 100)):
+    earlier = {"files.csv": names("old/"), "test/images/0000.npy": npy(images(shade=100))}
+    for after, stem, shade in ((BOTH, "test/", 0), ({}, "old/", 100), ({"test/images/0000.npy": b"no"}, "old/", 100)):
         old, new = pair(earlier, after)
         moved = replace(new, table=new.table[50:].reset_index(drop=True), probs={"one": STRONG[:, 50:]})
         if after == BOTH:
-            moved = replace(moved, stored=Files({"files.csv": _without(50), "test/images.npy": npy(images()[50:])}))
+            moved = replace(
+                moved, stored=Files({"files.csv": _without(50), "test/images/0000.npy": npy(images()[50:])})
+            )
         found = changed_images(old, moved, common(old, moved), count=2)
         for image in (*found.runs["one"].mended, *found.runs["one"].broken):
             place = image.row + 50  # in the earlier test set
@@ -146,6 +154,51 @@ def test_rows_that_an_earlier_release_padded_are_read_without_padding() -> None:
     array = np.random.default_rng(0).integers(0, 256, (3, 5, 6, 3), np.uint8)
     [row] = npy_rows(io.BytesIO(npy(array)), [1], np.array([(4, 6), (5, 3), (2, 2)]))
     assert np.array_equal(row, array[1, :5, :3])
+
+
+def stored(folder: Path, images: np.ndarray) -> dict[str, bytes]:
+    """The files of a revision whose test images lie in several files or as bytes, below data/prepared."""
+    table = revision(same=SAME).table
+    folder.mkdir(exist_ok=True)
+    write_set(folder, ImageSet(images, table.assign(source_id=table["id"], origin="real")), shard_bytes=300)
+    files = {f"test/images/{file.name}": file.read_bytes() for file in sorted((folder / "images").iterdir())}
+    return {"files.csv": names(), **files}
+
+
+def encoded_images(folder: Path) -> EncodedImages:
+    """The same images as `images`, each a PNG, of which a few are stored as pixels."""
+    contents = []
+    for row, pixels in enumerate(images()):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels[..., 0]).save(buffer, "png")
+        contents.append(pixels.tobytes() if row % 3 == 0 else buffer.getvalue())
+    lengths = np.array([len(content) for content in contents])
+    places = np.stack([np.zeros_like(lengths), np.cumsum(lengths) - lengths, lengths], axis=1)
+    how = Preparation(channels=1, image_size=0, resize="squash", max_pixels=100)
+    whole = np.frombuffer(b"".join(contents), np.uint8)
+    return EncodedImages([whole], np.tile((2, 3), (N, 1)), places, how)
+
+
+@pytest.mark.parametrize("kind", ["several files", "bytes"])
+def test_images_in_several_files_and_as_bytes_are_shown(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = images() if kind == "several files" else as_array(encoded_images(tmp_path))
+    monkeypatch.setattr("touchstone.data.as_prepared.resize", lambda image, **_: image)  # these are not square
+    files = stored(tmp_path / "p", shown)
+    assert len(files) > 4
+    sizes = {"height": 2, "width": 3} if kind == "bytes" else {}
+    pair_of = [replace(each, table=each.table.assign(**sizes)) for each in pair(BOTH, BOTH)]
+    pairs = [replace(each, stored=Files(files)) for each in pair_of]
+    plain, other = (changed_images(*both, common(*both), count=4) for both in (pair_of, pairs))
+    assert plain.pixels
+    assert other.pixels is not None
+    assert plain.pixels.keys() == other.pixels.keys()
+    for row, pixels in plain.pixels.items():
+        assert np.array_equal(pixels, other.pixels[row])
+    lacking = {name: content for name, content in files.items() if "/000" not in name}
+    pairs = [replace(each, stored=Files(lacking)) for each in pair_of]
+    assert changed_images(*pairs, common(*pairs), count=4).pixels is None
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """Features of images: the activations of a classifier just before its last layer or, without one, thumbnails."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from touchstone.audit.quality import LabelledFeatures
 from touchstone.data.batches import View
 from touchstone.data.imageset import ImageSet, group_indices, valid_sizes
 from touchstone.data.labels import encode
+from touchstone.data.lazy_images import LazyImages, as_array
 from touchstone.data.thumbnails import standardised, thumbnails
 from touchstone.errors import TouchstoneError
 from touchstone.models.predict import batches
@@ -74,39 +74,21 @@ def by_thumbnails(images: ImageSet, *, size_px: int) -> Features:
     )
 
 
-class Squares:
-    """Behaves like an array (N, S, S, C) of the central squares of images of several sizes, cut when they are read."""
-
-    ndim = 4
+class Squares(LazyImages):
+    """The central squares of images of several sizes, cut when they are read: an array (N, S, S, C)."""
 
     def __init__(self, images: np.ndarray, sizes: np.ndarray, view: View) -> None:
-        self.images, self.sizes, self.view, self.dtype = images, sizes, view, images.dtype
-        self.shape = (len(images), view.size_px, view.size_px, images.shape[3])
+        super().__init__(np.full_like(sizes, view.size_px), images.shape[3], images.dtype)
+        self.images, self.valid, self.view = images, sizes, view
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[row] for row in range(len(self)))
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        if isinstance(rows, int | np.integer):
-            return self[[rows]][0]
-        return self.view.squares(self.images[rows], self.sizes[rows])
-
-    def take(self, rows: np.ndarray, axis: int = 0) -> "Squares":
-        """Return the squares of the given images. axis: that of the images, as NumPy's arrays take it."""
-        taken: Any = self.images.take(rows, axis=axis)
-        return Squares(taken, self.sizes[rows], self.view)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return self[:] if dtype is None else self[:].astype(dtype)
+    def _image(self, row: int) -> np.ndarray:
+        return self.view.squares(self.images[row][None], self.valid[row][None])[0]
 
 
 def central_squares(images: ImageSet, view: View) -> np.ndarray:
     """Return the central squares of images, pixels (N, S, S, C): an array, or `Squares` where sizes differ."""
     sizes = valid_sizes(images.table)
-    return images.images if sizes is None else cast(np.ndarray, Squares(images.images, sizes, view))
+    return images.images if sizes is None else as_array(Squares(images.images, sizes, view))
 
 
 def _run(images: ImageSet, encoder: Predictor, view: View) -> tuple[np.ndarray, np.ndarray]:

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from touchstone.data.labels import SEPARATOR
+from touchstone.data.lazy_images import release
 from touchstone.data.neighbours import gather
-from touchstone.data.pixel_files import release
 from touchstone.data.thumbnails import is_textured, thumbnails
 
 CLOSE = 5, 20  # the least and the largest number of neighbours, k of near_copies

@@ -1,25 +1,33 @@
 """ImageSet: images and their table, which all stages exchange.
 
 Its folder holds
-    images.npy   uint8 or uint16 (N, H, W, C), memory-mapped; where sizes differ, pixels (P, C), image after image
-    table.csv    id,label,source_id,origin and, where sizes differ, height,width; row i describes image i
-    sheet.png    a contact sheet
+    images/0000.npy, ...   uint8 or uint16 (N, H, W, C); where sizes differ, pixels (P, C), image after image; where
+                           images are stored as they came, bytes (B,). Most sets have one file, see `shards`.
+    images/places.npy      where an image lies, int64 (N, 2 or 3), in a set of several files or of bytes
+    images/encoding.json   how images are decoded, in a set of bytes
+    table.csv              id,label,source_id,origin and, where sizes differ, height,width; row i describes image i
+    sheet.png              a contact sheet
 """
 
 import hashlib
+import importlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pandas as pd
 
+from touchstone.data.lazy_images import LazyImages, StoredImages, as_array, begins, equal_sizes, release, take
 from touchstone.data.levels import is_pixels
-from touchstone.data.pixel_files import GrowingFile, PixelFile, Uneven, release
+from touchstone.data.pixel_files import GrowingFile, PixelFile
+from touchstone.data.shards import SHARD_BYTES, first_of_shards
 from touchstone.errors import TouchstoneError
 
 COLUMNS = ["id", "label", "source_id", "origin"]
+IMAGES, PLACES, ENCODING = "images", "places.npy", "encoding.json"
+NUMBERED = "[0-9]*.npy"
 BLOCK = 64  # images copied at a time: each may map megabytes of the file around it
 
 
@@ -28,7 +36,7 @@ class ImageSet:
     """N images and their table."""
 
     images: np.ndarray
-    """uint8 or uint16 (N, H, W, C), an array or an `Uneven` that behaves like one."""
+    """uint8 or uint16 (N, H, W, C), an array or `LazyImages`, which behave like one."""
     table: pd.DataFrame
     """N rows. label: a class name, "" if unknown. source_id: the id of the training image that an added image was made
     from. origin: "real", or the name of the transform or generator that made the image."""
@@ -46,11 +54,7 @@ class ImageSet:
 
     def take(self, rows: Sequence[int]) -> "ImageSet":
         """Return the given rows, in order; those of an array are copied."""
-        images: object = self.images
-        table = self.table.iloc[list(rows)].reset_index(drop=True)
-        if isinstance(images, Uneven):
-            return ImageSet(cast(np.ndarray, images.take(list(rows))), table)
-        return ImageSet(np.asarray(self.images[list(rows)]), table)
+        return ImageSet(take(self.images, rows), self.table.iloc[list(rows)].reset_index(drop=True))
 
 
 def valid_sizes(table: pd.DataFrame) -> np.ndarray | None:
@@ -85,17 +89,17 @@ def unknown_label(label: str, classes: list[str]) -> TouchstoneError:
 
 
 def load(folder: Path) -> ImageSet:
-    """Memory-map an ImageSet. Raises TouchstoneError where it is missing, damaged or inconsistent."""
-    file = folder / "images.npy"
+    """Open an ImageSet without reading its images. Raises TouchstoneError where it is missing, damaged or inconsistent.
+
+    Images that are stored as they came are refused, too, where the code that decodes them has changed.
+    """
+    table = read_table(folder)
     try:
-        images = np.load(file, mmap_mode="r", allow_pickle=False)
-        images = images if len(images) else np.load(file, allow_pickle=False)  # NumPy cannot map an empty array
-        images = _apart(images, read_table(folder)) if images.ndim == 2 else images
-    except (OSError, ValueError) as error:
+        images = _open(folder / IMAGES, table)
+    except (OSError, ValueError, KeyError, TouchstoneError) as error:
         raise TouchstoneError(
             f"{folder}: no readable image set ({error}); run `dvc repro` or `dvc checkout`"
         ) from error
-    table = read_table(folder)
     missing = [name for name in COLUMNS if name not in table]
     if missing or len(images) != len(table):
         raise TouchstoneError(
@@ -105,10 +109,42 @@ def load(folder: Path) -> ImageSet:
     return ImageSet(images, table)
 
 
-def _apart(pixels: np.ndarray, table: pd.DataFrame) -> np.ndarray:
-    """Tell images that lie one after another, pixels (P, C), apart by the sizes in their table."""
+def _open(folder: Path, table: pd.DataFrame) -> np.ndarray:
+    """Map the files of a set. Raises OSError, ValueError and TouchstoneError where they are not those of the table."""
+    files = [_mapped(file) for file in image_files(folder)]
+    if not files:
+        raise ValueError(f"no images in {folder}")
     sizes = valid_sizes(table)
-    return cast(np.ndarray, Uneven(pixels, np.zeros((0, 2), np.int64) if sizes is None else sizes))
+    if (folder / ENCODING).is_file():
+        # Named at run time: the hash of the code that decodes lies in the set's own folder, where it concerns only
+        # those who read such a set.
+        encoded = importlib.import_module("touchstone.data.encoded")
+        how = encoded.decoding(json.loads((folder / ENCODING).read_text(encoding="utf-8")))
+        sizes = equal_sizes(len(table), (how.image_size, how.image_size)) if sizes is None else sizes
+        return as_array(encoded.EncodedImages(files, sizes, _read_places(folder, table, 3), how))
+    if (folder / PLACES).is_file():
+        sizes = equal_sizes(len(table), files[0].shape[1:]) if sizes is None else sizes
+        return as_array(StoredImages(files, sizes, _read_places(folder, table, 2)))
+    if files[0].ndim == 4:
+        return files[0]
+    return as_array(StoredImages.uneven(files[0], np.zeros((0, 2), np.int64) if sizes is None else sizes))
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the files of pixels or bytes of a set, below its folder `images`, in order."""
+    return sorted(folder.glob(NUMBERED))
+
+
+def _mapped(file: Path) -> np.ndarray:
+    array = np.load(file, mmap_mode="r", allow_pickle=False)
+    return array if len(array) else np.load(file, allow_pickle=False)  # NumPy cannot map an empty array
+
+
+def _read_places(folder: Path, table: pd.DataFrame, columns: int) -> np.ndarray:
+    places = np.load(folder / PLACES, allow_pickle=False)
+    if places.shape != (len(table), columns):
+        raise ValueError(f"got places {places.shape}, expected {(len(table), columns)}")
+    return places
 
 
 def read_table(folder: Path) -> pd.DataFrame:
@@ -128,30 +164,76 @@ def read_files(prepared: Path, split: str) -> list[str]:
         raise TouchstoneError(f"{prepared}/files.csv: not readable ({error}); run `dvc repro prepare`") from error
 
 
-def write(folder: Path, images: ImageSet, *, rows: np.ndarray | None = None) -> None:
-    """Write an ImageSet, or the given rows of it, into the empty `folder`. It may be larger than memory."""
+def write(
+    folder: Path,
+    images: ImageSet,
+    *,
+    rows: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write an ImageSet, or the given rows of it, into the empty `folder`. It may be larger than memory.
+
+    names: of the rows; a set of several files stores its images in the order of these, see `shards`.
+    """
     rows = np.arange(len(images)) if rows is None else rows
     table = images.table.iloc[rows].reset_index(drop=True)
-    sizes, stored, file = valid_sizes(table), images.images, folder / "images.npy"
+    sizes, stored, to = valid_sizes(table), images.images, folder / IMAGES
+    to.mkdir()
+    lengths = _stored_bytes(stored, rows, sizes)
+    order = np.arange(len(rows)) if names is None else np.argsort(np.array(names, object), kind="stable")
+    firsts = first_of_shards(table["id"].to_numpy()[order].tolist(), lengths[order], shard_bytes=shard_bytes)
+    if len(firsts) == 1:
+        order = np.arange(len(rows))
+    encoding = stored.encoding if isinstance(stored, LazyImages) else None
+    unit = 1 if encoding else stored.shape[3] * stored.dtype.itemsize  # bytes of what places count
+    places = np.zeros((len(rows), 3), np.int64)
+    for number, chosen in enumerate(np.split(order, firsts[1:])):
+        _write_file(to / f"{number:04d}.npy", stored, rows[chosen], None if sizes is None else sizes[chosen])
+        counts = lengths[chosen] // unit if encoding or sizes is not None else np.ones(len(chosen), np.int64)
+        places[chosen] = np.stack([np.full(len(chosen), number), begins(counts), counts], axis=1)
+    if encoding:
+        np.save(to / PLACES, places)
+        (to / ENCODING).write_text(json.dumps(encoding, indent=2) + "\n", encoding="utf-8")
+    elif len(firsts) > 1:
+        np.save(to / PLACES, places[:, :2])
+    table.to_csv(folder / "table.csv", index=False, lineterminator="\n")
+
+
+def _stored_bytes(stored: np.ndarray, rows: np.ndarray, sizes: np.ndarray | None) -> np.ndarray:
+    """Return the number of bytes that each of these images takes in a file, int64 (N,)."""
+    if isinstance(stored, LazyImages) and stored.encoding:
+        return np.array([len(stored.content(row)) for row in rows.tolist()], np.int64)
+    areas = np.full(len(rows), stored.shape[1] * stored.shape[2]) if sizes is None else sizes.prod(1)
+    return areas * stored.shape[3] * stored.dtype.itemsize
+
+
+def _write_file(file: Path, stored: np.ndarray, rows: np.ndarray, sizes: np.ndarray | None) -> None:
+    """Write the given images into one file. sizes: theirs, where they differ in the set."""
     blocks = range(0, len(rows), BLOCK)
-    if sizes is None:
+    if isinstance(stored, LazyImages) and stored.encoding:
+        with GrowingFile(file, np.dtype(np.uint8)) as growing:
+            for start in blocks:
+                for row in rows[start : start + BLOCK].tolist():
+                    growing.append(stored.content(row))
+                release(stored)
+    elif sizes is None:
         with PixelFile(file, (len(rows), *stored.shape[1:]), stored.dtype) as pixels:
             for start in blocks:
                 pixels.write(start, stored[rows[start : start + BLOCK]])
                 release(stored)
     else:
-        with GrowingFile(file, stored.shape[3], stored.dtype) as growing:
+        with GrowingFile(file, stored.dtype, stored.shape[3]) as growing:
             for start in blocks:
                 for image, (height, width) in zip(stored[rows[start : start + BLOCK]], sizes[start:], strict=False):
                     growing.append(image[:height, :width].reshape(height * width, -1))
                 release(stored)
-    table.to_csv(folder / "table.csv", index=False, lineterminator="\n")
 
 
 def content_hash(folder: Path) -> str:
-    """Return the sha256 of the pixels and the table of an ImageSet on disk."""
+    """Return the sha256 of the images and the table of an ImageSet on disk."""
     digest = hashlib.sha256()
-    for name in ("images.npy", "table.csv"):
-        with open(folder / name, "rb") as file:
+    for path in (*sorted((folder / IMAGES).iterdir()), folder / "table.csv"):
+        with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

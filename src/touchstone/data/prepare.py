@@ -19,7 +19,8 @@ from touchstone.data.copies import drop_copies, rows_of
 from touchstone.data.findings import Finding
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import ImageSet
-from touchstone.data.raw_images import Preparation, check_readable, decode_all
+from touchstone.data.preparation import Preparation
+from touchstone.data.raw_images import check_readable, decode_all
 from touchstone.data.remarks import about_images
 from touchstone.data.replicates import COLUMN
 from touchstone.data.sheets import save_with_sheet
@@ -50,7 +51,7 @@ def prepare(
     scratch = to / ".pixels.npy"
     how = Preparation(data.channels, data.image_size, data.resize, data.max_pixels, data.bits, data.white)
     try:
-        images, sizes, bad, odd = decode_all(raw, how, scratch)
+        images, sizes, bad, odd = decode_all(raw, how, scratch, storage=data.storage)
         check_readable(raw, bad, data.bad_images)
         table = split_table.split_table(raw, bad, data, multi_label)
         near, repeats = drop_copies(table, images, sizes, drop_near=data.near_duplicates == "drop")
@@ -81,7 +82,8 @@ def _write_splits(to: Path, images: ImageSet, table: pd.DataFrame, *, sheet_size
     for split in SPLITS:
         rows = rows_of(table, split)
         of_split = images.table if split == "train" else images.table.drop(columns=COLUMN, errors="ignore")
-        save_with_sheet(to / split, ImageSet(images.images, of_split), rows=rows, sheet_size=sheet_size)
+        shown = ImageSet(images.images, of_split)
+        save_with_sheet(to / split, shown, rows=rows, names=table["file"][rows].tolist(), sheet_size=sheet_size)
         files.append(table.loc[rows, ["split", "file", "label"]].assign(row=range(len(rows))))
     columns = ["split", "row", "file", "label"]
     _write_text(to / "files.csv", pd.concat(files)[columns].to_csv(index=False, lineterminator="\n"))

@@ -5,16 +5,17 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 from tqdm import tqdm
 
 from touchstone.data import levels
+from touchstone.data.encoded import EncodedImages, smaller
+from touchstone.data.lazy_images import StoredImages, as_array
 from touchstone.data.ops.resize import resize
-from touchstone.data.pixel_files import GrowingFile, PixelFile, Uneven
+from touchstone.data.pixel_files import GrowingFile, PixelFile
+from touchstone.data.preparation import Preparation
 from touchstone.data.remarks import DARK
 from touchstone.data.sources import RawImage, RawSet
 from touchstone.data.wording import count as counted
@@ -24,45 +25,20 @@ BLOCK = 64  # images that a thread decodes in one piece
 LOOK = 1000  # images that are read to tell how many need an extra
 
 
-@dataclass(frozen=True)
-class Preparation:
-    """How images are decoded and resized: the settings of these names in the section `data`."""
-
-    channels: int
-    image_size: int
-    resize: str
-    max_pixels: int
-    bits: int = 8
-    white: int = 0
-
-    @classmethod
-    def of_meta(cls, meta: dict[str, Any]) -> "Preparation":
-        """Return what meta.json says."""
-        return cls(**{field.name: meta[field.name] for field in fields(cls) if field.name in meta})
-
-    def meta(self) -> dict[str, Any]:
-        """Return the part of meta.json that says it; defaults are left unsaid."""
-        return {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if getattr(self, field.name) != field.default
-        }
-
-
 def decode_all(
-    raw: RawSet, how: Preparation, scratch: Path
+    raw: RawSet, how: Preparation, scratch: Path, *, storage: str = "pixels"
 ) -> tuple[np.ndarray, np.ndarray, dict[int, str], dict[str, set[int]]]:
     """Decode and resize all images in threads.
 
-    Returns the pixels (N, H, W, C), which lie in the file `scratch`, as an `Uneven` where sizes differ; the valid
-    (height, width), int64 (N, 2); the index of each image that cannot be decoded, and is black, with the reason; and
-    the indices of those that are nearly black (`dark`) or have 8 bits where 16 are kept (`shallow`). Raises
-    TouchstoneError where images need an extra, and names them.
+    storage: `data.storage`. Returns the pixels (N, H, W, C), which lie in the file `scratch`, an array only where they
+    are stored as pixels of one size; the valid (height, width), int64 (N, 2); the index of each image that cannot be
+    decoded, and is black, with the reason; and the indices of those that are nearly black (`dark`) or have 8 bits where
+    16 are kept (`shallow`). Raises TouchstoneError where images need an extra, and names them.
     """
-    count, dtype = len(raw.images), levels.dtype_of(how.bits)
-    starts, sizes, bad = np.zeros(count, np.int64), np.zeros((count, 2), np.int64), dict[int, str]()
+    count, dtype, side = len(raw.images), levels.dtype_of(how.bits), how.image_size
+    places, sizes, bad = np.zeros((count, 3), np.int64), np.zeros((count, 2), np.int64), dict[int, str]()
     odd: dict[str, set[int]] = {"dark": set(), "shallow": set()}
-    side, uneven = how.image_size, how.resize == "shortest_edge"
+    encoded, uneven = storage == "encoded", how.resize == "shortest_edge"
 
     def decoded(i: int) -> np.ndarray:
         try:
@@ -78,30 +54,40 @@ def decode_all(
         return resize(source, size_px=side, mode=how.resize)
 
     def decode_block(rows: range) -> int:
-        block = np.zeros((0 if uneven else len(rows), side, side, how.channels), dtype)
+        if not isinstance(file, GrowingFile):
+            file.write(rows.start, np.stack([decoded(i) for i in rows]))
+            sizes[rows.start : rows.stop] = side
+            return len(rows)
         for i in rows:
             image = decoded(i)
             sizes[i] = image.shape[:2]
-            if isinstance(pixels, GrowingFile):
-                starts[i] = pixels.append(image.reshape(-1, how.channels))
-            else:
-                block[i - rows.start] = image
-        if not uneven:
-            pixels.write(rows.start, block)
+            content = None if i in bad or not encoded else raw.content(i)
+            stored = smaller(content, image) if encoded else image.reshape(-1, how.channels)
+            places[i, 1:] = file.append(stored), len(stored)
         return len(rows)
 
     blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
-    even = count, side, side, how.channels
     with (
         _naming_images(raw, how),
-        GrowingFile(scratch, how.channels, dtype) if uneven else PixelFile(scratch, even, dtype) as pixels,
+        _file(scratch, (count, side, side, how.channels), dtype, encoded, uneven) as file,
         ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(total=count, desc="prepare", unit="img", disable=None) as bar,
     ):
         for done in pool.map(decode_block, blocks):
             bar.update(done)
     stored = np.load(scratch, mmap_mode="r")
-    return cast(np.ndarray, Uneven(stored, sizes, starts)) if uneven else stored, sizes, bad, odd
+    if encoded:
+        stored = as_array(EncodedImages([stored], sizes, places, how))
+    elif uneven:
+        stored = as_array(StoredImages([stored], sizes, places[:, :2]))
+    return stored, sizes, bad, odd
+
+
+def _file(path: Path, shape: tuple[int, ...], dtype: np.dtype, encoded: bool, uneven: bool) -> PixelFile:
+    """Return a new file for all images, `shape` (N, H, W, C) where they are pixels of one size."""
+    if encoded:
+        return GrowingFile(path, np.dtype(np.uint8))
+    return GrowingFile(path, dtype, shape[3]) if uneven else PixelFile(path, shape, dtype)
 
 
 class _NeedsExtra(TouchstoneError):

@@ -16,13 +16,20 @@ TILE = 64  # px, the side of a tile
 GAP = 4  # px
 
 
-def save_with_sheet(folder: Path, images: ImageSet, *, sheet_size: int, rows: np.ndarray | None = None) -> None:
+def save_with_sheet(
+    folder: Path,
+    images: ImageSet,
+    *,
+    sheet_size: int,
+    rows: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
+) -> None:
     """Write an ImageSet, or the given rows of it, to `folder`, completely or not at all.
 
-    Its contact sheet shows at most `sheet_size` images, taken from the classes in turn.
+    Its contact sheet shows at most `sheet_size` images, taken from the classes in turn. names: see `write`.
     """
     with replaced(folder) as new:
-        write(new, images, rows=rows)
+        write(new, images, rows=rows, names=names)
         written = load(new)
         shown = spread(written.table["label"].tolist(), sheet_size)
         gallery([valid_area(written, row) for row in shown]).save(new / "sheet.png")

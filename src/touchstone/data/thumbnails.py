@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from touchstone.data.lazy_images import release
 from touchstone.data.levels import per_level
 from touchstone.data.ops.resize import scale
-from touchstone.data.pixel_files import release
 
 SIDE = 8  # px
 BLOCK = 2048  # images at a time

@@ -4,12 +4,11 @@ Flip, zoom, rotation and shift about the image's centre come first (ops/geometry
 saturation, and hue (ops/colour.py).
 """
 
-from typing import cast
-
 import numpy as np
 
 from touchstone.config.schema.data import Transform
-from touchstone.data.imageset import ImageSet
+from touchstone.data.imageset import ImageSet, valid_sizes
+from touchstone.data.lazy_images import LazyImages, as_array, equal_sizes
 from touchstone.data.ops.colour import photometric, saturate, turn_hue
 from touchstone.data.ops.geometry import inverse_map, warp
 from touchstone.data.sheets import valid_area
@@ -20,27 +19,20 @@ def transform(images: ImageSet, *, name: str, settings: Transform) -> ImageSet:
     table = images.table.assign(
         id=[f"{name}-{image_id}" for image_id in images.table["id"]], source_id=images.table["id"], origin=name
     )
-    return ImageSet(cast(np.ndarray, _Transformed(images, settings)), table)
+    return ImageSet(as_array(_Transformed(images, settings)), table)
 
 
-class _Transformed:
-    """An array of pixels (N, H, W, C) whose rows are transformed when they are read."""
-
-    ndim = 4
+class _Transformed(LazyImages):
+    """Images that are transformed when they are read."""
 
     def __init__(self, images: ImageSet, settings: Transform) -> None:
+        pixels, sizes = images.images, valid_sizes(images.table)
+        sizes = equal_sizes(len(pixels), pixels.shape[1:]) if sizes is None else sizes
+        super().__init__(sizes, pixels.shape[3], pixels.dtype)
         self.images, self.settings = images, settings
-        self.dtype, self.shape = images.images.dtype, images.images.shape
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        out = np.zeros((len(rows), *self.shape[1:]), self.dtype)
-        for i, row in enumerate(rows):
-            pixels = apply(valid_area(self.images, row), self.settings)
-            out[i, : pixels.shape[0], : pixels.shape[1]] = pixels
-        return out
+    def _image(self, row: int) -> np.ndarray:
+        return apply(valid_area(self.images, row), self.settings)
 
 
 def apply(pixels: np.ndarray, settings: Transform) -> np.ndarray:

@@ -14,12 +14,13 @@ from touchstone.config.schema.data import Arm
 from touchstone.config.schema.generator import Fit, Sample, part_of
 from touchstone.config.schema.machine import Machine
 from touchstone.data.imageset import ImageSet
+from touchstone.data.lazy_images import as_array
 from touchstone.data.replicates import of_replicate, together
 from touchstone.data.training_set import combine
 from touchstone.generators import build
 from touchstone.generators.files import GeneratorMetadata, load_generator, save_generator
 from touchstone.generators.fit import Fitted, fit
-from touchstone.generators.sample import Stored, Synthesized, load_judge, synthesize
+from touchstone.generators.sample import Sampled, Synthesized, load_judge, synthesize
 from touchstone.generators.sources import Sources
 from touchstone.models.device import device
 from touchstone.seeds import derive, replicate_seed
@@ -151,6 +152,6 @@ def merged(parts: list[Synthesized]) -> Synthesized:
         for number, part in enumerate(parts)
     ]
     sets = [ImageSet(part.images.images, table) for part, table in zip(parts, tables, strict=True)]
-    stored = [cast(Stored, part.images.images) for part in parts]
-    images = together(sets, cast(np.ndarray, Stored([place for one in stored for place in one.places])))
+    stored = [cast(Sampled, part.images.images) for part in parts]
+    images = together(sets, as_array(Sampled([place for one in stored for place in one.places])))
     return Synthesized(images, parts[0].counts.assign(sampled=numbers[:, 0], kept=numbers[:, 1]))

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from touchstone.config.schema.generator import Sample
 from touchstone.config.schema.machine import Machine
 from touchstone.data.imageset import ImageSet
+from touchstone.data.lazy_images import LazyImages, as_array, equal_sizes
 from touchstone.errors import TouchstoneError
 from touchstone.generators.base import Generative
 from touchstone.generators.sources import Sources
@@ -96,7 +97,7 @@ def synthesize(
         }
     )
     places = [(block_file(scratch, (c, k // settings.block)), k % settings.block) for c, k in rows]
-    images = cast(np.ndarray, Stored(places))
+    images = as_array(Sampled(places))
     counts = pd.DataFrame({"class": classes, "sampled": sampled, "kept": [len(k) for k in kept]})
     return Synthesized(ImageSet(images, table), counts)
 
@@ -200,25 +201,17 @@ def _accepted(scratch: Path, block: Block, settings: Sample, judge: Predictor | 
     return numbers[confidence >= settings.filter.min_confidence].tolist()
 
 
-class Stored:
-    """Behaves like an array of pixels (N, H, W, C) whose rows are read from the blocks' files when they are used.
+class Sampled(LazyImages):
+    """Samples, which are read from the blocks' files.
 
-    places: for each row, its block's file and the row there.
+    places: for each, its block's file and the row there.
     """
 
-    ndim = 4
-
     def __init__(self, places: list[tuple[Path, int]]) -> None:
-        self.places = places
         first = np.load(places[0][0], mmap_mode="r")
-        self.dtype, self.shape = first.dtype, (len(places), *first.shape[1:])
+        super().__init__(equal_sizes(len(places), first.shape[1:]), first.shape[3], first.dtype)
+        self.places = places
 
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        out = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        for i, row in enumerate(rows):
-            file, place = self.places[int(row)]
-            out[i] = np.load(file, mmap_mode="r")[place]
-        return out
+    def _image(self, row: int) -> np.ndarray:
+        file, place = self.places[row]
+        return np.load(file, mmap_mode="r")[place]

@@ -1,6 +1,7 @@
 """The test images whose prediction changed between two revisions, with pixels and file names out of DVC's cache."""
 
 import io
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -9,9 +10,14 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 
-from touchstone.data.imageset import ImageSet, valid_sizes
+from touchstone.data.encoded import decoded
+from touchstone.data.imageset import ENCODING, PLACES, ImageSet, valid_sizes
+from touchstone.data.imageset import IMAGES as FOLDER
 from touchstone.data.labels import is_multi_label
+from touchstone.data.lazy_images import begins
 from touchstone.data.levels import is_pixels
+from touchstone.data.preparation import Preparation
+from touchstone.errors import TouchstoneError
 from touchstone.report.changes import changes
 from touchstone.report.facts import Change, Changes
 from touchstone.report.galleries import LabelledImages
@@ -19,6 +25,7 @@ from touchstone.studies.revisions import Common, Revision
 from touchstone.studies.stored import Stored
 
 PREPARED = "data/prepared"
+IMAGES = f"{PREPARED}/test/{FOLDER}"
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -79,43 +86,83 @@ def _pixels(revision: Revision, rows: np.ndarray, shown: Sequence[int]) -> dict[
 
 
 def _read_rows(stored: Stored | None, rows: Sequence[int], sizes: np.ndarray | None) -> list[np.ndarray] | None:
-    """Rows of the test images, each of pixels (h, w, C), None where the file is missing, damaged or out of reach."""
+    """Rows of the test images, each of pixels (h, w, C), None where a file is missing, damaged or out of reach."""
+    if stored is None:
+        return None
     try:
-        file = stored.open(f"{PREPARED}/test/images.npy") if stored else None
+        places = stored.read(f"{IMAGES}/{PLACES}")
+        if places is not None:
+            return _read_places(stored, np.load(io.BytesIO(places), allow_pickle=False)[rows], sizes, rows)
+        file = stored.open(f"{IMAGES}/0000.npy") or stored.open(f"{IMAGES}.npy")  # the second up to version 0.1
         if file is None:
             return None
         with file:
             return npy_rows(file, rows, sizes)
-    except (OSError, ValueError):
+    except (OSError, ValueError, TouchstoneError):
         return None
 
 
+def _read_places(
+    stored: Stored, places: np.ndarray, sizes: np.ndarray | None, rows: Sequence[int]
+) -> list[np.ndarray] | None:
+    """Images of a set of several files, or of bytes, at the places of these rows, see `imageset`."""
+    noted = stored.read(f"{IMAGES}/{ENCODING}")
+    how = Preparation.of_meta(json.loads(noted)) if noted is not None else None
+    out = []
+    for row, (number, first, *length) in zip(rows, places.tolist(), strict=True):
+        file = stored.open(f"{IMAGES}/{number:04d}.npy")
+        if file is None:
+            return None
+        with file:
+            array = NpyFile(file)
+            if how is None:
+                out.append(_shaped(array, first, None if sizes is None else sizes[row]))
+                continue
+            size = (how.image_size, how.image_size) if sizes is None else tuple(sizes[row].tolist())
+            out.append(decoded(array.read(first, length[0]), (*size, how.channels), how))
+    return out
+
+
+class NpyFile:
+    """A `.npy` file of which parts are read. Raises ValueError where it is none, or not row by row."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        version = np.lib.format.read_magic(file)
+        if version not in HEADERS:
+            raise ValueError(f"got version {version} of the .npy format, expected one of {list(HEADERS)}")
+        self.shape, by_column, self.dtype = HEADERS[version](file)
+        if not is_pixels(self.dtype) or by_column:
+            raise ValueError(f"got {self.dtype} {self.shape}, expected uint8 or uint16, row by row")
+        self._file, self._begin = file, file.tell()
+
+    def read(self, first: int, count: int) -> np.ndarray:
+        """Rows of the array, of which no others are read. Raise ValueError where the file ends before the last."""
+        size = math.prod(self.shape[1:]) * self.dtype.itemsize
+        self._file.seek(self._begin + first * size)
+        content = self._file.read(count * size)
+        if len(content) != count * size:
+            raise ValueError(f"row {first}: got {len(content)} bytes, expected {count * size}")
+        return np.frombuffer(content, self.dtype).reshape(count, *self.shape[1:])
+
+
 def npy_rows(file: BinaryIO, rows: Sequence[int], sizes: np.ndarray | None = None) -> list[np.ndarray]:
-    """Rows of a file of an ImageSet, each of pixels (h, w, C), of which no others are read.
+    """Rows of the one file of an ImageSet, each of pixels (h, w, C), of which no others are read.
 
     sizes: the (height, width) of all its images (N, 2), or None where they have the same. Raise ValueError where the
     file holds no such pixels or ends before a row.
     """
-    version = np.lib.format.read_magic(file)
-    if version not in HEADERS:
-        raise ValueError(f"got version {version} of the .npy format, expected one of {list(HEADERS)}")
-    shape, by_column, dtype = HEADERS[version](file)
-    if len(shape) == 4:
-        places = [(row * math.prod(shape[1:]), shape[1:]) for row in rows]
-    elif len(shape) == 2 and sizes is not None:
-        starts = (np.cumsum(sizes.prod(1)) - sizes.prod(1)) * shape[1]
-        places = [(int(starts[row]), (*sizes[row].tolist(), shape[1])) for row in rows]
-    else:
-        places = []
-    if not is_pixels(dtype) or by_column or len(places) != len(rows):
-        raise ValueError(f"got {dtype} {shape}, expected uint8 or uint16 (N, H, W, C) or (P, C), row by row")
-    begin, out = file.tell(), []
-    for row, (first, stored) in zip(rows, places, strict=True):
-        file.seek(begin + first * dtype.itemsize)
-        size = math.prod(stored) * dtype.itemsize
-        content = file.read(size)
-        if len(content) != size:
-            raise ValueError(f"row {row}: got {len(content)} bytes, expected {size}")
-        height, width = stored[:2] if sizes is None else sizes[row].tolist()
-        out.append(np.frombuffer(content, dtype).reshape(stored)[:height, :width])
-    return out
+    array = NpyFile(file)
+    firsts = rows if len(array.shape) == 4 or sizes is None else begins(sizes.prod(1))[list(rows)].tolist()
+    return [
+        _shaped(array, first, None if sizes is None else sizes[row]) for row, first in zip(rows, firsts, strict=True)
+    ]
+
+
+def _shaped(array: NpyFile, first: int, size: np.ndarray | None) -> np.ndarray:
+    """The image, pixels (h, w, C), that begins at this row of a file."""
+    if len(array.shape) == 4:
+        [image] = array.read(first, 1)
+        return image if size is None else image[: size[0], : size[1]]
+    if len(array.shape) != 2 or size is None:
+        raise ValueError(f"got {array.dtype} {array.shape}, expected pixels (N, H, W, C) or (P, C)")
+    return array.read(first, int(size.prod())).reshape(*size, array.shape[1])

@@ -85,6 +85,9 @@ class Data(Section):
     """Of a stored pixel: 16 keeps the values of files that have more than 8."""
     white: Annotated[int, Field(ge=0, le=65535)] = 0
     """The value of white in files of 16 bits, such as 4095 for a camera of 12; 0 for the largest, 65535."""
+    storage: Literal["pixels", "encoded"] = "pixels"
+    """encoded stores an image as the file it came as, where that is smaller than its pixels, and decodes it whenever it
+    is used: less disk, more time, and the same pixels."""
     columns: Columns = Columns()
     """The columns of your own table."""
 

@@ -68,6 +68,9 @@ class RawSet(Protocol):
         BadImage where it cannot be decoded, has other channels or more than `max_pixels` pixels.
         """
 
+    def content(self, index: int) -> bytes | None:
+        """Return the bytes of the file that `pixels` gives to `decode`, or None where there is none."""
+
 
 @dataclass(frozen=True)
 class ArraySet:
@@ -85,6 +88,9 @@ class ArraySet:
             raise BadImage(f"{width}x{height} is more than {max_pixels} pixels")
         pixels = self.array[index]
         return as_channels(pixels if bits > 8 else levels.of_depth(pixels, bits), channels)
+
+    def content(self, index: int) -> None:
+        """Return None: the images have no files."""
 
 
 def file_of(name: str) -> Path:

@@ -129,8 +129,11 @@ class PackedSet:
 
     def pixels(self, index: int, *, channels: int | None, max_pixels: int, bits: int = 8) -> np.ndarray:
         """Return `images[index]` as `decode` does. Raises BadImage if it cannot be decoded."""
-        content = self._packed.read(index, self.images[index].file)
-        return decode(io.BytesIO(content), channels=channels, max_pixels=max_pixels, bits=bits)
+        return decode(io.BytesIO(self.content(index)), channels=channels, max_pixels=max_pixels, bits=bits)
+
+    def content(self, index: int) -> bytes:
+        """Return the bytes of a file."""
+        return self._packed.read(index, self.images[index].file)
 
 
 def _patient(content: bytes, name: str) -> str:
