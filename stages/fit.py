@@ -8,17 +8,15 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from touchstone.config.machine import load_machine
 from touchstone.config.resolved import read
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import load
-from touchstone.generators.replicates import fit_replicates, save_replicates
-from touchstone.models.device import device_of_net
+from touchstone.generators.replicates import fit_replicates, save_replicates, share_devices
 from touchstone.stage import run
 from touchstone.training.resume import OF_REPLICATES, fingerprint, inputs, mark_complete, open_checkpoint
-from touchstone.training.shard import shard_of_process, train_on_devices
+from touchstone.training.shard import shard_of_process
 
 import pandas as pd
 
@@ -34,15 +32,12 @@ def main() -> dict[str, object]:
         (DATA / f"losses/{name}.csv").write_text("step,loss\n")
         return {}
     machine, number = load_machine(), read("replicates")["fits"]
-    values, shard = read(f"generators/{name}.fit"), shard_of_process()
-    several: Any = {key: values["fit"][key] for key in ("devices", "sync_batch_norm")}
-    device_of_net(machine.accelerator, **several, title=f"generators.{name}.fit")  # an error before any work
+    values = read(f"generators/{name}.fit")
+    share_devices(name, values["fit"], machine)
     apart = dict.fromkeys((*OF_REPLICATES, "data/settings/replicates.json"))
     mark = fingerprint(inputs("fit", name=name), accelerator=machine.accelerator, apart=apart)
     store, request = Path(".touchstone/fit") / name, json.dumps(number)
     states = open_checkpoint(store, mark, request=request)
-    if several["devices"] > 1 and shard is None:
-        train_on_devices(several["devices"], title=name)  # which leave what they have fitted in the store
     fits = fit_replicates(
         name,
         number,
@@ -53,7 +48,7 @@ def main() -> dict[str, object]:
         store=states,
         pipeline=DATA / "pipelines" / name,
     )
-    if shard is not None:
+    if shard_of_process() is not None:
         return {}
     with replaced(DATA / "generators" / name) as new:
         save_replicates(new, fits)

@@ -196,7 +196,7 @@ def test_images_in_several_files_and_as_bytes_are_shown(
     assert plain.pixels.keys() == other.pixels.keys()
     for row, pixels in plain.pixels.items():
         assert np.array_equal(pixels, other.pixels[row])
-    lacking = {name: content for name, content in files.items() if "/000" not in name}
+    lacking = {name: content for name, content in files.items() if not name.endswith(".npy") or "places" in name}
     pairs = [replace(each, stored=Files(lacking)) for each in pair_of]
     assert changed_images(*pairs, common(*pairs), count=4).pixels is None
 

@@ -22,11 +22,24 @@ from touchstone.generators.files import GeneratorMetadata, load_generator, save_
 from touchstone.generators.fit import Fitted, fit
 from touchstone.generators.sample import Sampled, Synthesized, load_judge, synthesize
 from touchstone.generators.sources import Sources
-from touchstone.models.device import device
+from touchstone.models.device import device, device_of_net
 from touchstone.seeds import derive, replicate_seed
 from touchstone.training.resume import only_folder
+from touchstone.training.shard import shard_of_process, train_on_devices
 
 EXTRAS = ("accelerate", "peft", "transformers")
+
+
+def share_devices(name: str, fit: dict[str, Any], machine: Machine) -> None:
+    """Let a process for each device fit the generator `name` first, where its settings `fit` ask for several.
+
+    They are the script of the stage, and leave what they have fitted in its store. Raises TouchstoneError where there
+    are fewer devices, and where a process fails.
+    """
+    several: Any = {key: fit[key] for key in ("devices", "sync_batch_norm")}
+    device_of_net(machine.accelerator, **several, title=f"generators.{name}.fit")
+    if fit["devices"] > 1 and shard_of_process() is None:
+        train_on_devices(fit["devices"], title=name)
 
 
 def fit_replicates(
