@@ -299,12 +299,13 @@ def _ratio(rows: np.ndarray, distances: np.ndarray) -> np.ndarray:
 
 def _same(images: np.ndarray, originals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The first original with exactly the pixels of each image, int64 (N,), -1 for none, and whether it is mirrored."""
-    first: dict[bytes, tuple[int, bool]] = {}
-    for flip in (False, True):
-        for row, image in enumerate(originals):
-            first.setdefault(_digest(image[:, ::-1] if flip else image), (row, flip))
-    found = np.array([first.get(_digest(image), (-1, False)) for image in images], np.int64).reshape(-1, 2)
-    return found[:, 0], found[:, 1].astype(bool)
+    plain, flipped = dict[bytes, int](), dict[bytes, int]()
+    for row, image in enumerate(originals):
+        plain.setdefault(_digest(image), row)
+        flipped.setdefault(_digest(image[:, ::-1]), row)
+    digests = [_digest(image) for image in images]
+    same = np.array([plain.get(one, flipped.get(one, -1)) for one in digests], np.int64)
+    return same, np.array([one not in plain and one in flipped for one in digests], bool)
 
 
 def _digest(image: np.ndarray) -> bytes:

@@ -20,6 +20,7 @@ from touchstone.data.levels import dtype_of
 from touchstone.data.preparation import Preparation
 from touchstone.errors import TouchstoneError
 
+BLOCK = 64  # images that are decoded ahead
 CODE = "code"  # in the note, the hash of the code that decodes
 
 
@@ -45,6 +46,10 @@ class EncodedImages(LazyImages):
 
     def _image(self, row: int) -> np.ndarray:
         return decoded(self._content(row), (*self._sizes[row].tolist(), self.shape[3]), self._how)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for start in range(0, len(self), BLOCK):
+            yield from self._several(self._rows[start : start + BLOCK].tolist())
 
     def _several(self, rows: Sequence[int]) -> Iterator[np.ndarray]:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
