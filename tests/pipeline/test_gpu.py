@@ -57,6 +57,18 @@ def test_both_engines_give_the_same_weights(whole: Path) -> None:
     assert all(torch.equal(weights["torch"][name], value) for name, value in weights["lightning"].items())
 
 
+def test_batches_made_on_the_card_are_the_same(whole: Path) -> None:
+    there = GPU.replace("save_seconds: 0", "save_seconds: 0, resident: true")
+    changes, stage = "models.simple.jitter_contrast=0.3", "train@simple-real"
+    weights = [forced(whole, changes, machine, stage=stage) for machine in (GPU, there)]
+    assert all(torch.equal(weights[1][name], value) for name, value in weights[0].items())
+
+
+def test_a_compiled_net_trains(whole: Path) -> None:
+    weights = forced(whole, "+models.simple.compile=true", stage="train@simple-real")
+    assert all(value.isfinite().all() for value in weights.values())
+
+
 def test_bf16_trains(whole: Path) -> None:
     weights = forced(whole, "models.simple.precision=bf16", stage="train@simple-real")
     assert all(value.isfinite().all() for value in weights.values())
