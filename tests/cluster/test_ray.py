@@ -32,20 +32,20 @@ def cluster() -> Iterator[Any]:
     started.shutdown()
 
 
-def started(folder: Path, said: Path) -> "subprocess.Popen[bytes]":
-    """The command, once it runs a stage on each node."""
+def started(folder: Path, said: Path, copies: Path | None = None) -> "subprocess.Popen[bytes]":
+    """The command, once it runs a stage on each node. copies: where the jobs' clones of the project lie."""
+    copies = copies or folder / ".touchstone/repro/ray"
     with open(said, "w") as out:
         command = ["touchstone", "repro", "--on", "ray"]
         head = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=out, stderr=out)
-    while len(list((folder / ".touchstone/repro/ray/clones").glob("*/dvc.lock"))) < 2:
+    while len([*copies.glob("clones/*/dvc.lock"), *copies.glob("*/*/clones/*/dvc.lock")]) < 2:
         assert head.poll() is None, said.read_text()
         time.sleep(0.1)
     return head
 
 
-def left_running(folder: Path) -> list[psutil.Process]:
-    copies = str(folder / ".touchstone/repro/ray")
-    return [p for p in psutil.process_iter(["cwd"]) if (p.info["cwd"] or "").startswith(copies)]
+def left_running(copies: Path) -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["cwd"]) if (p.info["cwd"] or "").startswith(str(copies))]
 
 
 def test_a_lost_node_changes_no_byte(tiny: Path, cluster: Any, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_lost_node_changes_no_byte(tiny: Path, cluster: Any, tmp_path: Path) -
     head.send_signal(signal.SIGINT)
     assert head.wait(timeout=120) == 1
     assert (tmp_path / "said").read_text().splitlines()[-1].endswith("interrupted; the same command goes on from here")
-    assert not left_running(folder)
+    assert not left_running(folder / ".touchstone/repro/ray")
     head = started(folder, tmp_path / "said")
     try:
         cluster.remove_node(nodes[1], allow_graceful=False)
@@ -65,7 +65,7 @@ def test_a_lost_node_changes_no_byte(tiny: Path, cluster: Any, tmp_path: Path) -
         head.kill()
     assert_same(folder, tiny)
     assert not (folder / ".touchstone/repro/ray").exists()
-    assert not left_running(folder)
+    assert not left_running(folder / ".touchstone/repro/ray")
 
 
 def remote(to: Path, folder: Path) -> Path:
@@ -76,14 +76,23 @@ def remote(to: Path, folder: Path) -> Path:
 
 
 def test_nodes_that_share_no_folder_give_the_same_bytes(tiny: Path, cluster: Any, tmp_path: Path) -> None:
-    for _ in range(2):
-        cluster.add_node(**NODE)
+    nodes = [cluster.add_node(**NODE) for _ in range(2)]
     cluster.wait_for_nodes()
-    scratch = tmp_path / "scratch"
+    scratch, said = tmp_path / "scratch", tmp_path / "said"
     settings = f"cluster={{cpus: 2, address: '{cluster.address}', remote: store, scratch: '{scratch}'}}"
     folder = project(tmp_path / "project", *TINY, settings)
     store = remote(tmp_path / "store", folder)
-    run("touchstone", "repro", "--on", "ray", cwd=folder)
+    head = started(folder, said, scratch)
+    head.send_signal(signal.SIGINT)
+    assert head.wait(timeout=120) == 1
+    assert said.read_text().splitlines()[-1].endswith("interrupted; the same command goes on from here")
+    assert not left_running(scratch)
+    head = started(folder, said, scratch)
+    try:
+        cluster.remove_node(nodes[1], allow_graceful=False)
+        assert head.wait(timeout=1800) == 0, said.read_text()
+    finally:
+        head.kill()
     assert_same(folder, tiny)
     assert "Running stage" in (folder / ".touchstone/repro/logs/train@lenet-real.log").read_text()
     [home] = (scratch / f"touchstone-{os.getuid()}").iterdir()

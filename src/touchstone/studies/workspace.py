@@ -3,10 +3,11 @@
 import shutil
 from pathlib import Path
 
+from touchstone.cluster.copies import FILLED
 from touchstone.errors import TouchstoneError, nearest
 from touchstone.studies.commands import cache_folder, git, locked_outputs, outputs_in_git, write_config
 
-LINKED = ("data/added", "data/external", "data/weights", ".touchstone/downloads")
+LINKED = (*FILLED, ".touchstone/downloads")
 
 
 def copy_project(root: Path, to: Path, *, settings: str, scm: bool = False) -> None:
