@@ -4,11 +4,10 @@ import shutil
 from pathlib import Path
 
 from touchstone.studies.commands import git, write_config
+from touchstone.studies.workspace import FILLED
 
 KEPT = (".touchstone", "metrics/runtime")
 """Resume states and notes, each stage's own, which outlive a copy."""
-FILLED = ("data/added", "data/external", "data/weights")
-"""The folders that people fill, of which git need not know."""
 SHARED = (*KEPT, *FILLED)
 """The folders that copies on machines that see the project share with it."""
 

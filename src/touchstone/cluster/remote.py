@@ -23,11 +23,12 @@ from dvc.repo import Repo
 from dvc.stage import Stage
 
 from touchstone.cluster.clone import followed, new_folder
-from touchstone.cluster.copies import FILLED, KEPT, project_files
+from touchstone.cluster.copies import KEPT, project_files
 from touchstone.cluster.engine import Job, Outcome
 from touchstone.cluster.local import Worker
 from touchstone.errors import TouchstoneError, nearest, one_line
 from touchstone.studies.commands import search_path, write_config
+from touchstone.studies.workspace import FILLED
 from touchstone.training.resume import KEEP
 
 LOG = "job.log"

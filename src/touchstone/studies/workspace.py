@@ -3,10 +3,11 @@
 import shutil
 from pathlib import Path
 
-from touchstone.cluster.copies import FILLED
 from touchstone.errors import TouchstoneError, nearest
 from touchstone.studies.commands import cache_folder, git, locked_outputs, outputs_in_git, write_config
 
+FILLED = ("data/added", "data/external", "data/weights")
+"""The folders that people fill, of which git need not know."""
 LINKED = (*FILLED, ".touchstone/downloads")
 
 
