@@ -11,9 +11,9 @@ import numpy as np
 from touchstone.data.copies import CLOSE, near_copies
 from touchstone.data.lazy_images import take
 from touchstone.data.levels import is_pixels, per_level, white
-from touchstone.data.neighbours import largest
+from touchstone.data.neighbours import Gallery, largest
 from touchstone.data.ops.resize import scale
-from touchstone.data.thumbnails import mirrored, thumbnails
+from touchstone.data.thumbnails import thumbnails
 from touchstone.seeds import generator
 
 SHORTLIST = 32  # originals, plain and mirrored, whose pixels are compared
@@ -62,8 +62,8 @@ class Originals:
 
     pixels: np.ndarray
     """(M, H, W, C), see `reduced`."""
-    cells: np.ndarray
-    """float32 (2M, D), thumbnails."""
+    small: Gallery
+    """Their thumbnails."""
     energies: np.ndarray
     """float64 (2M, moves), the sums of squares where they overlap an image that is moved."""
 
@@ -71,24 +71,23 @@ class Originals:
     def of(cls, originals: np.ndarray) -> "Originals":
         """Prepare pixels (M, H, W, C)."""
         pixels = reduced(originals)
-        small = _cells(pixels)
-        return cls(pixels, np.concatenate([small, mirrored(small)]), _energies(pixels))
+        return cls(pixels, Gallery(thumbnails(pixels)), _energies(pixels))
 
     def shortlist(self, images: np.ndarray) -> np.ndarray:
         """Return the rows of the nearest thumbnails to each of B reduced images, int64 (B, SHORTLIST or 2M)."""
-        size = min(SHORTLIST, len(self.cells))
-        norms = np.einsum("md,md->m", self.cells, self.cells)
+        size = min(SHORTLIST, len(self.small))
         padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
         height, width = images.shape[1:3]
         moves = MOVES if min(height, width) < SMALL else MOVES[:1]
-        moved = [_cells(padded[:, 1 + y : 1 + y + height, 1 + x : 1 + x + width]) for y, x in moves]
+        moved = [_levels(thumbnails(padded[:, 1 + y : 1 + y + height, 1 + x : 1 + x + width])) for y, x in moves]
         own = [np.einsum("bd,bd->b", each, each)[:, None] for each in moved]
         kept, best = np.zeros((len(images), size), np.int64), np.full((len(images), size), -np.inf, np.float32)
-        for rows in np.split(np.arange(len(self.cells)), range(CELLS, len(self.cells), CELLS)):
-            cells = self.cells[rows].T
+        for rows in np.split(np.arange(len(self.small)), range(CELLS, len(self.small), CELLS)):
+            cells = _levels(self.small.take(rows))
+            norms = np.einsum("md,md->m", cells, cells)
             least = np.full((len(images), len(rows)), np.inf, np.float32)
             for each, square in zip(moved, own, strict=True):
-                np.minimum(least, square + norms[rows] - 2 * (each @ cells), out=least)
+                np.minimum(least, square + norms - 2 * (each @ cells.T), out=least)
             kept, best = largest(kept, best, rows, -least)
         return np.sort(kept, axis=1)
 
@@ -228,12 +227,12 @@ def reduced(images: np.ndarray) -> np.ndarray:
     return np.stack([scale(np.ascontiguousarray(image), *size) for image in images]) if len(images) else images
 
 
-def _cells(images: np.ndarray) -> np.ndarray:
-    """Pixels (N, H, W, C) -> float32 (N, 8 * 8 * C), area averages in grey levels.
+def _levels(small: np.ndarray) -> np.ndarray:
+    """Thumbnails (N, D) -> float32 in grey levels.
 
     They keep brightness and contrast, or images of nearly one colour would all look the same.
     """
-    return thumbnails(images).astype(np.float32) / np.float32(per_level(images.dtype))
+    return small.astype(np.float32) / np.float32(per_level(small.dtype))
 
 
 def _aligned(images: np.ndarray, originals: np.ndarray, energies: np.ndarray, rows: np.ndarray) -> np.ndarray:
