@@ -13,7 +13,7 @@ from touchstone.audit.quality import LabelledFeatures
 from touchstone.data.batches import View
 from touchstone.data.imageset import ImageSet, group_indices, valid_sizes
 from touchstone.data.labels import encode
-from touchstone.data.lazy_images import LazyImages, as_array
+from touchstone.data.lazy_images import LazyImages, as_array, release
 from touchstone.data.thumbnails import standardised, thumbnails
 from touchstone.errors import TouchstoneError
 from touchstone.models.predict import batches
@@ -80,6 +80,9 @@ class Squares(LazyImages):
     def __init__(self, images: np.ndarray, sizes: np.ndarray, view: View) -> None:
         super().__init__(np.full_like(sizes, view.size_px), images.shape[3], images.dtype)
         self.images, self.valid, self.view = images, sizes, view
+
+    def release(self) -> None:
+        release(self.images)
 
     def _image(self, row: int) -> np.ndarray:
         return self.view.squares(self.images[row][None], self.valid[row][None])[0]

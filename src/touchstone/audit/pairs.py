@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from touchstone.data.copies import CLOSE, near_copies
-from touchstone.data.lazy_images import take
+from touchstone.data.lazy_images import release, take
 from touchstone.data.levels import is_pixels, per_level, white
 from touchstone.data.neighbours import Gallery, largest
 from touchstone.data.ops.resize import scale
@@ -224,7 +224,12 @@ def reduced(images: np.ndarray) -> np.ndarray:
         return np.asarray(images)
     factor = SIDE_PX / max(height, width)
     size = max(1, round(height * factor)), max(1, round(width * factor))
-    return np.stack([scale(np.ascontiguousarray(image), *size) for image in images]) if len(images) else images
+    out = np.empty((len(images), *size, images.shape[3]), images.dtype)
+    for row, image in enumerate(images):
+        out[row] = scale(np.ascontiguousarray(image), *size)
+        if row % BLOCK == 0:
+            release(images)
+    return out
 
 
 def _levels(small: np.ndarray) -> np.ndarray:
@@ -270,6 +275,7 @@ def _energies(originals: np.ndarray) -> np.ndarray:
             there = _overlap(*move, height, width)[1]
             for at, each in ((start, squares), (len(originals) + start, squares[:, :, ::-1])):
                 found[at : at + len(squares), number] = each[(slice(None), *there)].sum((1, 2))
+        release(originals)
     return found
 
 
@@ -302,6 +308,8 @@ def _same(images: np.ndarray, originals: np.ndarray) -> tuple[np.ndarray, np.nda
     for row, image in enumerate(originals):
         plain.setdefault(_digest(image), row)
         flipped.setdefault(_digest(image[:, ::-1]), row)
+        if row % BLOCK == 0:
+            release(originals)
     digests = [_digest(image) for image in images]
     same = np.array([plain.get(one, flipped.get(one, -1)) for one in digests], np.int64)
     return same, np.array([one not in plain and one in flipped for one in digests], bool)
