@@ -13,7 +13,7 @@ from touchstone.config.machine import load_machine
 from touchstone.config.resolved import read
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import load
-from touchstone.generators.replicates import fit_replicates, save_replicates, share_devices
+from touchstone.generators.replicates import check_devices, fit_replicates, save_replicates, share_devices
 from touchstone.stage import run
 from touchstone.training.resume import OF_REPLICATES, fingerprint, inputs, mark_complete, open_checkpoint
 from touchstone.training.shard import shard_of_process
@@ -25,19 +25,20 @@ DATA = Path("data")
 
 def main() -> dict[str, object]:
     name = sys.argv[1]
+    values = read(f"generators/{name}.fit")
     (DATA / "losses").mkdir(exist_ok=True)
-    if read(f"generators/{name}.fit")["fit"] is None:
+    if values["fit"] is None:
         with replaced(DATA / "generators" / name) as new:
             shutil.copyfile(DATA / "prepared/meta.json", new / "meta.json")
         (DATA / f"losses/{name}.csv").write_text("step,loss\n")
         return {}
     machine, number = load_machine(), read("replicates")["fits"]
-    values = read(f"generators/{name}.fit")
-    share_devices(name, values["fit"], machine)
+    check_devices(name, values["fit"], machine)  # before any work
     apart = dict.fromkeys((*OF_REPLICATES, "data/settings/replicates.json"))
     mark = fingerprint(inputs("fit", name=name), accelerator=machine.accelerator, apart=apart)
     store, request = Path(".touchstone/fit") / name, json.dumps(number)
     states = open_checkpoint(store, mark, request=request)
+    share_devices(name, values["fit"])
     fits = fit_replicates(
         name,
         number,
@@ -58,7 +59,7 @@ def main() -> dict[str, object]:
         shutil.rmtree(states)  # with several, the next replicate would not fit the others again
     else:
         mark_complete(store, mark, request=request)
-    return {"images_per_second": [round(fitted.images_per_second) for _, fitted in fits]}
+    return {"images_per_second": [round(fitted.images_per_second) for _, fitted in fits if fitted.images_per_second]}
 
 
 if __name__ == "__main__":

@@ -1,22 +1,29 @@
 """Images stored as the files they came as: the same pixels as stored ones, in less room."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from kit.project import ROOT
 from touchstone.config import yaml
+from touchstone.config.schema.augmentation import Augmentation
 from touchstone.config.schema.data import Data
+from touchstone.config.schema.machine import Machine
 from touchstone.data import encoded
+from touchstone.data.batches import Batches, View, statistics
 from touchstone.data.imageset import content_hash, image_files, load, valid_sizes, write
 from touchstone.data.prepare import prepare
 from touchstone.data.sources import load_source
 from touchstone.data.training_set import Arm, combine
 from touchstone.errors import TouchstoneError
+from touchstone.training.loader import loader_of
 
 
 def photograph(seed: int, height: int, width: int, channels: int = 3) -> np.ndarray:
@@ -133,6 +140,45 @@ def test_other_code_than_that_which_decodes_now_is_refused(
         load(to / "train")
 
 
+def test_other_libraries_than_those_that_decode_now_are_refused(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = prepared(raw, tmp_path / "p", storage="encoded")
+    monkeypatch.setattr(encoded, "decoders", lambda: dict.fromkeys(encoded.LIBRARIES, "9.9"))
+    with pytest.raises(TouchstoneError, match=r"pillow \d.*, and here is .*pillow 9\.9.*`dvc repro --force prepare`"):
+        load(to / "train")
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_damaged_image_is_named_in_one_line_also_by_a_worker(raw: Path, tmp_path: Path, num_workers: int) -> None:
+    to = prepared(raw, tmp_path / "p", storage="encoded") / "train"
+    whole = np.load(to / "images/0000.npy")
+    np.save(to / "images/0000.npy", np.zeros_like(whole))
+    data = combine(Arm(), train=load(to), name="real")
+    settings: dict[str, Any] = {"batch_size": 7, "num_steps": 6, "start": 0, "stop": 6, "seed": 1}
+    batches = Batches(data, np.arange(len(data)), View(48, 48), Augmentation(), **settings)
+    with pytest.raises(TouchstoneError) as caught:
+        list(loader_of(batches, Machine(accelerator="cpu", num_workers=num_workers)))
+    assert re.fullmatch(r"\S+/train: image \d+: not an image.*; run `dvc checkout`", str(caught.value))
+
+
+def test_other_sizes_than_those_of_the_table_are_refused(raw: Path, tmp_path: Path) -> None:
+    to = prepared(raw, tmp_path / "p", storage="encoded", resize="shortest_edge") / "train"
+    table = pd.read_csv(to / "table.csv", dtype=str)
+    table.assign(width="50").to_csv(to / "table.csv", index=False)
+    with pytest.raises(TouchstoneError, match=r"train: image \d+ has \d+ x \d+ px, its table 50 x \d+; run"):
+        list(load(to).images)
+
+
+def test_images_without_files_stay_pixels(tmp_path: Path) -> None:
+    digits = load_source("digits")
+    digits.download(to=tmp_path, path=tmp_path, mirror="")
+    values = yaml.parse((ROOT / "recipes/digits/params.yaml").read_text())["data"]
+    prepare(digits.read(tmp_path), data=Data(**values | {"storage": "encoded"}), to=tmp_path / "p", sheet_size=8)
+    assert [file.name for file in (tmp_path / "p/train/images").iterdir()] == ["0000.npy"]
+    assert isinstance(load(tmp_path / "p/train").images, np.memmap)
+
+
 @pytest.mark.parametrize("name", ["places.npy", "0000.npy"])
 def test_a_set_of_bytes_that_is_cut_off_is_refused(raw: Path, tmp_path: Path, name: str) -> None:
     to = prepared(raw, tmp_path / "p", storage="encoded") / "train"
@@ -146,9 +192,6 @@ def test_a_set_of_bytes_that_is_cut_off_is_refused(raw: Path, tmp_path: Path, na
 
 
 def test_batches_of_encoded_images_are_augmented_like_others(raw: Path, tmp_path: Path) -> None:
-    from touchstone.config.schema.augmentation import Augmentation
-    from touchstone.data.batches import Batches, View, statistics
-
     made = []
     for kind in ("pixels", "encoded"):
         train = load(prepared(raw, tmp_path / kind, storage=kind, resize="shortest_edge") / "train")

@@ -16,6 +16,7 @@ from touchstone.data.batches import Batches, View
 from touchstone.data.imageset import ImageSet
 from touchstone.data.resident import ResidentBatches, fits, jittered
 from touchstone.data.training_set import combine
+from touchstone.training import loader
 from touchstone.training.loader import loader_of
 from touchstone.training.loop import train_seed
 
@@ -74,11 +75,15 @@ def test_jitter_rounds_as_colour_does_for_every_level() -> None:
 def test_what_the_device_cannot_do_alike_is_left_to_numpy(changes: dict[str, Any]) -> None:
     plain = batches(**changes)
     assert not fits(plain, CPU)
-    assert not isinstance(loader_of(plain, Machine(accelerator="cpu", resident=True)), ResidentBatches)
+
+
+def test_a_cpu_keeps_no_second_copy_of_the_images() -> None:
+    assert not isinstance(loader_of(batches(), Machine(accelerator="cpu", resident=True)), ResidentBatches)
 
 
 @pytest.mark.parametrize("engine", ["torch", "lightning"])
-def test_training_on_them_gives_the_same_bytes(tmp_path: Path, engine: str) -> None:
+def test_training_on_them_gives_the_same_bytes(tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "DEVICES", ("cpu",))
     weights = []
     for resident in (False, True):
         run = new_run(engine=engine, jitter_contrast=0.3)

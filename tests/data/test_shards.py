@@ -78,6 +78,12 @@ def test_files_are_about_as_long_as_they_should_be() -> None:
     assert lengths.max() <= 200_000
 
 
+def test_a_set_up_to_the_size_of_a_file_has_one() -> None:
+    ids = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(10_000)]
+    for number in (5_100, 7_000, 9_500, 10_000):
+        assert first_of_shards(ids[:number], np.full(number, 100), shard_bytes=1_000_000) == [0]
+
+
 def test_a_set_that_fits_has_one_file_in_the_order_of_its_rows(tmp_path: Path) -> None:
     images = named(NAMES[:50])
     assert len(written(tmp_path / "p", images)) == 1

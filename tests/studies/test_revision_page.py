@@ -150,6 +150,12 @@ def test_rows_of_several_sizes_are_read_without_padding() -> None:
     assert file.num_read < 19 * 3 + 200, "two images and the header"
 
 
+def test_one_of_several_files_is_not_taken_for_all_images() -> None:
+    for sizes in (None, np.tile((8, 8), (40, 1))):
+        with pytest.raises(ValueError, match="expected those of 40 images"):
+            npy_rows(io.BytesIO(npy(np.zeros((39, 8, 8, 3), np.uint8))), [3], sizes, count=40)
+
+
 def test_rows_that_an_earlier_release_padded_are_read_without_padding() -> None:
     array = np.random.default_rng(0).integers(0, 256, (3, 5, 6, 3), np.uint8)
     [row] = npy_rows(io.BytesIO(npy(array)), [1], np.array([(4, 6), (5, 3), (2, 2)]))

@@ -2,11 +2,12 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from kit.training import new_run, same
+from kit.training import Killed, interrupt, new_run, same
 from touchstone.errors import TouchstoneError
 from touchstone.models import device
 from touchstone.models.device import check_compiler
@@ -30,11 +31,30 @@ def test_a_compiled_net_learns_what_a_plain_one_does(tmp_path: Path, engine: str
     assert [row["val_loss"] for row in first.history] == pytest.approx([r["val_loss"] for r in plain.history], rel=1e-3)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+@pytest.mark.parametrize("at", [7, 23])
+def test_killed_and_resumed_in_any_phase_gives_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    phases = [{"num_steps": 15, "trainable": ["head"]}, {"num_steps": 15, "lr": 0.001}]
+    settings: dict[str, Any] = {"net": "lenet_bn", "engine": "torch", "compile": True, "num_steps": 0, "phases": phases}
+    settings |= {"test_flips": True, "test_shift": 1}
+    whole = train_seed(new_run(**settings), seed=0, state_file=tmp_path / "whole.pt")
+    with monkeypatch.context() as patch:
+        interrupt(patch, at)
+        with pytest.raises(Killed):
+            train_seed(new_run(**settings, save_seconds=0.0), seed=0, state_file=tmp_path / "killed.pt")
+    resumed = train_seed(new_run(**settings), seed=0, state_file=tmp_path / "killed.pt")
+    assert same(whole.weights, resumed.weights)
+    assert whole.history == resumed.history
+
+
 def test_where_a_net_cannot_be_compiled_a_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "is_portable", lambda: True)
     with pytest.raises(TouchstoneError, match=r"compile: true on cpu: .*; set arithmetic: native, or compile: false"):
         check_compiler("cpu", arithmetic="portable")
-    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("CXX", "no-such-compiler -m64")
     with pytest.raises(TouchstoneError, match=r"needs a C\+\+ compiler, and there is no no-such-compiler; install it"):
         check_compiler("cpu", arithmetic="native")
     check_compiler("cuda", arithmetic="portable")

@@ -1,5 +1,6 @@
 """Features of images: the activations of a classifier just before its last layer or, without one, thumbnails."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,6 +87,9 @@ class Squares(LazyImages):
 
     def _image(self, row: int) -> np.ndarray:
         return self.view.squares(self.images[row][None], self.valid[row][None])[0]
+
+    def _several(self, rows: Sequence[int]) -> Iterator[np.ndarray]:
+        yield from self.view.squares(self.images[np.array(rows, np.int64)], self.valid[list(rows)])
 
 
 def central_squares(images: ImageSet, view: View) -> np.ndarray:

@@ -1,14 +1,16 @@
 """Images of any size as preparation stores them: decoded, resized and stacked in the same way."""
 
 import io
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from touchstone.data.decode import decode
 from touchstone.data.levels import prepared
 from touchstone.data.ops.resize import resize
-from touchstone.data.reading import Read
+
+if TYPE_CHECKING:
+    from touchstone.data.reading import Read
 
 
 class Preparation(Protocol):
@@ -28,7 +30,7 @@ class Preparation(Protocol):
     def resize(self) -> str: ...
 
 
-def as_prepared(read: Read, how: Preparation) -> np.ndarray:
+def as_prepared(read: "Read", how: Preparation) -> np.ndarray:
     """Return the image in a file, pixels (h, w, C), decoded and resized. Raises TouchstoneError where it cannot be."""
     image = decode(io.BytesIO(read()), channels=how.channels, max_pixels=how.max_pixels, bits=how.bits)
     return resize(prepared(image, bits=how.bits, white_value=how.white), size_px=how.image_size, mode=how.resize)

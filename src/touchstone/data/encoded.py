@@ -8,10 +8,12 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch.utils.data import get_worker_info
 
 from touchstone.code_hash import digest
 from touchstone.data.as_prepared import as_prepared
@@ -21,17 +23,22 @@ from touchstone.data.preparation import Preparation
 from touchstone.errors import TouchstoneError
 
 BLOCK = 64  # images that are decoded ahead
-CODE = "code"  # in the note, the hash of the code that decodes
+FEW = 4  # images that are decoded sooner than threads begin
+CODE, DECODERS = "code", "decoders"  # in the note: the hash of the code that decodes, and the libraries it uses
+LIBRARIES = ("opencv-python-headless", "pillow", "torchvision")
 
 
 class EncodedImages(LazyImages):
     """Images in files of bytes: the bytes of an image file, or its pixels where they are not more."""
 
-    def __init__(self, files: Sequence[np.ndarray], sizes: np.ndarray, places: np.ndarray, how: Preparation) -> None:
+    def __init__(
+        self, files: Sequence[np.ndarray], sizes: np.ndarray, places: np.ndarray, how: Preparation, where: str = ""
+    ) -> None:
         """files: uint8 (B,) each. places: for each image the number of its file, its first byte there, and the number
-        of its bytes, int64 (N, 3). Raises ValueError where the files have other bytes."""
+        of its bytes, int64 (N, 3). where: names the set in errors. Raises ValueError where the files have other
+        bytes."""
         super().__init__(sizes, how.channels, dtype_of(how.bits))
-        self._files, self._places, self._how = files, places, how
+        self._files, self._places, self._how, self._where = files, places, how, where
         self.encoding = note(how)
         if {file.shape[1:] for file in files} != {()} or sum(map(len, files)) != places[:, 2].sum():
             raise ValueError(f"got files {', '.join(str(file.shape) for file in files)}, expected those of the places")
@@ -45,13 +52,27 @@ class EncodedImages(LazyImages):
         return self._files[file][first : first + length]
 
     def _image(self, row: int) -> np.ndarray:
-        return decoded(self._content(row), (*self._sizes[row].tolist(), self.shape[3]), self._how)
+        shape = *self._sizes[row].tolist(), self.shape[3]
+        try:
+            image = decoded(self._content(row), shape, self._how)
+        except TouchstoneError as error:
+            raise TouchstoneError(f"{self._where}: image {row}: {error}; run `dvc checkout`") from error
+        if image.shape != shape:
+            height, width = shape[:2]
+            raise TouchstoneError(
+                f"{self._where}: image {row} has {image.shape[1]} x {image.shape[0]} px, its table {width} x {height}; "
+                "run `dvc checkout`"
+            )
+        return image
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for start in range(0, len(self), BLOCK):
             yield from self._several(self._rows[start : start + BLOCK].tolist())
 
     def _several(self, rows: Sequence[int]) -> Iterator[np.ndarray]:
+        if len(rows) < FEW or get_worker_info() is not None:  # workers share the cores already
+            yield from map(self._image, rows)
+            return
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             yield from pool.map(self._image, rows)
 
@@ -73,12 +94,20 @@ def decoded(content: np.ndarray, shape: tuple[int, ...], how: Preparation) -> np
 
 
 def note(how: Preparation) -> dict[str, Any]:
-    """Return how images are decoded, with the hash of the code that does it."""
-    return {**asdict(how), CODE: digest(Path(__file__))}
+    """Return how images are decoded, with the hash of the code that does it and the libraries that it uses."""
+    return {**asdict(how), CODE: digest(Path(__file__)), DECODERS: decoders()}
+
+
+def decoders() -> dict[str, str]:
+    """Return the version of each library that decodes and resizes."""
+    return {name: metadata.version(name) for name in LIBRARIES}
 
 
 def decoding(noted: dict[str, Any]) -> Preparation:
-    """Return what `note` said. Raises TouchstoneError where the code that decodes has changed since."""
+    """Return what `note` said. Raises TouchstoneError where the code or a library that decodes has changed since."""
     if noted.get(CODE) != digest(Path(__file__)):
         raise TouchstoneError("its images were stored by other code than decodes them now; run `dvc repro prepare`")
+    if noted.get(DECODERS) != decoders():
+        had, have = (", ".join(f"{name} {each[name]}" for name in LIBRARIES) for each in (noted[DECODERS], decoders()))
+        raise TouchstoneError(f"its images were stored with {had}, and here is {have}; run `dvc repro --force prepare`")
     return Preparation.of_meta(noted)

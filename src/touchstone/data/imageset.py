@@ -121,7 +121,7 @@ def _open(folder: Path, table: pd.DataFrame) -> np.ndarray:
         encoded = importlib.import_module("touchstone.data.encoded")
         how = encoded.decoding(json.loads((folder / ENCODING).read_text(encoding="utf-8")))
         sizes = equal_sizes(len(table), (how.image_size, how.image_size)) if sizes is None else sizes
-        return as_array(encoded.EncodedImages(files, sizes, _read_places(folder, table, 3), how))
+        return as_array(encoded.EncodedImages(files, sizes, _read_places(folder, table, 3), how, str(folder.parent)))
     if (folder / PLACES).is_file():
         sizes = equal_sizes(len(table), files[0].shape[1:]) if sizes is None else sizes
         return as_array(StoredImages(files, sizes, _read_places(folder, table, 2)))

@@ -38,7 +38,8 @@ def decode_all(
     count, dtype, side = len(raw.images), levels.dtype_of(how.bits), how.image_size
     places, sizes, bad = np.zeros((count, 3), np.int64), np.zeros((count, 2), np.int64), dict[int, str]()
     odd: dict[str, set[int]] = {"dark": set(), "shallow": set()}
-    encoded, uneven = storage == "encoded", how.resize == "shortest_edge"
+    uneven = how.resize == "shortest_edge"
+    encoded = storage == "encoded" and count > 0 and raw.content(0) is not None  # else no image has a file
 
     def decoded(i: int) -> np.ndarray:
         try:

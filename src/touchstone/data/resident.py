@@ -33,33 +33,37 @@ class ResidentBatches(Iterable[Batch]):
 
     def __init__(self, batches: Batches, device: torch.device) -> None:
         self.batches, self.device = batches, device
-        settings, self.side = batches.augmentation, batches.view.input_px
-        padding = self.padding = settings.crop_padding
-        whole = self.side + 2 * padding
-        channels = batches.data.parts[0].shape[3]
-        self.images = torch.empty((len(batches.data), whole, whole, channels), dtype=torch.uint8, device=device)
-        for start in range(0, len(batches.data), BLOCK):
-            rows = np.arange(start, min(start + BLOCK, len(batches.data)))
-            pixels = batches.data.gather(rows)
-            if padding:
-                sides = (padding, padding)
-                pixels = np.pad(pixels, ((0, 0), sides, sides, (0, 0)), BORDERS[settings.crop_border])
-            self.images[start : start + len(rows)] = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
-            for part in batches.data.parts:
-                release(part)
-        self.labels = torch.tensor(batches.labels, device=device)
+        self.side, self.padding = batches.view.input_px, batches.augmentation.crop_padding
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[Batch]:
+        images, labels = self._all(), torch.tensor(self.batches.labels, device=self.device)
         for step in range(self.batches.start, self.batches.stop):
             index, drawn = self.batches.images_of(step)
-            labels = self.labels[self._sent(index)]
-            yield self._pixels(index[self.batches.rows], numbers_of(drawn[self.batches.rows])), labels
+            own = self.batches.rows
+            yield self._pixels(images, index[own], numbers_of(drawn[own])), labels[self._sent(index)]
 
-    def _pixels(self, index: np.ndarray, drawn: dict[str, np.ndarray]) -> torch.Tensor:
-        """Return pixels (B, S, S, C) of the images `index`, which `drawn` changes."""
+    def _all(self) -> torch.Tensor:
+        """Return all training images on the device, padded as crops need them, uint8 (N, H, W, C)."""
+        batches, settings = self.batches, self.batches.augmentation
+        whole = self.side + 2 * self.padding
+        shape = len(batches.data), whole, whole, batches.data.parts[0].shape[3]
+        images = torch.empty(shape, dtype=torch.uint8, device=self.device)
+        for start in range(0, len(batches.data), BLOCK):
+            rows = np.arange(start, min(start + BLOCK, len(batches.data)))
+            pixels = batches.data.gather(rows)
+            if self.padding:
+                sides = (self.padding, self.padding)
+                pixels = np.pad(pixels, ((0, 0), sides, sides, (0, 0)), BORDERS[settings.crop_border])
+            images[start : start + len(rows)] = torch.tensor(pixels).to(self.device)
+            for part in batches.data.parts:
+                release(part)
+        return images
+
+    def _pixels(self, images: torch.Tensor, index: np.ndarray, drawn: dict[str, np.ndarray]) -> torch.Tensor:
+        """Return pixels (B, S, S, C) of the images `index`, which `drawn` changes. images: all, see `_all`."""
         settings, along = self.batches.augmentation, np.arange(self.side)
         moves = drawn[CROP_AND_MIRROR].astype(np.int64)
         first = moves[:, :2] if self.padding else np.zeros_like(moves[:, :2])
@@ -67,7 +71,7 @@ class ResidentBatches(Iterable[Batch]):
         if settings.hflip:
             columns = np.where(moves[:, 2:] == 1, columns[:, ::-1], columns)
         at = self._sent(index)[:, None, None], self._sent(rows)[:, :, None], self._sent(columns)[:, None, :]
-        pixels = self.images[at]
+        pixels = images[at]
         if not (settings.jitter_brightness or settings.jitter_contrast):
             return pixels
         brightness, contrast = self._sent(brightness_contrast(drawn[JITTER], settings)).unbind(1)
@@ -100,4 +104,5 @@ def fits(batches: Batches, device: torch.device) -> bool:
     if device.type != "cuda":
         return True
     needed = len(batches.data) * (side + 2 * batches.augmentation.crop_padding) ** 2 * parts[0].shape[3]
-    return needed < MOST_MEMORY * torch.cuda.mem_get_info(device)[0]
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch keeps it for later
+    return needed < MOST_MEMORY * (torch.cuda.mem_get_info(device)[0] + unused)

@@ -1,9 +1,9 @@
 """Where the files of a large set begin: at images of its own choice, so that adding some changes few files.
 
-A set that fits into one file has one. A longer one begins a new file, of SHARD_BYTES on average, at images that a hash
-of their own ids chooses (content-defined chunking; Muthitacharoen, Chen & Mazieres 2001, "A low-bandwidth network file
-system"). Images that are added lie between others by name, often side by side, so all files but those around them keep
-their bytes, and DVC sends only these again.
+A set of up to SHARD_BYTES has one file. A larger one begins a new file, of SHARD_BYTES on average, at images that a
+hash of their own ids chooses (content-defined chunking; Muthitacharoen, Chen & Mazieres 2001, "A low-bandwidth network
+file system"). Images that are added lie between others by name, often side by side, so all files but those around them
+keep their bytes, and DVC sends only these again.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,8 @@ def first_of_shards(ids: Sequence[str], num_bytes: np.ndarray, *, shard_bytes: i
 
     num_bytes: of each image, int64 (N,).
     """
+    if num_bytes.sum() <= shard_bytes:
+        return [0]
     least, most = LEAST * shard_bytes, MOST * shard_bytes
     firsts, held = [0], 0
     for place, (name, size) in enumerate(zip(ids, num_bytes.tolist(), strict=True)):

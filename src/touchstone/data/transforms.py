@@ -8,7 +8,7 @@ import numpy as np
 
 from touchstone.config.schema.data import Transform
 from touchstone.data.imageset import ImageSet, valid_sizes
-from touchstone.data.lazy_images import LazyImages, as_array, equal_sizes
+from touchstone.data.lazy_images import LazyImages, as_array, equal_sizes, release
 from touchstone.data.ops.colour import photometric, saturate, turn_hue
 from touchstone.data.ops.geometry import inverse_map, warp
 from touchstone.data.sheets import valid_area
@@ -30,6 +30,9 @@ class _Transformed(LazyImages):
         sizes = equal_sizes(len(pixels), pixels.shape[1:]) if sizes is None else sizes
         super().__init__(sizes, pixels.shape[3], pixels.dtype)
         self.images, self.settings = images, settings
+
+    def release(self) -> None:
+        release(self.images.images)
 
     def _image(self, row: int) -> np.ndarray:
         return apply(valid_area(self.images, row), self.settings)

@@ -57,6 +57,10 @@ class FitState(LoopState):
     first: dict[str, float] = field(default_factory=dict)
     """The losses of the first step."""
 
+    def kept(self) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
+        """Return the history and the sheets as `Fitted` has them."""
+        return pd.DataFrame(self.history).round(6), {step: grid.numpy() for step, grid in self.grids.items()}
+
 
 def fit(
     module: Generative,
@@ -82,8 +86,10 @@ def fit(
     if checkpoint is not None:
         module.restore(checkpoint["module"])
         state = FitState(**checkpoint["state"])
-        done = state.step == num_steps
-        print(f"{title}: {'fitted before' if done else f'resumed at step {state.step} of {num_steps}'}")
+        if state.step == num_steps:
+            print(f"{title}: fitted before")
+            return Fitted(module.weights(), *state.kept(), 0.0)
+        print(f"{title}: resumed at step {state.step} of {num_steps}")
     start, began = state.step, time.perf_counter()
     callback = FitCallback(
         module,
@@ -109,10 +115,9 @@ def fit(
         seed=settings.seed,
         rows=slice(None) if shard is None else shard.rows(settings.batch_size),
     )
-    if start < num_steps:
-        several: Any = {"devices": shard.number, "strategy": SEVERAL} if shard is not None else {}
-        several |= {"sync_batch_norm": settings.sync_batch_norm}
-        trainer_for(machine, [callback], **several).fit(module, loader_of(batches, machine))
+    several: Any = {"devices": shard.number, "strategy": SEVERAL} if shard is not None else {}
+    several |= {"sync_batch_norm": settings.sync_batch_norm}
+    trainer_for(machine, [callback], **several).fit(module, loader_of(batches, machine))
     print(
         f"{title}: {num_steps:,} steps, "
         + ", ".join(f"{name} {value:.3f}" for name, value in state.history[-1].items() if name != "step")
@@ -120,8 +125,7 @@ def fit(
         flush=True,
     )
     rate = (num_steps - start) * settings.batch_size / (time.perf_counter() - began)
-    grids = {step: grid.numpy() for step, grid in state.grids.items()}
-    return Fitted(module.weights(), pd.DataFrame(state.history).round(6), grids, rate)
+    return Fitted(module.weights(), *state.kept(), rate)
 
 
 class FitCallback(ResumableCallback[FitState]):

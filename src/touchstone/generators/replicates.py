@@ -30,14 +30,18 @@ from touchstone.training.shard import shard_of_process, train_on_devices
 EXTRAS = ("accelerate", "peft", "transformers")
 
 
-def share_devices(name: str, fit: dict[str, Any], machine: Machine) -> None:
-    """Let a process for each device fit the generator `name` first, where its settings `fit` ask for several.
-
-    They are the script of the stage, and leave what they have fitted in its store. Raises TouchstoneError where there
-    are fewer devices, and where a process fails.
-    """
+def check_devices(name: str, fit: dict[str, Any], machine: Machine) -> None:
+    """Raise TouchstoneError where the generator's settings `fit` ask for devices that are not there."""
     several: Any = {key: fit[key] for key in ("devices", "sync_batch_norm")}
     device_of_net(machine.accelerator, **several, title=f"generators.{name}.fit")
+
+
+def share_devices(name: str, fit: dict[str, Any]) -> None:
+    """Let a process for each device fit the generator first, where its settings ask for several.
+
+    They are the script of the stage, and leave what they have fitted in its store, which is open already: else each of
+    them might empty it. Raises TouchstoneError where a process fails.
+    """
     if fit["devices"] > 1 and shard_of_process() is None:
         train_on_devices(fit["devices"], title=name)
 

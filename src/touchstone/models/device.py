@@ -81,7 +81,8 @@ def check_compiler(device: str, *, arithmetic: str) -> None:
             "compile: true on cpu: arithmetic: portable keeps to instructions that all processors have, and compiled "
             "nets do not; set arithmetic: native, or compile: false"
         )
-    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")  # as torch looks for it
+    command = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")  # as torch looks for it
+    compiler = command.split()[0]
     if shutil.which(compiler) is None:
         raise TouchstoneError(f"compile: true on cpu needs a C++ compiler, and there is no {compiler}; install it")
 

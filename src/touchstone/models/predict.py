@@ -1,7 +1,7 @@
 """Predictions of a net: batches of images, logits, test-time augmentation, probabilities."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ def logits(forward: torch.nn.Module, batches: Iterable[torch.Tensor]) -> torch.T
 
 
 def forward_tta(
-    net: torch.nn.Module,
+    net: Callable[[torch.Tensor], torch.Tensor],
     x: torch.Tensor,
     *,
     num_crops: int,

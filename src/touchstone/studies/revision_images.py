@@ -81,11 +81,13 @@ def _pixels(revision: Revision, rows: np.ndarray, shown: Sequence[int]) -> dict[
     rows: the row in the revision's test set of each common image. shown: those common images that are wanted.
     """
     own = rows[list(shown)].tolist()
-    read = _read_rows(revision.stored, own, valid_sizes(revision.table))
+    read = _read_rows(revision.stored, own, valid_sizes(revision.table), len(revision.table))
     return None if read is None else dict(zip(shown, read, strict=True))
 
 
-def _read_rows(stored: Stored | None, rows: Sequence[int], sizes: np.ndarray | None) -> list[np.ndarray] | None:
+def _read_rows(
+    stored: Stored | None, rows: Sequence[int], sizes: np.ndarray | None, count: int
+) -> list[np.ndarray] | None:
     """Rows of the test images, each of pixels (h, w, C), None where a file is missing, damaged or out of reach."""
     if stored is None:
         return None
@@ -97,7 +99,7 @@ def _read_rows(stored: Stored | None, rows: Sequence[int], sizes: np.ndarray | N
         if file is None:
             return None
         with file:
-            return npy_rows(file, rows, sizes)
+            return npy_rows(file, rows, sizes, count)
     except (OSError, ValueError, TouchstoneError):
         return None
 
@@ -145,13 +147,18 @@ class NpyFile:
         return np.frombuffer(content, self.dtype).reshape(count, *self.shape[1:])
 
 
-def npy_rows(file: BinaryIO, rows: Sequence[int], sizes: np.ndarray | None = None) -> list[np.ndarray]:
+def npy_rows(
+    file: BinaryIO, rows: Sequence[int], sizes: np.ndarray | None = None, count: int | None = None
+) -> list[np.ndarray]:
     """Rows of the one file of an ImageSet, each of pixels (h, w, C), of which no others are read.
 
-    sizes: the (height, width) of all its images (N, 2), or None where they have the same. Raise ValueError where the
-    file holds no such pixels or ends before a row.
+    sizes: the (height, width) of all its images (N, 2), or None where they have the same. count: their number, if it
+    is known. Raise ValueError where the file holds no such pixels, not all of them, or ends before a row.
     """
     array = NpyFile(file)
+    whole = count if sizes is None or len(array.shape) == 4 else int(sizes.prod(1).sum())
+    if whole is not None and array.shape[:1] != (whole,):
+        raise ValueError(f"got {array.dtype} {array.shape}, expected those of {count} images")  # one of several files
     firsts = rows if len(array.shape) == 4 or sizes is None else begins(sizes.prod(1))[list(rows)].tolist()
     return [
         _shaped(array, first, None if sizes is None else sizes[row]) for row, first in zip(rows, firsts, strict=True)

@@ -1,5 +1,6 @@
 """The classifier that is trained: a net behind its normalisation, and an average of its weights."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ class Classifier(nn.Module):
         self.averaged, self.judges_average = averaged, judges_average
         self.head, self.mean_crops, self.multi_label = head, mean_crops, multi_label
         self.test_flips, self.test_shift = test_flips, test_shift
+        self.compiled: Callable[[torch.Tensor], torch.Tensor] | None = None
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
@@ -63,6 +65,23 @@ class Classifier(nn.Module):
     def judged(self) -> nn.Module:
         """The net whose weights are validated and kept."""
         return self.averaged.module if self.averaged is not None and self.judges_average else self.net
+
+    @property
+    def trained(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The net in training: float32 (B, C, H, W) -> logits (B, K), compiled where `compile_steps` was called."""
+        return self.compiled or self.net
+
+    def compile_steps(self) -> None:
+        """Let torch.compile translate the steps that follow; validation keeps the plain net.
+
+        What was compiled before is forgotten, so that a phase gives the same bytes in a process that begins with it.
+        """
+        torch._dynamo.reset()
+
+        def forward(x: torch.Tensor) -> torch.Tensor:
+            return self.net(x)
+
+        self.compiled = torch.compile(forward, dynamic=False)
 
     def judged_weights(self) -> Weights:
         """Return a copy of the weights of `judged`, contiguous and on the CPU."""
@@ -82,10 +101,11 @@ class Classifier(nn.Module):
 
         With V crops, (B, V, H, W, C) or float32 (B, V, D), the logits are those of `over_crops`.
         """
-        net, num_crops = self.net if self.training else self.judged, crops.count(batch)
+        net, num_crops = self.trained if self.training else self.judged, crops.count(batch)
         how: Any = {"num_crops": num_crops, "mean": self.mean_crops, "multi_label": self.multi_label}
         if batch.is_floating_point():
-            return over_crops(net.get_submodule(self.head)(crops.flat(batch)), **how)
+            whole = self.net if self.training else self.judged
+            return over_crops(whole.get_submodule(self.head)(crops.flat(batch)), **how)
         flips, shift = (False, 0) if self.training else (self.test_flips, self.test_shift)
         return forward_tta(net, self.normalised(batch), flips=flips, shift=shift, **how)
 

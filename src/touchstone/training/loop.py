@@ -61,8 +61,6 @@ def train_seed(
         classifier.restore(checkpoint["classifier"])
         state = TrainState(**checkpoint["state"])
         print(f"{run.title} seed {seed}: resumed at step {state.step} of {run.num_steps}")
-    if settings.compile:
-        classifier.net.compile()  # in place: the names of its weights stay
 
     num_steps, began = 0, time.perf_counter()
     shown = settings.model_dump(mode="json")

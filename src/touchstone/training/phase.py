@@ -87,6 +87,8 @@ def begin_phase(
         swa_start=swa.first_step(run, scheduled),
         shard=shard,
     )
+    if run.settings.compile:
+        classifier.compile_steps()
     swa.start_if_due(begun, step=state.step)
     if checkpoint is not None and state.step > scheduled.first:
         begun.restore(checkpoint)

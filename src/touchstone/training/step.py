@@ -43,7 +43,7 @@ def train_step(
             if shard is not None:
                 mixed, inputs = (each[shard.rows(len(each))] for each in (mixed, inputs))
                 shard.reseed()
-            logits = classifier.net(mixed)
+            logits = classifier.trained(mixed)
             targets = None if teachers is None else teachers.of_mixed(mixed, mean=classifier.mean, std=classifier.std)
     logits = logits.float() if shard is None else shard.gathered(logits.float())  # (B, K)
     smoothing, gamma = phase_settings.label_smoothing, phase_settings.gamma

@@ -14,7 +14,7 @@ class Machine(Section):
     num_workers: Annotated[int, Field(ge=0)] = 0
     """Processes that load batches; the results are the same."""
     resident: bool = False
-    """Keep training images in the memory of the device, where they fit, and crop, mirror and jitter them there; the
+    """Keep training images in the memory of the GPU, where they fit, and crop, mirror and jitter them there; the
     results are the same."""
     devices: Count = 1
     """Devices, or CPU processes, that samples are made on; the results are the same."""

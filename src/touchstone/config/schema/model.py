@@ -197,7 +197,8 @@ class Run(Section):
     precision: Annotated[Literal["fp32", "bf16"], Shown("optimizer", "{}")] = "fp32"
     """bf16 is mixed precision, where the hardware has it."""
     compile: Annotated[bool, Shown("optimizer", "compiled")] = False
-    """Train the net as torch.compile translates it: faster steps, other last bits, and up to a minute at the start."""
+    """Train the net as torch.compile translates it: faster steps, other last bits, and up to a minute before the first
+    step of each phase and seed."""
     deterministic: bool = True
     """On a GPU: reproducible bytes, at the cost of speed."""
     ema_decay: Annotated[Fraction, Shown("selected by", "EMA of the weights, decay {:g}")] = 0.0
