@@ -11,7 +11,13 @@ from kit.training import Killed, interrupt, new_run, same
 from touchstone.errors import TouchstoneError
 from touchstone.models import device
 from touchstone.models.device import check_compiler
+from touchstone.training import checks
 from touchstone.training.loop import train_seed
+
+
+@pytest.fixture(autouse=True)
+def native(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "held", lambda: "native")
 
 
 @pytest.mark.slow
@@ -37,8 +43,8 @@ def test_a_compiled_net_learns_what_a_plain_one_does(tmp_path: Path, engine: str
 def test_killed_and_resumed_in_any_phase_gives_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    phases = [{"num_steps": 15, "trainable": ["head"]}, {"num_steps": 15, "lr": 0.001}]
-    settings: dict[str, Any] = {"net": "lenet_bn", "engine": "torch", "compile": True, "num_steps": 0, "phases": phases}
+    phases = {"num_steps": 15, "trainable": ("head",)}, {"num_steps": 15, "lr": 0.001}
+    settings: dict[str, Any] = {"net": "lenet_bn", "engine": "torch", "compile": True, "phases": phases}
     settings |= {"test_flips": True, "test_shift": 1}
     whole = train_seed(new_run(**settings), seed=0, state_file=tmp_path / "whole.pt")
     with monkeypatch.context() as patch:
