@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +206,8 @@ def test_batches_of_encoded_images_are_augmented_like_others(raw: Path, tmp_path
     assert made[0][0] == made[1][0]
     for one, other in zip(made[0][1], made[1][1], strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_preparation_does_without_torch() -> None:
+    code = "import sys, touchstone.data.prepare; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -5,6 +5,7 @@ the hash of its code: where the code has changed since, they have to be prepared
 """
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.data import get_worker_info
 
 from touchstone.code_hash import digest
 from touchstone.data.as_prepared import as_prepared
@@ -70,11 +70,17 @@ class EncodedImages(LazyImages):
             yield from self._several(self._rows[start : start + BLOCK].tolist())
 
     def _several(self, rows: Sequence[int]) -> Iterator[np.ndarray]:
-        if len(rows) < FEW or get_worker_info() is not None:  # workers share the cores already
+        if len(rows) < FEW or _is_worker():  # workers share the cores already
             yield from map(self._image, rows)
             return
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             yield from pool.map(self._image, rows)
+
+
+def _is_worker() -> bool:
+    """Return whether this is a process of torch's loader; preparation does without torch."""
+    loader = sys.modules.get("torch.utils.data")
+    return loader is not None and loader.get_worker_info() is not None
 
 
 def smaller(content: bytes | None, pixels: np.ndarray) -> np.ndarray:
