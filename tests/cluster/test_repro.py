@@ -98,13 +98,20 @@ def test_a_stage_that_fails_is_named_and_the_others_end(tiny_space: Path) -> Non
     assert [line for line in said if line.startswith(OF_OTHERS)] == [said[0], said[-1]]
 
 
-def test_a_mistake_in_params_is_one_line(tiny_space: Path) -> None:
+@pytest.mark.parametrize(
+    ("right", "typed", "said"),
+    [
+        ("split_seed", "split_sed", r"data\.split_sed: unknown key .*; did you mean split_seed\?"),
+        ("train", "trian", r"trian: unknown key .*; did you mean train\?"),  # a section that DVC itself would miss
+        ("arms", "amrs", r"amrs: unknown key .*; did you mean arms\?"),
+    ],
+)
+def test_a_mistake_in_params_is_one_line(tiny_space: Path, right: str, typed: str, said: str) -> None:
     file = tiny_space / "params.yaml"
-    file.write_text(file.read_text().replace("split_seed:", "split_sed:"))
+    file.write_text(re.sub(rf"^( *){right}:", rf"\1{typed}:", file.read_text(), flags=re.MULTILINE))
     done = run("touchstone", "repro", cwd=tiny_space, check=False)
     assert done.returncode == 1
-    [line] = [line for line in (done.stdout + done.stderr).splitlines() if "error" in line.lower()]
-    assert re.search(r"data\.split_sed: unknown key .*did you mean split_seed\?", line)
+    assert re.fullmatch(rf"error: params\.yaml: {said}.*\n", done.stdout + done.stderr)
 
 
 def test_uncommitted_changes_are_what_runs(tiny_space: Path) -> None:

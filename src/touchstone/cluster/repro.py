@@ -42,10 +42,11 @@ def repro(root: Path, targets: list[str], *, jobs: int | None, engine: str = "lo
 
     Stages whose outputs persist, with those before them, come first, one by one: DVC's run-cache leaves them out.
 
-    Raises TouchstoneError where another `touchstone repro` runs in this folder, where the engine cannot start, and,
-    once all others have ended, where a stage has failed.
+    Raises TouchstoneError at a mistake in params.yaml, where another `touchstone repro` runs in this folder, where the
+    engine cannot start, and, once all others have ended, where a stage has failed.
     """
     check_engine(engine)
+    load(root / PARAMS)  # before DVC, which would only miss a section with a typo in its name
     logging.getLogger("dvc").setLevel(logging.INFO)
     logging.getLogger("dvc.output").addFilter(lambda record: "is empty" not in str(record.msg))  # as some are by design
     os.environ["PATH"] = search_path()  # of the stages that DVC starts here and in workers
@@ -140,9 +141,7 @@ def _alone(folder: Path) -> Iterator[int]:
 @contextmanager
 def _saying_what_is_stale(root: Path) -> Iterator[None]:
     """Say which reports are of other inputs as long as this runs, and again where it ends before they are renewed."""
-    reports: list[Path] = []
-    with suppress(TouchstoneError):  # a mistake in params.yaml, which the stage `settings` is about to explain
-        reports = [root / name for name in stale_results(root) if Path(name).stem in ("report", "verdict")]
+    reports = [root / name for name in stale_results(root) if Path(name).stem in ("report", "verdict")]
     seen = {file: file.stat().st_mtime_ns for file in reports}
     _say_stale(root, reports)
     try:
