@@ -30,7 +30,7 @@ def own_process(*arguments: object, environment: dict[str, str] | None = None) -
 
 
 class Cost(NamedTuple):
-    """What some work took: peaks of memory are those of its process."""
+    """The cost of some work: peaks of memory are those of its process."""
 
     seconds: float
     cpu_seconds: float

@@ -1,4 +1,4 @@
-"""How often the audit's verdict is right: on honest sets, and on sets of which a fifth copies training images.
+"""Counts how often the audit's verdict is right: on honest sets, and on sets of which a fifth copies training images.
 
     python benchmarks/audit_verdicts.py --jobs 2 [--cifar FOLDER]      # FOLDER holds cifar-10-batches-py
 

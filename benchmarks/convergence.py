@@ -1,4 +1,4 @@
-"""How often flat noisy curves of the validation loss get a false word, and how often a planted course is found.
+"""Counts how often flat noisy curves of the validation loss get a false word, and a planted course is found.
 
     python benchmarks/convergence.py --curves 1000
 

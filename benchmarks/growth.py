@@ -1,4 +1,4 @@
-"""How the time and the memory of each step grow with the number of images.
+"""Measures how the time and the memory of each step grow with the number of images.
 
     python benchmarks/growth.py                                  # 5,000 and 50,000 images of 32 px
     python benchmarks/growth.py --numbers 5000 50000 500000

@@ -47,7 +47,7 @@ def make(folder: Path, number: int, side: int) -> None:
 
 
 def files(folder: Path, number: int) -> list[Path]:
-    """That many files, evenly over the classes."""
+    """Return that many files, evenly over the classes."""
     found = sorted(folder.glob("*/*.jpg"))
     return found[:: max(1, len(found) // number)][:number]
 

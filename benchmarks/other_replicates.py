@@ -1,4 +1,4 @@
-"""How often a study with other replicates of the same kind says another word, on real nets.
+"""Counts how often a study with other replicates of the same kind says another word, on real nets.
 
     dvc exp run -S train.replicates=10 -S data.train_size=100 predict
     python benchmarks/other_replicates.py

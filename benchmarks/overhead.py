@@ -1,4 +1,4 @@
-"""What `touchstone repro` takes beside the stages themselves.
+"""Measures the time of `touchstone repro` beside the stages themselves.
 
     python benchmarks/overhead.py                                # 60 stages that wait 10 s, two at a time
     python benchmarks/overhead.py --stages 20 --seconds 2 --jobs 4

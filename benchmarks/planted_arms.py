@@ -1,4 +1,4 @@
-"""How often the right word is said of arms whose effect is known by construction, on real nets.
+"""Counts how often the right word is said of arms whose effect is known by construction, on real nets.
 
     dvc repro prepare
     python benchmarks/planted_arms.py --jobs 2

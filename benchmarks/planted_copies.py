@@ -1,4 +1,4 @@
-"""How many copies of training images, planted among honest images, touchstone.audit.pairs finds.
+"""Counts the copies of training images, planted among honest images, that touchstone.audit.pairs finds.
 
     python benchmarks/planted_copies.py [--cifar FOLDER]      # FOLDER holds cifar-10-batches-py
 

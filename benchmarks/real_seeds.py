@@ -1,4 +1,4 @@
-"""How often verdicts are right on real nets: studies without any effect, drawn from many seeds of one run.
+"""Counts how often verdicts are right on real nets: studies without any effect, drawn from many seeds of one run.
 
     dvc exp run -S train.replicates=60 -S train.vary=seed train@lenet-real predict@lenet-real
     python benchmarks/real_seeds.py lenet-real --draws 2000

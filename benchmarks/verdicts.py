@@ -1,4 +1,4 @@
-"""How often verdicts are right, in simulated studies with a known truth.
+"""Counts how often verdicts are right, in simulated studies with a known truth.
 
     python benchmarks/verdicts.py --studies 1000 --jobs 2
 

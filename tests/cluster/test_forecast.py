@@ -1,4 +1,4 @@
-"""What a run will take: the order of the stages decides the time, and each stage's work its seconds."""
+"""Tests the forecast of a run: the order of the stages decides the time, and each stage's work its seconds."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an entry of models with probe may have, and the line that a mistake in it gives."""
+"""Tests the settings that an entry with probe may have, and the line that a mistake in it gives."""
 
 import pytest
 

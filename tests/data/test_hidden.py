@@ -1,4 +1,4 @@
-"""What systems leave beside images is hidden from every reader, and links are followed."""
+"""Files that systems leave beside images are hidden from every reader, and links are followed."""
 
 from pathlib import Path
 

@@ -92,7 +92,7 @@ def test_what_was_changed_in_a_private_map_is_kept(tmp_path: Path) -> None:
 
 
 def resident_kib(file: Path) -> int:
-    """What the process holds of a file that it maps."""
+    """Return how much of a file that it maps the process holds."""
     sizes, inside = 0, False
     for line in Path("/proc/self/smaps").read_text().splitlines():
         if "-" in line.split(" ")[0]:

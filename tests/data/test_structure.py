@@ -1,4 +1,4 @@
-"""What folders mean: names of splits in their many forms, wrappers, classes that look like splits, and what is told."""
+"""Tests what folders mean: names of splits in many forms, wrappers, classes that look like splits, and remarks."""
 
 from collections import Counter
 from pathlib import Path

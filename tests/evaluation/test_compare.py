@@ -135,7 +135,7 @@ def test_a_fresh_study_finds_a_gain_of_the_detectable_size_four_times_in_five(
 
 @pytest.mark.parametrize("sds", [[0.01] * 5, [0.01] * 4 + [0.04]])
 def test_each_comparison_has_a_detectable_gain_of_its_own(sds: list[float]) -> None:
-    """Where one arm varies more than others, an average over the arms would be right for none of them."""
+    """An average over the arms would be right for none of them where one arm varies more than others."""
     rng = np.random.default_rng(7)
 
     def drawn(gains: list[float]) -> list[Comparison]:

@@ -1,4 +1,4 @@
-"""How much a net's size lets the stage explain: counted operations decide, so machines agree."""
+"""Tests how much a net's size lets the stage explain: counted operations decide, so machines agree."""
 
 from itertools import pairwise
 

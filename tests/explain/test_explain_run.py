@@ -1,4 +1,4 @@
-"""Which predictions are explained, for which class, on which crop; and what is saved."""
+"""Tests which predictions are explained, for which class, on which crop; and what is saved."""
 
 import numpy as np
 import pandas as pd

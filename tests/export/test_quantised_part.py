@@ -1,4 +1,4 @@
-"""Which operations are quantised, on graphs small enough to see."""
+"""Tests which operations are quantised, on graphs small enough to see."""
 
 from touchstone.export.quantised_part import quantised_nodes
 

@@ -39,7 +39,7 @@ def opened(browser: Any, file: Path, *, width: str = "desktop", scheme: str = "l
 
 
 def faults(page: Any) -> list[str]:
-    """What axe-core finds in the page with all its parts unfolded, without what is minor."""
+    """Return what axe-core finds in the page with all its parts unfolded, without what is minor."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python: make setup")
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     found = axe.Axe().run(page).response

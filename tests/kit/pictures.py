@@ -54,7 +54,7 @@ def read(path: Path, to: Path, source: str = "folder") -> tuple[dict[str, tuple[
 
 
 def both(path: Path, tmp_path: Path, source: str = "folder") -> tuple[dict[str, tuple[str, str]], list[str]]:
-    """What `read` returns, once it is the same for the folder and for an archive of it."""
+    """Return what `read` returns, once it is the same for the folder and for an archive of it."""
     found, texts = read(path, tmp_path / "raw", source)
     again, texts_again = read(zipped(path), tmp_path / "raw-of-zip", source)
     assert (again, texts_again) == (found, texts)

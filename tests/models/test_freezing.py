@@ -1,4 +1,4 @@
-"""Which parts of a net train: frozen parts keep their weights, their statistics and their mode."""
+"""Tests which parts of a net train: frozen parts keep their weights, their statistics and their mode."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Which source reads what people have, by the names of the files."""
+"""Tests which source is found for what people have, by the names of the files."""
 
 import io
 import shutil

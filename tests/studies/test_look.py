@@ -1,4 +1,4 @@
-"""What `touchstone init` finds in a data set."""
+"""Tests what `touchstone init` finds in a data set."""
 
 import threading
 import weakref

@@ -1,4 +1,4 @@
-"""What made a recipe's kept files is written down, and what changed since is named."""
+"""The code and settings that made a recipe's kept files are written down, and later changes are named."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What `touchstone new` takes from the clone that it is run from."""
+"""Tests what `touchstone new` takes from the clone that it is run from."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What `touchstone init` opens: the source is found out once an address is copied, and a table brings its folder."""
+"""`touchstone init` finds out the source once an address is copied, and a table brings its folder."""
 
 import shutil
 import struct

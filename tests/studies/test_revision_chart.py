@@ -27,7 +27,7 @@ def pixels(png: bytes) -> np.ndarray:
 
 
 def near(image: np.ndarray, colour: str) -> np.ndarray:
-    """Which pixels have about this colour."""
+    """Mark the pixels that have about this colour."""
     wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
     return np.abs(image - wanted).max(2) < 24
 

@@ -28,7 +28,7 @@ BLOCK = 2**24  # numbers at a time
 
 @dataclass(frozen=True)
 class Nearness:
-    """How generated images lie between training and unseen images; NaN where there are too few images to say."""
+    """Places of generated images between training and unseen images; NaN where there are too few images to say."""
 
     nearer: float
     """Share nearer to a training image than to any of as many unseen ones, class by class; near .5 for honest ones."""

@@ -280,7 +280,7 @@ def _energies(originals: np.ndarray) -> np.ndarray:
 
 
 def _overlap(y: int, x: int, height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where an image that is moved by (y, x) pixels and another one overlap: its own part, and the other's."""
+    """Return the parts in which an image moved by (y, x) pixels and another one overlap: its own, and the other's."""
 
     def along(by: int, side: int) -> tuple[slice, slice]:
         return slice(max(0, by), side + min(0, by)), slice(max(0, -by), side + min(0, -by))

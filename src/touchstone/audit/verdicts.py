@@ -49,7 +49,7 @@ class Verdict:
     word: str
     reasons: list[str]
     p_values: dict[str, float]
-    """Those of the evidence, adjusted by Holm."""
+    """The p-values of the evidence, adjusted by Holm."""
 
 
 def judge(sets: Mapping[str, Evidence]) -> dict[str, Verdict]:

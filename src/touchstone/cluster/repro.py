@@ -264,12 +264,12 @@ def _take_over(root: Path, entries: dict[str, Any]) -> None:
 
 
 def _expected(repo: Repo) -> dict[str, float]:
-    """How long each stage takes, about, as dvc.yaml says for stages that have never run here."""
+    """Return about how long each stage takes, as dvc.yaml says for stages that have never run here."""
     return {stage.addressing: stage.meta["seconds"] for stage in repo.index.stages if stage.meta}
 
 
 def _seconds(folder: Path) -> dict[str, float]:
-    """How long each stage ran when it last ran here."""
+    """Return how long each stage took when it last ran here."""
     seconds = {}
     for file in sorted(folder.glob("*.json")):
         with suppress(OSError, ValueError, KeyError, TypeError):  # a note that a kill left unfinished

@@ -35,7 +35,7 @@ INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
 
 @dataclass(frozen=True)
 class PretrainedConfig:
-    """How pretrained weights expect images, and where they come from."""
+    """The input that pretrained weights expect, and the place they come from."""
 
     source: str
     """The publisher's name of the weights."""

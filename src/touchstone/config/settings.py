@@ -58,7 +58,7 @@ class Settings(Params):
         return self.finetunes[model].init_from if model in self.finetunes else ""
 
     def thresholds(self, name: str) -> ThresholdRule:
-        """How the thresholds of a run or an ensemble are set where images have several labels."""
+        """Return the rule that sets the thresholds of a run or an ensemble where images have several labels."""
         if name not in self.ensembles:
             return self.compare.thresholds
         ensemble = self.ensembles[name]

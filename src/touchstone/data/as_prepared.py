@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Preparation(Protocol):
-    """How a project's images were prepared; see data/prepared/meta.json."""
+    """The settings by which a project's images were prepared; see data/prepared/meta.json."""
 
     @property
     def channels(self) -> int: ...

@@ -29,7 +29,7 @@ Change = Callable[[np.ndarray, slice], np.ndarray]
 
 @dataclass(frozen=True)
 class View:
-    """How stored images become the net's input before normalisation."""
+    """The steps from stored images to the net's input before normalisation."""
 
     size_px: int
     """Side of the square that is cut from the centre of a stored image, in its pixels."""
@@ -40,7 +40,7 @@ class View:
     crop_share: float = 1.0
     """Share of the square's side that the net sees, at its centre."""
     interpolation: str = "area"
-    """How squares are scaled, see `resize.filtered`."""
+    """The filter that scales squares, see `resize.filtered`."""
     test_crops: int = 1
     """Number of squares that are cut at test time for each scale: 1, 5 or 9."""
     test_scales: tuple[float, ...] = (1.0,)

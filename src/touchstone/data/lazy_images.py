@@ -19,7 +19,7 @@ class LazyImages(ABC):
     ndim = 4
     _files: Sequence[np.ndarray] = ()  # that may be mapped
     encoding: dict[str, Any] | None = None
-    """How images that are stored as files are decoded, see `encoded`; None for stored pixels."""
+    """The record by which images stored as files are decoded, see `encoded`; None for stored pixels."""
 
     def __init__(self, sizes: np.ndarray, channels: int, dtype: np.dtype) -> None:
         """sizes: the (height, width) of each image, int64 (N, 2)."""

@@ -1,4 +1,4 @@
-"""How images are decoded and resized."""
+"""Settings by which images are decoded and resized."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Preparation:
-    """How images are decoded and resized: the settings of these names in the section `data`."""
+    """The settings of these names in the section `data`."""
 
     channels: int
     image_size: int

@@ -1,4 +1,4 @@
-"""Where the files of a large set begin: at images of its own choice, so that adding some changes few files.
+"""Divides a large set into files that begin at images of its own choice, so that adding some changes few of them.
 
 A set of up to SHARD_BYTES has one file. A larger one begins a new file, of SHARD_BYTES on average, at images that a
 hash of their own ids chooses (content-defined chunking; Muthitacharoen, Chen & Mazieres 2001, "A low-bandwidth network

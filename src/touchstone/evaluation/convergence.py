@@ -34,7 +34,7 @@ class Course:
     """The course of a run's validation loss. Changes are of the loss's logarithm, one for each seed."""
 
     lowest_step: int
-    """Where the mean over the seeds is lowest, in the whole training."""
+    """The step at which the mean over the seeds is lowest, in the whole training."""
     above_lowest: float
     """By how much that mean ends above it."""
     rise: Paired

@@ -14,12 +14,12 @@ from touchstone.evaluation.results import control_arm
 
 @dataclass(frozen=True)
 class Spread:
-    """How gains vary, as shares of 1."""
+    """Standard deviations of gains, as shares of 1."""
 
     seeds: float
     """The standard deviation of a gain from seed to seed."""
     images: float
-    """That of a gain, averaged over the replicates, from test image to test image."""
+    """Standard deviation from test image to test image of a gain averaged over the replicates."""
 
 
 def spread_of(rows: Iterable[Mapping[str, Any]]) -> Spread | None:

@@ -1,4 +1,4 @@
-"""How runs are judged and compared: by accuracy, or by mean average precision where images may have several labels."""
+"""Measures by which runs are judged: accuracy, or mean average precision where images may have several labels."""
 
 import hashlib
 from typing import Any
@@ -69,7 +69,7 @@ class Measure:
         return None
 
     def dependence(self, probs: np.ndarray) -> dict[str, float]:
-        """How alike a run answers images of a group, where there are groups and one label an image."""
+        """Return how alike a run answers the images of a group, where there are groups and one label an image."""
         return {}
 
     @property

@@ -61,7 +61,7 @@ def resample_all(
 
 
 def draw_counts(num_images: int, start: int, size: int, *, seed: int) -> np.ndarray:
-    """How often each image is in the resamples from number `start` on, float32 (size, num_images)."""
+    """Count each image in the resamples from number `start` on; float32 (size, num_images)."""
     rng = generator(seed, "bootstrap items", start)
     picked = rng.integers(0, num_images, (size, num_images), dtype=np.int32)
     picked += np.arange(size, dtype=np.int32)[:, None] * num_images

@@ -25,7 +25,7 @@ class Result:
     val: float | None = None
     """The primary score on validation, the mean over the replicates; None without a validation split."""
     diverged: str = ""
-    """How many seeds diverged in training; for an ensemble, which members did where fewer than two are left."""
+    """The number of seeds that diverged; for an ensemble, the members that did where fewer than two are left."""
     left_out: tuple[str, ...] = ()
     """The members of an ensemble that are left out, since they diverged."""
     thresholds: np.ndarray | None = field(default=None, repr=False)
@@ -37,7 +37,7 @@ class Result:
     temperature: np.ndarray | None = field(default=None, repr=False)
     """(seeds,), the divisor of the logits with the highest likelihood on validation."""
     rule: str = ""
-    """How an ensemble's members are combined."""
+    """The rule that combines an ensemble's members."""
     members: tuple[str, ...] = ()
     """The members of an ensemble that have a weight."""
 

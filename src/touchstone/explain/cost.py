@@ -1,4 +1,4 @@
-"""How much of an explanation a net's size allows, decided by counted operations and never by time."""
+"""Decides how much of an explanation a net's size allows, by counted operations and never by time."""
 
 from dataclasses import dataclass
 
@@ -19,13 +19,13 @@ class Extent:
     chosen: int
     """Images that were chosen, pictures of one's own included."""
     images: int
-    """Those of them that are explained: the first ones, and all pictures."""
+    """Chosen images that are explained: the first ones, and all pictures."""
     checked: int
-    """Those of the latter, the first ones, whose maps go through the sanity check."""
+    """Explained images whose maps go through the sanity check: the first ones."""
     stages: int
     """Stages of the sanity check."""
     doublings: int
-    """How often integrated gradients may double their steps."""
+    """Number of times integrated gradients may double their steps."""
 
     def passes(self, settings: Explain) -> int:
         """The number of passes forward and backward, at most."""

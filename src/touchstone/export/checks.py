@@ -33,7 +33,7 @@ def _image(images: ImageSet, sizes: np.ndarray | None, row: int) -> np.ndarray:
 
 
 def compared(file: np.ndarray, ours: np.ndarray, *, measure: Measure, thresholds: np.ndarray | None) -> dict[str, Any]:
-    """How a file's predictions differ from others, (1, N, K) each: of the pipeline, or of the file before int8.
+    """Compare a file's predictions with others, (1, N, K) each: of the pipeline, or of the file before int8.
 
     change: of the primary score, with its interval over test images.
     """
@@ -71,7 +71,7 @@ def check_agreement(found: dict[str, Any], name: str) -> None:
 
 
 def resizing(model: ExportedModel, trained: TrainedModel, images: ImageSet) -> dict[str, Any]:
-    """How the file's own resizing differs from ours, on test images that are scaled to other sizes first."""
+    """Compare the file's own resizing with ours, on test images that are scaled to other sizes first."""
     sizes, one = valid_sizes(images.table), model.description
     rows = np.unique(np.linspace(0, len(images) - 1, RESIZED).astype(int))
     scaled = []

@@ -26,7 +26,7 @@ class Description:
     image_size: int
     """Side of a prepared image in px."""
     resize: str
-    """How an image becomes a prepared image, `data.resize`."""
+    """`data.resize`, by which an image becomes a prepared image."""
     max_pixels: int
     """The largest image that `touchstone predict` reads."""
     images: Images
@@ -38,7 +38,7 @@ class Description:
     thresholds: list[float] | None
     """The probability from which each label is predicted; None with one class an image."""
     rule: str
-    """How the members of an ensemble are combined; "" for a run."""
+    """The rule that combines the members of an ensemble; "" for a run."""
     weights: dict[str, dict[str, str]]
     """Run -> seed -> sha256 of its file of weights."""
     versions: dict[str, str]

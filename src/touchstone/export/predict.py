@@ -1,4 +1,4 @@
-"""Which model `touchstone predict` asks: a trained one, an exported file, or one exported for a runtime on demand."""
+"""Opens the model that `touchstone predict` asks: a trained one, an exported file, or one exported on demand."""
 
 import sys
 from pathlib import Path

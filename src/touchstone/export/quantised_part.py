@@ -1,4 +1,4 @@
-"""Which operations of a file are quantised: those of the nets, and neither the preprocessing nor what follows."""
+"""Finds the operations of a file to quantise: those of the nets, and neither the preprocessing nor what follows."""
 
 from collections.abc import Collection, Iterable, Mapping
 

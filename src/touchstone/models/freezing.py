@@ -1,4 +1,4 @@
-"""Which parts of a net are trained and which are frozen.
+"""Freezes parts of a net while the others train.
 
 A frozen part is in evaluation mode even while the rest trains: its batch norms keep their statistics, and its dropouts
 pass everything through.

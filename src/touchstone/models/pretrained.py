@@ -35,7 +35,7 @@ WRAPPERS = ("state_dict", "model")  # keys under which training scripts keep the
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a model's weights come from."""
+    """The origin of a model's weights."""
 
     source: str
     """The publisher's name of the weights; "" for a file of one's own."""

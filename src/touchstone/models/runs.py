@@ -61,7 +61,7 @@ class RunMetadata:
     crop_share: float = 1.0
     """Share of the square's side that the net sees."""
     interpolation: str = "area"
-    """How the square is scaled to the net's input."""
+    """The filter that scales the square to the net's input."""
     test_crops: int = 1
     """Number of squares per scale over which predictions are averaged."""
     test_scales: Sequence[float] = (1.0,)

@@ -51,7 +51,7 @@ class Change(GalleryImage):
     before: float
     """The share of the baseline's replicates that are right."""
     after: float
-    """That of the run's."""
+    """The share of the run's replicates that are right."""
 
     def right_in(self, total: int) -> str:
         """`1 → 4 of 5`: the replicates that are right, of the baseline and of the run. total: the replicates."""
@@ -82,7 +82,7 @@ class MissedGroup:
     """Missed images that resemble one another."""
 
     images: tuple[Missed, ...]
-    """Those shown."""
+    """The images that are shown."""
     total: int
     confusions: str
     """The most frequent ones, such as `8 taken for 3 (5)`."""

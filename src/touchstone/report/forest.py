@@ -72,7 +72,7 @@ class Group:
     baseline: str
     """The arm or, with such a title, the run; "" where each row has its own, which then needs no line."""
     score: str
-    """That of the baseline, in per cent."""
+    """The baseline's value, in per cent."""
     rows: list[Row]
 
 

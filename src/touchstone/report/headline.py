@@ -16,7 +16,7 @@ NAMED = 3  # classes named in a title
 
 
 def title(facts: Facts) -> str:
-    """That of params.yaml, or the name of the data set, or the classes of images that came from a folder."""
+    """Return the title in params.yaml, or the name of the data set, or the classes of images from a folder."""
     settings = facts.settings
     if settings.report.title or settings.data.source not in UNNAMED:
         return settings.report.title or settings.data.source

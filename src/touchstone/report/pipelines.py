@@ -24,7 +24,7 @@ def origin(generator: PipelineConfig, pipeline: dict[str, Any]) -> str:
 
 
 def pretrained(facts: Facts) -> str:
-    """Where images of pretrained pipelines come from, and what that means for the audit; empty without any."""
+    """Say what pretrained pipelines their images come from, and what that means for the audit; empty without any."""
     generators = facts.settings.generators
     if not facts.pipelines:
         return ""

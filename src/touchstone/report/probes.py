@@ -19,7 +19,7 @@ def names(facts: Facts) -> list[str]:
 
 
 def about(facts: Facts, model: str) -> str:
-    """How the head of a probe was fitted, and how its C was chosen."""
+    """Say how the head of a probe was fitted, and how its C was chosen."""
     probe = facts.settings.trained[model].probe
     assert probe is not None
     fitted = "A linear probe: its head was fitted by logistic regression on frozen features, without steps"

@@ -268,7 +268,7 @@ def audit_folders(facts: Facts) -> str:
 
 
 def audit_recall(facts: Facts) -> str:
-    """How many planted copies the search finds."""
+    """Say how many planted copies the search finds."""
     shares = {kind.removeprefix("recall_"): share for kind, share in facts.search.items() if share is not None}
     if not shares:
         return ""

@@ -1,4 +1,4 @@
-"""Which data source reads what lies at a path: a folder, an archive, or a table of images."""
+"""Finds the data source that reads what lies at a path: a folder, an archive, or a table of images."""
 
 import glob
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ IN_ARCHIVES = ("voc", "coco", "idx", "table", "webdataset")  # sources that also
 
 @dataclass(frozen=True)
 class Place:
-    """Where images lie, and what reads them."""
+    """A place of images, and the source that reads them."""
 
     source: str
     """The name of a data source."""

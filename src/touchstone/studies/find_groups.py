@@ -28,7 +28,7 @@ LARGEST = 0.2  # share of the images that one group may have at most
 
 
 class Draw(NamedTuple):
-    """How splits that are not given are drawn, as the settings of `data` say it."""
+    """Settings of `data` by which splits that are not given are drawn."""
 
     test_fraction: float
     val_fraction: float
@@ -41,7 +41,7 @@ class Groups(NamedTuple):
     setting: str
     """A setting for `data.group`, or ""."""
     about: str
-    """Where the groups were found, with numbers, or ""."""
+    """The place where the groups were found, with numbers, or ""."""
     notes: list[str]
     """Lines on what looks like groups and is not proposed."""
 

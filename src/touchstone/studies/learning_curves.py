@@ -44,7 +44,7 @@ def curves_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def equivalent_images(table: pd.DataFrame) -> pd.DataFrame:
-    """How many real images the baseline alone needs to be as good as each arm at each number of real images.
+    """Estimate how many real images the baseline alone needs to equal each arm, at each number of real images.
 
     Columns: line (the curve's name), images, gain, equal (that number), low and high (its 95 % interval). The number
     is read from the baseline's curve, interpolated on a logarithmic axis; it is infinite above the curve's last point
@@ -126,7 +126,7 @@ def save(table: pd.DataFrame, file: Path) -> None:
 
 
 def _compared(rows: pd.DataFrame) -> pd.Series:
-    """Which rows have a gain: those of a run that is compared with a baseline and did not diverge."""
+    """Select the rows that have a gain: those of a run that is compared with a baseline and did not diverge."""
     return rows["gain"].astype(str) != ""
 
 

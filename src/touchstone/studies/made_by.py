@@ -69,7 +69,7 @@ PLACES = ("machine", "source")
 
 
 class State(Enum):
-    """How the files that a recipe keeps stand to the present code and settings: a line for people, a mark for docs."""
+    """Standing of a recipe's kept files beside the present code and settings: a line for people, a mark for docs."""
 
     CURRENT = "made by the present code and settings", ""
     LOCKED = "as in dvc.lock, which `make locked` compares with the code", ""

@@ -45,7 +45,7 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True)
 class Combination:
-    """How the predictions of an ensemble's members become its own; see `combine`."""
+    """The rule by which the predictions of an ensemble's members become its own; see `combine`."""
 
     rule: str
     prefer: str

@@ -138,7 +138,7 @@ def resplit(source: Path) -> str:
 
 
 def equivalents(source: Path) -> str:
-    """How many real images the baseline alone needs to be as good as each arm; "" where the sweep changes it too."""
+    """Tabulate how many real images the baseline alone needs to equal each arm; "" where the sweep changes it too."""
     table = learning_curves.equivalent_images(pd.read_csv(source, keep_default_na=False))
     if table.empty:
         return ""

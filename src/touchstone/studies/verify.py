@@ -30,7 +30,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Verified:
-    """How many outputs and files were hashed, their size, what differs, and what no stage makes."""
+    """Result of hashing all outputs: how many, in how many files, their size, what differs, and what no stage makes."""
 
     num_outs: int
     num_files: int

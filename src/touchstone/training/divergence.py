@@ -1,4 +1,4 @@
-"""How divergence is recognised and reported."""
+"""Recognises divergence and reports it."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MIN_STEPS = 200  # the least length of a collapse, as the epochs of a small trai
 
 @dataclass(frozen=True)
 class Divergence:
-    """Where and why the training of a seed was stopped."""
+    """The step at which the training of a seed was stopped, and the reason."""
 
     step: int
     epoch: float  # may be a fraction

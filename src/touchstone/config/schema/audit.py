@@ -1,4 +1,4 @@
-"""How added sets are measured against real images."""
+"""Settings for measuring added sets against real images."""
 
 from typing import Annotated, Any
 

@@ -43,9 +43,9 @@ class Cluster(Resources):
     remote: str = ""
     """With Ray, a remote of DVC that all nodes reach, where they share no folder with the project."""
     retries: Number = 2
-    """How often a job that was lost with its node runs again."""
+    """Number of times a job that was lost with its node runs again."""
     requeues: Number = 20
-    """How often a job of Slurm may reach its time limit and go on."""
+    """Number of times a job of Slurm may reach its time limit and go on."""
     seeds: Literal["together", "apart"] = "together"
     """apart: each seed of a run is trained in a job of its own, at the same time as others."""
     stages: dict[Name, OfStage] = Field(default_factory=dict)

@@ -9,7 +9,7 @@ from touchstone.config.schema.section import Fraction, Section
 
 
 class Source(Section):
-    """Where the raw images lie on this machine. Only the stage `download` depends on it, since it changes no result."""
+    """The place of the raw images on this machine. Only the stage `download` depends on it, as it changes no result."""
 
     path: str
     """The folder or archive of your own images, for the sources that read them from there: a path or an address that
@@ -41,7 +41,7 @@ Group = Annotated[str, AfterValidator(_pattern)]
 
 
 class Columns(Section):
-    """Where a table of images has what, for the sources table and webdataset; '' looks for the usual names."""
+    """Names of the columns of a table of images, for the sources table and webdataset; '' looks for the usual names."""
 
     table: str = ""
     """The table's name below source.path, or a pattern of names such as 'data/*.parquet'; '' for all tables."""
@@ -54,7 +54,7 @@ class Columns(Section):
 
 
 class Data(Section):
-    """Which images, and how they are resized and split."""
+    """The images to use, and settings for resizing and splitting them."""
 
     source: str
     """The name of a file in data/sources: digits, cifar10, folder, voc2007, ..."""
@@ -93,7 +93,7 @@ class Data(Section):
 
 
 class MultiLabel(Section):
-    """How images with several labels or none are treated. It has no effect on data with one label per image."""
+    """Settings for images with several labels or none. They have no effect on data with one label per image."""
 
     difficult: Literal["ignore", "count", "mark"] = "mark"
     """Objects marked as difficult are treated as absent, as any other, or are left out of every score."""

@@ -1,4 +1,4 @@
-"""How runs are scored and compared, and which of them form ensembles."""
+"""Settings for scoring and comparing runs, and for ensembles of them."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from touchstone.config.schema.section import Fraction, Section, each_once
 
 ThresholdRule = Literal["f1", "half"]
-"""How the threshold of each label is set: at the best F1 on the validation images, or at one half."""
+"""Rules that set the threshold of each label: at the best F1 on the validation images, or at one half."""
 
 
 class Ensemble(Section):
@@ -27,7 +27,7 @@ class Ensemble(Section):
 
 
 class Compare(Section):
-    """How runs are scored and compared with those on the baseline arm."""
+    """Settings for scoring runs and comparing them with those on the baseline arm."""
 
     baseline: str = "real"
     """The arm that the others are compared with."""

@@ -1,4 +1,4 @@
-"""Which explanations of the nets' predictions are computed."""
+"""Settings for explaining the nets' predictions."""
 
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -21,7 +21,7 @@ class Explain(Section):
     runs: Annotated[tuple[str, ...], AfterValidator(each_once)] = ()
     """The runs whose predictions are attributed to pixels."""
     choose: Literal["worst", "confident"] = "worst"
-    """Which images: the most confident errors, or the most confident predictions."""
+    """The images to explain: the most confident errors, or the most confident predictions."""
     files: Annotated[tuple[str, ...], AfterValidator(each_once)] = ()
     """File names of the images to show instead."""
     classes: Annotated[tuple[str, ...], AfterValidator(each_once)] = ()
@@ -34,7 +34,7 @@ class Explain(Section):
     tolerance: Annotated[float, Field(gt=0)] = 0.02
     """Largest error of the attributions' sum, as a share of the difference of the logits; beyond it, more steps."""
     doublings: Annotated[int, Field(ge=0, le=8)] = 5
-    """How often the steps may be doubled to reach the tolerance."""
+    """Number of times the steps may be doubled to reach the tolerance."""
     samples: Annotated[int, Field(ge=1)] = 10
     """Noisy copies for the noise tunnel and GradientShap."""
     noise: Fraction = 0.15

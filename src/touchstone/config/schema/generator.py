@@ -20,7 +20,7 @@ ADDED = Path("data/added")  # the dependency of the stage that reads images made
 
 
 class Fit(Budget):
-    """How a generator is fitted, whatever its kind."""
+    """Settings for fitting a generator that all kinds have."""
 
     batch_size: Annotated[int, Field(ge=2)] = 64
     lr: Positive = 0.0002
@@ -52,7 +52,7 @@ class Fit(Budget):
 
 
 class Filter(Section):
-    """Which samples are kept, by a classifier that was trained on the training split alone."""
+    """Settings for keeping some samples, by a classifier that was trained on the training split alone."""
 
     min_confidence: Fraction = 0.0
     """Least probability of the requested class; 0 keeps every sample."""
@@ -107,14 +107,14 @@ class PipelineConfig(FittedConfig):
 
 
 class FolderFilter(Section):
-    """Which images of a folder are kept, by a classifier that was trained on the training split alone."""
+    """Settings for keeping some images of a folder, by a classifier that was trained on the training split alone."""
 
     min_confidence: Fraction = 0.0
     """Least probability of an image's class, or of each of its classes; 0 keeps every image."""
 
 
 class FolderSample(Section):
-    """Which images of a folder become the added set."""
+    """Settings for taking images of a folder as the added set."""
 
     per_class: Annotated[int, Field(ge=0)] = 0
     """Images of a class, at most, in the order of their files' sha256; 0 takes all."""

@@ -1,4 +1,4 @@
-"""How training makes up for rare classes: the loss, the weights of classes in it, and the images that are drawn."""
+"""Settings that make up for rare classes: the loss, the weights of classes in it, and the images that are drawn."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""How a model is trained: its net and initial weights, its phases, its optimizer, its budget.
+"""Settings for training a model: its net and initial weights, its phases, its optimizer, its budget.
 
 In params.yaml an entry of `models` may have any field of `Phase`, `Run` and `Net`; the others are taken from `train`.
 An entry of its `phases` may have any field of `Phase`; the others are taken from the model. The stage `settings` merges
@@ -176,7 +176,7 @@ class Run(Section):
     """Settings of a whole run, the same for all its phases."""
 
     engine: Literal["lightning", "torch"] = "lightning"
-    """Which library runs the loop; the results are the same."""
+    """The library that runs the loop; the results are the same."""
     devices: Annotated[Count, Shown("optimizer", "on {} devices")] = 1
     """Devices, each with a process of its own, that share every batch; another number gives other last bits."""
     sync_batch_norm: Annotated[bool, Shown("optimizer", "batch norms over all devices")] = False
@@ -275,7 +275,7 @@ class Net(Section):
     crop_share: Annotated[float, Field(gt=0, le=1), Shown("input px", "central {:g} of the side")] = 1.0
     """Share of the square's side that the net sees, at its centre; default: that of a library's pretrained weights."""
     interpolation: Annotated[Literal["area", "bilinear", "bicubic", "lanczos"], Shown("input px", "{}")] = "area"
-    """How the square is scaled to the input: area averages shrink and lines enlarge (area), or Pillow's filters;
+    """The filter that scales the square to the input: area averages and linear enlargement (area), or one of Pillow's;
     default: that of a library's pretrained weights."""
     options: dict[str, Option] = Field(default={})
     """Keyword arguments of the net's build()."""
@@ -311,7 +311,7 @@ class Train(Phase, Run):
     """The section `train`: the defaults of all models. With `num_steps`, all arms have the same budget."""
 
     replicates: Count = 1
-    """How often each model is trained on each arm. Replicate k has seed k."""
+    """Number of times each model is trained on each arm. Replicate k has seed k."""
     vary: Literal["seed", "generator", "all"] = "seed"
     """Says what is new in a replicate: initial weights and batches (seed); also generators, and so generated images
     (generator); also training images, `data.train_size` of those that are not held out (all)."""
@@ -319,12 +319,12 @@ class Train(Phase, Run):
 
     @property
     def num_draws(self) -> int:
-        """How many sets of training images are drawn."""
+        """Number of sets of training images that are drawn."""
         return self.replicates if self.vary == "all" else 1
 
     @property
     def num_fits(self) -> int:
-        """How often each generator is fitted."""
+        """Number of times each generator is fitted."""
         return 1 if self.vary == "seed" else self.replicates
 
 
@@ -379,7 +379,7 @@ class Model(Run, Net, Seeded, Teaching):
 
     @property
     def role(self) -> Literal["model", "finetune", "student"]:
-        """How it learns: from images alone, from another run on, or from teachers as well."""
+        """The kind of its entry: it learns from images alone, from another run on, or from teachers as well."""
         return "finetune" if self.init_from else "student" if self.teachers else "model"
 
     @property

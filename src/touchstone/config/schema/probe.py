@@ -1,4 +1,4 @@
-"""How the linear head of a probe is fitted."""
+"""Settings for fitting the linear head of a probe."""
 
 import math
 from typing import Annotated

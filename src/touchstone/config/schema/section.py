@@ -23,7 +23,7 @@ class Section(BaseModel):
 
 @dataclass(frozen=True)
 class Shown:
-    """How the report words a setting that differs from its default."""
+    """The words for a setting that differs from its default, in the report."""
 
     column: str
     """Its heading in the report's table of models."""

@@ -1,4 +1,4 @@
-"""How a student learns from other models."""
+"""Settings for students, which learn from other models."""
 
 from typing import Annotated
 

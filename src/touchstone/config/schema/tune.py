@@ -1,4 +1,4 @@
-"""How settings are searched with `budget: tuned`, and what a search found."""
+"""Settings for the search that `budget: tuned` asks for, and the result of one."""
 
 from typing import Annotated
 

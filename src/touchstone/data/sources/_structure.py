@@ -18,7 +18,7 @@ from touchstone.errors import TouchstoneError
 
 @dataclass(frozen=True)
 class Layout:
-    """How names of images are read."""
+    """Rules for reading the names of images."""
 
     splits: dict[str, str]
     """Top folder -> its split; none where the tops are classes."""

@@ -55,7 +55,7 @@ class DdpmFit(Fit):
 
 
 class DdpmSample(Sample):
-    """Which sampler runs the diffusion backwards, and in how many steps."""
+    """Settings for sampling: the sampler that runs the diffusion backwards, and its number of steps."""
 
     sampler: Literal["ddpm", "ddim", "dpmsolver", "heun"] = "dpmsolver"
     """heun evaluates the net twice a step, except in the last; the others once."""

@@ -21,7 +21,7 @@ Template = Annotated[str, AfterValidator(_with_label)]
 
 
 class DiffusersFit(Fit):
-    """How a pipeline is adapted to the training split; with adapt none, it is taken as it is and nothing is fitted."""
+    """Settings for adapting a pipeline to the training split; adapt none takes it as it is and fits nothing."""
 
     adapt: Literal["none", "lora", "dreambooth"] = "none"
     """lora trains low-rank additions to the attention layers, dreambooth all weights of the denoiser."""
@@ -53,7 +53,7 @@ class DiffusersFit(Fit):
 
 
 class DiffusersSample(Sample):
-    """How the pipeline is sampled."""
+    """Settings for sampling the pipeline."""
 
     block: Annotated[int, Field(ge=1, le=4096)] = 4
     num_inference_steps: Count = 30

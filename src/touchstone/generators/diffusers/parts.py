@@ -1,4 +1,4 @@
-"""The parts of a packed pipeline: a denoiser with what it is told, and the space in which it works.
+"""The parts of a packed pipeline: a denoiser, its conditions, and the space in which it works.
 
 Each part is built by its own class of diffusers or transformers, from configurations and safetensors alone. Images are
 float32 (B, C, H, W) in [-1, 1]; a text or class pipeline denoises their latents, float32 (B, c, h, w).

@@ -1,4 +1,4 @@
-"""Where a pipeline's files come from: a folder, or a commit on the hub."""
+"""Reads a pipeline's files from a folder, or from a commit on the hub."""
 
 from pathlib import Path
 from typing import Protocol
