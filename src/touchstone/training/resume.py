@@ -28,7 +28,7 @@ Apart = dict[str, Sequence[str] | None]  # path of an input -> keys to ignore in
 
 
 def inputs(stage: str, *, graph: Path = GRAPH, **item: str) -> list[str]:
-    """Return the paths that a stage declares as its dependencies. item: the values of its matrix, such as model="lenet"."""
+    """Return the paths that a stage declares as dependencies. item: values of its matrix, such as model="lenet"."""
     deps = read_stages(graph)[stage]["deps"]
     for name, value in item.items():
         deps = [dep.replace(f"${{item.{name}}}", value) for dep in deps]
