@@ -1,10 +1,11 @@
+import errno
 import json
 import sys
 from pathlib import Path
 
 import pytest
 
-from touchstone import stage
+from touchstone import errors, stage
 from touchstone.errors import TouchstoneError, nearest
 
 
@@ -36,3 +37,25 @@ def test_bad_input_is_one_line_and_exit_code_1(tmp_path: Path, monkeypatch: pyte
 def test_a_name_is_suggested_only_where_it_is_similar() -> None:
     assert nearest("lenett", ["lenet", "simple"]) == "; did you mean lenet?"
     assert nearest("zzz", ["lenet", "simple"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "out/p.csv"), "error: out/p.csv: Permission denied\n"),
+        (FileExistsError(errno.EEXIST, "File exists", "out"), "error: out: File exists\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), "error: No space left on device\n"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(error: OSError, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> None:
+        raise error
+
+    with pytest.raises(SystemExit):
+        errors.run(fails)
+    assert capsys.readouterr().err == said
+
+
+def test_a_file_that_the_program_should_have_is_a_fault_of_it() -> None:
+    with pytest.raises(FileNotFoundError):
+        errors.run(lambda: print(Path("nowhere").read_text()))

@@ -1,8 +1,16 @@
 """Errors that a user can correct, each explained in one line."""
 
 import difflib
+import errno
 import sys
 from collections.abc import Callable, Iterable
+
+OF_THE_SYSTEM = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
+}
+"""Errors of files that are no fault of the program: no permission, no room, a file where a folder is to be."""
 
 
 class TouchstoneError(Exception):
@@ -25,9 +33,18 @@ def one_line(error: Exception) -> str:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage or a command. A `TouchstoneError` becomes one line on stderr and exit code 1."""
+    """Run a stage or a command. A `TouchstoneError` becomes one line on stderr and exit code 1.
+
+    So does an OSError that is OF_THE_SYSTEM.
+    """
     try:
         main()
     except TouchstoneError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in OF_THE_SYSTEM:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror}", file=sys.stderr)
         sys.exit(1)
