@@ -1,6 +1,7 @@
 """The command `touchstone`, for use in the project's root: run the pipeline and studies, predict, compare, verify."""
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -84,7 +85,7 @@ def _add_models(command: Command) -> None:
     export.add_argument("name", metavar="RUN", help="run or ensemble")
     export.add_argument("--to", choices=("onnx", "openvino", "torchscript"), required=True, help="the file's format")
     export.add_argument("--int8", action="store_true", help="quantise as well, calibrated on training images")
-    text = "any (default): the file resizes images of any size; prepared: it takes them at the size of data/prepared"
+    text = "any (default): the file resizes images of any size; prepared: it takes them at the sizes that its nets see"
     export.add_argument("--images", choices=("any", "prepared"), default="any", help=text)
     export.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="default: exports/RUN")
     text = "the licence in the model card, by its name on the Hugging Face Hub, such as apache-2.0; default: unknown"
@@ -169,11 +170,14 @@ def _predict(arguments: argparse.Namespace) -> None:
     failed = table[table["error"] != ""]
     for file, reason in zip(failed["file"], failed["error"], strict=True):
         print(f"not readable: {file}: {reason}", file=sys.stderr)
-    new = arguments.output.with_name(f".{arguments.output.name}.new")
+    output: Path = arguments.output
+    is_pipe = output.is_symlink() or (output.exists() and not output.is_file())  # such as /dev/stdout
+    new = output if is_pipe else output.with_name(f".{output.name}.new")
     table.to_csv(new, index=False)
-    new.replace(arguments.output)
-    which = "" if arguments.model else ", the best on validation"
-    print(f"{arguments.output}: {len(table) - len(failed)} images by {name}{which}; {len(failed)} not readable")
+    if not is_pipe:
+        new.replace(output)
+    said = f"{output}: {len(table) - len(failed)} images by {name}; {len(failed)} not readable"
+    print(said, file=sys.stderr if is_pipe else sys.stdout)
     if len(failed):
         sys.exit(SOME_FAILED)
 
@@ -188,8 +192,11 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _check_writable(option: str, file: Path) -> None:
-    if file.is_dir() or not file.absolute().parent.is_dir():
+    folder = file.absolute().parent
+    if file.is_dir() or not folder.is_dir():
         raise TouchstoneError(f"{option} {file}: expected a file in a folder that exists")
+    if not os.access(folder if file.is_file() or not file.exists() else file, os.W_OK):
+        raise TouchstoneError(f"{option} {file}: cannot be written there; give a place that you may write to")
 
 
 def _study(arguments: argparse.Namespace) -> None:
@@ -227,9 +234,9 @@ def _studies(arguments: argparse.Namespace) -> None:
 
 
 def _models(arguments: argparse.Namespace) -> None:
-    from touchstone.studies.list_models import described, matching
+    from touchstone.studies.list_models import described, matching, mirror_of
 
-    mirror = load().source.mirror if Path("params.yaml").is_file() else ""
+    mirror = mirror_of(Path("params.yaml"))
     print(described(matching(arguments.patterns), channels=3, mirror=mirror, speed=arguments.speed))
 
 

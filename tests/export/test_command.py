@@ -1,7 +1,12 @@
 """`touchstone export` and `touchstone predict` on its files, as a user runs them, and what they refuse in one line."""
 
 import json
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +16,13 @@ import yaml
 from PIL import Image
 
 from kit.exported import House, house
+from kit.params import load
 from touchstone.cli import main
-from touchstone.export import libraries
+from touchstone.export import libraries, predict
+from touchstone.export.card import started_from
+from touchstone.export.command import cached
+from touchstone.export.formats import format_of
+from touchstone.studies.predict_folder import load_model
 
 LIBRARIES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino", "nncf"), "torchscript": ()}
 FORMATS = [
@@ -194,8 +204,145 @@ def test_a_library_that_does_not_load_on_a_platform_is_one_line(monkeypatch: pyt
 
 def test_a_folder_of_other_files_is_not_replaced(project: House, capsys: pytest.CaptureFixture[str]) -> None:
     said = error(capsys, "export", "mean", "--to", "torchscript", "-o", "photos")
-    assert said == "error: photos: holds something other than an export; give a new folder with -o"
+    assert said == (
+        "error: photos: holds 0.png and 4 more, which --to torchscript does not write; give another folder with -o"
+    )
+    Path("file").write_text("")
+    assert error(capsys, "export", "mean", "--to", "torchscript", "-o", "file").startswith("error: file: expected a f")
+    assert error(capsys, "export", "mean", "--to", "torchscript", "-o", "file/x") == "error: file: File exists"
     assert len(list(Path("photos").iterdir())) == 5
+
+
+def test_an_export_replaces_one_of_its_format_and_nothing_else(
+    project: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = ["export", "mean", "--to", "torchscript"]
+    main(again)
+    main(again)
+    capsys.readouterr()
+    folder = Path("exports/mean")
+    assert error(capsys, "export", "mean", "--to", "onnx") == (
+        "error: exports/mean: holds model.pt, which --to onnx does not write; give another folder with -o"
+    )
+    (folder / "LICENSE").write_text("mine")
+    assert error(capsys, *again).startswith("error: exports/mean: holds LICENSE, which --to torchscript does not write")
+    (folder / "LICENSE").unlink()
+    card = folder / "README.md"
+    card.write_text(card.read_text() + "Contact: me\n")
+    assert error(capsys, *again).startswith("error: exports/mean/README.md: was edited, and a new export would replace")
+    assert card.read_text().endswith("Contact: me\n")
+    card.unlink()
+    main(again)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_predictions_of_other_images_are_one_line(
+    project: House, capsys: pytest.CaptureFixture[str], split: str
+) -> None:
+    file = project.data / f"probs/lenet-real/{split}.npy"
+    stack = np.load(file)
+    np.save(file, stack[:, 1:])
+    said = error(capsys, "export", "lenet-real", "--to", "torchscript")
+    number = stack.shape[1]
+    assert said == (
+        f"error: data/probs/lenet-real/{split}.npy: has predictions of {number - 1} images and 3 classes, and "
+        f"data/prepared has {number} and 3; run `dvc repro`"
+    )
+
+
+def test_a_damaged_table_of_scores_is_one_line(project: House, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("metrics").mkdir(exist_ok=True)
+    Path("metrics/metrics.json").write_text("<<<<<<< HEAD\n")
+    for command in (["export", "mean", "--to", "torchscript"], ["predict", "photos"]):
+        assert error(capsys, *command).startswith("error: metrics/metrics.json: not readable as JSON")
+
+
+def test_without_validation_scores_the_first_is_taken_and_said_to_be(
+    project: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("metrics").mkdir(exist_ok=True)
+    row = {"accuracy": 0.5}
+    Path("metrics/metrics.json").write_text(json.dumps({"lenet-real": row, "mean": row}))
+    main(["predict", "photos"])
+    said = capsys.readouterr().out
+    assert "5 images by mean, the first, as none has validation scores; --model chooses; 0 not readable" in said
+
+
+def test_a_file_made_on_demand_is_made_anew_where_anything_that_decides_differs(project: House) -> None:
+    form = format_of("torchscript")
+
+    def made() -> Path:
+        settings = project.settings
+        model = load_model("vote", params=settings, data=project.data)
+        return cached("vote", model, form, settings=settings, data=project.data, folder=Path("made"))
+
+    files = [made(), made()]
+    card = project.data / "runs/lenet-real/model.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"test_flips": True}))
+    files.append(made())
+    vote = project.settings.ensembles["vote"]
+    changed = project.settings.ensembles | {"vote": vote.model_copy(update={"prefer": "lenet-real"})}
+    project = replace(project, settings=project.settings.model_copy(update={"ensembles": changed}))
+    files.append(made())
+    assert len(set(files)) == 3
+    assert files[0] == files[1]
+
+
+def test_a_runtime_that_cannot_predict_leaves_it_to_torch_under_auto_alone(
+    project: House, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = project.data / "runs/lenet-real/model.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"test_crops": 5}))
+    monkeypatch.setattr(predict, "fastest_installed", lambda: "onnx")
+    trained = predicted("trained", "--model", "lenet-real")
+    capsys.readouterr()
+    pd.testing.assert_frame_equal(trained, predicted("auto", "--model", "lenet-real", "--runtime", "auto"))
+    warning = "warning: --runtime auto: torch predicts, as onnx cannot: RUN lenet-real: its predictions average several"
+    assert capsys.readouterr().err.startswith(warning)
+    assert "average several crops" in error(capsys, "predict", "photos", "--model", "lenet-real", "--runtime", "onnx")
+
+
+def test_predictions_go_through_a_link_or_a_pipe(project: House) -> None:
+    Path("link.csv").symlink_to("there.csv")
+    main(["predict", "photos", "-o", "link.csv", "--model", "mean"])
+    assert Path("link.csv").is_symlink()
+    os.mkfifo("pipe")
+    with ThreadPoolExecutor(1) as readers:
+        read = readers.submit(Path("pipe").read_text)
+        main(["predict", "photos", "-o", "pipe", "--model", "mean"])
+        assert read.result() == Path("there.csv").read_text()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_card_shows_code_that_runs_for_every_input(
+    project: House, form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["export", "mean", "--to", form, "--images", "prepared"])
+    card = Path("exports/mean/README.md").read_text()
+    code = re.search(r"```python\n(.*?)```", card, re.DOTALL)
+    assert code is not None
+    monkeypatch.chdir("exports/mean")
+    names: dict[str, Any] = {}
+    exec(code[1], names)
+    assert names["probabilities"].shape == (1, 3)
+    assert list(names["labels"]) == ["ant", "bee", "cow"]
+    assert (
+        "- `images_2`: the whole square, or its centre where sides differ, scaled to 16 px by the filter area" in card
+    )
+
+
+def test_the_card_names_all_that_a_run_started_from(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        "data.channels=3",
+        "models={lenet: {}, resnet: {weights: imagenet}}",
+        "arms={real: {add: []}}",
+        "ensembles={}",
+        "finetunes={tuned: {init_from: resnet-real, net: resnet}, more: {init_from: tuned-real, net: resnet}}",
+        "explain.runs=[lenet-real]",
+    )
+    assert started_from("lenet", settings) == "random weights"
+    assert started_from("more", settings) == "tuned-real, from resnet-real, from imagenet"
 
 
 def test_an_export_that_disagrees_is_refused(project: House, capsys: pytest.CaptureFixture[str]) -> None:

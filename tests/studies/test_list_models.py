@@ -1,10 +1,13 @@
 """The list of nets: found by patterns, described without being run."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 
 from touchstone.errors import TouchstoneError
 from touchstone.models.nets import nets
-from touchstone.studies.list_models import described, matching
+from touchstone.studies.list_models import described, matching, mirror_of
 
 
 def test_patterns_find_nets_in_all_libraries() -> None:
@@ -15,6 +18,25 @@ def test_patterns_find_nets_in_all_libraries() -> None:
         "torchvision/resnet18",
     ]
     assert {"resnet", "torchvision/resnet50"} <= set(matching(["resnet*"]))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="the extra timm is not installed")
+@pytest.mark.parametrize("given", ["timm/resnet18", "resnet18", "timm/mobilenetv3_small_100", "mobilenetv3_small_100"])
+def test_a_name_that_params_yaml_may_have_is_found_with_its_tags_or_without(given: str) -> None:
+    name = f"timm/{given.removeprefix('timm/')}"
+    assert name in matching([given])
+    assert name not in matching([f"{given}*"]), "its tags stand for it"
+    assert [found for found in matching([f"{given}.*"]) if found.startswith(f"{name}.")]
+
+
+def test_the_mirror_is_read_whatever_else_is_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    assert mirror_of(file) == ""
+    file.write_text("source: {mirror: /mnt/weights}\nmodels: {x: {net: timm/no_such_net}}\ntrian: 3\n")
+    assert mirror_of(file) == "/mnt/weights"
+    for text in ("source: {mirror: 3}", "source: 3", "source: [", "3"):
+        file.write_text(text)
+        assert mirror_of(file) == ""
 
 
 def test_a_misspelt_name_is_told_the_nearest() -> None:

@@ -5,6 +5,8 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
+
 from touchstone.config.settings import Settings
 from touchstone.data.imageset import read_table
 from touchstone.data.labels import encode
@@ -25,6 +27,11 @@ def build(name: str, *, settings: Settings, data: Path, images: Images) -> Expor
     Raises TouchstoneError where it is unknown or has not been trained and evaluated.
     """
     model = load_model(name, params=settings, data=data, option="RUN")
+    return as_net(name, model, settings=settings, data=data, images=images)
+
+
+def as_net(name: str, model: TrainedModel, *, settings: Settings, data: Path, images: Images) -> ExportedNet:
+    """Return a loaded run or ensemble as `build` does. Raises TouchstoneError where no file can hold it."""
     description = _describe(name, model, settings=settings, data=data, images=images)
     nets = {run: list(predictors) for run, (_, predictors) in model.members.items()}
     net = ExportedNet(description, nets, _combination(model))
@@ -32,8 +39,26 @@ def build(name: str, *, settings: Settings, data: Path, images: Images) -> Expor
 
 
 def probabilities_folder(name: str, settings: Settings, data: Path) -> Path:
-    """The folder of a run's or an ensemble's predictions."""
+    """Return the folder of all runs' or all ensembles' predictions, whichever `name` is."""
     return data / ("ensembles" if name in settings.ensembles else "probs")
+
+
+def stored(name: str, split: str, *, settings: Settings, data: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the stored predictions of a run or ensemble on a split, (seeds, N, K), and the labels of its images.
+
+    Raises TouchstoneError where either is missing, or they differ in the number of images or classes.
+    """
+    folder = probabilities_folder(name, settings, data)
+    probs = load_probs(folder, [name], split)[name]
+    table = read_table(data / "prepared" / split)  # raises where the prepared images are missing
+    meta = json.loads((data / "prepared/meta.json").read_text(encoding="utf-8"))
+    there, here = probs.shape[1:], (len(table), len(meta["classes"]))
+    if there != here:
+        raise TouchstoneError(
+            f"{folder / name / split}.npy: has predictions of {there[0]} images and {there[1]} classes, and "
+            f"{data}/prepared has {here[0]} and {here[1]}; run `dvc repro`"
+        )
+    return probs, encode(table, meta)
 
 
 def _describe(name: str, model: TrainedModel, *, settings: Settings, data: Path, images: Images) -> Description:
@@ -41,10 +66,7 @@ def _describe(name: str, model: TrainedModel, *, settings: Settings, data: Path,
     views = {run.view: None for run, _ in model.members.values()}
     for metadata_of, _ in model.members.values():
         _check(name, metadata_of, images)
-    val = load_probs(probabilities_folder(name, settings, data), [name], "val")[name]
-    table = read_table(data / "prepared/val")  # raises where the prepared images are missing
-    meta = json.loads((data / "prepared/meta.json").read_text(encoding="utf-8"))
-    fitted = temperatures(val, encode(table, meta))
+    fitted = temperatures(*stored(name, "val", settings=settings, data=data))
     return Description(
         name=name,
         classes=run.classes,

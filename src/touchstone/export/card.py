@@ -8,6 +8,7 @@ import numpy as np
 import yaml
 
 from touchstone.config.settings import Settings
+from touchstone.data.batches import View
 from touchstone.data.imageset import read_table
 from touchstone.data.labels import names
 from touchstone.evaluation.metrics import named
@@ -22,21 +23,21 @@ USE = {
     ".onnx": """import numpy as np, onnxruntime
 
 session = onnxruntime.InferenceSession("{file}")
-images = np.zeros({shape}, np.uint8)  # {order}
-{outputs} = session.run(None, {{"{input}": images}})
+images = {{{named}}}  # {order}
+{outputs} = session.run(None, images)
 labels = session.get_modelmeta().custom_metadata_map["labels"].split("\\n")""",
     ".xml": """import json, numpy as np, openvino
 
 model = openvino.Core().read_model("{file}")
-images = np.zeros({shape}, np.uint8)  # {order}
-probabilities = openvino.Core().compile_model(model, "CPU")([images])["probabilities"]
+images = {{{named}}}  # {order}
+probabilities = openvino.Core().compile_model(model, "CPU")(images)["probabilities"]
 labels = json.loads(model.get_rt_info("touchstone").astype(str))["classes"]""",
     ".pt": """import json, torch
 
 extra = {{"touchstone.json": ""}}
 model = torch.jit.load("{file}", _extra_files=extra)
-images = torch.zeros({shape}, dtype=torch.uint8)  # {order}
-{outputs} = model(images)
+images = [{listed}]  # {order}
+{outputs} = model(*images)
 labels = json.loads(extra["touchstone.json"])["classes"]""",
 }
 
@@ -122,15 +123,23 @@ def _summary(one: Description, settings: Settings) -> str:
 
 
 def _use(file: Path, one: Description) -> Iterator[str]:
-    view = one.seen[0]
     if one.images == ANY:
-        shape, order = f"(1, 480, 640, {one.channels})", "N, height, width, channels: decoded images of any one size"
+        shapes: list[tuple[int, ...]] = [(1, 480, 640, one.channels)]
+        order = "N, height, width, channels: decoded images of any one size"
     else:
-        crops = (5,) if view.crop_px else ()
-        shape = str((1, *crops, view.input_px, view.input_px, one.channels))
-        order = f"prepared images: resized by {one.resize} to {one.image_size} px"
-    outputs = ", ".join(one.outputs)
-    code = USE[file.suffix].format(file=file.name, shape=shape, order=order, input=one.inputs[0], outputs=outputs)
+        crops = [(5,) if view.crop_px else () for view in one.seen]
+        sides = [(view.input_px, view.input_px, one.channels) for view in one.seen]
+        shapes = [(1, *crop, *side) for crop, side in zip(crops, sides, strict=True)]
+        order = "N, height, width, channels: prepared as below"
+    code = USE[file.suffix].format(
+        file=file.name,
+        named=", ".join(
+            f'"{name}": np.zeros({shape}, np.uint8)' for name, shape in zip(one.inputs, shapes, strict=True)
+        ),
+        listed=", ".join(f"torch.zeros({shape}, dtype=torch.uint8)" for shape in shapes),
+        order=order,
+        outputs=", ".join(one.outputs),
+    )
     yield f"```python\n{code}\n```"
     yield ""
     yield f"Or, for a folder of image files, `touchstone predict DIR --model {file.name}`."
@@ -140,9 +149,22 @@ def _use(file: Path, one: Description) -> Iterator[str]:
     yield "| `calibrated` | the same at the temperatures that fit the validation images |"
     if one.multi_label:
         yield "| `labels` | (N, classes), whether each probability reaches its threshold |"
-    if len(one.inputs) > 1:
-        sizes = ", ".join(f"`{name}` {view.input_px} px" for name, view in zip(one.inputs, one.seen, strict=True))
-        yield f"\nThe members see images of different sizes, one input each: {sizes}."
+    if one.images != ANY:
+        yield f"\nEach image is resized by `{one.resize}` to {one.image_size} px first. What each input then takes:\n"
+        for name, view in zip(one.inputs, one.seen, strict=True):
+            yield f"- `{name}`: {_prepared(view)}"
+
+
+def _prepared(view: View) -> str:
+    """Say what becomes of a resized image before it is an input."""
+    if view.crop_px:
+        cut = f"five crops of {view.crop_px} px, of the corners and the centre"
+    elif view.crop_share < 1:
+        side = max(1, round(view.crop_share * view.size_px))
+        cut = f"the {side} px at the centre"
+    else:
+        cut = "the whole square, or its centre where sides differ"
+    return f"{cut}, scaled to {view.input_px} px by the filter {view.interpolation} unless they have that size"
 
 
 def _data(one: Description, settings: Settings, data: Path) -> Iterator[str]:
@@ -169,13 +191,21 @@ def _training(one: Description, settings: Settings) -> Iterator[str]:
         model, arm = settings.trained[name], run.removeprefix(f"{name}-")
         adds = ", ".join(settings.arms[arm].add) or "nothing"
         real = "" if settings.arms[arm].real else ", without the real images"
-        start = Path(model.weights).name if model.weights != "none" else "random weights"
+        start = started_from(name, settings)
         yield f"| {run} | {model.net} | {model.input_size} | {start} | {arm} | {adds}{real} | {len(seeds)} |"
     yield ""
     yield "The temperature of each seed is " + ", ".join(f"{value:.3f}" for value in one.temperatures) + "."
     if one.thresholds is not None:
         pairs = ", ".join(f"{name} {value:.2f}" for name, value in zip(one.classes, one.thresholds, strict=True))
         yield f"The threshold of each label is {pairs}."
+
+
+def started_from(name: str, settings: Settings) -> str:
+    """Say what a model's nets start from: weights, or a run with all that it started from."""
+    model = settings.trained[name]
+    if model.init_from:
+        return f"{model.init_from}, from {started_from(_model_of(model.init_from, settings), settings)}"
+    return Path(model.weights).name if model.pretrained else "random weights"
 
 
 def _verdict(name: str, row: dict[str, Any], stale: str) -> str:

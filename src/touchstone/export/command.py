@@ -1,8 +1,9 @@
 """`touchstone export`: a run or ensemble as a file, checked on the test images, with a model card."""
 
+import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,15 @@ from touchstone.config.settings import Settings
 from touchstone.data.as_prepared import stacked
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import ImageSet, group_indices, load, valid_sizes
-from touchstone.data.labels import encode
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.measures import Measure, measure
-from touchstone.evaluation.probs import load_probs
 from touchstone.export import checks
-from touchstone.export.build import build, probabilities_folder
+from touchstone.export.build import as_net, build, stored
 from touchstone.export.description import ANY, Description, Images
 from touchstone.export.formats import Calibration, Format
 from touchstone.export.model import ExportedModel, open_model
 from touchstone.seeds import generator
-from touchstone.studies.predict_folder import load_model
+from touchstone.studies.predict_folder import TrainedModel, load_model
 
 CALIBRATION = 256
 """Training images by which the ranges of activations are set, at most."""
@@ -39,7 +38,7 @@ class Exported:
     labels: np.ndarray
     """Of the test images, int64 (N,) or float32 (N, K)."""
     checks: dict[str, Any]
-    """The content of checks.json."""
+    """The figures of checks.json."""
     probs: np.ndarray = field(repr=False)
     """The file's predictions of the test images, (1, N, K)."""
 
@@ -58,10 +57,9 @@ def export(
     calibration = _calibration(settings, data) if int8 else None
     net = build(name, settings=settings, data=data, images=images)
     test = load(data / "prepared/test")
-    meta = json.loads((data / "prepared/meta.json").read_text(encoding="utf-8"))
-    labels = encode(test.table, meta)
+    stack, labels = stored(name, "test", settings=settings, data=data)
+    ours = stack.mean(0, dtype=np.float64)[None]
     judge = measure(labels, settings.compare, seed=settings.seed, groups=group_indices(test.table))
-    ours = load_probs(probabilities_folder(name, settings, data), [name], "test")[name].mean(0, dtype=np.float64)[None]
     file = form.file(to, int8=False)
     form.write(net, file)
     model = open_model(file)
@@ -79,7 +77,6 @@ def export(
         found["int8"] = _checked(file, quantised, probs.astype(np.float64), judge, model)
         found["int8"]["calibration_images"] = len(calibration)
         probs = quantised
-    (to / CHECKS).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return Exported(file, model.description, labels, found, probs)
 
 
@@ -115,16 +112,25 @@ def _batches(model: ExportedModel, images: ImageSet) -> Calibration:
     return batches
 
 
-def cached(name: str, form: Format, *, settings: Settings, data: Path, folder: Path) -> Path:
-    """Return the file of a run or ensemble for prepared images, exported into `folder` unless it is there.
+def cached(name: str, model: TrainedModel, form: Format, *, settings: Settings, data: Path, folder: Path) -> Path:
+    """Return the file of a loaded run or ensemble for prepared images, exported into `folder` unless it is there.
 
-    Its folder is named after the hashes of the weights, the labels, the thresholds, the versions and the code.
+    Its folder is named after hashes of all that the file is made from, see `_identity`, and of the code. The nets may
+    be moved to the CPU. Raises TouchstoneError as `build` does, and on an operation that the format cannot hold.
     """
-    net = build(name, settings=settings, data=data, images="prepared")
-    own = folder / f"{net.description.key[:24]}-{digest(Path(__file__))[:8]}"
+    net = as_net(name, model, settings=settings, data=data, images="prepared")
+    own = folder / f"{_identity(model, net.description)[:24]}-{digest(Path(__file__))[:8]}"
     file = form.file(own, int8=False)
     if not file.is_file():
         own.parent.mkdir(parents=True, exist_ok=True)
         with replaced(own) as new:
             form.write(net, form.file(new, int8=False))
     return file
+
+
+def _identity(model: TrainedModel, description: Description) -> str:
+    """sha256 of the description, and of the members and the rule that combines them, which it does not all hold."""
+    members = [[run, asdict(metadata)] for run, (metadata, _) in model.members.items()]
+    combination = model.combination and asdict(model.combination)
+    made_of = json.dumps([description.text(), members, combination], default=np.ndarray.tolist)
+    return hashlib.sha256(made_of.encode()).hexdigest()

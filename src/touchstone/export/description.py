@@ -1,6 +1,5 @@
 """The description of an exported file, which its metadata hold as JSON."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -71,11 +70,6 @@ class Description:
     @property
     def seen(self) -> list[View]:
         return [View(**view | {"test_scales": tuple(view.get("test_scales", (1.0,)))}) for view in self.views]
-
-    @property
-    def key(self) -> str:
-        """sha256 of everything that it says."""
-        return hashlib.sha256(self.text().encode()).hexdigest()
 
     def quantised(self) -> "Description":
         """The description of the same file in 8 bits."""

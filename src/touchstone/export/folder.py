@@ -1,5 +1,6 @@
 """The folder that `touchstone export` writes: the file, its checks and its model card."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from touchstone.evaluation.metrics import named
 from touchstone.export.card import card
 from touchstone.export.command import CARD, CHECKS, Exported, export
 from touchstone.export.description import Images
-from touchstone.export.formats import format_of
+from touchstone.export.formats import Format, format_of
+from touchstone.studies.predict_folder import rows_of
 from touchstone.studies.stale import OTHER, scores_are_stale
 
 DATA = Path("data")
@@ -29,25 +31,48 @@ def export_to_folder(
     metrics: Path,
     license_id: str,
 ) -> str:
-    """Export a run or ensemble into `folder`, which it replaces, and return a line for each file it wrote.
+    """Export a run or ensemble into `folder`, and return a line for each file it wrote.
 
-    Raises TouchstoneError as `export` does, and where the folder holds something else.
+    It replaces an earlier export in the same format. Raises TouchstoneError as `export` does, where the folder holds
+    anything else or a card that was edited, and where metrics.json cannot be read.
     """
-    _check_folder(folder)
+    form = format_of(to)
+    _check_folder(folder, form)
+    row = rows_of(metrics).get(name, {}) if metrics.is_file() else {}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with replaced(folder) as new:
-        done = export(name, new, format_of(to), settings=settings, data=DATA, images=images, int8=int8)
-        row = json.loads(metrics.read_text(encoding="utf-8")).get(name, {}) if metrics.is_file() else {}
+        done = export(name, new, form, settings=settings, data=DATA, images=images, int8=int8)
         stale = OTHER if row and scores_are_stale(root, metrics) else ""
         text = card(done, settings=settings, data=DATA, row=row, stale=stale, license_id=license_id)
         (new / CARD).write_text(text, encoding="utf-8")
+        checks = done.checks | {"card_sha256": _sha256(new / CARD)}
+        (new / CHECKS).write_text(json.dumps(checks, indent=2) + "\n", encoding="utf-8")
     return "\n".join(_line(folder, found, done) for found in done.checks.values() if "file" in found)
 
 
-def _check_folder(folder: Path) -> None:
-    """Only what an earlier export wrote is replaced."""
-    if folder.exists() and not (folder.is_dir() and ((folder / CHECKS).is_file() or not any(folder.iterdir()))):
-        raise TouchstoneError(f"{folder}: holds something other than an export; give a new folder with -o")
+def _check_folder(folder: Path, form: Format) -> None:
+    """Raise TouchstoneError where a folder holds anything but what an export in this format wrote, unchanged."""
+    remedy = "give another folder with -o"
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise TouchstoneError(f"{folder}: expected a folder, which the export would write or replace; {remedy}")
+    others = sorted({path.name for path in folder.iterdir()} - {CARD, CHECKS, *form.names()})
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise TouchstoneError(f"{folder}: holds {others[0]}{more}, which --to {form.name} does not write; {remedy}")
+    if (folder / CARD).is_file() and not (folder / CHECKS).is_file():
+        raise TouchstoneError(f"{folder}: holds a {CARD} that no export wrote; {remedy}")
+    if (folder / CHECKS).is_file() and (folder / CARD).is_file():
+        written = json.loads((folder / CHECKS).read_text(encoding="utf-8")).get("card_sha256", "")
+        if written and written != _sha256(folder / CARD):
+            raise TouchstoneError(
+                f"{folder / CARD}: was edited, and a new export would replace it; move it away, or {remedy}"
+            )
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _line(folder: Path, found: dict[str, Any], done: Exported) -> str:

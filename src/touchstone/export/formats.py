@@ -31,12 +31,19 @@ class Format:
     """The value of `touchstone predict --runtime`."""
     module: str
     quantised: bool = True
+    beside: tuple[str, ...] = ()
+    """The suffixes of files that one in this format needs beside it."""
 
     def load(self) -> ModuleType:
         return importlib.import_module(f"touchstone.export.{self.module}")
 
     def file(self, folder: Path, *, int8: bool) -> Path:
         return folder / f"model{'.int8' if int8 else ''}{self.suffix}"
+
+    def names(self) -> set[str]:
+        """Return the names of all files that an export in this format may write."""
+        parts = (self.suffix, *self.beside)
+        return {f"model{precision}{suffix}" for precision in ("", ".int8") for suffix in parts}
 
     def write(self, net: "ExportedNet", file: Path) -> None:
         """Write the net, in evaluation mode on the CPU. Raises TouchstoneError on an operation it cannot hold."""
@@ -62,7 +69,7 @@ class Format:
 
 FORMATS = (
     Format("onnx", ".onnx", "onnx", "onnx_file"),
-    Format("openvino", ".xml", "openvino", "openvino_file"),
+    Format("openvino", ".xml", "openvino", "openvino_file", beside=(".bin",)),
     Format("torchscript", ".pt", "torch", "torchscript_file", quantised=False),
 )
 

@@ -13,8 +13,8 @@ from touchstone.export.libraries import is_installed
 
 BATCH = 16
 """Images predicted together: larger batches of large images leave the processor's caches and are slower."""
-RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
-"""The values of --runtime, and the library behind each."""
+RUNTIMES = {"openvino": ("openvino",), "onnx": ("onnxruntime", "onnx", "onnxscript"), "torch": ("torch",)}
+"""The values of --runtime, the fastest first, and the libraries that write and run the files of each."""
 
 
 @dataclass(frozen=True)
@@ -68,5 +68,5 @@ def open_model(file: Path, *, runtime: str = "", threads: int = 0) -> ExportedMo
 
 
 def fastest_installed() -> str:
-    """Return the value of --runtime for `auto`: the fastest one that is installed."""
-    return next(name for name in ("openvino", "onnx", "torch") if is_installed(RUNTIMES[name]))
+    """Return the value of --runtime for `auto`: the fastest one whose files can be written and run here."""
+    return next(name for name, needed in RUNTIMES.items() if all(is_installed(library) for library in needed))

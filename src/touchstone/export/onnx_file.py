@@ -15,6 +15,7 @@ from touchstone.export.graph import ExportedNet
 from touchstone.export.libraries import library, num_threads, quiet, reason
 from touchstone.export.quantised_part import quantised_nodes
 
+LIMIT = 2**31 - 2**20  # bytes of weights, with room for the graph: a message of protobuf has at most 2**31 - 1
 QUANTISED = ("Conv", "Gemm", "MatMul", "Add", "AveragePool", "GlobalAveragePool", "MaxPool", "Relu", "Clip", "Concat")
 
 
@@ -22,6 +23,12 @@ def write(net: ExportedNet, file: Path) -> None:
     """Write the net as one ONNX file with its description in the metadata."""
     onnx = library("onnx")
     library("onnxscript")
+    size = sum(tensor.nbytes for tensor in net.state_dict().values())
+    if size > LIMIT:
+        raise TouchstoneError(
+            f"{net.description.name}: its weights take {size / 1e9:.1f} GB, and an ONNX file holds {LIMIT / 1e9:.1f}; "
+            "use --to openvino or torchscript"
+        )
     inputs = net.example()
     sizes = {0: torch.export.Dim.AUTO}
     if net.description.images == ANY:

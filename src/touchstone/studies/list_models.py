@@ -1,12 +1,13 @@
 """List nets by name: their parameters, operations, input, speed on this machine, and whether weights are at hand."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from touchstone.config.net_names import PREFIXES, PUBLISHED, TIMM, TORCHVISION, is_library_net
 from touchstone.config.pretrained_config import DOWNLOADS, names, pretrained_config
+from touchstone.config.yaml import parse
 from touchstone.errors import TouchstoneError, nearest
 from touchstone.models import nets
 from touchstone.report.table import Table, grid
@@ -35,7 +36,7 @@ def matching(patterns: Sequence[str]) -> list[str]:
             raise
     direct = [pattern for pattern in patterns if pattern.startswith(PREFIXES[2:])]
     tagged = {name.rpartition(".")[0] for name in every}  # a net of timm without a tag has the weights of one of them
-    found = [name for name in every if any(_matches(name, pattern) for pattern in patterns) and name not in tagged]
+    found = [name for name in every if _is_sought(name, patterns, tagged)]
     found += direct
     if not found:
         short = {name.split("/")[-1]: name for name in every}
@@ -44,8 +45,25 @@ def matching(patterns: Sequence[str]) -> list[str]:
     return found
 
 
+def _is_sought(name: str, patterns: Sequence[str], tagged: Collection[str]) -> bool:
+    """Whether a pattern matches a name; one that has tags is listed where it is given in full, else with its tags."""
+    if name in tagged:
+        return any(pattern in (name, name.split("/")[-1]) for pattern in patterns)
+    return any(_matches(name, pattern) for pattern in patterns)
+
+
 def _matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(name.split("/")[-1], pattern)
+
+
+def mirror_of(params: Path) -> str:
+    """Return `source.mirror` of a params.yaml, whatever else is wrong with it; "" where it has none."""
+    try:
+        source = parse(params.read_text(encoding="utf-8")).get("source", {})
+    except (OSError, UnicodeDecodeError, TouchstoneError):  # it says nothing of a mirror
+        return ""
+    found = source.get("mirror", "") if isinstance(source, dict) else ""
+    return found if isinstance(found, str) else ""
 
 
 def described(found: Sequence[str], *, channels: int, mirror: str, speed: bool) -> str:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -107,14 +107,24 @@ def load_model(name: str, *, params: Settings, data: Path, option: str = "--mode
     return TrainedModel(members, Combination(ensemble.rule, prefer, votes, weights), own)
 
 
-def best_on_validation(params: Settings, metrics: Path) -> str:
-    """Return the run or ensemble with the highest validation score in a metrics.json; the first one without scores.
+def rows_of(metrics: Path) -> dict[str, Any]:
+    """Return the content of a metrics.json, run or ensemble -> scores. Raises TouchstoneError where it is damaged."""
+    try:
+        rows: dict[str, Any] = json.loads(metrics.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TouchstoneError(f"{metrics}: not readable as JSON ({error}); run `touchstone repro`") from error
+    return rows
 
-    Raise TouchstoneError where the file is missing, as nothing has been evaluated then, or names other runs alone.
+
+def best_on_validation(params: Settings, metrics: Path) -> tuple[str, str]:
+    """Return the run or ensemble with the highest validation score in a metrics.json, and why it is the one.
+
+    Without validation scores it is the first of those in the file, ensembles before runs. Raises TouchstoneError where
+    the file is missing, as nothing has been evaluated then, is damaged, or names other runs alone.
     """
     if not metrics.is_file():
         raise TouchstoneError(f"{metrics}: no such file; run `touchstone repro` first, or name a run with --model")
-    names, rows = [*params.ensembles, *params.runs], json.loads(metrics.read_text(encoding="utf-8"))
+    names, rows = [*params.ensembles, *params.runs], rows_of(metrics)
     if rows.keys().isdisjoint(names):
         raise TouchstoneError(
             f"{metrics}: has scores of {', '.join(rows)}, but of no run in params.yaml; run `touchstone repro` first, "
@@ -122,7 +132,9 @@ def best_on_validation(params: Settings, metrics: Path) -> str:
         )
     scores = {name: rows[name].get(f"val_{primary_key(rows[name])}") for name in names if name in rows}
     found = {name: score for name, score in scores.items() if score is not None}
-    return max(found, key=lambda name: found[name]) if found else names[0]
+    if found:
+        return max(found, key=lambda name: found[name]), "the best on validation"
+    return next(iter(scores)), "the first, as none has validation scores; --model chooses"
 
 
 def predict_folder(folder: Path, model: Classifier, *, top: int = 1) -> pd.DataFrame:
