@@ -51,6 +51,9 @@ class Recorder:
     def outcomes(self, job_ids: Collection[str]) -> dict[str, Outcome]:
         return {number: self.results[number] for number in job_ids if number in self.results}
 
+    def log(self, job_id: str) -> str:
+        return f"what {job_id} wrote\n"
+
     def cancel(self, job_id: str) -> None:
         self.cancelled.append(job_id)
 
@@ -287,3 +290,54 @@ def test_an_engine_that_is_not_there_is_one_line(tmp_path: Path, name: str, said
     done = subprocess.run([sys.executable, "-c", code, name], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == f"error: {said}\n"
+
+
+def test_the_jobs_of_seeds_are_submitted_beside_others(repo: Repo) -> None:
+    scheduler = Recorder()
+    one = engine(repo, scheduler)
+    for stage in ("b~0", "b~1", "c"):
+        one.submit(job(repo, stage))
+    one.wait(0)
+    assert scheduler.arrays == [(["b~0", "b~1", "c"], SMALL)]
+
+
+def test_all_jobs_of_a_command_run_the_files_that_it_began_with(repo: Repo) -> None:
+    scheduler = Recorder()
+    one = engine(repo, scheduler)
+    snapshots = []
+    submit = scheduler.submit
+
+    def noted(tasks: Sequence[Task], resources: Resources) -> list[str]:
+        snapshots.extend(task.snapshot for task in tasks)
+        return submit(tasks, resources)
+
+    scheduler.submit = noted  # type: ignore[method-assign]
+    one.submit(job(repo, "a"))
+    one.wait(0)
+    (Path(repo.root_dir) / "in.txt").write_text("two\n")
+    one.submit(job(repo, "c"))
+    one.wait(0)
+    assert len(set(snapshots)) == 1
+    assert (snapshots[0] / "in.txt").read_text() == "one\n"
+
+
+def test_the_job_of_a_stage_that_is_gone_is_cancelled(repo: Repo) -> None:
+    scheduler = Recorder()
+    first = engine(repo, scheduler)
+    for stage in ("b~0", "c"):
+        first.submit(job(repo, stage))
+    first.wait(0)
+    graph = Path(repo.root_dir) / "dvc.yaml"
+    graph.write_text("".join(line for line in graph.read_text().splitlines(True) if not line.startswith("  b:")))
+    engine(Repo(repo.root_dir), scheduler)
+    assert scheduler.cancelled == ["1_0"]
+
+
+def test_a_job_that_fails_before_its_stage_leaves_its_log_where_the_stage_would(repo: Repo) -> None:
+    scheduler = Recorder()
+    one = engine(repo, scheduler)
+    one.submit(job(repo, "a"))
+    one.wait(0)
+    scheduler.results["1_0"] = Outcome("", {}, "its job 1_0 failed: OSError: full", 0.0)
+    assert one.wait(0) == [Outcome("a", {}, "its job 1_0 failed: OSError: full", 0.0)]
+    assert job(repo, "a").log.read_text() == "what 1_0 wrote\n"

@@ -3,6 +3,7 @@
 import ast
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from kit.project import ENVIRONMENT, ROOT, project
 from kit.studies import TINY, recipe
 from touchstone.cli import main
+from touchstone.studies.commands import end_all_in
 
 SCRIPT = f"""
 import json, pathlib, sys
@@ -28,6 +30,7 @@ stages:
   train:
     matrix: {model: [lenet], arm: [real]}
     cmd: python script.py trained.json
+    deps: [script.py]
     outs: [trained.json]
   evaluate:
     cmd: python script.py metrics/metrics.json metrics/report.md
@@ -123,3 +126,17 @@ def test_repro_says_how_a_parameter_is_changed(capsys: pytest.CaptureFixture[str
         "error: -S train.patience=3: repro runs params.yaml as it is; change it there, or try the change with `dvc exp "
         "run -S train.patience=3` (`-S +train.patience=3` for a key that params.yaml leaves to its default)\n"
     )
+
+
+def test_only_processes_with_these_words_are_ended(tmp_path: Path) -> None:
+    waits = [sys.executable, "-c", "import time; time.sleep(600)"]
+    mine, left = (subprocess.Popen([*waits, *more], cwd=tmp_path) for more in ((), ("/bin/dvc", "exp", "run")))
+    try:
+        end_all_in(tmp_path, words=("dvc", "exp"))
+        assert left.wait(60) == -signal.SIGKILL
+        assert mine.poll() is None
+        end_all_in(tmp_path)
+        assert mine.wait(60) == -signal.SIGKILL
+    finally:
+        mine.kill()
+        left.kill()

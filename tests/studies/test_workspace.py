@@ -1,6 +1,7 @@
 """A study's copy of the project: what it is given, what it keeps, and that no output in it is another run's."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from kit.project import ROOT, project, run
 from kit.studies import recipe
 from touchstone.config.load import load
 from touchstone.errors import TouchstoneError
+from touchstone.studies.alone import alone
 from touchstone.studies.commands import outputs_in_git
 from touchstone.studies.made_by import FILE, State, state
 from touchstone.studies.workspace import copy_project
@@ -127,3 +129,21 @@ def test_a_folder_added_to_dvc_is_seen_by_git_and_by_dvc(tmp_path: Path) -> None
     assert run("git", "status", "--porcelain", cwd=root).stdout == "?? data/external/pictures.dvc\n"
     run("git", "add", "-A", cwd=root)
     assert any(stage.addressing.endswith("data/external/pictures.dvc") for stage in Repo(str(root)).index.stages)
+
+
+@pytest.mark.parametrize(("command", "recipe"), [("study", "digits"), ("sweep", "grid")])
+def test_a_recipe_runs_once_at_a_time(tmp_path: Path, command: str, recipe: str) -> None:
+    root, folder = project(tmp_path / "project"), {"study": "studies", "sweep": "sweeps"}[command]
+    with alone(root / f".touchstone/{folder}/{recipe}.lock", refusal=""):
+        done = run("touchstone", command, recipe, cwd=root, check=False)
+    assert done.stderr == f"error: another `touchstone {command} {recipe}` is running here; wait until it ends\n"
+    assert not (root / f".touchstone/{folder}/{recipe}").exists(), "nothing of the first is touched"
+
+
+def test_links_of_a_project_that_was_copied_lead_to_its_own_images(tmp_path: Path) -> None:
+    root = project(tmp_path / "project")
+    copy_project(root, root / "copy", settings=(root / "params.yaml").read_text())
+    other = tmp_path / "other"
+    shutil.copytree(root, other, symlinks=True)
+    copy_project(other, other / "copy", settings=(other / "params.yaml").read_text())
+    assert (other / "copy/data/external").resolve() == other / "data/external"

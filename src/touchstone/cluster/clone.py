@@ -47,7 +47,8 @@ def take_snapshot(root: Path, folder: Path, *, cache: Path) -> Path:
     names = [name for name in project_files(root) if not name.startswith(RESULTS)]
     total = hashlib.sha256()
     for name in sorted(names):
-        total.update(f"{name}\n".encode() + hashlib.sha256((root / name).read_bytes()).digest())
+        with open(root / name, "rb") as file:
+            total.update(os.fsencode(f"{name}\n") + hashlib.file_digest(file, "sha256").digest())
     snapshot = folder / total.hexdigest()[:16]
     if not snapshot.is_dir():
         new = folder / "new"

@@ -1,8 +1,12 @@
 """Private copies of the project, in which workers run stages without sharing a lock of DVC."""
 
+import os
 import shutil
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePath
 
+from touchstone.config import yaml
+from touchstone.errors import TouchstoneError
 from touchstone.studies.commands import git, write_config
 from touchstone.studies.workspace import FILLED
 
@@ -12,13 +16,41 @@ SHARED = (*KEPT, *FILLED)
 """The folders that copies on machines that see the project share with it."""
 
 
+class PathSet:
+    """Paths, to be asked whether another one is among them, holds one of them or lies in one of them."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = set(paths)
+        self._around = {str(parent) for path in self._paths for parent in PurePath(path).parents}
+
+    def overlaps(self, path: str) -> bool:
+        if path in self._paths or path in self._around:
+            return True
+        return any(str(parent) in self._paths for parent in PurePath(path).parents)
+
+
 def project_files(root: Path) -> list[str]:
-    """The files of the project as they are now: all that git knows or would add. Raises TouchstoneError without git."""
+    """Return the files of the project as they are now: all that git knows or would add, but for images at source.path.
+
+    Only the stage `download` reads these, and no job runs it. Raises TouchstoneError without git.
+    """
+    listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    images = _images(root)
     return [
         name
-        for name in git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-        if name and (root / name).is_file()
+        for name in listed
+        if name and not (images and PurePath(name).is_relative_to(images)) and (root / name).is_file()
     ]
+
+
+def _images(root: Path) -> PurePath | None:
+    """The folder or archive of images that lies in the project, where params.yaml names one; None elsewhere."""
+    try:
+        path = str(yaml.parse((root / "params.yaml").read_text(encoding="utf-8"))["source"]["path"])
+    except (OSError, UnicodeDecodeError, TouchstoneError, KeyError, TypeError):  # a graph of one's own has no such key
+        return None
+    inside = PurePath(os.path.relpath(root / path, root))
+    return inside if "://" not in path and ".." not in inside.parts and inside.parts else None
 
 
 def copy_project(root: Path, to: Path, *, names: list[str], cache: Path) -> None:

@@ -13,7 +13,7 @@ from touchstone.config.graph import read_stages
 from touchstone.config.load import load_cluster
 from touchstone.errors import TouchstoneError, nearest
 
-PARAMS = "params.yaml"
+PARAMS, GRAPH = "params.yaml", "dvc.yaml"
 ENGINES = {"local": "", "slurm": "submitit", "ray": "ray"}  # name -> the library that its extra installs
 
 
@@ -32,7 +32,7 @@ def check_cluster(name: str, root: Path, folder: Path) -> None:
     """
     if name == "local":
         return
-    cluster, stages = load_cluster(root / PARAMS), read_stages(root / "dvc.yaml")
+    cluster, stages = load_cluster(root / PARAMS), read_stages(root / GRAPH)
     if unknown := sorted(cluster.stages.keys() - stages.keys()):
         raise TouchstoneError(f"{PARAMS}: cluster.stages.{unknown[0]}: no such stage{nearest(unknown[0], stages)}")
     if cluster.remote and (name == "slurm" or cluster.seeds == "apart"):

@@ -24,23 +24,51 @@ def repaired(root: Path, kept: Path) -> Iterator[None]:
     """
     lock = root / "dvc.lock"
     if kept.is_file() and lock.is_file():  # the run before this one was killed
-        before = read_stages(kept) if kept.stat().st_size else {}  # DVC removes no entries
-        try:
-            whole = before.keys() <= Lockfile(Repo(str(root)), str(lock)).load().get("stages", {}).keys()
-        except DvcException:
-            whole = False
-        if not whole:
-            print("dvc.lock was cut off by a kill: going on from what it was before")
-            kept.replace(lock)
-            if not lock.stat().st_size:  # there was none
-                lock.unlink()
+        _repair(root, lock, kept)
     new = kept.with_suffix(".new")
     new.write_bytes(lock.read_bytes() if lock.is_file() else b"")
     new.replace(kept)
     try:
         yield
+    except BaseException:  # Ctrl-C or a full disk, say, while DVC wrote it
+        _repair(root, lock, kept)
+        raise
     finally:
-        kept.unlink()
+        kept.unlink(missing_ok=True)
+
+
+def _repair(root: Path, lock: Path, kept: Path) -> None:
+    """Go back to the copy where dvc.lock was cut off: where it cannot be read, ends in a line, or lacks present stages.
+
+    DVC removes no entries. One that is as committed was checked out since, and is left as it is.
+    """
+    before = read_stages(kept) if kept.stat().st_size else {}
+    text = lock.read_bytes() if lock.is_file() else b""
+    if text and text == _committed(root).encode():
+        return
+    repo = Repo(str(root))
+    try:
+        present = {stage.addressing for stage in repo.index.stages}
+    except DvcException:  # the graph itself has a mistake
+        present = set(before)
+    try:
+        entries = Lockfile(repo, str(lock)).load().get("stages", {}).keys()
+        is_whole = before.keys() & present <= entries and (text.endswith(b"\n") or not before)
+    except DvcException:
+        is_whole = False
+    if not is_whole:
+        print("dvc.lock was cut off: going on from what it was before")
+        kept.replace(lock)
+        if not lock.stat().st_size:  # there was none
+            lock.unlink()
+
+
+def _committed(root: Path) -> str:
+    """The dvc.lock of the last commit; "" without one."""
+    try:
+        return git(root, "show", "HEAD:./dvc.lock")
+    except TouchstoneError:
+        return ""
 
 
 def sort_lock(root: Path, targets: list[str]) -> None:
@@ -51,10 +79,7 @@ def sort_lock(root: Path, targets: list[str]) -> None:
     """
     file = root / "dvc.lock"
     head, *entries = _entries(file.read_text(encoding="utf-8"))
-    try:
-        committed = _entries(git(root, "show", "HEAD:./dvc.lock"))[1:]
-    except TouchstoneError:  # none is committed
-        committed = []
+    committed = _entries(_committed(root))[1:]
     repo = Repo(str(root))
     steps = plan_repro(get_active_graph(repo.index.graph), collect_stages(repo, targets or ["dvc.yaml"]))
     names = [*map(_name, committed), *(stage.addressing for stage in steps), *map(_name, entries)]

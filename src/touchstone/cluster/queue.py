@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from touchstone.cluster.clone import Notes, Task, take_snapshot
 from touchstone.cluster.engine import Job, Outcome
+from touchstone.cluster.parts import parted
 from touchstone.config.schema.cluster import Cluster, Resources
 
 ARRAY = 1000  # jobs; Slurm's default limit, MaxArraySize, is 1001
@@ -55,6 +56,9 @@ class Scheduler(Protocol):
     def outcomes(self, job_ids: Collection[str]) -> dict[str, Outcome]:
         """The results that jobs have left. Its stage is "" where a job failed outside of the stage."""
 
+    def log(self, job_id: str) -> str:
+        """What a job that failed outside of its stage has written."""
+
     def cancel(self, job_id: str) -> None:
         """End a job."""
 
@@ -75,11 +79,13 @@ class QueueEngine:
 
     def __init__(self, repo: Repo, folder: Path, scheduler: Scheduler, *, cluster: Cluster, slots: int) -> None:
         self.slots, self._cluster, self._scheduler, self._folder = slots, cluster, scheduler, folder
-        self._root, self._cache = Path(repo.root_dir), Path(repo.cache.legacy.path)
+        self._root, cache = Path(repo.root_dir), Path(repo.cache.legacy.path)
+        self._snapshot = take_snapshot(self._root, folder / "snapshots", cache=cache)  # one, whatever is edited later
         self._stages = {stage.addressing: stage for stage in repo.index.stages}
         folder.mkdir(parents=True, exist_ok=True)
         self._ledger = Ledger(folder / "jobs.json")
         self._states = scheduler.states() or {}
+        self._cancel_removed()
         self._waiting: list[Queued] = []  # for `wait`, to be submitted together
         self._running: dict[str, Queued] = {}
         self._asked = self._answered = self._looked = time.monotonic()
@@ -89,7 +95,7 @@ class QueueEngine:
 
     def submit(self, job: Job) -> None:
         """Take up the job that runs this stage on these inputs, or hold this one for `wait`, which submits it."""
-        queued = Queued(job, job_key(job, self._stages[job.stage], self._root))
+        queued = Queued(job, job_key(job, self._stages[parted(job.stage)[0]], self._root))
         known = self._ledger.get(job.stage)
         if known and known["key"] == queued.key and (self._is_active(known["id"]) or self._has_result(known["id"])):
             queued.job_id = known["id"]
@@ -98,6 +104,15 @@ class QueueEngine:
         if known and self._is_active(known["id"]):  # on other inputs
             self._scheduler.cancel(known["id"])
         self._waiting.append(queued)
+
+    def _cancel_removed(self) -> None:
+        """Cancel the jobs of stages that are in the graph no more."""
+        for stage in self._ledger.stages():
+            known = self._ledger.get(stage)
+            if known and parted(stage)[0] not in self._stages:
+                if self._is_active(known["id"]):
+                    self._scheduler.cancel(known["id"])
+                self._ledger.remove(stage)
 
     def _has_result(self, job_id: str) -> bool:
         return bool(self._scheduler.outcomes([job_id]))
@@ -133,18 +148,17 @@ class QueueEngine:
     def _submit_waiting(self) -> None:
         if not self._waiting:
             return
-        snapshot = take_snapshot(self._root, self._folder / "snapshots", cache=self._cache)
         groups: dict[Resources, list[Queued]] = {}
         for queued in self._waiting:
             groups.setdefault(self._cluster.of(queued.job.stage), []).append(queued)
         self._waiting = []
         for resources, group in groups.items():
             for start in range(0, len(group), ARRAY):
-                self._submit_array(group[start : start + ARRAY], resources, snapshot)
+                self._submit_array(group[start : start + ARRAY], resources)
 
-    def _submit_array(self, array: list[Queued], resources: Resources, snapshot: Path) -> None:
+    def _submit_array(self, array: list[Queued], resources: Resources) -> None:
         clones = Path(self._cluster.scratch) if self._cluster.scratch else self._folder / "clones"
-        tasks = [Task(queued.job, snapshot, clones, self._note(queued.job.stage)) for queued in array]
+        tasks = [Task(queued.job, self._snapshot, clones, self._note(queued.job.stage)) for queued in array]
         numbers = self._scheduler.submit(tasks, resources)
         for queued, number in zip(array, numbers, strict=True):
             queued.job_id, queued.gone = number, time.monotonic()
@@ -160,6 +174,9 @@ class QueueEngine:
         """The end of a job, if it has come. One that was lost waits to be submitted again."""
         stage = queued.job.stage
         if outcome is not None:
+            if outcome.stage != stage:  # it failed outside of the stage, whose log is missing or an earlier one
+                queued.job.log.parent.mkdir(parents=True, exist_ok=True)
+                queued.job.log.write_text(self._scheduler.log(queued.job_id), encoding="utf-8")
             return Outcome(stage, outcome.entry, outcome.error, outcome.seconds)
         if self._is_active(queued.job_id):
             queued.gone = 0.0
@@ -211,6 +228,9 @@ class Ledger:
 
     def get(self, stage: str) -> dict[str, str] | None:
         return self._entries.get(stage)
+
+    def stages(self) -> set[str]:
+        return set(self._entries)
 
     def numbers(self) -> set[str]:
         return {entry["id"] for entry in self._entries.values()}

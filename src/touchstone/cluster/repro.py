@@ -1,25 +1,26 @@
 """`touchstone repro`: what `dvc repro` does, several stages at a time, with the same dvc.lock in the end."""
 
-import fcntl
 import json
 import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from dvc.dvcfile import load_file
 from dvc.exceptions import DvcException, ReproductionError
+from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import Stage
 from dvc.stage.exceptions import StageCmdFailedError
 from dvc.stage.serialize import to_single_stage_lockfile
 from dvc.utils.serialize import modify_yaml
 
-from touchstone.cluster.engines import PARAMS, check_cluster, check_engine, start_engine
+from touchstone.cluster.copies import PathSet, project_files
+from touchstone.cluster.engines import GRAPH, PARAMS, check_cluster, check_engine, start_engine
 from touchstone.cluster.lock import locked, repaired, sort_lock
 from touchstone.cluster.parts import seeds_of, with_parts, with_seeds
 from touchstone.cluster.schedule import Graph, run_graph
@@ -30,11 +31,14 @@ from touchstone.data import findings
 from touchstone.data.remote import probe
 from touchstone.data.walk import check_names
 from touchstone.errors import TouchstoneError, one_line
+from touchstone.studies.alone import alone
 from touchstone.studies.commands import search_path
-from touchstone.studies.stale import OTHER, stale_results
+from touchstone.studies.stale import OTHER, settings_are_current, stale_results
+from touchstone.studies.workspace import FILLED
 
 FOLDER = Path(".touchstone/repro")  # copies of the project, logs, and the lock
 NOTES = Path("metrics/runtime")
+CHANGED = "params.yaml or the code has changed"
 
 
 def repro(root: Path, targets: list[str], *, jobs: int | None, engine: str = "local") -> None:
@@ -50,9 +54,12 @@ def repro(root: Path, targets: list[str], *, jobs: int | None, engine: str = "lo
     logging.getLogger("dvc").setLevel(logging.INFO)
     logging.getLogger("dvc.output").addFilter(lambda record: "is empty" not in str(record.msg))  # as some are by design
     os.environ["PATH"] = search_path()  # of the stages that DVC starts here and in workers
-    with _alone(root / FOLDER) as held, _in_one_line(root), repaired(root, root / FOLDER / "dvc.lock"):
+    refusal = "another `touchstone repro` is running in this folder; wait until it ends"
+    lock = alone(root / FOLDER / "lock", refusal=refusal)  # workers inherit it, so it lasts until the last has ended
+    with lock as held, _in_one_line(root), repaired(root, root / FOLDER / "dvc.lock"):
         repo = Repo(str(root))
-        if not repo.status(targets or None, with_deps=bool(targets)):
+        targets = targets or [GRAPH]  # not the graphs in other folders, which plain `dvc repro` leaves alone, too
+        if not repo.status(targets, with_deps=True):
             print("Everything is up to date.")
             _print_findings(root)
             return
@@ -70,15 +77,19 @@ def _bring_up_to_date(root: Path, repo: Repo, targets: list[str], *, jobs: int |
         repo = Repo(str(root))  # what the graph depends on may have changed
     needs, entries = _unfinished(repo, targets)
     failed = _run_others(repo, needs, entries, jobs=jobs, name=engine, held=held)
+    is_current = True
     logging.getLogger("dvc").setLevel(logging.WARNING)  # no line for each stage that comes from the run-cache
     if entries or not failed:
         _take_over(root, entries)
-        Repo(str(root)).reproduce(list(entries) if failed else targets or None)
+        if is_current := settings_are_current(root):
+            Repo(str(root)).reproduce(list(entries) if failed else targets)
         sort_lock(root, targets)
     if failed:
         name, *others = failed
         also = f"; also failed: {', '.join(others)}" if others else ""
         raise TouchstoneError(f"{name}: {failed[name]}; its log: {FOLDER / 'logs' / name}.log{also}")
+    if not is_current:
+        raise TouchstoneError(f"{CHANGED} while the stages ran; their results are kept: run the same command again")
     _print_findings(root)
     if report.is_file() and report.stat().st_mtime_ns != seen:
         print(f"{_headline(report)}\nmetrics/report.html says more.")
@@ -109,6 +120,8 @@ def _run_others(
         graph = with_seeds(needs, todo, seeds_of(load(root / PARAMS)))
     engine = start_engine(name, repo, root / FOLDER, stages=graph.keys() - entries.keys(), jobs=jobs, held=held)
     try:
+        if not settings_are_current(root):
+            raise TouchstoneError(f"{CHANGED} while this command began; run the same command again")
         with Screen(len(graph.keys() - entries.keys()), slots=engine.slots) as screen:
             outcomes = run_graph(
                 graph,
@@ -124,18 +137,6 @@ def _run_others(
         engine.close()
     entries |= {stage: entry for stage, entry in found.items() if entry}
     return {outcome.stage: outcome.error for outcome in outcomes if outcome.error}
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[int]:
-    """Hold the lock of this project. Workers inherit it, so it lasts until the last of them has ended."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TouchstoneError("another `touchstone repro` is running in this folder; wait until it ends") from None
-        yield file.fileno()
 
 
 @contextmanager
@@ -201,10 +202,8 @@ def _in_its_own_words() -> Iterator[None]:
 
 
 def _stages(repo: Repo, targets: list[str]) -> list[Stage]:
-    """The targets and all stages that they depend on; without targets all stages."""
-    todo: list[Stage] = list(repo.index.stages)
-    if targets:
-        todo = [stage for target in targets for stage in repo.stage.collect(target)]
+    """The targets and all stages that they depend on."""
+    todo: list[Stage] = [stage for target in targets for stage in repo.stage.collect(target)]
     found: dict[str, Stage] = {}
     while todo:
         stage = todo.pop()
@@ -221,25 +220,46 @@ def _unfinished(repo: Repo, targets: list[str]) -> tuple[dict[str, set[str]], di
         name: {other.addressing for other in repo.index.graph.successors(stage) if other.cmd}
         for name, stage in stages.items()
     }
-    changed = set(repo.status(targets or None, with_deps=bool(targets)))
-    for name in _only_here(needs, stages):
-        del needs[name], stages[name]
+    changed = set(repo.status(targets, with_deps=True))
     while more := {name for name in needs.keys() - changed if needs[name] & changed}:
         changed |= more
+    for name in _only_here(repo, needs, {name: stages[name] for name in stages.keys() & changed}):
+        del needs[name], stages[name]
     finished = [stage for name, stage in stages.items() if name not in changed]
     return needs, {stage.addressing: json.loads(json.dumps(to_single_stage_lockfile(stage))) for stage in finished}
 
 
-def _only_here(needs: Graph, stages: dict[str, Stage]) -> set[str]:
-    """Stages that only the project itself can run: they have an output that is neither in DVC's cache nor a metric.
+def _only_here(repo: Repo, needs: Graph, stages: Mapping[str, Stage]) -> set[str]:
+    """Those of the stages that only the project itself can run, and all that depend on them.
 
-    DVC keeps them out of its run-cache, and copies would not see the metrics that they read. The stages that depend on
-    them follow there too.
+    DVC keeps some out of its run-cache: stages without inputs or outputs, stages that always run or read from a remote,
+    and stages with an output that is neither in DVC's cache nor a metric. Others read what copies of the project do not
+    have: outputs that are not in DVC's cache, and files that no stage makes and git does not list. Those of a dvc.yaml
+    in another folder stay, too.
     """
+    root, outs = Path(repo.root_dir), [(stage, out) for stage in repo.index.stages for out in stage.outs]
+    uncached = PathSet(out.fs_path for _, out in outs if not out.use_cache)
+    copied = PathSet(
+        [
+            *(out.fs_path for stage, out in outs if stage.cmd),
+            *(str(root / name) for name in (*project_files(root), *FILLED)),
+        ]
+    )
+
+    def is_hidden(dep: Output) -> bool:
+        if dep.fs.protocol != "local":
+            return True
+        inside = Path(dep.fs_path).is_relative_to(root)
+        return inside and (uncached.overlaps(dep.fs_path) or not copied.overlaps(dep.fs_path))
+
     here = {
         name
         for name, stage in stages.items()
-        if any(not out.use_cache and not out.is_metric and not out.is_plot for out in stage.outs)
+        if not (stage.deps and stage.outs)
+        or stage.always_changed
+        or stage.path_in_repo != GRAPH
+        or any(not out.use_cache and not out.is_metric and not out.is_plot for out in stage.outs)
+        or any(map(is_hidden, stage.deps))
     }
     while more := {name for name in needs.keys() - here if needs[name] & here}:
         here |= more

@@ -117,7 +117,13 @@ class Slurm:
             outcome: Outcome = job.result()
             return outcome
         [*_, line] = ERROR.findall(str(error)) or [str(error).splitlines()[0]]
-        return Outcome("", {}, f"its job {job.job_id} failed: {line}; {job.paths.stderr} says more", 0.0)
+        return Outcome("", {}, f"its job {job.job_id} failed: {line}", 0.0)
+
+    def log(self, job_id: str) -> str:
+        import submitit
+
+        file = submitit.SlurmJob(self._folder, job_id).paths.stderr
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
 
     def cancel(self, job_id: str) -> None:
         with suppress(subprocess.TimeoutExpired):  # the job that takes its place waits for its turn

@@ -4,7 +4,6 @@ DVC itself moves the whole run-cache or none of it; a job needs one record. The 
 say whether a stage can have one are private.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -15,6 +14,7 @@ from dvc.repo import Repo
 from dvc.stage import Stage
 from dvc.stage.cache import _can_hash, _get_cache_hash, _get_stage_hash
 
+from touchstone.cluster.copies import PathSet
 from touchstone.errors import TouchstoneError, one_line
 
 RUNS = "runs"  # the folder of the run-cache, in DVC's cache and on a remote
@@ -29,8 +29,8 @@ def staying(graph: Mapping[str, Stage]) -> set[str]:
     deps = [(dep.fs_path, _persists(reader)) for reader in graph.values() for dep in reader.deps]
     found = set()
     for name, stage in graph.items():
-        outs = [out.fs_path for out in stage.outs] if _persists(stage) else []
-        readers = [persists for dep, persists in deps if any(_overlap(dep, out) for out in outs)]
+        outs = PathSet(out.fs_path for out in stage.outs if _persists(stage))
+        readers = [persists for dep, persists in deps if outs.overlaps(dep)]
         if readers and all(readers):
             found.add(name)
     return found
@@ -38,10 +38,6 @@ def staying(graph: Mapping[str, Stage]) -> set[str]:
 
 def _persists(stage: Stage) -> bool:
     return any(out.persist for out in stage.outs)
-
-
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other}{os.sep}") or other.startswith(f"{one}{os.sep}")
 
 
 def fetch(repo: Repo, stages: Iterable[Stage]) -> None:

@@ -6,7 +6,7 @@ DVC is the one that is installed beside this interpreter, whatever PATH holds; g
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,15 @@ def dvc_output(root: Path, *arguments: str, **variables: str) -> str:
     return _output(DVC, arguments, root, variables)
 
 
-def end_all_in(folder: Path) -> None:
-    """Kill all processes that work in the folder or below it, but for this one."""
-    for process in psutil.process_iter(["cwd"]):
-        where = process.info["cwd"]
-        if where and Path(where).is_relative_to(folder.resolve()) and process.pid != os.getpid():
+def end_all_in(folder: Path, *, words: Collection[str] = ()) -> None:
+    """Kill all processes that work in the folder or below it, but for this one.
+
+    words: only those whose command line has all of these, as names of programs or arguments.
+    """
+    for process in psutil.process_iter(["cwd", "cmdline"]):
+        where, command = process.info["cwd"], process.info["cmdline"] or ()
+        here = bool(where) and Path(where).is_relative_to(folder.resolve())
+        if here and process.pid != os.getpid() and {Path(part).name for part in command}.issuperset(words):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
@@ -73,7 +77,8 @@ def git(root: Path, *arguments: str, **variables: str) -> str:
 
 def _output(program: Sequence[str], arguments: Sequence[str], root: Path, variables: dict[str, str]) -> str:
     command = [*program, *arguments]
-    done = subprocess.run(command, cwd=root, env=_environment(variables), capture_output=True, text=True)
+    environment, errors = _environment(variables), "surrogateescape"  # names of files may be no UTF-8
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, errors=errors)
     if done.returncode:
         raise TouchstoneError(f"{' '.join([program[-1], *arguments])}: {' '.join(done.stderr.split())}")
     return done.stdout

@@ -73,6 +73,18 @@ def stale_stages(root: Path) -> dict[str, list[str]]:
         raise TouchstoneError(f"{root}: {one_line(error)}") from error
 
 
+def settings_are_current(root: Path) -> bool:
+    """Whether data/settings is what the stage `settings` would write now, by params.yaml and the code.
+
+    Raises TouchstoneError where params.yaml has a mistake.
+    """
+    with Repo(str(root)) as repo, tempfile.TemporaryDirectory() as scratch:
+        stages = [s for s in repo.index.stages if any(_path(out) == _settings(repo) for out in s.outs)]
+        if not any(_differs(stage) or any(map(_is_changed, stage.outs)) for stage in stages):
+            return True
+        return hash_of(_fresh_settings(repo, Path(scratch))) == hash_of(_settings(repo))
+
+
 def _is_result(root: Path, out: str) -> bool:
     return Path(out).is_relative_to(RESULTS) and (root / out).exists()
 

@@ -16,6 +16,7 @@ from touchstone.config.load import settings_of
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.metrics import primary_key
 from touchstone.studies import learning_curves, made_by, quotes
+from touchstone.studies.alone import alone
 from touchstone.studies.commands import dvc, dvc_output, end_all_in, git
 from touchstone.studies.workspace import LINKED, copy_project, recipe
 
@@ -43,11 +44,13 @@ def sweep(name: str, *, root: Path, changes: list[str], jobs: int) -> Path:
     text = yaml.changed((folder / "params.yaml").read_text(encoding="utf-8"), changes)
     for combination in combinations:  # each is checked before the first one runs
         settings_of(yaml.changed(text, _assignments(combination)))
-    copy_project(root, space, settings=text, scm=True)
-    maker = made_by.maker(text, root, values)  # before it runs, as the code may be edited meanwhile
-    _commit_all(space)
-    _run_experiments(space, combinations, jobs)
-    results = table(space, values)
+    refusal = f"another `touchstone sweep {name}` is running here; wait until it ends"
+    with alone(space.with_name(f"{name}.lock"), refusal=refusal):
+        copy_project(root, space, settings=text, scm=True)
+        maker = made_by.maker(text, root, values)  # before it runs, as the code may be edited meanwhile
+        _commit_all(space)
+        _run_experiments(space, combinations, jobs)
+        results = table(space, values)
     failed = len(combinations) - results["experiment"].nunique()
     if failed:
         raise TouchstoneError(
@@ -69,7 +72,8 @@ def _run_experiments(space: Path, combinations: list[dict[str, Any]], jobs: int)
     Of a sweep that was killed, DVC would follow the experiment that it ran for ever, and its worker may still be there:
     they are ended first, and DVC's queue is emptied. The run-cache keeps the stages that had ended.
     """
-    end_all_in(space)
+    end_all_in(space, words=("dvc", "exp"))  # but no shell or editor of yours
+    end_all_in(space / QUEUE)  # the stages of experiments
     shutil.rmtree(space / QUEUE, ignore_errors=True)
     dvc_output(space, "exp", "remove", "--all-commits", "--queue", **IDENTITY)
     for number, combination in enumerate(combinations, 1):
@@ -137,4 +141,5 @@ def _commit_all(space: Path) -> None:
     git(space, "init", "-q", **IDENTITY)
     git(space, "add", "-A", **IDENTITY)
     git(space, "add", "-f", *LINKED, **IDENTITY)
-    git(space, "commit", "-q", "--allow-empty", "-m", "sweep", **IDENTITY)
+    commit = ("-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "--allow-empty", "-m", "sweep")
+    git(space, *commit, **IDENTITY)  # nobody signs it or lets hooks look at it

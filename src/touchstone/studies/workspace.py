@@ -37,11 +37,19 @@ def copy_project(root: Path, to: Path, *, settings: str, scm: bool = False) -> N
     (to / "params.yaml").write_text(settings, encoding="utf-8")
     for name in LINKED:
         (root / name).mkdir(parents=True, exist_ok=True)
-        if not (to / name).is_symlink():
-            shutil.rmtree(to / name, ignore_errors=True)
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-            (to / name).symlink_to((root / name).resolve(), target_is_directory=True)
+        _link(to / name, (root / name).resolve())
     write_config(to, cache=cache_folder(root), base=root, scm=scm)
+
+
+def _link(link: Path, to: Path) -> None:
+    """Make a link to a folder in place of what is there, such as a link into the project that this one is a copy of."""
+    if link.is_symlink():
+        if link.readlink() == to:
+            return
+        link.unlink()
+    shutil.rmtree(link, ignore_errors=True)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(to, target_is_directory=True)
 
 
 def _remove_foreign(to: Path, outputs: set[str]) -> None:
