@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from kit import pretrained
 from kit.images import image_set
+from kit.two_devices import equal, on_two
 from touchstone.config.schema.data import Arm
 from touchstone.config.schema.machine import Machine
 from touchstone.data.training_set import combine
@@ -227,6 +229,23 @@ def test_killed_and_resumed_gives_the_same_bytes(
     assert all(np.array_equal(grid, resumed.grids[step]) for step, grid in whole.grids.items())
     untouched = run_fit(packed, kind, tmp_path / "c", adapt=adapt, grid_steps=0)
     assert all(torch.equal(value, untouched.weights[name]) for name, value in whole.weights.items()), "sheets are looks"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "adapt"), [("text", "lora"), ("pixels", "dreambooth")])
+def test_two_devices_adapt_to_the_same_bytes_each_time_also_after_a_kill(
+    packed: dict[str, Path], tmp_path: Path, kind: str, adapt: str
+) -> None:
+    fit_of = partial(run_fit, packed, kind, adapt=adapt)
+    first, second = on_two(fit_of, tmp_path / "whole")
+    assert equal(first, second), "both processes have one net"
+    assert equal(first, on_two(fit_of, tmp_path / "again")[0])
+    with pytest.raises(Exception, match=r"SIGKILL|terminated|Connection"):
+        on_two(fit_of, tmp_path / "killed", killed_at=3)
+    assert equal(first, on_two(fit_of, tmp_path / "killed")[0])
+    alone = fit_of(tmp_path / "alone")
+    losses = [sum(found) / len(found) for found in (first["history"]["loss"], alone.history["loss"].tolist())]
+    assert losses[0] == pytest.approx(losses[1], rel=0.5), "each process draws its own noise, so only in kind"
 
 
 @pytest.mark.parametrize(("kind", "adapt"), [("pixels", "lora"), ("text", "dreambooth")])
