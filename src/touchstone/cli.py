@@ -195,7 +195,8 @@ def _check_writable(option: str, file: Path) -> None:
     folder = file.absolute().parent
     if file.is_dir() or not folder.is_dir():
         raise TouchstoneError(f"{option} {file}: expected a file in a folder that exists")
-    if not os.access(folder if file.is_file() or not file.exists() else file, os.W_OK):
+    through = file.is_symlink() or (file.exists() and not file.is_file())  # written to, and not replaced
+    if not os.access(file if through and file.exists() else folder, os.W_OK):
         raise TouchstoneError(f"{option} {file}: cannot be written there; give a place that you may write to")
 
 

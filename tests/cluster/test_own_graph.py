@@ -68,8 +68,8 @@ def test_what_is_edited_while_stages_run_is_left_to_the_next_command(root: Path)
     done = repro(root)
     assert done.returncode == 1
     assert done.stderr == (
-        "error: params.yaml or the code has changed while the stages ran; their results are kept: run the same command "
-        "again\n"
+        "error: params.yaml or a file that stages read has changed while the stages ran; their results are kept: run "
+        "the same command again\n"
     )
     assert runs(root) == ["one", "two"], "each once, by the settings that the command began with"
     assert (root / "two.txt").read_text() == "0"
@@ -100,6 +100,65 @@ def test_stages_that_copies_cannot_run_run_here_and_once(root: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert runs(root) == sorted(["made", "read", "hidden", "tracked", "check", "always", "after"])
     assert (root / "read.txt").read_text() == "2\n"
+
+
+def test_a_file_that_a_stage_reads_may_be_edited_too_and_params_may_have_a_mistake_by_then(root: Path) -> None:
+    once = "test -e 'ROOT/edited' || { touch 'ROOT/edited'; echo 2 > 'ROOT/code.txt'; EDIT; }"
+    edit = once.replace("EDIT", "sed -i 's/^seed:/sed:/' 'ROOT/params.yaml'")
+    write(
+        root,
+        f"""
+  one: {{cmd: "NOTE; cp code.txt one.txt; {edit}", deps: [code.txt, data/settings], outs: [one.txt]}}
+  bad: {{cmd: "NOTE; exit 1", deps: [data/settings], outs: [bad.txt]}}
+""",
+    )
+    (root / "code.txt").write_text("1\n")
+    done = repro(root)
+    assert done.stderr.startswith("error: bad: failed"), "what failed comes first"
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("\nsed:", "\nseed:"))
+    assert runs(root) == ["bad", "one"]
+    assert (root / "one.txt").read_text() == "1\n"
+    assert repro(root, "one").returncode == 0
+    assert (root / "one.txt").read_text() == "2\n"
+
+
+def test_a_stage_that_reads_no_settings_runs_whatever_they_are(root: Path) -> None:
+    write(root, '  free: {cmd: "NOTE; cp code.txt free.txt", deps: [code.txt], outs: [free.txt]}\n')
+    (root / "code.txt").write_text("1\n")
+    for _ in range(2):
+        assert repro(root, "free").returncode == 0
+    assert runs(root) == ["free"]
+
+
+def test_files_beside_the_project_are_read_from_where_they_are(root: Path) -> None:
+    write(
+        root, '  near: {cmd: "NOTE; cp ../near.txt near.txt", deps: [../near.txt, data/settings], outs: [near.txt]}\n'
+    )
+    (root.parent / "near.txt").write_text("1\n")
+    (root.parent / "pictures").mkdir()
+    (root / "stages/settings.py").write_text(SETTINGS + "assert pathlib.Path('../pictures').is_dir()\n")
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("path: data/external/none", "path: ../pictures"))
+    for seed in (0, 1):
+        params.write_text(params.read_text().replace("seed: 0", f"seed: {seed}"))
+        done = repro(root)
+        assert done.returncode == 0, done.stderr
+    assert (root / "near.txt").read_text() == "1\n"
+    assert sorted(path.name for path in root.parent.iterdir()) == ["a project of mine", "near.txt", "pictures"]
+
+
+def test_a_lock_with_marks_of_a_merge_is_one_line(root: Path) -> None:
+    write(root, '  one: {cmd: "NOTE; cp data/settings/all.json one.txt", deps: [data/settings], outs: [one.txt]}\n')
+    assert repro(root).returncode == 0
+    lock = root / "dvc.lock"
+    for text in ("<<<<<<< HEAD\n", f"<<<<<<< HEAD\n{lock.read_text()}=======\n>>>>>>> other\n"):
+        lock.write_text(text)
+        done = repro(root)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ")
+        assert done.stderr.count("\n") == 1
+        assert lock.read_text() == text
 
 
 def test_a_graph_in_another_folder_is_left_alone_as_by_dvc(root: Path) -> None:

@@ -319,6 +319,11 @@ def test_all_jobs_of_a_command_run_the_files_that_it_began_with(repo: Repo) -> N
     one.wait(0)
     assert len(set(snapshots)) == 1
     assert (snapshots[0] / "in.txt").read_text() == "one\n"
+    one.close()
+    two = engine(repo, scheduler)
+    for stage in "ac":
+        two.submit(job(repo, stage))
+    assert scheduler.cancelled == ["1_0", "2_0"], "they run the file as it was before it was edited"
 
 
 def test_the_job_of_a_stage_that_is_gone_is_cancelled(repo: Repo) -> None:

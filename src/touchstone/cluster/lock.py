@@ -10,6 +10,7 @@ from dvc.dvcfile import Lockfile
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
+from yaml import YAMLError
 
 from touchstone.config.graph import read_stages
 from touchstone.errors import TouchstoneError
@@ -32,9 +33,9 @@ def repaired(root: Path, kept: Path) -> Iterator[None]:
         yield
     except BaseException:  # Ctrl-C or a full disk, say, while DVC wrote it
         _repair(root, lock, kept)
+        kept.unlink(missing_ok=True)  # not after another Ctrl-C
         raise
-    finally:
-        kept.unlink(missing_ok=True)
+    kept.unlink(missing_ok=True)
 
 
 def _repair(root: Path, lock: Path, kept: Path) -> None:
@@ -42,7 +43,10 @@ def _repair(root: Path, lock: Path, kept: Path) -> None:
 
     DVC removes no entries. One that is as committed was checked out since, and is left as it is.
     """
-    before = read_stages(kept) if kept.stat().st_size else {}
+    try:
+        before = read_stages(kept) if kept.stat().st_size else {}
+    except (YAMLError, ValueError, KeyError, TypeError, AttributeError):  # with marks of a merge, say
+        return
     text = lock.read_bytes() if lock.is_file() else b""
     if text and text == _committed(root).encode():
         return

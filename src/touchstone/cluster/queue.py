@@ -84,8 +84,10 @@ class QueueEngine:
         self._stages = {stage.addressing: stage for stage in repo.index.stages}
         folder.mkdir(parents=True, exist_ok=True)
         self._ledger = Ledger(folder / "jobs.json")
-        self._states = scheduler.states() or {}
-        self._cancel_removed()
+        states = scheduler.states()
+        self._states = states or {}
+        if states is not None:
+            self._cancel_removed()
         self._waiting: list[Queued] = []  # for `wait`, to be submitted together
         self._running: dict[str, Queued] = {}
         self._asked = self._answered = self._looked = time.monotonic()
@@ -95,7 +97,7 @@ class QueueEngine:
 
     def submit(self, job: Job) -> None:
         """Take up the job that runs this stage on these inputs, or hold this one for `wait`, which submits it."""
-        queued = Queued(job, job_key(job, self._stages[parted(job.stage)[0]], self._root))
+        queued = Queued(job, job_key(job, self._stages[parted(job.stage)[0]], self._root, self._snapshot))
         known = self._ledger.get(job.stage)
         if known and known["key"] == queued.key and (self._is_active(known["id"]) or self._has_result(known["id"])):
             queued.job_id = known["id"]
@@ -249,16 +251,22 @@ class Ledger:
         new.replace(self._file)
 
 
-def job_key(job: Job, stage: Stage, root: Path) -> str:
-    """The hash of what a job's result depends on: its command, its inputs, and the files that no stage makes."""
+def job_key(job: Job, stage: Stage, root: Path, snapshot: Path) -> str:
+    """The hash of what a job's result depends on: its command, its inputs, and the files that no stage makes.
+
+    snapshot: the copy of the project at `root` whose files the job runs.
+    """
     made = [Path(out["path"]) for entry in job.inputs.values() for out in entry.get("outs", ())]
     total = hashlib.sha256(json.dumps([stage.cmd, job.inputs], sort_keys=True).encode())
     for dep in sorted(Path(os.path.relpath(dep.fs_path, root)) for dep in stage.deps):
         if any(dep.is_relative_to(out) or out.is_relative_to(dep) for out in made):
             continue
-        for file in sorted([root / dep, *(root / dep).rglob("*")]):
-            if file.is_file():
-                total.update(f"{file}\n".encode() + hashlib.sha256(file.read_bytes()).digest())
+        place = (root if ".." in dep.parts else snapshot) / dep
+        for path in sorted([place, *place.rglob("*")]):
+            if path.is_file():
+                name = os.fsencode(dep / path.relative_to(place))
+                with open(path, "rb") as file:
+                    total.update(name + b"\n" + hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
 
 

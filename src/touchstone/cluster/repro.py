@@ -26,6 +26,7 @@ from touchstone.cluster.parts import seeds_of, with_parts, with_seeds
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
 from touchstone.config.load import load, load_cluster
+from touchstone.config.resolved import FOLDER as SETTINGS
 from touchstone.config.schema.generator import ADDED
 from touchstone.data import findings
 from touchstone.data.remote import probe
@@ -33,12 +34,12 @@ from touchstone.data.walk import check_names
 from touchstone.errors import TouchstoneError, one_line
 from touchstone.studies.alone import alone
 from touchstone.studies.commands import search_path
-from touchstone.studies.stale import OTHER, settings_are_current, stale_results
+from touchstone.studies.stale import OTHER, settings_are_current, stale_results, stale_stages
 from touchstone.studies.workspace import FILLED
 
 FOLDER = Path(".touchstone/repro")  # copies of the project, logs, and the lock
 NOTES = Path("metrics/runtime")
-CHANGED = "params.yaml or the code has changed"
+CHANGED = "params.yaml or a file that stages read has changed"
 
 
 def repro(root: Path, targets: list[str], *, jobs: int | None, engine: str = "local") -> None:
@@ -59,7 +60,7 @@ def repro(root: Path, targets: list[str], *, jobs: int | None, engine: str = "lo
     with lock as held, _in_one_line(root), repaired(root, root / FOLDER / "dvc.lock"):
         repo = Repo(str(root))
         targets = targets or [GRAPH]  # not the graphs in other folders, which plain `dvc repro` leaves alone, too
-        if not repo.status(targets, with_deps=True):
+        if not _changed(repo, targets):
             print("Everything is up to date.")
             _print_findings(root)
             return
@@ -76,19 +77,20 @@ def _bring_up_to_date(root: Path, repo: Repo, targets: list[str], *, jobs: int |
             repo.reproduce(first)
         repo = Repo(str(root))  # what the graph depends on may have changed
     needs, entries = _unfinished(repo, targets)
-    failed = _run_others(repo, needs, entries, jobs=jobs, name=engine, held=held)
-    is_current = True
+    reads_settings = any(out.fs_path == str(root / SETTINGS) for stage in _stages(repo, targets) for out in stage.outs)
+    failed = _run_others(repo, needs, entries, jobs=jobs, name=engine, held=held, reads_settings=reads_settings)
+    is_other = False
     logging.getLogger("dvc").setLevel(logging.WARNING)  # no line for each stage that comes from the run-cache
     if entries or not failed:
         _take_over(root, entries)
-        if is_current := settings_are_current(root):
+        if not (is_other := _is_other(root, entries)):
             Repo(str(root)).reproduce(list(entries) if failed else targets)
         sort_lock(root, targets)
     if failed:
         name, *others = failed
         also = f"; also failed: {', '.join(others)}" if others else ""
         raise TouchstoneError(f"{name}: {failed[name]}; its log: {FOLDER / 'logs' / name}.log{also}")
-    if not is_current:
+    if is_other:
         raise TouchstoneError(f"{CHANGED} while the stages ran; their results are kept: run the same command again")
     _print_findings(root)
     if report.is_file() and report.stat().st_mtime_ns != seen:
@@ -109,7 +111,14 @@ def _headline(report: Path) -> str:
 
 
 def _run_others(
-    repo: Repo, needs: Graph, entries: dict[str, Any], *, jobs: int | None, name: str, held: int
+    repo: Repo,
+    needs: Graph,
+    entries: dict[str, Any],
+    *,
+    jobs: int | None,
+    name: str,
+    held: int,
+    reads_settings: bool,
 ) -> dict[str, str]:
     """Run the stages of `needs` that have no entry, add those that end well, and return why others failed."""
     todo = needs.keys() - entries.keys()
@@ -120,7 +129,7 @@ def _run_others(
         graph = with_seeds(needs, todo, seeds_of(load(root / PARAMS)))
     engine = start_engine(name, repo, root / FOLDER, stages=graph.keys() - entries.keys(), jobs=jobs, held=held)
     try:
-        if not settings_are_current(root):
+        if reads_settings and not settings_are_current(root):
             raise TouchstoneError(f"{CHANGED} while this command began; run the same command again")
         with Screen(len(graph.keys() - entries.keys()), slots=engine.slots) as screen:
             outcomes = run_graph(
@@ -142,7 +151,9 @@ def _run_others(
 @contextmanager
 def _saying_what_is_stale(root: Path) -> Iterator[None]:
     """Say which reports are of other inputs as long as this runs, and again where it ends before they are renewed."""
-    reports = [root / name for name in stale_results(root) if Path(name).stem in ("report", "verdict")]
+    reports: list[Path] = []
+    with suppress(TouchstoneError):  # what the stage `settings` is about to explain
+        reports = [root / name for name in stale_results(root) if Path(name).stem in ("report", "verdict")]
     seen = {file: file.stat().st_mtime_ns for file in reports}
     _say_stale(root, reports)
     try:
@@ -213,6 +224,15 @@ def _stages(repo: Repo, targets: list[str]) -> list[Stage]:
     return list(found.values())
 
 
+def _changed(repo: Repo, targets: list[str]) -> set[str]:
+    """Those of the targets and the stages before them that DVC would run.
+
+    `dvc status` with a whole dvc.yaml as its target walks through the graph once for each stage.
+    """
+    with repo.lock:
+        return {name for stage in _stages(repo, targets) for name in stage.status(check_updates=True)}
+
+
 def _unfinished(repo: Repo, targets: list[str]) -> tuple[dict[str, set[str]], dict[str, Any]]:
     """Stage -> what it directly depends on; and the entries in dvc.lock of the stages that are up to date."""
     stages = {stage.addressing: stage for stage in _stages(repo, targets) if stage.cmd}  # not .dvc files
@@ -220,7 +240,7 @@ def _unfinished(repo: Repo, targets: list[str]) -> tuple[dict[str, set[str]], di
         name: {other.addressing for other in repo.index.graph.successors(stage) if other.cmd}
         for name, stage in stages.items()
     }
-    changed = set(repo.status(targets, with_deps=True))
+    changed = _changed(repo, targets)
     while more := {name for name in needs.keys() - changed if needs[name] & changed}:
         changed |= more
     for name in _only_here(repo, needs, {name: stages[name] for name in stages.keys() & changed}):
@@ -249,8 +269,9 @@ def _only_here(repo: Repo, needs: Graph, stages: Mapping[str, Stage]) -> set[str
     def is_hidden(dep: Output) -> bool:
         if dep.fs.protocol != "local":
             return True
-        inside = Path(dep.fs_path).is_relative_to(root)
-        return inside and (uncached.overlaps(dep.fs_path) or not copied.overlaps(dep.fs_path))
+        if not Path(dep.fs_path).is_relative_to(root):
+            return not os.path.isabs(dep.def_path)
+        return bool(uncached.overlaps(dep.fs_path)) or not copied.overlaps(dep.fs_path)
 
     here = {
         name
@@ -264,6 +285,14 @@ def _only_here(repo: Repo, needs: Graph, stages: Mapping[str, Stage]) -> set[str
     while more := {name for name in needs.keys() - here if needs[name] & here}:
         here |= more
     return here
+
+
+def _is_other(root: Path, entries: Mapping[str, Any]) -> bool:
+    """Whether stages that have ended would have other inputs now, so that DVC would run them again, one by one."""
+    try:
+        return not stale_stages(root).keys().isdisjoint(entries)
+    except TouchstoneError:  # params.yaml is half edited
+        return True
 
 
 def _take_over(root: Path, entries: dict[str, Any]) -> None:

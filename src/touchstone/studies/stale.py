@@ -4,7 +4,10 @@ DVC says which stages it would run. But it would run `settings` after any change
 output, so what that stage would write now stands in for it.
 """
 
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dvc.exceptions import DvcException
@@ -55,12 +58,12 @@ def stale_stages(root: Path) -> dict[str, list[str]]:
     Raises TouchstoneError where DVC cannot read its files, or params.yaml has a mistake.
     """
     try:
-        with Repo(str(root)) as repo, tempfile.TemporaryDirectory() as scratch:
+        with Repo(str(root)) as repo, _scratch(root) as scratch:
             stages = [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]  # not .dvc files
             settings = {stage for stage in stages if any(_path(out) == _settings(repo) for out in stage.outs)}
             fresh = None
             if any(_differs(stage) or any(map(_is_changed, stage.outs)) for stage in settings):
-                fresh = _fresh_settings(repo, Path(scratch))
+                fresh = _fresh_settings(repo, scratch)
             todo = [stage for stage in stages if stage not in settings and _differs(stage, fresh)]
             stale = set(todo)
             while todo:
@@ -78,11 +81,21 @@ def settings_are_current(root: Path) -> bool:
 
     Raises TouchstoneError where params.yaml has a mistake.
     """
-    with Repo(str(root)) as repo, tempfile.TemporaryDirectory() as scratch:
+    with Repo(str(root)) as repo, _scratch(root) as scratch:
         stages = [s for s in repo.index.stages if any(_path(out) == _settings(repo) for out in s.outs)]
         if not any(_differs(stage) or any(map(_is_changed, stage.outs)) for stage in stages):
             return True
-        return hash_of(_fresh_settings(repo, Path(scratch))) == hash_of(_settings(repo))
+        return hash_of(_fresh_settings(repo, scratch)) == hash_of(_settings(repo))
+
+
+@contextmanager
+def _scratch(root: Path) -> Iterator[Path]:
+    """Make an empty folder for a while: beside the project where params.yaml has paths that lead out of it."""
+    params = root / "params.yaml"
+    leads_out = params.is_file() and "../" in params.read_text(encoding="utf-8", errors="replace")
+    beside = root.resolve().parent if leads_out and os.access(root.resolve().parent, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix=".touchstone-", dir=beside) as folder:
+        yield Path(folder)
 
 
 def _is_result(root: Path, out: str) -> bool:
