@@ -19,6 +19,7 @@ from touchstone.config.settings import Settings
 from touchstone.data import sources
 from touchstone.data.sources import load_source
 from touchstone.data.split_table import check_splits, split_table
+from touchstone.studies.hashes import hash_of
 from touchstone.studies.look import Seen
 from touchstone.studies.opened import opened
 from touchstone.studies.published import SETS
@@ -177,6 +178,29 @@ def test_plan_counts_images_by_the_fractions_of_the_settings(tmp_path: Path, mon
     assert (counts.train, counts.val, counts.test) == (45, 5, 50)
     counts, _, _ = expected(monkeypatch, *place, "data.test_fraction=0.2", "data.fold=1 of 4")
     assert (counts.train, counts.val, counts.test) == (60, 20, 20)
+
+
+def test_the_spread_of_another_data_set_is_no_pilot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "data/prepared/test/table.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("id,label\na,cat\nb,dog\n")
+    (tmp_path / "metrics.json").write_bytes((ROOT / "metrics/metrics.json").read_bytes())
+    lock = tmp_path / "dvc.lock"
+    monkeypatch.setattr(start, "unfinished", lambda root: ({}, {"evaluate"}))
+    monkeypatch.setattr(start, "estimate", lambda *_, **__: None)
+    monkeypatch.setattr(start, "text", lambda forecast: "A table.")
+
+    def said() -> str:
+        return start.planned(tmp_path, settings(), Path("metrics.json"), jobs=1)
+
+    entry = "stages: {evaluate: {deps: [{path: data/prepared/test/table.csv, md5: HASH}]}}"
+    for other in ("", "stages: {}", entry.replace("HASH", "0" * 32)):
+        lock.write_text(other) if other else lock.unlink(missing_ok=True)
+        assert "is known after its first run" in said()
+    lock.write_text(entry.replace("HASH", str(hash_of(table))))
+    assert "The smallest true gain, in points, found with 80 % power" in said()
+    (tmp_path / "metrics.json").write_text("{}")
+    assert "A table.\n\nWhich gains the study could find" in said(), "a pilot without a spread leaves the plan"
 
 
 @pytest.mark.parametrize("mirror", ["''", "https://example.org/kept"])

@@ -60,3 +60,8 @@ def test_without_the_package_the_error_says_what_to_install(tmp_path: Path, monk
     monkeypatch.setitem(__import__("sys").modules, "vl_convert", None)
     with pytest.raises(TouchstoneError, match=r"pip install 'touchstone\[plots\]'"):
         offline_plots(tmp_path)
+
+
+def test_outside_of_a_project_it_is_one_line(tmp_path: Path) -> None:
+    done = run("touchstone", "offline-plots", cwd=tmp_path, check=False)
+    assert done.stderr == "error: there is no .dvc here; run from the folder that holds dvc.yaml\n"

@@ -78,12 +78,16 @@ def test_the_table_names_the_present_design_and_a_lone_baseline_is_refused() -> 
         (["--images", "1"], "--images 1: expected at least 2"),
         (["--metrics", "nix.json"], "nix.json: no such file; give --seed-sd and --image-sd"),
         (["--seed-sd", "1", "--image-sd", "30"], "data/prepared/meta.json is not there yet"),
+        (["--metrics", "merge.json"], "merge.json: not a metrics.json (Expecting value"),
+        (["--metrics", "list.json"], "list.json: not a metrics.json ("),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, options: list[str], said: str) -> None:
     for name in ("params.yaml", "metrics/metrics.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "merge.json").write_text("<<<<<<< HEAD\n{}\n")
+    (tmp_path / "list.json").write_text("[1, 2]\n")
     done = run("touchstone", "plan", *options, cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1

@@ -73,7 +73,15 @@ def test_channels_and_bits_are_kept_where_files_have_them() -> None:
 def test_letters_digits_and_sides_are_not_mirrored() -> None:
     assert mirrors(seen(classes=["cat", "dog"]))
     assert not mirrors(seen(classes=["0", "1", "12"]))
-    assert not mirrors(seen(classes=["turn left", "turn right"]))
+    for sides in (["turn left", "turn right"], ["TurnLeft", "stop"], ["northeast", "north"], ["westbound", "x-ray"]):
+        assert not mirrors(seen(classes=sides)), sides
+    for others in (
+        ["yeast", "bacteria"],
+        ["breast_benign", "breast_malignant"],
+        ["bright", "dark"],
+        ["leftover", "new"],
+    ):
+        assert mirrors(seen(classes=others)), others
     assert "mirrored" in proposed(seen())["arms"]
     assert "mirrored" not in proposed(seen(), mirror=False)["arms"]
     assert "mirrored" not in proposed(seen(classes=list("abc")))["transforms"]

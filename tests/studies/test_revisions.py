@@ -66,6 +66,7 @@ def test_a_run_that_diverged_is_named_and_not_compared() -> None:
     ("changes", "said"),
     [
         ({"meta": {"classes": ["a", "b"]}}, "different classes"),
+        ({"meta": {"classes": ["a", "b", "c"], "multi_label": True}}, "whether an image may have several labels"),
         ({"seeds": [7, 8, 9]}, "no seed in common"),
         ({"probs": {"other": STRONG}}, r"no run in common; Only in old: one\. Only in new: other\."),
         ({"probs": {}, "missing": ["one"]}, r"Not in the cache of new: one; `dvc pull`"),
@@ -251,6 +252,38 @@ def test_an_unknown_revision_and_a_lost_cache_are_one_line(space: Path, tmp_path
     assert read_revision(bare, "workspace").probs, "what lies there needs no cache"
     with pytest.raises(TouchstoneError, match=r"run from the folder that holds dvc\.yaml"):
         read_revision(tmp_path, "HEAD")
+
+
+def test_predictions_of_other_parameters_than_the_present_ones_are_noted(space: Path) -> None:
+    before = (space / "params.yaml").read_text()
+    assert read_revision(space, "workspace").note == ""
+    (space / "params.yaml").write_text(before.replace("rate: 0.9", "rate: 0.8"))
+    try:
+        new, here = read_revision(space, "HEAD"), read_revision(space, "workspace")
+    finally:
+        (space / "params.yaml").write_text(before)
+    [note] = compare_revisions(new, here, SETTINGS, seed=0).notes
+    assert note.startswith("The predictions of workspace, or some of them, are of other parameters, code or data")
+
+
+def test_damaged_files_are_one_line(space: Path, tmp_path: Path) -> None:
+    bad = Path(shutil.copytree(space, tmp_path / "bad"))
+    for name in ("data/probs/net-real/test.npy", "data/prepared/meta.json"):
+        (bad / name).unlink()
+        (bad / name).write_text("<<<<<<< HEAD")
+        with pytest.raises(TouchstoneError, match="workspace: its stored files cannot be read"):
+            read_revision(bad, "workspace")
+        (bad / name).unlink()
+        run("dvc", "checkout", "-q", cwd=bad)
+
+
+def test_a_remote_that_cannot_be_reached_is_one_line(space: Path, tmp_path: Path) -> None:
+    bare = Path(shutil.copytree(space, tmp_path / "bare"))
+    shutil.rmtree(bare / ".dvc/cache")
+    (bare / ".dvc/config.local").write_text("[core]\n    remote = nowhere\n")
+    with pytest.raises(TouchstoneError, match=r"^HEAD: ") as caught:
+        read_revision(bare, "HEAD")
+    assert "\n" not in str(caught.value)
 
 
 def test_predictions_of_other_parameters_are_refused(space: Path) -> None:

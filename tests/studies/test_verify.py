@@ -115,3 +115,11 @@ def test_what_no_stage_makes_is_named_and_is_no_fault(space: Path) -> None:
     assert found.leftovers == (Path("here"), Path("old/one"), Path("runs/deep")), "a part of an output is none"
     assert (found.num_outs, found.faults) == (3, ())
     assert "leftover: old/one (no stage makes it" in run("touchstone", "verify", cwd=space).stdout
+
+
+def test_a_graph_that_dvc_cannot_load_is_one_line(space: Path) -> None:
+    (space / "dvc.yaml").write_text("<<<<<<< HEAD\n" + STAGES)
+    done = run("touchstone", "verify", cwd=space, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from touchstone.cluster.forecast import Counts, Forecast, duration, forecast, text, unfinished
+from touchstone.cluster.lock import locked
 from touchstone.config.load import load
 from touchstone.config.settings import Settings
 from touchstone.data.imageset import read_table
@@ -20,16 +21,17 @@ from touchstone.data.wording import count
 from touchstone.errors import TouchstoneError
 from touchstone.studies.commands import git
 from touchstone.studies.find_groups import Draw
+from touchstone.studies.hashes import hash_of
 from touchstone.studies.look import Seen, look
 from touchstone.studies.new_project import is_unchanged, project_around
 from touchstone.studies.opened import detected, opened
 from touchstone.studies.peek import TABLES
-from touchstone.studies.plan import pilot_spread, plan
+from touchstone.studies.plan import plan, stored_spread
 from touchstone.studies.propose import DRAW, WEIGHTS, Proposal, numbers, plans, propose
 from touchstone.studies.published import published
 from touchstone.studies.timing import Kind, measured
 
-PARAMS = Path("params.yaml")
+PARAMS, TEST = Path("params.yaml"), "data/prepared/test"
 SHEET = Path(".touchstone/init/sheet.png")
 LEAST, LEAST_TRAINING = 5, 3  # different images of a class, from which all splits are drawn or all but the test split
 HEADER = (
@@ -122,8 +124,16 @@ def planned(root: Path, settings: Settings, metrics: Path, *, jobs: int) -> str:
     later = "Which gains the study could find is known after its first run, or with --seed-sd and --image-sd."
     if seen is not None or not (root / metrics).is_file() or len(settings.arms) < 2:
         return f"{told}\n\n{later}"
-    num_images = len(read_table(root / "data/prepared/test"))
-    return f"{told}\n\n{plan(settings, pilot_spread(root / metrics, settings), num_images=num_images)}"
+    spread = stored_spread(root / metrics, settings) if _is_of_these_images(root) else None
+    if spread is None:
+        return f"{told}\n\n{later}"
+    return f"{told}\n\n{plan(settings, spread, num_images=len(read_table(root / TEST)))}"
+
+
+def _is_of_these_images(root: Path) -> bool:
+    """Whether the last evaluation was of the present test images, by dvc.lock."""
+    deps = locked(root).get("evaluate", {}).get("deps", ())
+    return any(dep["path"] == f"{TEST}/table.csv" and dep["md5"] == hash_of(root / dep["path"]) for dep in deps)
 
 
 def _looked(settings: Settings) -> tuple[Seen, str]:
@@ -196,8 +206,10 @@ def _source_path(path: Path, root: Path) -> str:
 
 def _check_replaceable(root: Path, *, force: bool) -> None:
     try:
-        git(root, "rev-parse", "--git-dir")
-    except TouchstoneError:
+        git(root, "rev-parse", "--git-dir", LC_ALL="C")
+    except TouchstoneError as error:
+        if "not a git repository" not in str(error):
+            raise
         raise TouchstoneError("this folder is in no git repository, which DVC needs; run `git init`") from None
     if force or not (root / PARAMS).is_file() or is_unchanged(root):
         return

@@ -120,12 +120,13 @@ def look(raw: RawSet, draw: Draw) -> tuple[Seen, Image.Image]:
     channels = _commonest([each.kept_channels for each in decoded], 0)
     bits = _commonest([each.bits for each in decoded], 8)
     groups = find_groups([images[i] for i in labelled], draw)
+    counts = Counter(name for i in labelled for name in set(images[i].labels))
     seen = Seen(
         num_images=len(images),
         classes=raw.classes,
         multi_label=raw.multi_label,
         splits=dict(Counter(image.split for image in images)),
-        counts={name: sum(name in images[i].labels for i in labelled) for name in raw.classes},
+        counts={name: counts[name] for name in raw.classes},
         heights=np.array([each.height for each in decoded], np.int64),
         widths=np.array([each.width for each in decoded], np.int64),
         grey=bool(decoded) and all(each.grey for each in decoded),
@@ -228,9 +229,13 @@ def _mixed(images: Sequence[Glance], channels: int, bits: int) -> list[str]:
 
 
 def _fewest(raw: RawSet, labelled: Sequence[int]) -> tuple[str, int]:
+    """The class that has the fewest different images to train and validate with, and their number."""
     own = [raw.images[i] for i in labelled if raw.images[i].split in ("", "train")]
-    different = {name: len({image.id for image in own if name in image.labels}) for name in raw.classes}
-    return min(different.items(), key=lambda item: item[1], default=("", 0))
+    different = {name: set[str]() for name in raw.classes}
+    for image in own:
+        for name in image.labels:
+            different[name].add(image.id)
+    return min(((name, len(ids)) for name, ids in different.items()), key=lambda item: item[1], default=("", 0))
 
 
 def _conflicts(images: Iterable[RawImage]) -> list[str]:

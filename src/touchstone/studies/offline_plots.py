@@ -26,13 +26,15 @@ PAGE = """<!DOCTYPE html>
 def offline_plots(root: Path) -> Path:
     """Write the template and make it that of `dvc plots` in this copy of the project; return its path.
 
-    Raises TouchstoneError where the package that holds Vega is not installed.
+    Raises TouchstoneError where the package that holds Vega is not installed, and outside of the project's folder.
     """
     try:
         import vl_convert
     except ImportError as error:
         raise TouchstoneError("vl-convert-python is not installed: pip install 'touchstone[plots]'") from error
     file = root / ".dvc" / TEMPLATE
+    if not file.parent.is_dir():
+        raise TouchstoneError("there is no .dvc here; run from the folder that holds dvc.yaml")
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE).replace("</script", "<\\/script")
     file.write_text(PAGE.replace("VEGA", f"(() => {{{bundle}}})();"), encoding="utf-8")  # no name of its own is global
     dvc_output(root, "config", "--local", "plots.html_template", TEMPLATE)

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from touchstone.config.settings import Settings
-from touchstone.errors import TouchstoneError
+from touchstone.errors import TouchstoneError, one_line
 from touchstone.evaluation.design import Spread, smallest_gain, spread_of
 from touchstone.report.table import Table, grid
 from touchstone.report.words import count, percent
@@ -14,14 +14,25 @@ SEEDS, TIMES = (2, 3, 5, 10), (1, 2, 5)
 
 
 def pilot_spread(metrics: Path, settings: Settings) -> Spread:
-    """The spread of the runs on arms in a metrics.json. Raises TouchstoneError without any."""
+    """Return the spread of the runs on arms in a metrics.json. Raises TouchstoneError without any."""
     if not metrics.is_file():
         raise TouchstoneError(f"{metrics}: no such file; give --seed-sd and --image-sd, or the metrics.json of a pilot")
-    rows = json.loads(metrics.read_text(encoding="utf-8"))
-    spread = spread_of(row for name, row in rows.items() if name not in settings.ensembles)
+    spread = stored_spread(metrics, settings)
     if spread is None:
         raise TouchstoneError(f"{metrics}: it has no gain with its spread; run `touchstone repro` first")
     return spread
+
+
+def stored_spread(metrics: Path, settings: Settings) -> Spread | None:
+    """Return the spread of the runs on arms in a metrics.json; None where no gain has one.
+
+    Raises TouchstoneError where the file is no metrics.json.
+    """
+    try:
+        rows = json.loads(metrics.read_text(encoding="utf-8"))
+        return spread_of(row for name, row in rows.items() if name not in settings.ensembles)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise TouchstoneError(f"{metrics}: not a metrics.json ({one_line(error)}); run `touchstone repro`") from error
 
 
 def plan(settings: Settings, spread: Spread, *, num_images: int) -> str:

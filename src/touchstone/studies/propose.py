@@ -1,6 +1,7 @@
 """Proposes a params.yaml that suits what was seen of a data set, and says what was assumed."""
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,15 +15,11 @@ DRAW = Draw(test_fraction=0.3, val_fraction=0.2, seed=0)
 SIDES = (16, 32, 48, 64, 96)  # px that are proposed for nets from scratch
 SQUARE, LONG = 1.25, 2.0  # ratios of the sides up to which pictures may be squashed, and cropped to a square
 BATCH, PASSES = 32, 15  # images of a batch; passes over the real training images
-TURNED = (
-    "left",
-    "right",
-    "clockwise",
-    "anticlockwise",
-    "counterclockwise",
-    "east",
-    "west",
-)  # words that mirroring undoes
+TURNED = re.compile(
+    r"(?<![a-z])(?:north|south|upper|lower)?(?:left|right|(?:anti|counter)?clockwise|east|west)"
+    r"(?:s|wards?|bound|hand|most|side)?(?![a-z])"
+)
+"""Words that mirroring undoes, not inside others: yeast has no side."""
 TRANSFORMS: dict[str, dict[str, Any]] = {
     "tilted": {"rotate_deg": 8, "zoom": 0.95},
     "shifted": {"shift_x": 0.06, "shift_y": 0.04},
@@ -132,7 +129,8 @@ def mirrors(seen: Seen) -> bool:
     """Whether mirrored images still show their class, as far as the names of the classes tell."""
     names = [name.lower() for name in seen.classes]
     symbols = sum(len(name) == 1 or name.isdigit() for name in names)
-    return symbols < len(names) / 2 and not any(word in name for name in names for word in TURNED)
+    apart = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower() for name in seen.classes]  # TurnLeft
+    return symbols < len(names) / 2 and not any(map(TURNED.search, apart))
 
 
 def _data(seen: Seen, plan: Plan, source: str, assumed: list[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,15 @@ from touchstone.config import yaml
 from touchstone.config.schema.evaluation import Compare
 from touchstone.data.imageset import group_indices
 from touchstone.data.labels import encode, is_multi_label
-from touchstone.errors import TouchstoneError
+from touchstone.errors import TouchstoneError, one_line
 from touchstone.evaluation.compare import HELPS, HURTS, Paired, compare_paired, judge, paired_accuracy, paired_resampled
 from touchstone.evaluation.metrics import Metric, metrics_of
 from touchstone.evaluation.resampling import resample_all
 from touchstone.evaluation.scores import correct
+from touchstone.studies.stale import OTHER, stale_stages
 from touchstone.studies.stored import Stored
+
+PREDICTIONS = ("data/probs", "data/ensembles")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +48,8 @@ class Revision:
     """The values of params.yaml."""
     stored: Stored | None = None
     """Its other files, which are read where a page shows them."""
+    note: str = ""
+    """What limits a comparison with it, as a sentence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +109,15 @@ def read_revision(root: Path, revision: str) -> Revision:
     """Read a revision's predictions from DVC's cache or its remote.
 
     revision: anything that git or DVC can name, or `workspace`. Raise TouchstoneError where there is no such revision,
-    or its test images are in neither.
+    its test images are in neither, or its files are damaged.
     """
+    try:
+        return _read(root, revision)
+    except (ValueError, KeyError, EOFError) as error:  # of numpy, pandas and json
+        raise TouchstoneError(f"{revision}: its stored files cannot be read ({one_line(error)})") from error
+
+
+def _read(root: Path, revision: str) -> Revision:
     stored = Stored(root, revision)
     read = stored.read
     params = read("params.yaml")
@@ -141,8 +153,20 @@ def read_revision(root: Path, revision: str) -> Revision:
                 f"{revision}: the predictions of {name} have {predicted.shape[0]} seeds and {predicted.shape[1]:,} "
                 f"images, params.yaml and the test set have {len(seeds)} and {len(images):,}; run `dvc repro`"
             )
-    overlap = summary.get("overlap", 0.0)
-    return Revision(revision, json.loads(meta), images, seeds, probs, missing, diverged, overlap, values, stored)
+    overlap, note = summary.get("overlap", 0.0), _note(root) if revision == "workspace" else ""
+    return Revision(revision, json.loads(meta), images, seeds, probs, missing, diverged, overlap, values, stored, note)
+
+
+def _note(root: Path) -> str:
+    """Say that predictions of the workspace are not those of its parameters; "" where they are, or nothing tells."""
+    if not (root / "dvc.lock").is_file():
+        return ""
+    try:
+        outs = [out for outs in stale_stages(root).values() for out in outs]
+    except TouchstoneError:  # a mistake in params.yaml or dvc.yaml, which other commands explain
+        return ""
+    stale = any(PurePath(out).is_relative_to(folder) for out in outs for folder in PREDICTIONS)
+    return f"The predictions of workspace, or some of them, are {OTHER}." if stale else ""
 
 
 def compare_revisions(before: Revision, after: Revision, settings: Compare, *, seed: int) -> RevisionComparison:
@@ -161,6 +185,11 @@ def common(before: Revision, after: Revision) -> Common:
     """Pair two revisions by test image and seed. Raise TouchstoneError as `compare_revisions` does."""
     if before.meta["classes"] != after.meta["classes"]:
         raise TouchstoneError(f"{before.name} and {after.name} have different classes; nothing can be compared")
+    if is_multi_label(before.meta) != is_multi_label(after.meta):
+        raise TouchstoneError(
+            f"{before.name} and {after.name} differ in whether an image may have several labels; nothing can be "
+            "compared"
+        )
     rows = _common_images(before, after)
     notes = list(_notes(before, after, len(rows[0])))
     seeds = [s for s in before.seeds if s in after.seeds]
@@ -224,6 +253,7 @@ def _common_images(before: Revision, after: Revision) -> tuple[np.ndarray, np.nd
 
 
 def _notes(before: Revision, after: Revision, common: int) -> Iterator[str]:
+    yield from filter(None, (before.note, after.note))
     sizes = [len(r.table) for r in (before, after)]
     if sizes != [common, common]:
         yield (

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from touchstone.errors import TouchstoneError
+from touchstone.errors import TouchstoneError, one_line
 from touchstone.studies.commands import git
 
 T = TypeVar("T")
@@ -29,7 +29,8 @@ class Stored:
     def read(self, path: str) -> bytes | None:
         """The content of a file, None where it cannot be had.
 
-        Raise TouchstoneError where there is no such revision or no DVC repository.
+        Raise TouchstoneError where there is no such revision or no DVC repository, and where DVC cannot read its files
+        or reach its remote.
         """
         return self._tried(lambda: self._files.read_bytes(self._prefix + path))
 
@@ -38,7 +39,7 @@ class Stored:
         return self._tried(lambda: self._files.open(self._prefix + path, "rb"))
 
     def _tried(self, action: Callable[[], T]) -> T | None:
-        from dvc.exceptions import NotDvcRepoError
+        from dvc.exceptions import DvcException, NotDvcRepoError
         from dvc.scm import RevError, SCMError
         from dvc_data.index import DataIndexDirError
 
@@ -52,6 +53,8 @@ class Stored:
             ) from error
         except (NotDvcRepoError, SCMError) as error:
             raise TouchstoneError(f"{error}; run from the folder that holds dvc.yaml") from error
+        except (DvcException, ImportError, KeyError) as error:  # of a remote without its library, a damaged dvc.lock
+            raise TouchstoneError(f"{self._revision}: {one_line(error)}") from error
 
 
 def _prefix(root: Path) -> str:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from touchstone.config.leftovers import remembered
+from touchstone.errors import TouchstoneError, one_line
 from touchstone.studies.commands import locked_outputs
 from touchstone.studies.hashes import file_hash, files_in, folder_hash
 
@@ -47,12 +49,15 @@ def verify(root: Path, cache: Path) -> Verified:
 
     cache: DVC's cache, which holds the lists of folders.
 
-    Raises TouchstoneError where dvc.lock is missing or cannot be read.
+    Raises TouchstoneError where dvc.lock is missing, or DVC cannot read it, dvc.yaml or params.yaml.
     """
     locked = locked_outputs(root)
-    with Repo(str(root)) as repo:
-        stages = {getattr(stage, "name", None) for stage in repo.index.stages}
-        left = tuple(sorted(_leftovers(repo, {name for _, name, _ in locked} | remembered(root))))
+    try:
+        with Repo(str(root)) as repo:
+            stages = {getattr(stage, "name", None) for stage in repo.index.stages}
+            left = tuple(sorted(_leftovers(repo, {name for _, name, _ in locked} | remembered(root))))
+    except DvcException as error:  # with marks of a merge in params.yaml, say
+        raise TouchstoneError(f"{root}: {one_line(error)}") from error
     outputs = [output for output in locked if output[0] in stages]  # DVC keeps entries of stages that are gone
     faults, files = list[Fault](), list[Path]()
     for stage, name, md5 in outputs:
