@@ -123,6 +123,25 @@ def test_a_file_that_a_stage_reads_may_be_edited_too_and_params_may_have_a_mista
     assert (root / "one.txt").read_text() == "2\n"
 
 
+def test_metrics_that_git_keeps_come_from_the_run_cache(root: Path) -> None:
+    metric = "metrics: [{m.json: {cache: false}}]"
+    write(
+        root,
+        f"""
+  one: {{cmd: "NOTE; cp data/settings/all.json one.txt", deps: [data/settings], outs: [one.txt]}}
+  two: {{cmd: "NOTE; cp one.txt two.txt; cp one.txt m.json", deps: [one.txt], outs: [two.txt], {metric}}}
+  three: {{cmd: "NOTE; cp two.txt three.txt", deps: [two.txt], outs: [three.txt]}}
+""",
+    )
+    params = root / "params.yaml"
+    for seed in (0, 1):
+        params.write_text(params.read_text().replace("\nseed: 0", f"\nseed: {seed}"))
+        done = repro(root)
+        assert done.returncode == 0, done.stderr
+        assert (root / "m.json").read_text() == (root / "three.txt").read_text() == str(seed)
+    assert runs(root) == sorted(2 * ["one", "two", "three"])
+
+
 def test_a_stage_that_reads_no_settings_runs_whatever_they_are(root: Path) -> None:
     write(root, '  free: {cmd: "NOTE; cp code.txt free.txt", deps: [code.txt], outs: [free.txt]}\n')
     (root / "code.txt").write_text("1\n")

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterable
 from pathlib import Path, PurePath
 
 from touchstone.config import yaml
@@ -14,19 +13,6 @@ KEPT = (".touchstone", "metrics/runtime")
 """Resume states and notes, each stage's own, which outlive a copy."""
 SHARED = (*KEPT, *FILLED)
 """The folders that copies on machines that see the project share with it."""
-
-
-class PathSet:
-    """Paths, to be asked whether another one is among them, holds one of them or lies in one of them."""
-
-    def __init__(self, paths: Iterable[str]) -> None:
-        self._paths = set(paths)
-        self._around = {str(parent) for path in self._paths for parent in PurePath(path).parents}
-
-    def overlaps(self, path: str) -> bool:
-        if path in self._paths or path in self._around:
-            return True
-        return any(str(parent) in self._paths for parent in PurePath(path).parents)
 
 
 def project_files(root: Path) -> list[str]:

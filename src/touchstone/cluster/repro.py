@@ -19,7 +19,7 @@ from dvc.stage.exceptions import StageCmdFailedError
 from dvc.stage.serialize import to_single_stage_lockfile
 from dvc.utils.serialize import modify_yaml
 
-from touchstone.cluster.copies import PathSet, project_files
+from touchstone.cluster.copies import project_files
 from touchstone.cluster.engines import GRAPH, PARAMS, check_cluster, check_engine, start_engine
 from touchstone.cluster.lock import locked, repaired, sort_lock
 from touchstone.cluster.parts import seeds_of, with_parts, with_seeds
@@ -34,7 +34,8 @@ from touchstone.data.walk import check_names
 from touchstone.errors import TouchstoneError, one_line
 from touchstone.studies.alone import alone
 from touchstone.studies.commands import search_path
-from touchstone.studies.stale import OTHER, settings_are_current, stale_results, stale_stages
+from touchstone.studies.path_set import PathSet
+from touchstone.studies.stale import OTHER, have_other_inputs, settings_are_current, stale_results
 from touchstone.studies.workspace import FILLED
 
 FOLDER = Path(".touchstone/repro")  # copies of the project, logs, and the lock
@@ -82,8 +83,8 @@ def _bring_up_to_date(root: Path, repo: Repo, targets: list[str], *, jobs: int |
     is_other = False
     logging.getLogger("dvc").setLevel(logging.WARNING)  # no line for each stage that comes from the run-cache
     if entries or not failed:
-        _take_over(root, entries)
-        if not (is_other := _is_other(root, entries)):
+        taken = _take_over(root, entries)
+        if not (is_other := _were_edited(root, taken)):
             Repo(str(root)).reproduce(list(entries) if failed else targets)
         sort_lock(root, targets)
     if failed:
@@ -287,18 +288,18 @@ def _only_here(repo: Repo, needs: Graph, stages: Mapping[str, Stage]) -> set[str
     return here
 
 
-def _is_other(root: Path, entries: Mapping[str, Any]) -> bool:
-    """Whether stages that have ended would have other inputs now, so that DVC would run them again, one by one."""
+def _were_edited(root: Path, taken: list[str]) -> bool:
+    """Whether inputs of stages that were taken over have changed since, for which DVC would run them again."""
     try:
-        return not stale_stages(root).keys().isdisjoint(entries)
+        return have_other_inputs(root, taken)
     except TouchstoneError:  # params.yaml is half edited
         return True
 
 
-def _take_over(root: Path, entries: dict[str, Any]) -> None:
+def _take_over(root: Path, entries: dict[str, Any]) -> list[str]:
     """Take all outputs that are in DVC's cache, and write their stages' entries into dvc.lock at once.
 
-    The `dvc repro` that follows would do the same, but write the whole file anew for each stage.
+    The `dvc repro` that follows would do the same, but write the whole file anew for each stage. Return these stages.
     """
     stages = [stage for stage in Repo(str(root)).index.stages if stage.addressing in entries]
     names = [stage.addressing for stage in stages if stage.outs and all(out.use_cache for out in stage.outs)]
@@ -310,6 +311,7 @@ def _take_over(root: Path, entries: dict[str, Any]) -> None:
     with repo.lock:
         for name in names:
             graph[name].checkout(force=True)
+    return names
 
 
 def _expected(repo: Repo) -> dict[str, float]:

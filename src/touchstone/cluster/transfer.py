@@ -14,8 +14,8 @@ from dvc.repo import Repo
 from dvc.stage import Stage
 from dvc.stage.cache import _can_hash, _get_cache_hash, _get_stage_hash
 
-from touchstone.cluster.copies import PathSet
 from touchstone.errors import TouchstoneError, one_line
+from touchstone.studies.path_set import PathSet
 
 RUNS = "runs"  # the folder of the run-cache, in DVC's cache and on a remote
 

@@ -6,7 +6,7 @@ output, so what that stage would write now stands in for it.
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from touchstone.config.resolved import FOLDER
 from touchstone.errors import TouchstoneError, one_line
 from touchstone.studies.commands import python
 from touchstone.studies.hashes import hash_of
+from touchstone.studies.path_set import PathSet
 
 RESULTS = Path("metrics")  # what people read; verdicts, tables and the report
 OTHER = "of other parameters, code or data than the present ones, until `touchstone repro` has run to its end"
@@ -86,6 +87,25 @@ def settings_are_current(root: Path) -> bool:
         if not any(_differs(stage) or any(map(_is_changed, stage.outs)) for stage in stages):
             return True
         return hash_of(_fresh_settings(repo, scratch)) == hash_of(_settings(repo))
+
+
+def have_other_inputs(root: Path, names: Collection[str]) -> bool:
+    """Whether the command, the settings or a file that no stage makes is another than when one of these stages ran.
+
+    Raises TouchstoneError where params.yaml has a mistake.
+    """
+    with Repo(str(root)) as repo, _scratch(root) as scratch:
+        stages = [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]
+        settings = [stage for stage in stages if any(_path(out) == _settings(repo) for out in stage.outs)]
+        made = PathSet(out.fs_path for stage in stages if stage not in settings for out in stage.outs)
+        fresh = None
+        if any(_differs(stage) for stage in settings):
+            fresh = _fresh_settings(repo, scratch)
+        return any(
+            stage.changed_stage() or any(_is_other(dep, fresh) for dep in stage.deps if not made.overlaps(dep.fs_path))
+            for stage in stages
+            if stage.addressing in names
+        )
 
 
 @contextmanager
