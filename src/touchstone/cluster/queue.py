@@ -57,7 +57,7 @@ class Scheduler(Protocol):
         """The results that jobs have left. Its stage is "" where a job failed outside of the stage."""
 
     def log(self, job_id: str) -> str:
-        """What a job that failed outside of its stage has written."""
+        """Return the output of a job that failed outside of its stage."""
 
     def cancel(self, job_id: str) -> None:
         """End a job."""

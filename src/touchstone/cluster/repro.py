@@ -272,7 +272,7 @@ def _only_here(repo: Repo, needs: Graph, stages: Mapping[str, Stage]) -> set[str
             return True
         if not Path(dep.fs_path).is_relative_to(root):
             return not os.path.isabs(dep.def_path)
-        return bool(uncached.overlaps(dep.fs_path)) or not copied.overlaps(dep.fs_path)
+        return uncached.overlaps(dep.fs_path) or not copied.overlaps(dep.fs_path)
 
     here = {
         name

@@ -70,7 +70,7 @@ def settings_of(text: str) -> Settings:
 
 
 def load_cluster(path: Path = FILE) -> Cluster:
-    """Read the section `cluster` alone, or its defaults. The stage `settings` has not checked it: no stage reads it."""
+    """Read and check the section `cluster` alone. No stage reads it, so the stage `settings` does not check it."""
     return _valid(Cluster, "cluster.", _tuples(parse(path.read_text(encoding="utf-8")).get("cluster", {})))
 
 

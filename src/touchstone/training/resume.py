@@ -100,7 +100,7 @@ def _used(folder: Path) -> Path:
 
 
 def _clear(folders: Iterable[Path]) -> None:
-    """Remove those folders that nobody has used for an hour, or a week where their work is not finished."""
+    """Remove folders of finished work after an hour without use, and those of unfinished work after a week."""
     for folder in folders:
         is_finished = any((folder / name).exists() for name in (COMPLETE, DONE))
         with suppress(FileNotFoundError):  # another process removes or renews its files
