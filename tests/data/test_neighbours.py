@@ -128,7 +128,7 @@ def test_blocks_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("number", [1, 40])
 @pytest.mark.parametrize("width", [0, 1, 5, 20, 60, 96])
 def test_the_bound_lies_above_every_cosine_plain_and_mirrored(width: int, number: int) -> None:
-    """All thumbnails are searched, also where the directions were learnt from fewer of them than directions."""
+    """It holds for all thumbnails, also where fewer of them than there are directions taught the directions."""
     every = np.concatenate([make(40, 0) for name, make in SETS.items() if name != "grey"])
     small = every[::number]
     even, odd = (neighbours._principal(small, sign)[1][:, :width] for sign in (1, -1))
