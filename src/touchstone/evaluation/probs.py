@@ -14,6 +14,7 @@ import pandas as pd
 from touchstone.config.settings import Settings
 from touchstone.data.labels import join
 from touchstone.errors import TouchstoneError
+from touchstone.evaluation.decisions import labelled, ranked
 
 
 @contextmanager
@@ -73,13 +74,13 @@ def predictions(
     """
     mean = probs.mean(0, dtype=np.float64)  # (N, K)
     if thresholds is not None:
-        labels = [join([classes[k] for k in np.flatnonzero(row)]) for row in mean >= thresholds]
+        labels = [join([classes[k] for k in np.flatnonzero(row)]) for row in labelled(mean, thresholds)]
         columns = pd.DataFrame(mean.round(4), columns=[f"p({name})" for name in classes])
         table = pd.concat([pd.DataFrame({"file": files, "label": labels}), columns], axis=1)
     else:
-        order = np.argsort(-mean, axis=1, kind="stable")
+        order = ranked(mean, min(top, len(classes)))
         table = pd.DataFrame({"file": files})
-        for place in range(min(top, len(classes))):
+        for place in range(order.shape[1]):
             end = f"_{place + 1}" if place else ""
             table[f"label{end}"] = [classes[k] for k in order[:, place]]
             table[f"probability{end}"] = mean[np.arange(len(mean)), order[:, place]].round(4)

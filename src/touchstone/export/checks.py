@@ -8,6 +8,7 @@ from touchstone.data.imageset import ImageSet, valid_sizes
 from touchstone.data.ops.resize import resize, scale
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.compare import compare_paired
+from touchstone.evaluation.decisions import decided, labelled, settled
 from touchstone.evaluation.measures import Measure
 from touchstone.export.model import ExportedModel
 from touchstone.studies.predict_folder import TrainedModel
@@ -37,9 +38,11 @@ def compared(file: np.ndarray, ours: np.ndarray, *, measure: Measure, thresholds
 
     change: of the primary score, with its interval over test images.
     """
-    key = measure.key
-    change = compare_paired(measure.compared(file, ours), confidence=measure.confidence)
-    own = compare_paired(measure.alone(file), confidence=measure.confidence)
+    key, judged, reference = measure.key, file, ours
+    if thresholds is None:
+        judged, reference = settled(file[0])[None], settled(ours[0])[None]
+    change = compare_paired(measure.compared(judged, reference), confidence=measure.confidence)
+    own = compare_paired(measure.alone(judged), confidence=measure.confidence)
     return {
         "images": file.shape[1],
         "max_difference": float(np.abs(file.astype(np.float64) - ours).max()),
@@ -48,7 +51,7 @@ def compared(file: np.ndarray, ours: np.ndarray, *, measure: Measure, thresholds
         key: own.value,
         f"{key}_low": max(0.0, own.low),
         f"{key}_high": min(1.0, own.high),
-        f"{key}_before": float(measure.value(ours, measure.labels)),
+        f"{key}_before": float(measure.value(reference, measure.labels)),
         "change": change.value,
         "change_low": change.low,
         "change_high": change.high,
@@ -57,7 +60,7 @@ def compared(file: np.ndarray, ours: np.ndarray, *, measure: Measure, thresholds
 
 
 def _decisions(probs: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
-    return probs[0].argmax(1) if thresholds is None else probs[0] >= thresholds
+    return decided(probs[0]) if thresholds is None else labelled(probs[0], thresholds)
 
 
 def check_agreement(found: dict[str, Any], name: str) -> None:

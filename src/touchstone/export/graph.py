@@ -42,8 +42,11 @@ class ExportedNet(nn.Module):
         stacked = []
         for nets in self.of_members:
             stacked.append(torch.stack([self._probs(net, pixels[net.view]) for net in nets]))  # (seeds, N, K)
-        probs = stacked[0] if self.combination is None else self.combination(torch.stack(stacked))
-        out = [probs.mean(0), self._calibrated(probs).mean(0)]
+        if self.combination is None:
+            probs, mean = stacked[0], stacked[0].mean(0)
+        else:
+            probs, mean = self.combination(torch.stack(stacked))
+        out = [mean, self._calibrated(probs).mean(0)]
         if self.description.multi_label:
             out.append(out[0] >= self.thresholds)
         return tuple(out)
@@ -87,7 +90,9 @@ class ExportedNet(nn.Module):
 
 
 class Combine(nn.Module):
-    """evaluation/ensembles.py's `combine`: (members, seeds, N, K) -> (seeds, N, K).
+    """evaluation/ensembles.py's `combine`: (members, seeds, N, K) -> (seeds, N, K), and the mean over seeds (N, K).
+
+    Votes are counted over the seeds before they are divided, so classes that tie have equal probabilities.
 
     preferred: the place of the member that decides ties. thresholds: (members, K), by which members vote on each of
     several labels. weights: (members,).
@@ -110,23 +115,26 @@ class Combine(nn.Module):
         self.register_buffer("weights", torch.tensor(weights or [], dtype=torch.float32))
         self.register_buffer("thresholds", torch.tensor(thresholds or [], dtype=torch.float32))
 
-    def forward(self, stack: torch.Tensor) -> torch.Tensor:
-        if self.weighted:
-            return (stack * self.weights[:, None, None, None]).sum(0)
-        if self.rule == "mean":
-            return stack.mean(0)
-        return self._majority_of_labels(stack) if self.by_label else self._majority(stack)
+    def forward(self, stack: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.weighted or self.rule == "mean":
+            probs = (stack * self.weights[:, None, None, None]).sum(0) if self.weighted else stack.mean(0)
+            return probs, probs.mean(0)
+        count = self._majority_of_labels(stack) if self.by_label else self._majority(stack)
+        part, total = 0.5 if self.by_label else 1 / stack.shape[-1], len(stack) + 2
+        return (count + part) / total, (count.sum(0) / stack.shape[1] + part) / total
 
     def _majority_of_labels(self, stack: torch.Tensor) -> torch.Tensor:
+        """The number of votes for each label, with one more for the decision."""
         voted = (stack >= self.thresholds[:, None, None]).float()
         count, number = voted.sum(0), len(stack)
         decision = torch.where(2 * count == number, voted[self.preferred], (2 * count > number).float())
-        return (count + decision + 0.5) / (number + 2)
+        return count + decision
 
     def _majority(self, stack: torch.Tensor) -> torch.Tensor:
+        """The number of votes for each class, with one more for the decision."""
         places = torch.arange(stack.shape[-1])
         votes = (stack.argmax(-1)[..., None] == places).float().sum(0)  # (seeds, N, K)
         most = votes == votes.amax(-1, keepdim=True)
         decision = torch.where(most, stack[self.preferred], torch.full_like(votes, -1.0)).argmax(-1)
         chosen = (decision[..., None] == places).float()
-        return (votes + chosen + 1 / stack.shape[-1]) / (len(stack) + 2)
+        return votes + chosen

@@ -7,6 +7,7 @@ import numpy as np
 
 from touchstone.data.imageset import ImageSet
 from touchstone.data.sheets import valid_area
+from touchstone.evaluation.decisions import decided
 from touchstone.report.facts import Mistake, RankedClass, ScoredImage
 
 EACH = 5  # images at either end
@@ -33,7 +34,7 @@ def worst(probs: np.ndarray, test: LabelledImages, *, count: int) -> tuple[tuple
     probs: float32 (seeds, N, K). The mean over the replicates decides; equal probabilities keep the order of the rows.
     """
     mean = probs.mean(0, dtype=np.float64)  # (N, K)
-    predicted, confidence = mean.argmax(1), mean.max(1)
+    predicted, confidence = decided(mean), mean.max(1)
     wrong = np.flatnonzero(predicted != test.labels)
     order = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
     mistakes = tuple(
