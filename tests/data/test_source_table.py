@@ -415,6 +415,22 @@ def picture_grey(name: str) -> int:
     return hashlib.sha256(name.encode()).digest()[0]
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
+def test_a_column_may_hold_long_texts(tmp_path: Path, name: str) -> None:
+    outline = " ".join(["0.25"] * 40_000)  # more than csv reads by default
+    listed = [("1.png", "cat", outline), ("3.png", "dog", "")]
+    if name == "a.jsonl":
+        content = "\n".join(json.dumps(dict(zip(("file", "label", "outline"), row, strict=True))) for row in listed)
+    else:
+        separator = "\t" if name == "a.tsv" else ","
+        content = "\n".join(separator.join(row) for row in [("file", "label", "outline"), *listed])
+    raw = download(tmp_path, lay(tmp_path / "in", {name: content}, images=("1.png", "3.png")))
+    assert [(image.file, image.columns["outline"]) for image in table.read(raw).images] == [
+        ("1.png", outline),
+        ("3.png", ""),
+    ]
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
 def test_one_table_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
     alive: list[weakref.ref[Table]] = []

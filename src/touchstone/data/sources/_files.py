@@ -26,6 +26,7 @@ from touchstone.data.splits import UNLABELLED
 from touchstone.data.walk import walk
 from touchstone.errors import TouchstoneError
 
+csv.field_size_limit(2**31 - 1)  # of a cell, in characters: columns may hold whole outlines; 131,072 otherwise
 # Columns of the manifest that are its own; a user's table may have others.
 RESERVED = ("file", "label", "split", "sha256", "bytes", "difficult")
 T = TypeVar("T")
