@@ -5,26 +5,23 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from dvc.dvcfile import load_file
 from dvc.exceptions import DvcException, ReproductionError
-from dvc.output import Output
 from dvc.repo import Repo
-from dvc.stage import Stage
 from dvc.stage.exceptions import StageCmdFailedError
-from dvc.stage.serialize import to_single_stage_lockfile
 from dvc.utils.serialize import modify_yaml
 
-from touchstone.cluster.copies import project_files
 from touchstone.cluster.engines import GRAPH, PARAMS, check_cluster, check_engine, start_engine
 from touchstone.cluster.lock import locked, repaired, sort_lock
 from touchstone.cluster.parts import seeds_of, with_parts, with_seeds
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
+from touchstone.cluster.unfinished import changed_stages, stages_of, unfinished
 from touchstone.config.load import load, load_cluster
 from touchstone.config.resolved import FOLDER as SETTINGS
 from touchstone.config.schema.generator import ADDED
@@ -34,9 +31,7 @@ from touchstone.data.walk import check_names
 from touchstone.errors import TouchstoneError, one_line
 from touchstone.studies.alone import alone
 from touchstone.studies.commands import search_path
-from touchstone.studies.path_set import PathSet
 from touchstone.studies.stale import OTHER, have_other_inputs, settings_are_current, stale_results
-from touchstone.studies.workspace import FILLED
 
 FOLDER = Path(".touchstone/repro")  # copies of the project, logs, and the lock
 NOTES = Path("metrics/runtime")
@@ -61,7 +56,7 @@ def repro(root: Path, targets: list[str], *, jobs: int | None, engine: str = "lo
     with lock as held, _in_one_line(root), repaired(root, root / FOLDER / "dvc.lock"):
         repo = Repo(str(root))
         targets = targets or [GRAPH]  # not the graphs in other folders, which plain `dvc repro` leaves alone, too
-        if not _changed(repo, targets):
+        if not changed_stages(repo, targets):
             print("Everything is up to date.")
             _print_findings(root)
             return
@@ -73,12 +68,14 @@ def _bring_up_to_date(root: Path, repo: Repo, targets: list[str], *, jobs: int |
     check_cluster(engine, root, root / FOLDER)
     report = root / "metrics/report.md"
     seen = report.stat().st_mtime_ns if report.is_file() else None
-    if first := [stage.addressing for stage in _stages(repo, targets) if any(out.persist for out in stage.outs)]:
+    if first := [stage.addressing for stage in stages_of(repo, targets) if any(out.persist for out in stage.outs)]:
         with _in_its_own_words():
             repo.reproduce(first)
         repo = Repo(str(root))  # what the graph depends on may have changed
-    needs, entries = _unfinished(repo, targets)
-    reads_settings = any(out.fs_path == str(root / SETTINGS) for stage in _stages(repo, targets) for out in stage.outs)
+    needs, entries = unfinished(repo, targets)
+    reads_settings = any(
+        out.fs_path == str(root / SETTINGS) for stage in stages_of(repo, targets) for out in stage.outs
+    )
     failed = _run_others(repo, needs, entries, jobs=jobs, name=engine, held=held, reads_settings=reads_settings)
     is_other = False
     logging.getLogger("dvc").setLevel(logging.WARNING)  # no line for each stage that comes from the run-cache
@@ -211,81 +208,6 @@ def _in_its_own_words() -> Iterator[None]:
         if isinstance(error.__cause__, StageCmdFailedError) and str(error.__cause__).endswith(", exited with 1"):
             sys.exit(1)
         raise
-
-
-def _stages(repo: Repo, targets: list[str]) -> list[Stage]:
-    """The targets and all stages that they depend on."""
-    todo: list[Stage] = [stage for target in targets for stage in repo.stage.collect(target)]
-    found: dict[str, Stage] = {}
-    while todo:
-        stage = todo.pop()
-        if stage.addressing not in found:
-            found[stage.addressing] = stage
-            todo += repo.index.graph.successors(stage)  # DVC's edges lead to what a stage depends on
-    return list(found.values())
-
-
-def _changed(repo: Repo, targets: list[str]) -> set[str]:
-    """Those of the targets and the stages before them that DVC would run.
-
-    `dvc status` with a whole dvc.yaml as its target walks through the graph once for each stage.
-    """
-    with repo.lock:
-        return {name for stage in _stages(repo, targets) for name in stage.status(check_updates=True)}
-
-
-def _unfinished(repo: Repo, targets: list[str]) -> tuple[dict[str, set[str]], dict[str, Any]]:
-    """Stage -> what it directly depends on; and the entries in dvc.lock of the stages that are up to date."""
-    stages = {stage.addressing: stage for stage in _stages(repo, targets) if stage.cmd}  # not .dvc files
-    needs = {
-        name: {other.addressing for other in repo.index.graph.successors(stage) if other.cmd}
-        for name, stage in stages.items()
-    }
-    changed = _changed(repo, targets)
-    while more := {name for name in needs.keys() - changed if needs[name] & changed}:
-        changed |= more
-    for name in _only_here(repo, needs, {name: stages[name] for name in stages.keys() & changed}):
-        del needs[name], stages[name]
-    finished = [stage for name, stage in stages.items() if name not in changed]
-    return needs, {stage.addressing: json.loads(json.dumps(to_single_stage_lockfile(stage))) for stage in finished}
-
-
-def _only_here(repo: Repo, needs: Graph, stages: Mapping[str, Stage]) -> set[str]:
-    """Those of the stages that only the project itself can run, and all that depend on them.
-
-    DVC keeps some out of its run-cache: stages without inputs or outputs, stages that always run or read from a remote,
-    and stages with an output that is neither in DVC's cache nor a metric. Others read what copies of the project do not
-    have: outputs that are not in DVC's cache, and files that no stage makes and git does not list. Those of a dvc.yaml
-    in another folder stay, too.
-    """
-    root, outs = Path(repo.root_dir), [(stage, out) for stage in repo.index.stages for out in stage.outs]
-    uncached = PathSet(out.fs_path for _, out in outs if not out.use_cache)
-    copied = PathSet(
-        [
-            *(out.fs_path for stage, out in outs if stage.cmd),
-            *(str(root / name) for name in (*project_files(root), *FILLED)),
-        ]
-    )
-
-    def is_hidden(dep: Output) -> bool:
-        if dep.fs.protocol != "local":
-            return True
-        if not Path(dep.fs_path).is_relative_to(root):
-            return not os.path.isabs(dep.def_path)
-        return uncached.overlaps(dep.fs_path) or not copied.overlaps(dep.fs_path)
-
-    here = {
-        name
-        for name, stage in stages.items()
-        if not (stage.deps and stage.outs)
-        or stage.always_changed
-        or stage.path_in_repo != GRAPH
-        or any(not out.use_cache and not out.is_metric and not out.is_plot for out in stage.outs)
-        or any(map(is_hidden, stage.deps))
-    }
-    while more := {name for name in needs.keys() - here if needs[name] & here}:
-        here |= more
-    return here
 
 
 def _were_edited(root: Path, taken: list[str]) -> bool:

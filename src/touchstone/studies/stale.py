@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dvc.exceptions import DvcException
@@ -59,19 +60,15 @@ def stale_stages(root: Path) -> dict[str, list[str]]:
     Raises TouchstoneError where DVC cannot read its files, or params.yaml has a mistake.
     """
     try:
-        with Repo(str(root)) as repo, _scratch(root) as scratch:
-            stages = [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]  # not .dvc files
-            settings = {stage for stage in stages if any(_path(out) == _settings(repo) for out in stage.outs)}
-            fresh = None
-            if any(_differs(stage) or any(map(_is_changed, stage.outs)) for stage in settings):
-                fresh = _fresh_settings(repo, scratch)
-            todo = [stage for stage in stages if stage not in settings and _differs(stage, fresh)]
+        with _opened(root) as now:
+            graph = now.repo.index.graph
+            todo = [stage for stage in now.stages if stage not in now.of_settings and now.differs(stage)]
             stale = set(todo)
             while todo:
-                after = set(repo.index.graph.predecessors(todo.pop())) - stale  # DVC's edges lead to what it depends on
+                after = set(graph.predecessors(todo.pop())) - stale  # DVC's edges lead to what it depends on
                 stale |= after
                 todo += after
-            root = Path(repo.root_dir)
+            root = Path(now.repo.root_dir)
             return {stage.name: [_path(out).relative_to(root).as_posix() for out in stage.outs] for stage in stale}
     except DvcException as error:
         raise TouchstoneError(f"{root}: {one_line(error)}") from error
@@ -82,11 +79,8 @@ def settings_are_current(root: Path) -> bool:
 
     Raises TouchstoneError where params.yaml has a mistake.
     """
-    with Repo(str(root)) as repo, _scratch(root) as scratch:
-        stages = [s for s in repo.index.stages if any(_path(out) == _settings(repo) for out in s.outs)]
-        if not any(_differs(stage) or any(map(_is_changed, stage.outs)) for stage in stages):
-            return True
-        return hash_of(_fresh_settings(repo, scratch)) == hash_of(_settings(repo))
+    with _opened(root) as now:
+        return now.fresh is None or hash_of(now.fresh) == hash_of(_settings(now.repo))
 
 
 def have_other_inputs(root: Path, names: Collection[str]) -> bool:
@@ -94,18 +88,49 @@ def have_other_inputs(root: Path, names: Collection[str]) -> bool:
 
     Raises TouchstoneError where params.yaml has a mistake.
     """
-    with Repo(str(root)) as repo, _scratch(root) as scratch:
-        stages = [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]
-        settings = [stage for stage in stages if any(_path(out) == _settings(repo) for out in stage.outs)]
-        made = PathSet(out.fs_path for stage in stages if stage not in settings for out in stage.outs)
-        fresh = None
-        if any(_differs(stage) for stage in settings):
-            fresh = _fresh_settings(repo, scratch)
+    with _opened(root) as now:
+        made = PathSet(out.fs_path for stage in now.stages if stage not in now.of_settings for out in stage.outs)
         return any(
-            stage.changed_stage() or any(_is_other(dep, fresh) for dep in stage.deps if not made.overlaps(dep.fs_path))
-            for stage in stages
+            stage.changed_stage() or any(now.is_other(dep) for dep in stage.deps if not made.overlaps(dep.fs_path))
+            for stage in now.stages
             if stage.addressing in names
         )
+
+
+@dataclass(frozen=True)
+class _Now:
+    """A project as DVC sees it, with the settings that its code and params.yaml make now."""
+
+    repo: Repo
+    stages: list[PipelineStage]
+    of_settings: set[PipelineStage]
+    """The stages that write data/settings."""
+    fresh: Path | None
+    """What data/settings should be; None where nothing says that it would change."""
+
+    def differs(self, stage: PipelineStage) -> bool:
+        """Whether the command or an input is another than when the stage last ran."""
+        return stage.changed_stage() or any(map(self.is_other, stage.deps))
+
+    def is_other(self, dep: Output) -> bool:
+        """Whether an input is another than when its stage last ran."""
+        settings = _settings(self.repo)
+        if self.fresh is None or not _path(dep).is_relative_to(settings):
+            return _is_changed(dep)
+        return hash_of(self.fresh / _path(dep).relative_to(settings)) != dep.hash_info.value
+
+
+@contextmanager
+def _opened(root: Path) -> Iterator[_Now]:
+    """Open a project. Raises TouchstoneError where params.yaml has a mistake that the stage `settings` finds."""
+    with Repo(str(root)) as repo, _scratch(root) as scratch:
+        stages = [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]  # not .dvc files
+        of_settings = {stage for stage in stages if any(_path(out) == _settings(repo) for out in stage.outs)}
+        as_locked = _Now(repo, stages, of_settings, None)
+        if any(as_locked.differs(stage) or any(map(_is_changed, stage.outs)) for stage in of_settings):
+            yield replace(as_locked, fresh=_fresh_settings(repo, scratch))
+        else:
+            yield as_locked
 
 
 @contextmanager
@@ -142,18 +167,6 @@ def _link(folder: Path, to: Path, *, without: set[Path], folders: set[Path]) -> 
             _link(path, to / path.name, without=without, folders=folders)
         else:
             (to / path.name).symlink_to(path)
-
-
-def _differs(stage: PipelineStage, fresh: Path | None = None) -> bool:
-    """Whether the command or an input is another than when the stage last ran. fresh: what data/settings should be."""
-    return stage.changed_stage() or any(_is_other(dep, fresh) for dep in stage.deps)
-
-
-def _is_other(dep: Output, fresh: Path | None) -> bool:
-    settings = _settings(dep.repo)
-    if fresh is None or not _path(dep).is_relative_to(settings):
-        return _is_changed(dep)
-    return hash_of(fresh / _path(dep).relative_to(settings)) != dep.hash_info.value
 
 
 def _is_changed(entry: Output) -> bool:
