@@ -6,7 +6,7 @@ Shares of votes are sums of fractions, so equal ones may differ in their last di
 import numpy as np
 
 TIE = 1e-6
-"""Probabilities this near are equal: more than rounding makes of float32, less than one vote in 1,000 replicates."""
+"""Probabilities nearer than this are equal. Rounding in float32 moves them by a tenth of it, a vote by far more."""
 
 
 def decided(mean: np.ndarray) -> np.ndarray:
