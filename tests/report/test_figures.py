@@ -38,9 +38,11 @@ def test_what_there_is_nothing_of_has_no_figure(facts: Facts) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_curves_without_validation_are_named_as_well(bare: Facts) -> None:
+def test_curves_without_validation_fill_the_figure_and_are_named(bare: Facts) -> None:
     assert bare.findings["num_val"] == 0
-    assert "curves" in figures(bare)
+    drawn = np.asarray(opened(figures(bare)["curves"]).convert("L"))
+    columns = np.flatnonzero((drawn < 250).any(0))
+    assert columns.max() > 0.95 * drawn.shape[1], "nothing is left empty at the right"
 
 
 def test_the_best_on_validation_is_shown_whatever_it_scores_on_test(facts: Facts) -> None:

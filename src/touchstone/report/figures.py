@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -76,33 +77,37 @@ def _gains(facts: Facts) -> Image.Image:
 
 
 def _curves(facts: Facts) -> Image.Image:
-    """A row for each model: the loss, and the score on validation images."""
-    models = [
-        model for model in facts.settings.trained if any(f"{model}-{arm}" in facts.curves for arm in _arms(facts))
-    ]
-    models = models[:MODELS]
+    """A row for each model: the loss, and the score on validation images, where there are any."""
+    tables = {
+        model: {arm: facts.curves[f"{model}-{arm}"] for arm in _arms(facts) if f"{model}-{arm}" in facts.curves}
+        for model in facts.settings.trained
+    }
+    models = [model for model, of_arms in tables.items() if of_arms][:MODELS]
     score = f"val_{facts.measure}"
+    validated = any(_has(table, score) for model in models for table in tables[model].values())
     figure = Figure(figsize=(7.2, 2.5 * len(models)), dpi=100, layout="constrained")
-    grid = figure.subplots(len(models), 2, squeeze=False)
+    grid = figure.subplots(len(models), 2 if validated else 1, squeeze=False)
     for row, model in zip(grid, models, strict=True):
+        drawn = [(row[0], "train_loss", "--"), (row[0], "val_loss", "-"), (row[-1], score, "-")]
         for number, arm in enumerate(_arms(facts)):
-            table = facts.curves.get(f"{model}-{arm}")
-            if table is None:
-                continue
             colour = COLOURS[number % len(COLOURS)]
-            for axes, name, dashes in ((row[0], "train_loss", "--"), (row[0], "val_loss", "-"), (row[1], score, "-")):
-                if name in table and table[name].notna().any():
+            for axes, name, dashes in drawn:
+                if arm in tables[model] and _has(table := tables[model][arm], name):
                     label = None if arm in axes.get_legend_handles_labels()[1] else arm  # one line of each arm
                     axes.plot(table["step"], table[name], dashes, color=colour, linewidth=1.2, label=label)
+        row[-1].set_title(f"{model}: {TITLES[facts.measure]} on validation images", fontsize=10)
         row[0].set_title(f"{model}: loss", fontsize=10)
-        row[1].set_title(f"{model}: {TITLES[facts.measure]} on validation images", fontsize=10)
         for axes in row:
             axes.set_xlabel("step")
             _plain(axes)
-        named = row[1] if row[1].lines else row[0]
+        named = row[-1] if row[-1].lines else row[0]
         named.legend(frameon=False, fontsize=8)
-        row[1].set_visible(bool(row[1].lines))
+        row[-1].set_visible(bool(row[-1].lines))
     return _rendered(figure)
+
+
+def _has(table: pd.DataFrame, column: str) -> bool:
+    return column in table and bool(table[column].notna().any())
 
 
 def _arms(facts: Facts) -> Sequence[str]:
