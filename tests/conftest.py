@@ -1,6 +1,7 @@
 """Fixtures that tests of several rooms share."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import touchstone  # noqa: F401  (before any test imports NumPy: it ties the ari
 
 # Nets of tests are tiny: a second thread only waits for the first, and for whatever else the machine does.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Shells start background jobs with Ctrl-C ignored, and what tests start and interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Files that take a minute or more, in an order in which two workers seldom wait for the same thing; the rest follows.
