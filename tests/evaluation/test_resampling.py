@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from touchstone.evaluation import metrics
 from touchstone.evaluation.average_precision import mean_average_precision
 from touchstone.evaluation.metrics import Metric, metrics_of
 from touchstone.evaluation.resampling import draw_counts, resample
@@ -51,6 +52,19 @@ def test_a_resample_is_scored_as_the_images_it_holds(metric: Metric, multi_label
         assert multi_label or set(labels[rows]) == set(labels), "macro F1 of fewer classes would be another"
         expected = metric.values(probs[:, rows], labels[rows])
         assert scores[start + r] == pytest.approx(expected, abs=1e-5)
+
+
+def test_macro_f1_of_many_classes_is_the_same_from_sparse_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(200) % 100
+    probs = random.random((SEEDS, 200, 100), np.float32) + 0.6 * np.eye(100, dtype=np.float32)[labels]
+    [metric] = [metric for metric in metrics_of(multi_label=False) if metric.key == "macro_f1"]
+    counts = draw_counts(200, 0, 20, seed=1)
+    assert metrics.DENSE < 100
+    sparse = metric.scorer(probs, labels)(counts)
+    monkeypatch.setattr(metrics, "DENSE", 100)
+    assert sparse.tolist() == metric.scorer(probs, labels)(counts).tolist()
+    assert 0 < sparse.min() < sparse.max() < 1
 
 
 @pytest.mark.parametrize("levels", [None, 4])  # of scores: hardly any ties, and many

@@ -9,7 +9,7 @@ from PIL import Image
 from touchstone.data.imageset import ImageSet
 from touchstone.report import strips
 from touchstone.report.changes import changes, missed
-from touchstone.report.galleries import LabelledImages
+from touchstone.report.galleries import LabelledImages, worst
 
 
 def answers(*predicted: list[int], classes: int = 3) -> np.ndarray:
@@ -36,6 +36,23 @@ def test_an_image_changes_where_most_replicates_do() -> None:
     assert (found.num_mended, found.num_broken) == (1, 1)
     assert changes(run, baseline, test, count=0).mended == ()
     assert changes(run, baseline, test, count=0).num_mended == 1
+
+
+def test_images_that_change_as_much_keep_their_order() -> None:
+    test = images([0, 0])
+    baseline = answers([1, 0], [1, 1], [1, 1])  # right in 0, 1 of 3
+    run = answers([0, 0], [0, 0], [1, 0])  # right in 2, 3 of 3; 2/3 - 0 and 1 - 1/3 differ in the last digit
+    assert [each.file for each in changes(run, baseline, test, count=2).mended] == ["f0", "f1"]
+
+
+def test_mistakes_of_equally_many_votes_keep_their_order() -> None:
+    votes = [[(4, 1, 0), (0, 3, 2)], [(0, 3, 2), (4, 1, 0)]]  # of the wrong class on two images, in three replicates
+    for of_images in votes:
+        probs = np.zeros((3, 2, 3))  # float64, as shares of votes are
+        probs[..., 1] = (np.array(of_images).T + 1 / 6) / 5
+        mistakes, number = worst(probs, images([0, 0]), count=2)
+        assert [each.file for each in mistakes] == ["f0", "f1"]
+        assert number == 2
 
 
 def test_the_wrong_class_is_one_that_was_predicted() -> None:

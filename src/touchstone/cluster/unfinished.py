@@ -1,4 +1,4 @@
-"""Which stages a command has to run, what they depend on, and which of them can leave the project."""
+"""Which stages a command has to run, what they depend on, and which of them can run in a copy of the project."""
 
 import json
 import os

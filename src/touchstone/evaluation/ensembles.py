@@ -7,6 +7,7 @@ import numpy as np
 from touchstone.errors import TouchstoneError
 
 DIGITS = 6  # of weights
+DIGITS_OF_SHARES = 10  # far more than tell two numbers of votes apart, far fewer than float64 has
 ROUNDS = 50  # of greedy selection; each adds one member
 STEPS, ENOUGH = 1000, 1e-9  # of expectation maximisation, at most; the gain in nats at which it ends
 TINY = 1e-12  # the lowest probability of a true label, which keeps the logarithm finite
@@ -70,12 +71,12 @@ def _majority(stack: np.ndarray, preferred: np.ndarray) -> np.ndarray:
 
     stack: (members, seeds, N, K). preferred: (seeds, N, K). The argmax of the result is the decision. Its probabilities
     are shares of the votes, with one more vote for the decision and 1 / K for each class (Laplace), which keeps the log
-    likelihood finite.
+    likelihood finite. They are float64, which `replicate_mean` needs.
     """
     num_classes = stack.shape[-1]
     votes = _votes(stack)
     decision = np.where(votes == votes.max(-1, keepdims=True), preferred, -1.0).argmax(-1)
-    return ((votes + np.eye(num_classes)[decision] + 1 / num_classes) / (len(stack) + 2)).astype(np.float32)
+    return (votes + np.eye(num_classes)[decision] + 1 / num_classes) / (len(stack) + 2)
 
 
 def _votes(stack: np.ndarray) -> np.ndarray:
@@ -87,6 +88,16 @@ def tied(stack: np.ndarray) -> np.ndarray:
     """Whether several classes have the most votes, bool (seeds, N). stack: (members, seeds, N, K)."""
     votes = _votes(stack)
     return (votes == votes.max(-1, keepdims=True)).sum(-1) > 1
+
+
+def replicate_mean(probs: np.ndarray) -> np.ndarray:
+    """The mean over the replicates, (seeds, N, K) -> float64 (N, K).
+
+    Sums of fractions differ in their last digits by the summands, so shares of votes, which are float64, are rounded:
+    classes with equally many votes are equal then, and the first of them is the prediction.
+    """
+    mean = probs.mean(0, dtype=np.float64)
+    return mean.round(DIGITS_OF_SHARES) if probs.dtype == np.float64 else mean
 
 
 def rotated_means(probs: np.ndarray, count: int) -> np.ndarray:

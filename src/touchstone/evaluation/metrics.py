@@ -4,7 +4,7 @@ the seeds is then in metrics.json, and its change, with an interval, in `touchst
 a line of SCORES in report/tables.py or report/multi_label.py.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,6 +15,7 @@ from touchstone.evaluation.calibration import BINS, bin_of, clipped, confidences
 from touchstone.evaluation.thresholds import f1
 
 EPSILON = float(np.finfo(np.float64).eps)  # where scikit-learn's log_loss clips
+DENSE = 64  # classes up to which a product with all columns is faster than one with those that are not 0
 Scorer = Callable[[np.ndarray], np.ndarray]  # counts (R, N) -> scores, float64 (R, seeds)
 
 
@@ -62,6 +63,14 @@ def weighted_sums(columns: np.ndarray) -> Scorer:
     return lambda counts: (counts @ (narrow if counts.dtype == np.float32 else wide)).astype(np.float64)
 
 
+def sparse_sums(parts: Sequence[np.ndarray]) -> Scorer:
+    """Return what `weighted_sums` returns for the columns of several bool (N, C), of which few values are true."""
+    from scipy import sparse  # takes a third of a second to import
+
+    rows = sparse.hstack([sparse.csc_array(part, dtype=np.float64) for part in parts]).T.tocsr()
+    return lambda counts: (rows @ counts.T.astype(np.float64)).T
+
+
 def ratio(above: np.ndarray, below: np.ndarray) -> Scorer:
     """The sum of `above` (seeds, N) over the sum of `below`, (seeds, N) or (1, N); NaN where that is 0."""
     sums_above, sums_below = weighted_sums(above.T), weighted_sums(below.T)
@@ -85,19 +94,16 @@ def _macro_f1(probs: np.ndarray, labels: np.ndarray) -> Scorer:
 def _mean_f1(decisions: np.ndarray, labels: np.ndarray) -> Scorer:
     """The mean F1 of the classes that an image has; such a class counts 0 in a resample that lacks it.
 
-    decisions: bool (seeds, N, K). labels: (N, K). Few of an image's classes are labels or predicted, so the sums are
-    over sparse columns: with 1,000 classes dense ones would take gigabytes.
+    decisions: bool (seeds, N, K). labels: (N, K).
     """
-    from scipy import sparse  # takes a third of a second to import
-
     classes = (labels == 1).any(0)
     positive, predicted = (labels == 1)[:, classes], (decisions & ~np.isnan(labels))[:, :, classes]
-    columns = [sparse.csc_array(part, dtype=np.float64) for part in (positive, *predicted, *(predicted & positive))]
-    rows = sparse.hstack(columns).T.tocsr()  # (C, N)
+    columns = (positive, *predicted, *(predicted & positive))
     num_seeds, num_classes = len(predicted), int(classes.sum())
+    sums = weighted_sums(np.concatenate(columns, 1)) if num_classes <= DENSE else sparse_sums(columns)
 
     def score(counts: np.ndarray) -> np.ndarray:
-        parts = (rows @ counts.T.astype(np.float64)).T.reshape(len(counts), 1 + 2 * num_seeds, num_classes)
+        parts = sums(counts).reshape(len(counts), 1 + 2 * num_seeds, num_classes)
         actual, chosen, hits = parts[:, :1], parts[:, 1 : num_seeds + 1], parts[:, num_seeds + 1 :]
         return divided(f1(hits, actual + chosen).sum(2), np.array(num_classes))
 

@@ -1,6 +1,6 @@
 """Predictions on disk, and as tables for people.
 
-A .npy file holds probabilities (seeds, N, K): float32, or float64 for a majority vote on several labels.
+A .npy file holds probabilities (seeds, N, K): float32, or float64 for a majority vote.
 """
 
 import json
@@ -14,7 +14,7 @@ import pandas as pd
 from touchstone.config.settings import Settings
 from touchstone.data.labels import join
 from touchstone.errors import TouchstoneError
-from touchstone.evaluation.decisions import labelled, ranked
+from touchstone.evaluation.ensembles import replicate_mean
 
 
 @contextmanager
@@ -72,15 +72,15 @@ def predictions(
     class takes the place of probability. Without them, the `top` most probable classes have columns label_2,
     probability_2 and so on.
     """
-    mean = probs.mean(0, dtype=np.float64)  # (N, K)
+    mean = replicate_mean(probs)
     if thresholds is not None:
-        labels = [join([classes[k] for k in np.flatnonzero(row)]) for row in labelled(mean, thresholds)]
+        labels = [join([classes[k] for k in np.flatnonzero(row)]) for row in mean >= thresholds]
         columns = pd.DataFrame(mean.round(4), columns=[f"p({name})" for name in classes])
         table = pd.concat([pd.DataFrame({"file": files, "label": labels}), columns], axis=1)
     else:
-        order = ranked(mean, min(top, len(classes)))
+        order = np.argsort(-mean, axis=1, kind="stable")
         table = pd.DataFrame({"file": files})
-        for place in range(order.shape[1]):
+        for place in range(min(top, len(classes))):
             end = f"_{place + 1}" if place else ""
             table[f"label{end}"] = [classes[k] for k in order[:, place]]
             table[f"probability{end}"] = mean[np.arange(len(mean)), order[:, place]].round(4)

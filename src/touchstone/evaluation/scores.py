@@ -5,6 +5,7 @@ import pandas as pd
 
 from touchstone.config.schema.evaluation import Compare
 from touchstone.evaluation.average_precision import each_class, tail_accuracy
+from touchstone.evaluation.ensembles import replicate_mean
 from touchstone.evaluation.metrics import metrics_of, primary
 
 POINTS = 200  # of a precision-recall curve, at most
@@ -76,7 +77,7 @@ def precision_recall(probs: np.ndarray, labels: np.ndarray, classes: list[str]) 
     from sklearn.metrics import precision_recall_curve  # takes a second to import
 
     parts = []
-    pairs = each_class(probs.mean(0, dtype=np.float64), labels)
+    pairs = each_class(replicate_mean(probs), labels)
     for name, (scores, positive) in zip(classes, pairs, strict=True):
         if positive.any():
             precision, recall = (values[-2::-1] for values in precision_recall_curve(positive, scores)[:2])

@@ -21,7 +21,7 @@ from touchstone.data.levels import limits
 from touchstone.data.ops import crops
 from touchstone.data.sheets import spread, thumbnail
 from touchstone.errors import TouchstoneError, nearest
-from touchstone.evaluation.decisions import decided
+from touchstone.evaluation.ensembles import replicate_mean
 from touchstone.explain.attributions import Attribution, attribute
 from touchstone.explain.cost import Extent, extent
 from touchstone.explain.overlays import SIDE, scale, signed, table
@@ -92,8 +92,8 @@ def choose(
     turns: the first image of each class, then the second of each. classes: the names of all K. Raises TouchstoneError
     on an unknown name.
     """
-    mean = probs.mean(0, dtype=np.float64)  # (N, K)
-    best = decided(mean)
+    mean = replicate_mean(probs)
+    best = mean.argmax(1)
     for name in settings.files:
         if name not in files:
             raise TouchstoneError(
@@ -132,7 +132,7 @@ def _in_turns(order: list[int], labels: np.ndarray, classes: list[int]) -> list[
 def predicted(metadata: RunMetadata, predictors: list[Predictor], pictures: Pictures) -> list[Choice]:
     """Return for each picture the class that the mean over the run's seeds finds most probable."""
     mean = predict_images(metadata, predictors, pictures.images).mean(0, dtype=np.float64)  # (B, K)
-    return [Choice(row, int(best), float(mean[row, best])) for row, best in enumerate(decided(mean))]
+    return [Choice(row, int(probs.argmax()), float(probs.max())) for row, probs in enumerate(mean)]
 
 
 def explain(

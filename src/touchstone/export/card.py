@@ -11,7 +11,6 @@ from touchstone.config.settings import Settings
 from touchstone.data.batches import View
 from touchstone.data.imageset import read_table
 from touchstone.data.labels import names
-from touchstone.evaluation.decisions import decided
 from touchstone.evaluation.metrics import named
 from touchstone.evaluation.scores import per_class
 from touchstone.export.command import Exported
@@ -260,12 +259,12 @@ def _classes(exported: Exported, settings: Settings) -> Iterator[str]:
     one, probs, labels = exported.description, exported.probs, exported.labels
     if one.thresholds is not None:
         yield "| class | test images | average precision % | F1 % |\n| :--- | ---: | ---: | ---: |"
-        table = per_class(probs, labels, np.array(one.thresholds), settings.compare)
+        table = per_class(probs, labels, np.array(one.thresholds, np.float32), settings.compare)
         for name, (_, row) in zip(one.classes, table.iterrows(), strict=True):
             yield f"| {_cell(name)} | {int(row['n_positive'])} | {_percent(row['ap'])} | {_percent(row['f1'])} |"
         return
     yield "| class | test images | recall % | precision % | F1 % |\n| :--- | ---: | ---: | ---: | ---: |"
-    chosen = decided(probs[0])
+    chosen = probs[0].argmax(1)
     for k, name in enumerate(one.classes):
         hits, actual, predicted = ((chosen == k) & (labels == k)).sum(), (labels == k).sum(), (chosen == k).sum()
         shares = [_share(hits, actual), _share(hits, predicted), _share(2 * hits, actual + predicted)]

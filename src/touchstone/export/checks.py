@@ -8,7 +8,7 @@ from touchstone.data.imageset import ImageSet, valid_sizes
 from touchstone.data.ops.resize import resize, scale
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.compare import compare_paired
-from touchstone.evaluation.decisions import decided, labelled, settled
+from touchstone.evaluation.ensembles import replicate_mean
 from touchstone.evaluation.measures import Measure
 from touchstone.export.model import ExportedModel
 from touchstone.studies.predict_folder import TrainedModel
@@ -38,11 +38,9 @@ def compared(file: np.ndarray, ours: np.ndarray, *, measure: Measure, thresholds
 
     change: of the primary score, with its interval over test images.
     """
-    key, judged, reference = measure.key, file, ours
-    if thresholds is None:
-        judged, reference = settled(file[0])[None], settled(ours[0])[None]
-    change = compare_paired(measure.compared(judged, reference), confidence=measure.confidence)
-    own = compare_paired(measure.alone(judged), confidence=measure.confidence)
+    key = measure.key
+    change = compare_paired(measure.compared(file, ours), confidence=measure.confidence)
+    own = compare_paired(measure.alone(file), confidence=measure.confidence)
     return {
         "images": file.shape[1],
         "max_difference": float(np.abs(file.astype(np.float64) - ours).max()),
@@ -51,7 +49,7 @@ def compared(file: np.ndarray, ours: np.ndarray, *, measure: Measure, thresholds
         key: own.value,
         f"{key}_low": max(0.0, own.low),
         f"{key}_high": min(1.0, own.high),
-        f"{key}_before": float(measure.value(reference, measure.labels)),
+        f"{key}_before": float(measure.value(ours, measure.labels)),
         "change": change.value,
         "change_low": change.low,
         "change_high": change.high,
@@ -60,7 +58,7 @@ def compared(file: np.ndarray, ours: np.ndarray, *, measure: Measure, thresholds
 
 
 def _decisions(probs: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
-    return decided(probs[0]) if thresholds is None else labelled(probs[0], thresholds)
+    return probs[0].argmax(1) if thresholds is None else probs[0] >= thresholds
 
 
 def check_agreement(found: dict[str, Any], name: str) -> None:
@@ -82,7 +80,7 @@ def resizing(model: ExportedModel, trained: TrainedModel, images: ImageSet) -> d
         image, (high, wide) = _image(images, sizes, int(row)), SCALES[number % len(SCALES)]
         scaled.append(scale(image, round(image.shape[0] * high), round(image.shape[1] * wide)))
     ours = trained.predict([resize(image, size_px=one.image_size, mode=one.resize) for image in scaled])
-    ours = ours.mean(0, dtype=np.float64)[None]
+    ours = replicate_mean(ours)[None]
     file = model.predict(scaled)
     return {
         "images": len(rows),

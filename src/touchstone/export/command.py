@@ -15,6 +15,7 @@ from touchstone.data.as_prepared import stacked
 from touchstone.data.folders import replaced
 from touchstone.data.imageset import ImageSet, group_indices, load, valid_sizes
 from touchstone.errors import TouchstoneError
+from touchstone.evaluation.ensembles import replicate_mean
 from touchstone.evaluation.measures import Measure, measure
 from touchstone.export import checks
 from touchstone.export.build import as_net, build, stored
@@ -58,7 +59,7 @@ def export(
     net = build(name, settings=settings, data=data, images=images)
     test = load(data / "prepared/test")
     stack, labels = stored(name, "test", settings=settings, data=data)
-    ours = stack.mean(0, dtype=np.float64)[None]
+    ours = replicate_mean(stack)[None]
     judge = measure(labels, settings.compare, seed=settings.seed, groups=group_indices(test.table))
     file = form.file(to, int8=False)
     form.write(net, file)

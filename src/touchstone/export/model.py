@@ -30,9 +30,9 @@ class ExportedModel:
 
     @property
     def thresholds(self) -> np.ndarray | None:
-        """(K,), with several labels an image."""
+        """float32 (K,), as in the file, with several labels an image."""
         given = self.description.thresholds
-        return None if given is None else np.array(given)
+        return None if given is None else np.array(given, np.float32)
 
     def predict(self, images: list[np.ndarray]) -> np.ndarray:
         """Images, each uint8 (h, w, C) -> probabilities float32 (1, B, K), the mean over the seeds.

@@ -12,6 +12,7 @@ from touchstone.report.galleries import LabelledImages
 MOST = 2000  # missed images that are grouped
 GROUPS, LEAST = 6, 4  # most groups, and images for each on average, at least
 CONFUSIONS = 3  # named for each group
+DIGITS = 10  # of shares of the replicates, of which equal ones may differ in the last digit
 
 
 def changes(run: np.ndarray, baseline: np.ndarray, test: LabelledImages, *, count: int) -> Changes:
@@ -21,12 +22,13 @@ def changes(run: np.ndarray, baseline: np.ndarray, test: LabelledImages, *, coun
     replicates agree on first.
     """
     after, before = (_right(probs, test).mean(0) for probs in (run, baseline))  # (N,)
+    distance = np.abs(after - before).round(DIGITS)
     mended, broken = (after > 0.5) & (before <= 0.5), (after <= 0.5) & (before > 0.5)
     guesses = [_votes(probs, test).argmax(1) for probs in (run, baseline)]
 
     def kept(chosen: np.ndarray, wrong: np.ndarray) -> tuple[Change, ...]:
         rows = np.flatnonzero(chosen)
-        order = rows[np.argsort(-np.abs(after - before)[rows], kind="stable")][:count]
+        order = rows[np.argsort(-distance[rows], kind="stable")][:count]
         return tuple(
             Change(
                 **test.shown(row),

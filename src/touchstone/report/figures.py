@@ -95,8 +95,9 @@ def _curves(facts: Facts) -> Image.Image:
                 if arm in tables[model] and _has(table := tables[model][arm], name):
                     label = None if arm in axes.get_legend_handles_labels()[1] else arm  # one line of each arm
                     axes.plot(table["step"], table[name], dashes, color=colour, linewidth=1.2, label=label)
-        row[-1].set_title(f"{model}: {TITLES[facts.measure]} on validation images", fontsize=10)
         row[0].set_title(f"{model}: loss", fontsize=10)
+        if validated:
+            row[1].set_title(f"{model}: {TITLES[facts.measure]} on validation images", fontsize=10)
         for axes in row:
             axes.set_xlabel("step")
             _plain(axes)

@@ -7,7 +7,7 @@ import numpy as np
 
 from touchstone.data.imageset import ImageSet
 from touchstone.data.sheets import valid_area
-from touchstone.evaluation.decisions import decided
+from touchstone.evaluation.ensembles import replicate_mean
 from touchstone.report.facts import Mistake, RankedClass, ScoredImage
 
 EACH = 5  # images at either end
@@ -33,8 +33,8 @@ def worst(probs: np.ndarray, test: LabelledImages, *, count: int) -> tuple[tuple
 
     probs: float32 (seeds, N, K). The mean over the replicates decides; equal probabilities keep the order of the rows.
     """
-    mean = probs.mean(0, dtype=np.float64)  # (N, K)
-    predicted, confidence = decided(mean), mean.max(1)
+    mean = replicate_mean(probs)
+    predicted, confidence = mean.argmax(1), mean.max(1)
     wrong = np.flatnonzero(predicted != test.labels)
     order = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
     mistakes = tuple(
@@ -54,7 +54,7 @@ def ranked(probs: np.ndarray, test: LabelledImages) -> tuple[RankedClass, ...]:
 
     Equal scores keep the order of the rows. NaN labels are left out.
     """
-    scores = probs.mean(0, dtype=np.float64)  # (N, K)
+    scores = replicate_mean(probs)
     classes = []
     for k, name in enumerate(test.classes):
         rows = np.flatnonzero(~np.isnan(test.labels[:, k]))

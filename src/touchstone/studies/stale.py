@@ -60,15 +60,15 @@ def stale_stages(root: Path) -> dict[str, list[str]]:
     Raises TouchstoneError where DVC cannot read its files, or params.yaml has a mistake.
     """
     try:
-        with _opened(root) as now:
-            graph = now.repo.index.graph
-            todo = [stage for stage in now.stages if stage not in now.of_settings and now.differs(stage)]
+        with _opened(root) as project:
+            graph = project.repo.index.graph
+            todo = [stage for stage in project.stages if stage not in project.of_settings and project.differs(stage)]
             stale = set(todo)
             while todo:
                 after = set(graph.predecessors(todo.pop())) - stale  # DVC's edges lead to what it depends on
                 stale |= after
                 todo += after
-            root = Path(now.repo.root_dir)
+            root = Path(project.repo.root_dir)
             return {stage.name: [_path(out).relative_to(root).as_posix() for out in stage.outs] for stage in stale}
     except DvcException as error:
         raise TouchstoneError(f"{root}: {one_line(error)}") from error
@@ -79,8 +79,8 @@ def settings_are_current(root: Path) -> bool:
 
     Raises TouchstoneError where params.yaml has a mistake.
     """
-    with _opened(root) as now:
-        return now.fresh is None or hash_of(now.fresh) == hash_of(_settings(now.repo))
+    with _opened(root) as project:
+        return project.fresh is None or hash_of(project.fresh) == hash_of(_settings(project.repo))
 
 
 def have_other_inputs(root: Path, names: Collection[str]) -> bool:
@@ -88,17 +88,17 @@ def have_other_inputs(root: Path, names: Collection[str]) -> bool:
 
     Raises TouchstoneError where params.yaml has a mistake.
     """
-    with _opened(root) as now:
-        made = PathSet(out.fs_path for stage in now.stages if stage not in now.of_settings for out in stage.outs)
+    with _opened(root) as project:
+        made = PathSet(out.fs_path for stage in set(project.stages) - project.of_settings for out in stage.outs)
         return any(
-            stage.changed_stage() or any(now.is_other(dep) for dep in stage.deps if not made.overlaps(dep.fs_path))
-            for stage in now.stages
+            stage.changed_stage() or any(project.is_other(dep) for dep in stage.deps if not made.overlaps(dep.fs_path))
+            for stage in project.stages
             if stage.addressing in names
         )
 
 
 @dataclass(frozen=True)
-class _Now:
+class _Project:
     """A project as DVC sees it, with the settings that its code and params.yaml make now."""
 
     repo: Repo
@@ -121,12 +121,12 @@ class _Now:
 
 
 @contextmanager
-def _opened(root: Path) -> Iterator[_Now]:
+def _opened(root: Path) -> Iterator[_Project]:
     """Open a project. Raises TouchstoneError where params.yaml has a mistake that the stage `settings` finds."""
     with Repo(str(root)) as repo, _scratch(root) as scratch:
         stages = [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]  # not .dvc files
         of_settings = {stage for stage in stages if any(_path(out) == _settings(repo) for out in stage.outs)}
-        as_locked = _Now(repo, stages, of_settings, None)
+        as_locked = _Project(repo, stages, of_settings, None)
         if any(as_locked.differs(stage) or any(map(_is_changed, stage.outs)) for stage in of_settings):
             yield replace(as_locked, fresh=_fresh_settings(repo, scratch))
         else:

@@ -26,7 +26,8 @@ from touchstone.data.splits import UNLABELLED
 from touchstone.data.walk import walk
 from touchstone.errors import TouchstoneError
 
-csv.field_size_limit(2**31 - 1)  # of a cell, in characters: columns may hold whole outlines; 131,072 otherwise
+# A cell may hold a whole outline; csv refuses more than 131,072 characters unless the process says otherwise.
+csv.field_size_limit(2**31 - 1)
 # Columns of the manifest that are its own; a user's table may have others.
 RESERVED = ("file", "label", "split", "sha256", "bytes", "difficult")
 T = TypeVar("T")
