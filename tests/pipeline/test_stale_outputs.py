@@ -8,7 +8,7 @@ from PIL import Image
 
 from kit.project import run
 from touchstone.config import yaml
-from touchstone.studies.stale import stale_results, stale_stages
+from touchstone.studies.stale import settings_are_current, stale_results, stale_stages
 
 IN_GIT = {
     f"metrics/{name}" for name in ("audit.json", "metrics.json", "report.md", "audit_summary.json", "summary.json")
@@ -56,7 +56,9 @@ def test_only_what_a_change_reaches_is_stale(tiny_space: Path) -> None:
     file.write_text(file.read_text() + "\n# one more comment\n")
     assert "settings" in run("dvc", "status", cwd=tiny_space).stdout
     assert stale_results(tiny_space) == {}
+    assert settings_are_current(tiny_space)
     change(tiny_space, "report.worst=5")
+    assert not settings_are_current(tiny_space)
     assert set(stale_stages(tiny_space)) == {"verdict", "report"}
     change(tiny_space, "compare.num_resamples=300")
     assert set(stale_stages(tiny_space)) == {"ensemble", "evaluate", "verdict", "report"}

@@ -7,7 +7,7 @@ import pytest
 
 from kit.project import run
 from touchstone.errors import TouchstoneError
-from touchstone.studies.stale import scores_are_stale, stale_results, stale_stages
+from touchstone.studies.stale import have_other_inputs, scores_are_stale, stale_results, stale_stages
 
 STAGES = """
 stages:
@@ -82,6 +82,17 @@ def test_other_data_parameters_and_commands_make_what_follows_stale(space: Path,
     )
     run("dvc", "repro", cwd=space)
     assert run("touchstone", "verify", cwd=space).stdout.endswith("all as in dvc.lock\n")
+
+
+def test_an_edited_file_is_another_input_of_the_stages_that_read_it(
+    space: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(space)  # stages in another folder have longer names
+    assert not have_other_inputs(space, ["make", "report", "other"])
+    (space / "source.txt").write_text("other data")
+    assert have_other_inputs(space, ["make"])
+    (space / "data/evaluated/metrics.json").write_text("edited, but a stage has made it")
+    assert not have_other_inputs(space, ["report", "other"])
 
 
 def test_in_a_clone_without_data_results_are_as_the_lock_says(space: Path) -> None:
