@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "recipes/mine"
     (folder / "figures").mkdir(parents=True)
     (folder / "params.yaml").write_text(TEXT)
-    for name in ("metrics.json", "report.md", "figures/gains.png"):
+    for name in ("metrics.json", "report.md", "figures/gains.png", "dvc.lock"):
         (folder / name).write_text(name)
     return tmp_path
 
@@ -57,7 +57,9 @@ def test_files_are_unrecorded_then_those_of_the_present_code(root: Path) -> None
     before = (folder / FILE).read_bytes()
     recorded(root)
     assert (folder / FILE).read_bytes() == before
-    assert json.loads(before)["study"]["files"].keys() == {"metrics.json", "report.md", "figures/gains.png"}
+    assert json.loads(before)["study"]["files"].keys() == {
+        *("metrics.json", "report.md", "figures/gains.png", "dvc.lock")
+    }
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "figures/gains.png", "figures/another.png"])
@@ -121,6 +123,11 @@ def test_code_counts_where_it_decides_the_figures(root: Path, stage: str, line: 
     assert state(edited / folder.relative_to(root), "study", edited) is expected
 
 
+def test_a_copy_of_the_project_anywhere_is_the_same_code(root: Path) -> None:
+    """The order of paths must not count: here the stages of a copy import the package of the checkout."""
+    assert maker(TEXT, root).code == maker(TEXT, ROOT).code
+
+
 def test_the_source_the_net_and_the_kinds_of_generators_belong_to_the_code() -> None:
     generators = yaml.parse((ROOT / "recipes/digits/params.yaml").read_text())["generators"]
     one_each = [f"generators={json.dumps({name: generators[name]})}" for name in ("dcgan", "ddpm")]
@@ -148,6 +155,7 @@ def test_the_default_is_compared_with_the_lock(root: Path) -> None:
     folder = root / "recipes/mine"
     default = folder.rename(root / "recipes" / DEFAULT)
     shutil.rmtree(default / "figures")
+    (default / "dvc.lock").unlink()  # it keeps none
     shutil.copy(default / "params.yaml", root)
     record(default, "study", maker(TEXT, root))
     assert not (default / FILE).exists()

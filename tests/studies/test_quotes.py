@@ -1,19 +1,15 @@
 """README and docs quote the kept reports as they are, and refer only to what exists."""
 
-import json
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from kit.project import ROOT
-from touchstone.config.load import load
-from touchstone.errors import TouchstoneError
 from touchstone.studies.made_by import State, present, record
-from touchstone.studies.quotes import QUOTE, pages, published, quoted, resplit, swept, update
+from touchstone.studies.quotes import QUOTE, pages, quoted, resplit, swept, update
 
 PAGES = [ROOT / "CONTRIBUTING.md", *pages(ROOT)]
 UNRECORDED = f"\n*{State.UNRECORDED.mark}*\n"
@@ -68,7 +64,7 @@ def test_every_quotation_matches_its_source_and_says_where_its_figures_are_older
     text = page.read_text()
     assert quoted(text, ROOT, page=page) == text, "run `touchstone studies --fill`"
     for _, _, source, _ in QUOTE.findall(text):
-        assert (ROOT / source).is_file()
+        assert (ROOT / source).exists()
 
 
 def test_the_default_and_a_study_of_photographs_are_quoted_where_people_look() -> None:
@@ -92,38 +88,6 @@ def test_the_site_lists_every_page_and_the_studies_every_study() -> None:
     for page in (ROOT / "docs").rglob("*.md"):
         assert f" {page.relative_to(ROOT).as_posix()}\n" in site
         assert page.parent.name != "studies" or page.name == "README.md" or f"]({page.name})" in index
-
-
-def test_published_figures_stand_beside_the_kept_metrics(tmp_path: Path) -> None:
-    source = tmp_path / "published.csv"
-    source.write_text("run,validation,test,note\na,60.5,,x\nb,,55.46,\nc,,10,too high\n")
-    assert published(source) == "", "nothing was measured yet"
-    metrics = {"a": {"accuracy": 0.61234, "val_accuracy": 0.6}, "b": {"accuracy": 0.5}}
-    metrics["c"] = {"accuracy": 0.1, "diverged": "1 of 1 seed"}
-    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
-    assert published(source).splitlines()[2:] == [
-        "| a | 60.5 | – | 60.00 | 61.23 | x |",
-        "| b | – | 55.46 | – | 50.00 |  |",
-        "| c | – | 10 | – | 10.00 | too high, diverged: 1 of 1 seed |",
-    ]
-
-
-@pytest.mark.parametrize("source", sorted(ROOT.glob("recipes/*/published.csv")), ids=lambda path: path.parent.name)
-def test_published_runs_are_those_of_the_recipe_each_once(source: Path) -> None:
-    runs = pd.read_csv(source)["run"].tolist()
-    settings = load(source.parent / "params.yaml")
-    assert len(runs) == len(set(runs))
-    assert set(runs) <= {*settings.runs, *settings.ensembles}
-
-
-def test_a_published_run_that_was_not_kept_is_named(tmp_path: Path) -> None:
-    source = tmp_path / "published.csv"
-    (tmp_path / "metrics.json").write_text('{"a": {"accuracy": 0.5}}')
-    for runs in ("a\nb", "a\na"):
-        rows = "\n".join(f"{run},1,2," for run in runs.splitlines())
-        source.write_text(f"run,validation,test,note\n{rows}\n")
-        with pytest.raises(TouchstoneError, match="expected each run once"):
-            published(source)
 
 
 def test_a_sweep_has_a_row_for_its_values_and_a_column_for_each_run(tmp_path: Path) -> None:

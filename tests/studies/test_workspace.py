@@ -1,11 +1,13 @@
 """A study's copy of the project: what it is given, what it keeps, and that no output in it is another run's."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
+from ruamel.yaml import YAML
 
 from kit.project import ROOT, project, run
 from kit.studies import recipe
@@ -13,7 +15,7 @@ from touchstone.config.load import load
 from touchstone.errors import TouchstoneError
 from touchstone.studies.alone import alone
 from touchstone.studies.commands import outputs_in_git
-from touchstone.studies.made_by import FILE, State, state
+from touchstone.studies.made_by import PLACES, State, state
 from touchstone.studies.workspace import copy_project
 
 OUTPUTS = tuple(
@@ -114,10 +116,16 @@ def test_a_study_keeps_its_products_and_leaves_the_project_alone(tmp_path: Path)
     assert {f"![]({name})" for name in pictures} <= set(page.splitlines())
     assert run("git", "status", "--porcelain", cwd=root).stdout == before
     assert state(root / "recipes/tiny", "study", root) is State.CURRENT
-    made_by = (root / "recipes/tiny" / FILE).read_bytes()
+    assert json.loads((root / "recipes/tiny/cost.json").read_text())["trained"].keys() == {"lenet-real"}
+    lock = YAML(typ="safe").load(root / "recipes/tiny/dvc.lock")
+    assert {out["path"] for out in lock["stages"]["report"]["outs"]} > {"metrics/report.md", "metrics/metrics.json"}
+    sections = lock["stages"]["settings"]["params"]["params.yaml"]
+    assert "train" in sections
+    assert sections.keys().isdisjoint(PLACES)
+    kept = {file: file.read_bytes() for file in (root / "recipes/tiny").rglob("*.*")}
     again = run("touchstone", "study", "tiny", cwd=root)
     assert "Everything is up to date." in again.stdout
-    assert (root / "recipes/tiny" / FILE).read_bytes() == made_by
+    assert {file: file.read_bytes() for file in (root / "recipes/tiny").rglob("*.*")} == kept
 
 
 def test_a_folder_added_to_dvc_is_seen_by_git_and_by_dvc(tmp_path: Path) -> None:

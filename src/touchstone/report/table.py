@@ -2,9 +2,11 @@
 
 import base64
 import csv
+import html
 import io
 import re
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,22 @@ def escape(text: str) -> str:
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
 
 
+def _unescape(text: str) -> str:
+    return html.unescape(re.sub(r"\\(.)", r"\1", text.strip()))
+
+
 def grid(table: Table) -> str:
     """The table in GitHub-flavoured Markdown."""
     marks = ["---:" if letter == "r" else ":---" for letter in table.align]
     header, *rows = [[escape(cell) for cell in cells] for cells in (table.header, *table.rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, marks, *rows))
+
+
+def read_grid(lines: list[str], first: str) -> list[dict[str, str]]:
+    """Return the rows, by column, of the first table in Markdown as `grid` writes it whose first column is `first`."""
+    cells = [[_unescape(cell) for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    start = next((at for at, header in enumerate(cells) if header[:1] == [first]), len(cells))
+    return [dict(zip(cells[start], row, strict=True)) for row in takewhile(bool, cells[start + 2 :])]
 
 
 def worded(table: Table) -> str:

@@ -21,8 +21,8 @@ change after a run and then stays until the recipe runs again, so each run costs
 (`touchstone studies --fill`), and branches that change the code write the same words, which git merges. A recipe that
 takes hours may thus keep older figures, but not unmarked.
 
-The default, recipes/digits, has no entry: its files are copies of the outputs in dvc.lock, whose code and parameters
-`make locked` compares with the present ones.
+The default, recipes/digits, has no entry and no dvc.lock of its own: its files are copies of the outputs in that of the
+project, whose code and parameters `make locked` compares with the present ones.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from touchstone.code_hash import digest, library_versions
+from touchstone.code_hash import file_hash, imports, library_versions
 from touchstone.config import yaml
 from touchstone.config.load import settings_of
 from touchstone.config.schema import generator
@@ -48,7 +48,7 @@ from touchstone.studies.hashes import files_in, hash_of
 FILE = "made_by.json"
 DEFAULT = "digits"
 KEPT = {
-    "study": ("metrics.json", "report.md", "figures"),
+    "study": ("metrics.json", "report.md", "figures", "dvc.lock"),
     "sweep": ("experiments.csv", "learning_curve.png"),
 }
 """Command -> the files and folders that it keeps beside a recipe."""
@@ -105,8 +105,11 @@ def maker(text: str, root: Path, values: dict[str, list[Any]] | None = None) -> 
     """
     settings = {key: value for key, value in yaml.parse(text).items() if key not in PLACES}
     canonical = json.dumps([settings, values], sort_keys=True)
-    code = digest(*_code_files(settings_of(text), root / "stages"))
-    return Maker(code, hashlib.sha256(canonical.encode()).hexdigest(), library_versions())
+    files = imports(*_code_files(settings_of(text), root / "stages"))
+    code = "".join(sorted(map(file_hash, files)))  # the stages of a copy may import the package of another checkout
+    return Maker(
+        hashlib.sha256(code.encode()).hexdigest(), hashlib.sha256(canonical.encode()).hexdigest(), library_versions()
+    )
 
 
 def _code_files(settings: Settings, stages: Path) -> Iterable[Path]:

@@ -3,8 +3,8 @@
 Between `<!-- KIND from SOURCE -->` and `<!-- end -->` stands a table that is made of SOURCE. The kinds:
   results, audit, attributions
                    from recipes/<name>/report.md: the text between its comments such as `results:start`, `results:end`
-  published        from recipes/<name>/published.csv (run, validation, test in per cent, note), beside the figures of
-                   metrics.json in the same folder
+  published        from recipes/<name>/published.csv: what a study published beside what was measured
+  overview         from recipes: the same of all recipes in one table, with data, budgets, intervals and minutes
   sweep            from recipes/<name>/experiments.csv: test accuracy (or mean average precision); a row for each
                    combination of swept values, a column for each run
   worth            from the same file, swept over data.train_size: how many real images an arm is worth
@@ -14,19 +14,16 @@ Between `<!-- KIND from SOURCE -->` and `<!-- end -->` stands a table that is ma
 Below it stands a sentence where the kept figures are not by the present code and settings (`studies.made_by`).
 """
 
-import json
-import math
 import os
 import re
 from pathlib import Path
 
 import pandas as pd
 
-from touchstone.errors import TouchstoneError
 from touchstone.evaluation.metrics import primary_key
 from touchstone.report.table import Table, grid
 from touchstone.report.words import percent
-from touchstone.studies import learning_curves, made_by
+from touchstone.studies import learning_curves, made_by, overview
 
 QUOTE = re.compile(r"(<!-- (\w+) from (\S+) -->\n).*?(<!-- end -->)", re.S)
 
@@ -41,7 +38,7 @@ def quoted(text: str, root: Path, *, page: Path | None = None) -> str:
     def fill(quotation: re.Match[str]) -> str:
         opening, kind, source, closing = quotation.groups()
         file, table = root / source, ""
-        if file.is_file():
+        if file.exists():
             table = _figures(file, folder) if kind == "figures" else _table(kind, file)
         return f"{opening}{table}{_mark(file, root)}{closing}" if table else quotation[0]
 
@@ -66,7 +63,7 @@ def update(root: Path) -> list[Path]:
 
 
 def _mark(source: Path, root: Path) -> str:
-    sentence = made_by.mark(source, root)
+    sentence = made_by.mark(source, root) if source.is_file() else ""  # the overview marks each of its rows
     return f"\n*{sentence}*\n" if sentence else ""
 
 
@@ -86,27 +83,6 @@ def _part(kind: str, report: Path) -> str:
     pattern = rf"<!-- {kind}:start -->\n(.*?)<!-- {kind}:end -->"
     match = re.search(pattern, report.read_text(encoding="utf-8"), re.S)
     return match[1] if match else ""
-
-
-def published(source: Path) -> str:
-    """Published figures beside those measured, with a note where a run diverged; "" before anything is measured."""
-    kept = source.parent / "metrics.json"
-    if not kept.is_file():
-        return ""
-    metrics = json.loads(kept.read_text(encoding="utf-8"))
-    table = pd.read_csv(source, dtype=str, keep_default_na=False)
-    unknown = [run for run in table["run"] if run not in metrics]
-    if unknown or table["run"].duplicated().any():
-        raise TouchstoneError(f"{source}: expected each run once, of those in {kept}; got {', '.join(table['run'])}")
-    rows = []
-    for row in table.itertuples():
-        scores = metrics[row.run]
-        key = primary_key(scores)
-        measured = [percent(scores.get(name, math.nan)) for name in (f"val_{key}", key)]
-        notes = [str(row.note)] if row.note else []
-        notes += [f"diverged: {scores['diverged']}"] if "diverged" in scores else []
-        rows.append([str(row.run), str(row.validation) or "–", str(row.test) or "–", *measured, ", ".join(notes)])
-    return _text("lrrrrl", ["run", "published: val. %", "test %", "here: val. %", "test %", "note"], rows)
 
 
 def swept(source: Path) -> str:
@@ -157,7 +133,13 @@ def equivalents(source: Path) -> str:
     return _text("lrrrr", header, rows)
 
 
-TABLES = {"published": published, "sweep": swept, "resplit": resplit, "worth": equivalents}
+TABLES = {
+    "published": overview.published,
+    "overview": overview.overview,
+    "sweep": swept,
+    "resplit": resplit,
+    "worth": equivalents,
+}
 
 
 def _cell(row: pd.Series) -> str:

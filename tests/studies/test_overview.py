@@ -1,0 +1,157 @@
+"""Published figures beside measured ones: of a recipe, and of all in one table with data, budgets and costs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kit.project import ROOT
+from touchstone.config.load import load
+from touchstone.errors import TouchstoneError
+from touchstone.report.table import Table, grid, read_grid
+from touchstone.studies import cost
+from touchstone.studies.made_by import present, record
+from touchstone.studies.overview import overview, published
+
+PUBLISHED = """run,validation,test,note
+lenet-real,60.5,,a
+lenet-fixed,,70,b
+mean,71,72,
+c3-real,,,not published
+"""
+REPORT = """- Replicates: each run was trained 3 times, each time with new seeds
+| arm | adds | training images |
+| --- | --- | --- |
+| real | nothing | 200 |
+| fixed | shift | 400 |
+
+| model | net | budget |
+| --- | --- | --- |
+| lenet | lenet | 300 steps |
+|  |  | 5 epochs |
+| c3 | c3 | 9 steps |
+
+| model | real |
+| --- | --- |
+| lenet | 9 |
+"""
+
+
+def test_published_figures_stand_beside_the_kept_metrics(tmp_path: Path) -> None:
+    source = tmp_path / "published.csv"
+    source.write_text("run,validation,test,note\na,60.5,,x\nb,,55.46,\nc,,10,too high\n")
+    assert published(source) == "", "nothing was measured yet"
+    metrics = {"a": {"accuracy": 0.61234, "val_accuracy": 0.6}, "b": {"accuracy": 0.5}}
+    metrics["c"] = {"accuracy": 0.1, "diverged": "1 of 1 seed"}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    assert published(source).splitlines()[2:] == [
+        "| a | 60.5 | – | 60.00 | 61.23 | x |",
+        "| b | – | 55.46 | – | 50.00 |  |",
+        "| c | – | 10 | – | 10.00 | too high, diverged: 1 of 1 seed |",
+    ]
+
+
+@pytest.mark.parametrize("source", sorted(ROOT.glob("recipes/*/published.csv")), ids=lambda path: path.parent.name)
+def test_published_runs_are_those_of_the_recipe_each_once(source: Path) -> None:
+    table, settings = pd.read_csv(source), load(source.parent / "params.yaml")
+    assert not table.duplicated([name for name in ("run", "measure") if name in table]).any()
+    assert set(table["run"]) <= {*settings.runs, *settings.ensembles}
+
+
+def test_a_published_run_that_was_not_kept_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "published.csv"
+    (tmp_path / "metrics.json").write_text('{"a": {"accuracy": 0.5}}')
+    for runs in ("a\nb", "a\na"):
+        rows = "\n".join(f"{run},1,2," for run in runs.splitlines())
+        source.write_text(f"run,validation,test,note\n{rows}\n")
+        with pytest.raises(TouchstoneError, match="expected each run once"):
+            published(source)
+
+
+def test_a_figure_may_be_of_another_measure(tmp_path: Path) -> None:
+    source = tmp_path / "published.csv"
+    source.write_text("run,measure,validation,test,note\na,map,,72.9,\na,tail_accuracy,,91.2,\n")
+    (tmp_path / "metrics.json").write_text('{"a": {"map": 0.7, "tail_accuracy": 0.9}}')
+    assert published(source).splitlines()[2:] == ["| a | – | 72.9 | – | 70.00 |  |", "| a | – | 91.2 | – | 90.00 |  |"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with one recipe that has published figures, and nothing kept yet."""
+    folder = tmp_path / "recipes/x"
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "recipes/digits/params.yaml", folder)
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    (folder / "published.csv").write_text(PUBLISHED)
+    return tmp_path
+
+
+def rows(project: Path) -> list[str]:
+    return [line.removeprefix("| x | ").removesuffix(" |") for line in overview(project / "recipes").splitlines()[2:]]
+
+
+def test_what_was_not_run_is_listed_all_the_same(project: Path) -> None:
+    none = "not run | – | – | – | – | – | – | –"
+    assert rows(project) == [
+        f"lenet-real | 60.5 (val.) | {none} | a",
+        f"lenet-fixed | 70 | {none} | b",
+        f"mean | 72 | {none} | ",
+    ]
+
+
+def test_a_row_says_what_was_trained_on_for_how_long_by_which_code(project: Path) -> None:
+    folder = project / "recipes/x"
+    scores = {"accuracy": 0.65, "accuracy_low": 0.6, "accuracy_high": 0.7, "val_accuracy": 0.66}
+    (folder / "metrics.json").write_text(
+        json.dumps(dict.fromkeys(["lenet-real", "lenet-fixed", "c3-real", "mean"], scores))
+    )
+    (folder / "report.md").write_text(REPORT)
+    (folder / "cost.json").write_text(json.dumps({"trained": {"lenet-fixed": 90}}))
+    budget = "300 steps + 5 epochs | 3"
+    wanted = [
+        f"lenet-real | 60.5 (val.) | 66.00 (val.) | – | 200 | {budget} | – | 4 | unrecorded | a",
+        f"lenet-fixed | 70 | 65.00 | 60.00 to 70.00 | 400 | {budget} | 1.5 | 4 | unrecorded | b",
+        "mean | 72 | 65.00 | 60.00 to 70.00 | – | – | 3 | – | 4 | unrecorded | ",
+    ]
+    assert rows(project) == wanted
+    record(folder, "study", present(folder, "study", project))
+    assert rows(project) == [row.replace("unrecorded", "current") for row in wanted]
+
+
+def test_a_grid_is_read_as_it_was_written() -> None:
+    table = Table("lr", ["run", "a|b"], [["x_y", "1 < 2 & [3] | *4*"], ["", "\\"]])
+    lines = ["| other | 1 |", "", *grid(table).splitlines(), "", "| run | 1 |"]
+    assert read_grid(lines, "run") == [dict(zip(table.header, row, strict=True)) for row in table.rows]
+    assert read_grid(lines, "nothing") == []
+
+
+def note(folder: Path, name: str, seconds: float) -> None:
+    hardware = {"processor": "P", "cores": 2, "vectors": "AVX2"}
+    (folder / f"{name}.json").write_text(json.dumps({"stage": name, "seconds": seconds, "hardware": hardware}))
+
+
+def test_cost_is_of_all_stages_and_of_each_training_with_its_seeds(tmp_path: Path) -> None:
+    notes, runs = tmp_path / "notes", ["lenet-real", "lenet-real2"]
+    notes.mkdir()
+    for name, seconds in (
+        ("prepare", 5),
+        ("train@lenet-real", 60),
+        ("train@lenet-real2", 1),
+        ("train@lenet-real2~1", 29),
+    ):
+        note(notes, name, seconds)
+    cost.record(tmp_path, notes, runs=runs)
+    kept = json.loads((tmp_path / "cost.json").read_text())
+    trained = {"lenet-real": 60, "lenet-real2": 30}
+    assert kept == {"seconds": 95, "trained": trained, "processors": ["P, 2 cores, AVX2"]}
+    assert [cost.minutes(tmp_path, run) for run in (*runs, "mean")] == ["1.0", "0.5", ""]
+
+
+def test_cost_is_not_kept_where_a_training_was_not_done_here(tmp_path: Path) -> None:
+    note(tmp_path, "train@a-real", 60)
+    cost.record(tmp_path, tmp_path, runs=["a-real"])
+    assert cost.minutes(tmp_path, "a-real") == "1.0"
+    cost.record(tmp_path, tmp_path, runs=["a-real", "b-real"])
+    assert cost.minutes(tmp_path, "a-real") == ""
