@@ -13,7 +13,10 @@ from touchstone.explain.separation import Apart, called, separated
 from touchstone.models.nets import build, nets
 
 LEAST = {"c3": 132, "complex": 64}
-PRODUCTS = ("resnet_classic_attention", "resnet_graph_attention", "efficientnet_b0")  # of two paths: no rule is exact
+ATTENTIVE = tuple(
+    f"{backbone}_{kind}_attention" for backbone in ("resnet", "airbench") for kind in ("classic", "graph")
+)
+PRODUCTS = (*ATTENTIVE, "efficientnet_b0")  # of two paths: no rule is exact
 
 
 def made(name: str) -> tuple[nn.Module, torch.Tensor]:

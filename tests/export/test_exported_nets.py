@@ -15,7 +15,12 @@ from touchstone.models.nets import nets
 from touchstone.models.runs import Predictor, RunMetadata
 
 LIBRARIES = {"onnx": "onnxscript", "openvino": "openvino", "torchscript": "torch"}
-OPTIONS = {"resnet_graph_attention": {"at": "layer2"}, "resnet_classic_attention": {"at": "layer2", "heads": 2}}
+OPTIONS = {
+    "resnet_graph_attention": {"at": "layer2"},
+    "resnet_classic_attention": {"at": "layer2", "heads": 2},
+    "airbench_graph_attention": {"at": "block2"},
+    "airbench_classic_attention": {"at": "block1", "patch": 3, "heads": 2},
+}
 
 
 def exported(net: str, images: Images) -> ExportedNet:

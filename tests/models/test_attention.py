@@ -8,15 +8,16 @@ from kit.images import image_set
 from touchstone.errors import TouchstoneError
 from touchstone.explain import attention_maps
 from touchstone.models.nets import build
-from touchstone.models.nets._attention import SLOPE, AttentiveResNet, PatchAttention, additive, attended, bilinear
+from touchstone.models.nets._attention import SLOPE, Attentive, PatchAttention, additive, attended, bilinear
 
-NETS = {"graph": "resnet_graph_attention", "classic": "resnet_classic_attention"}
+KINDS = ("graph", "classic")
+PLAIN = {"resnet": "resnet_cifar", "airbench": "airbench"}
 
 
-def made(kind: str = "graph", **options) -> AttentiveResNet:
+def made(kind: str = "graph", backbone: str = "resnet", **options) -> Attentive:
     torch.manual_seed(0)
-    net = build(NETS[kind], num_classes=5, in_channels=3, input_size=16, options=options)
-    assert isinstance(net, AttentiveResNet)
+    net = build(f"{backbone}_{kind}_attention", num_classes=5, in_channels=3, input_size=16, options=options)
+    assert isinstance(net, Attentive)
     return net
 
 
@@ -60,7 +61,7 @@ def by_loops(module: PatchAttention, kind: str, x: torch.Tensor) -> tuple[torch.
     return a, out
 
 
-@pytest.mark.parametrize("kind", NETS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("patch", "heads"), [(2, 2), (1, 1), (4, 3)])
 def test_the_block_equals_a_double_loop_over_nodes(kind: str, patch: int, heads: int) -> None:
     module = block(kind, patch=patch, heads=heads)
@@ -73,7 +74,7 @@ def test_the_block_equals_a_double_loop_over_nodes(kind: str, patch: int, heads:
             assert (out[i] - wanted).abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("kind", NETS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_rows_of_a_sum_to_one_and_differ(kind: str) -> None:
     module = block(kind).float()
     with torch.no_grad():
@@ -125,12 +126,18 @@ def test_without_gradients_a_batch_is_taken_in_parts(monkeypatch) -> None:
     assert sizes == [2, 2, 1]
 
 
-@pytest.mark.parametrize("kind", NETS)
-@pytest.mark.parametrize("at", ["image", "layer1", "layer3"])
-def test_a_new_block_changes_nothing_and_the_backbone_is_the_plain_one(kind: str, at: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("backbone", "options"),
+    [
+        *(("resnet", {"at": at, "patch": 2, "width": 8}) for at in ("image", "layer1", "layer3")),
+        *(("airbench", {"at": at, "patch": patch}) for at, patch in (("block1", 7), ("block2", 1), ("block3", 1))),
+    ],
+)
+def test_a_new_block_changes_nothing_and_the_backbone_is_the_plain_one(kind: str, backbone: str, options: dict) -> None:
     torch.manual_seed(0)
-    plain = build("resnet_cifar", num_classes=5, in_channels=3, input_size=16, options={}).eval()
-    net = made(kind, at=at, patch=2, width=8).eval()
+    plain = build(PLAIN[backbone], num_classes=5, in_channels=3, input_size=16, options={}).eval()
+    net = made(kind, backbone, **options).eval()
     own = net.state_dict()
     assert all(torch.equal(value, own[name]) for name, value in plain.state_dict().items())
     x = torch.randn(2, 3, 16, 16)
@@ -152,11 +159,15 @@ def test_a_copy_of_the_net_has_a_block_of_its_own() -> None:
         assert torch.equal(before, copy(x))
 
 
-def test_the_map_is_the_mean_of_a() -> None:
-    net = made(at="layer2", patch=2, width=8).eval()
+@pytest.mark.parametrize(
+    ("backbone", "options", "side"),
+    [("resnet", {"at": "layer2", "patch": 2, "width": 8}, 4), ("airbench", {"at": "block2", "node_width": 8}, 3)],
+)
+def test_the_map_is_the_mean_of_a(backbone: str, options: dict, side: int) -> None:
+    net = made("graph", backbone, **options).eval()
     x = torch.randn(3, 3, 16, 16)
     attention = attended(net, x)
-    assert attention.shape == (3, 4, 4)
+    assert attention.shape == (3, side, side)
     assert (attention.sum((1, 2)) - 1).abs().max() < 1e-6
     with torch.no_grad():
         a = net.attention.attention(net.attention.nodes(net.before_attention(x)))
@@ -191,10 +202,12 @@ def test_the_picture_is_brightest_where_attention_is(tmp_path) -> None:
         ({"heads": 3}, ["heads: got 3, which does not divide width 128"]),
         ({"patch": 0}, ["patch: got 0, expected a whole number of at least 1"]),
         ({"depth": 50}, ["option depth: got 50, expected one of 18, 34"]),
+        ({"backbone": "airbench", "at": "layer1"}, ["option at: got 'layer1', expected one of block1, block2, block3"]),
+        ({"backbone": "airbench", "at": "block1", "patch": 3}, ["patch: got 3, which does not divide the map of 7x7"]),
         ({"pach": 2}, ["unknown option 'pach'", "did you mean patch?"]),
     ],
 )
-@pytest.mark.parametrize("kind", NETS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_options_that_cannot_be_are_one_line(kind: str, options: dict, parts: list[str]) -> None:
     with pytest.raises(TouchstoneError) as caught:
         made(kind, **options)

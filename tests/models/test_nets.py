@@ -28,6 +28,7 @@ CASES = [(net, {}) for net in nets()] + [
     ("mobilenet_v2", {"hidden": 512, "dropout": 0.3}),
     ("resnet_graph_attention", {"at": "image", "patch": 4, "heads": 2}),
     ("resnet_classic_attention", {"at": "layer2", "depth": 34}),
+    ("airbench_graph_attention", {"at": "block2", "width": 32, "heads": 2}),
 ]
 NAMES = [" ".join([net, *(f"{k}={v}" for k, v in options.items())]) for net, options in CASES]
 

@@ -11,7 +11,7 @@ from touchstone.data.imageset import ImageSet
 from touchstone.data.levels import limits
 from touchstone.data.sheets import GAP, thumbnail
 from touchstone.explain.overlays import FOR, SIDE, covered, grey
-from touchstone.models.nets._attention import AttentiveResNet, attended
+from touchstone.models.nets._attention import Attentive, attended
 from touchstone.models.predict import batches
 from touchstone.models.runs import Predictor
 
@@ -29,7 +29,7 @@ def picture(predictor: Predictor, chosen: ImageSet) -> tuple[Image.Image, pd.Dat
 
     Returns the picture, its table, and figures: the number of patches, and the least and most share of one.
     """
-    assert isinstance(predictor.net, AttentiveResNet)
+    assert isinstance(predictor.net, Attentive)
     predictor.eval()
     inputs, shares = [], []
     for pixels in batches(chosen, predictor.view.plain):

@@ -8,7 +8,7 @@ also defines
     HEAD_OPTIONS   optional: the options that change only the head
     imagenet(...)  optional: torchvision's name of the weights trained on ImageNet
     from_images(net, images)  optional: sets weights by training images, float32 (N, C, H, W), normalised
-    ATTENDS        optional: True where the net is an `_attention.AttentiveResNet`
+    ATTENDS        optional: True where the net is an `_attention.Attentive`
 
 A name that begins with torchvision/, timm/, hf-hub: or local-dir: is a net of a library, which `_library.py` builds.
 """

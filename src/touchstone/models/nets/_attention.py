@@ -1,4 +1,4 @@
-"""Attention among the patches of a map, and a ResNet with one block of it.
+"""Attention among the patches of a map.
 
 A patch embedding turns a map into nodes, as in the ViT (Dosovitskiy et al. 2020, arXiv 2010.11929); attention A mixes
 them; the result is added to the map. There are no position embeddings: the convolutions before the block see the
@@ -6,20 +6,14 @@ border, and so the block's weights do not depend on the size of the map.
 """
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
-from torchvision.models.resnet import ResNet
 
-from touchstone.models.nets import check_option
-from touchstone.models.nets._resnet import BLOCKS, small_resnet
-
-IMAGE, LAYERS = "image", ("layer1", "layer2", "layer3", "layer4")
-STAGES = ("conv1", "bn1", "relu", "maxpool", *LAYERS)
-CHANNELS = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}  # layer -> channels of its output
 MAX_NUMBERS = 2**26  # the numbers of A that are computed at once where no gradients are needed
 SLOPE = 0.2  # of σ = LeakyReLU, as in graph attention networks (Velickovic et al. 2017, arXiv 1710.10903)
 
@@ -124,59 +118,18 @@ def check_geometry(side_px: int, *, patch: int, heads: int, width: int) -> None:
         raise ValueError(f"heads: got {heads}, which does not divide width {width}")
 
 
-class AttentiveResNet(ResNet):
-    """A ResNet in which the image, or the output of a layer, passes through the block `attention`."""
+class Attentive(ABC):
+    """What a net with one block of attention has, beside being a `nn.Module`."""
 
-    num_before: int  # of STAGES; 0 where the block takes the image
     attention: PatchAttention
 
+    @abstractmethod
     def before_attention(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the block's input for images (B, C, S, S)."""
-        for name in STAGES[: self.num_before]:
-            x = self.get_submodule(name)(x)
-        return x
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.attention(self.before_attention(x))
-        for name in STAGES[self.num_before :]:
-            x = self.get_submodule(name)(x)
-        return self.fc(self.avgpool(x).flatten(1))
-
-
-def attentive_resnet(
-    kind: str,
-    *,
-    num_classes: int,
-    in_channels: int,
-    input_size: int,
-    depth: int,
-    at: str,
-    patch: int,
-    heads: int,
-    width: int,
-) -> AttentiveResNet:
-    """Build `resnet_cifar` with a block of attention. kind: "graph" or "classic".
-
-    The weights of `resnet_cifar` are drawn first and keep their names. Raises TouchstoneError on an unknown depth or
-    layer, and ValueError as `check_geometry` does.
-    """
-    net_name = f"resnet_{kind}_attention"
-    check_option(net_name, "depth", depth, BLOCKS)
-    check_option(net_name, "at", at, (IMAGE, *LAYERS))
-    net = small_resnet(AttentiveResNet, depth=depth, num_classes=num_classes, in_channels=in_channels)
-    assert isinstance(net, AttentiveResNet)
-    side_px, channels = input_size, in_channels
-    if at != IMAGE:
-        channels = CHANNELS[at]
-        for _ in range(LAYERS.index(at)):
-            side_px = -(-side_px // 2)  # each layer but the first has stride 2
-    net.num_before = (IMAGE, *STAGES).index(at)
-    net.attention = PatchAttention(kind, channels=channels, side_px=side_px, patch=patch, heads=heads, width=width)
-    return net
+        """Return the block's input, (B, channels, S, S), for images (B, C, input_size, input_size)."""
 
 
 @torch.no_grad()
-def attended(net: AttentiveResNet, x: torch.Tensor) -> torch.Tensor:
+def attended(net: Attentive, x: torch.Tensor) -> torch.Tensor:
     """Return how much each patch of images (B, C, S, S) is attended to, (B, rows, columns): the mean of A.
 
     The mean is over heads and nodes and sums to 1 over the patches; uniform attention is 1 / N everywhere.

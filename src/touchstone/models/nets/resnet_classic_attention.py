@@ -12,7 +12,7 @@ Published on CIFAR-10: .931 test accuracy as a new block on a trained backbone (
 from torch import nn
 
 from touchstone.models.nets import check_size
-from touchstone.models.nets._attention import attentive_resnet
+from touchstone.models.nets._attentive_resnet import attentive_resnet
 
 LEAST_PX = 8  # strided three times
 HEAD = "fc"

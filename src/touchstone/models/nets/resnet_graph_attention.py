@@ -15,7 +15,7 @@ backbone (5 epochs); .926 for the backbone alone.
 from torch import nn
 
 from touchstone.models.nets import check_size
-from touchstone.models.nets._attention import attentive_resnet
+from touchstone.models.nets._attentive_resnet import attentive_resnet
 
 LEAST_PX = 8  # strided three times
 HEAD = "fc"
