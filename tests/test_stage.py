@@ -12,6 +12,7 @@ from touchstone.errors import TouchstoneError, nearest
 def test_a_stage_notes_its_cost_beside_the_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["stages/train.py", "lenet", "real"])
+    monkeypatch.delenv("DVC_STAGE", raising=False)
     stage.run(lambda: {"images_per_second": [7]})
     note = json.loads((tmp_path / "metrics/runtime/train@lenet-real.json").read_text())
     assert note["stage"] == "train@lenet-real"
@@ -19,6 +20,25 @@ def test_a_stage_notes_its_cost_beside_the_outputs(tmp_path: Path, monkeypatch: 
     assert note["seconds"] >= 0
     assert note["peak_memory_mib"] > 10
     assert {"torch", "dvc", "python"} <= set(note["versions"])
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments", "name"),
+    [
+        ("finetune@graph-real", ["graph", "real"], "finetune@graph-real"),
+        ("finetune@graph-real", ["graph", "real", "--seed=1"], "finetune@graph-real~1"),
+        ("sub/dvc.yaml:train", [], "train"),
+        ("", ["graph", "real", "--seed=1"], "train@graph-real~1"),
+    ],
+)
+def test_a_note_has_the_name_that_dvc_gives_to_the_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, arguments: list[str], name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["stages/train.py", *arguments])
+    monkeypatch.setenv("DVC_STAGE", given)
+    stage.run(dict)
+    assert [file.name for file in (tmp_path / "metrics/runtime").iterdir()] == [f"{name}.json"]
 
 
 def test_bad_input_is_one_line_and_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

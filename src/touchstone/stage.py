@@ -65,10 +65,14 @@ def _measured(main: Callable[[], dict[str, object] | None]) -> None:
 
 
 def _name(script: str, arguments: list[str]) -> str:
-    """Return the name of a stage, such as train@lenet-real, or of the job of one of its seeds, train@lenet-real~1."""
+    """Return the name of a stage, such as train@lenet-real, or of the job of one of its seeds, train@lenet-real~1.
+
+    DVC gives its name for the stage, which need not be the script's (finetune runs train.py), behind the place of a
+    dvc.yaml elsewhere. Without DVC the name is made of the script's and its arguments.
+    """
     items = "-".join(each for each in arguments if not each.startswith(SEED))
-    seeds = "".join(f"~{each.removeprefix(SEED)}" for each in arguments if each.startswith(SEED))
-    return f"{script}@{items}{seeds}" if items else script
+    name = os.environ.get("DVC_STAGE", "").rpartition(":")[2] or (f"{script}@{items}" if items else script)
+    return name + "".join(f"~{each.removeprefix(SEED)}" for each in arguments if each.startswith(SEED))
 
 
 def _hardware() -> dict[str, object]:

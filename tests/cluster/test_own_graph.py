@@ -1,6 +1,7 @@
 """`touchstone repro` on a graph of one's own: what runs in copies, what stays, and files that are edited meanwhile."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -100,6 +101,24 @@ def test_stages_that_copies_cannot_run_run_here_and_once(root: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert runs(root) == sorted(["made", "read", "hidden", "tracked", "check", "always", "after"])
     assert (root / "read.txt").read_text() == "2\n"
+
+
+def test_a_stage_from_the_cache_keeps_no_note_of_what_another_run_cost(root: Path) -> None:
+    write(
+        root,
+        """
+  one: {cmd: "NOTE; mkdir -p metrics/runtime; for file in one.txt metrics/runtime/one.json metrics/runtime/one~1.json;
+        do cp data/settings/all.json $file; done", deps: [data/settings/all.json], outs: [one.txt]}
+""",
+    )
+    notes, params = root / "metrics/runtime", (root / "params.yaml").read_text()
+    for seed, ran, noted in (("0", 1, ["0"]), ("1", 2, ["1"]), ("0", 2, [])):
+        (root / "params.yaml").write_text(re.sub("^seed: 0", f"seed: {seed}", params, flags=re.M))
+        assert repro(root).returncode == 0
+        assert (root / "one.txt").read_text() == seed
+        assert len(runs(root)) == ran, "the third time it comes from the cache"
+        assert [file.read_text() for file in notes.glob("one.json")] == noted
+    assert not list(notes.iterdir())
 
 
 def test_a_file_that_a_stage_reads_may_be_edited_too_and_params_may_have_a_mistake_by_then(root: Path) -> None:

@@ -199,7 +199,7 @@ def test_the_picture_is_brightest_where_attention_is(tmp_path) -> None:
             ["patch: got 3, which does not divide the map of 8x8, expected one of 1, 2, 4, 8"],
         ),
         ({"at": "layer5"}, ["option at: got 'layer5', expected one of image, layer1, layer2, layer3, layer4"]),
-        ({"heads": 3}, ["heads: got 3, which does not divide width 128"]),
+        ({"heads": 3}, ["heads: got 3, which does not divide the nodes' width 128"]),
         ({"patch": 0}, ["patch: got 0, expected a whole number of at least 1"]),
         ({"depth": 50}, ["option depth: got 50, expected one of 18, 34"]),
         ({"backbone": "airbench", "at": "layer1"}, ["option at: got 'layer1', expected one of block1, block2, block3"]),

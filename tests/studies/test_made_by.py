@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "recipes/mine"
     (folder / "figures").mkdir(parents=True)
     (folder / "params.yaml").write_text(TEXT)
-    for name in ("metrics.json", "report.md", "figures/gains.png", "dvc.lock"):
+    for name in ("metrics.json", "report.md", "figures/gains.png"):
         (folder / name).write_text(name)
     return tmp_path
 
@@ -57,9 +57,7 @@ def test_files_are_unrecorded_then_those_of_the_present_code(root: Path) -> None
     before = (folder / FILE).read_bytes()
     recorded(root)
     assert (folder / FILE).read_bytes() == before
-    assert json.loads(before)["study"]["files"].keys() == {
-        *("metrics.json", "report.md", "figures/gains.png", "dvc.lock")
-    }
+    assert json.loads(before)["study"]["files"].keys() == {"metrics.json", "report.md", "figures/gains.png"}
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "figures/gains.png", "figures/another.png"])
@@ -155,7 +153,6 @@ def test_the_default_is_compared_with_the_lock(root: Path) -> None:
     folder = root / "recipes/mine"
     default = folder.rename(root / "recipes" / DEFAULT)
     shutil.rmtree(default / "figures")
-    (default / "dvc.lock").unlink()  # it keeps none
     shutil.copy(default / "params.yaml", root)
     record(default, "study", maker(TEXT, root))
     assert not (default / FILE).exists()

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from kit.project import ROOT
+from touchstone.cluster.study import kept_lock
+from touchstone.config import yaml
 from touchstone.config.load import load
 from touchstone.errors import TouchstoneError
 from touchstone.report.table import Table, grid, read_grid
@@ -97,6 +99,7 @@ def test_what_was_not_run_is_listed_all_the_same(project: Path) -> None:
     assert rows(project) == [
         f"lenet-real | 60.5 (val.) | {none} | a",
         f"lenet-fixed | 70 | {none} | b",
+        f"mean | 71 (val.) | {none} | ",
         f"mean | 72 | {none} | ",
     ]
 
@@ -104,15 +107,15 @@ def test_what_was_not_run_is_listed_all_the_same(project: Path) -> None:
 def test_a_row_says_what_was_trained_on_for_how_long_by_which_code(project: Path) -> None:
     folder = project / "recipes/x"
     scores = {"accuracy": 0.65, "accuracy_low": 0.6, "accuracy_high": 0.7, "val_accuracy": 0.66}
-    (folder / "metrics.json").write_text(
-        json.dumps(dict.fromkeys(["lenet-real", "lenet-fixed", "c3-real", "mean"], scores))
-    )
+    runs = ("lenet-real", "lenet-fixed", "c3-real", "mean")
+    (folder / "metrics.json").write_text(json.dumps(dict.fromkeys(runs, scores)))
     (folder / "report.md").write_text(REPORT)
     (folder / "cost.json").write_text(json.dumps({"trained": {"lenet-fixed": 90}}))
     budget = "300 steps + 5 epochs | 3"
     wanted = [
         f"lenet-real | 60.5 (val.) | 66.00 (val.) | – | 200 | {budget} | – | 4 | unrecorded | a",
         f"lenet-fixed | 70 | 65.00 | 60.00 to 70.00 | 400 | {budget} | 1.5 | 4 | unrecorded | b",
+        "mean | 71 (val.) | 66.00 (val.) | – | – | – | 3 | – | 4 | unrecorded | ",
         "mean | 72 | 65.00 | 60.00 to 70.00 | – | – | 3 | – | 4 | unrecorded | ",
     ]
     assert rows(project) == wanted
@@ -127,31 +130,62 @@ def test_a_grid_is_read_as_it_was_written() -> None:
     assert read_grid(lines, "nothing") == []
 
 
-def note(folder: Path, name: str, seconds: float) -> None:
-    hardware = {"processor": "P", "cores": 2, "vectors": "AVX2"}
-    (folder / f"{name}.json").write_text(json.dumps({"stage": name, "seconds": seconds, "hardware": hardware}))
+def note(folder: Path, name: str, seconds: float, **hardware: str) -> None:
+    machine = {"processor": "P", "cores": 2, "vectors": "AVX2"} | hardware
+    (folder / f"{name}.json").write_text(json.dumps({"stage": name, "seconds": seconds, "hardware": machine}))
 
 
 def test_cost_is_of_all_stages_and_of_each_training_with_its_seeds(tmp_path: Path) -> None:
-    notes, runs = tmp_path / "notes", ["lenet-real", "lenet-real2"]
+    notes, stages = tmp_path / "notes", ["prepare", "train@lenet-real", "finetune@lenet-real2"]
     notes.mkdir()
-    for name, seconds in (
-        ("prepare", 5),
-        ("train@lenet-real", 60),
-        ("train@lenet-real2", 1),
-        ("train@lenet-real2~1", 29),
-    ):
+    note(notes, "train@lenet-fixed", 7)  # of a graph that had this run, too
+    for name, seconds in (("prepare", 5), ("train@lenet-real", 60), ("finetune@lenet-real2", 1)):
         note(notes, name, seconds)
-    cost.record(tmp_path, notes, runs=runs)
+    note(notes, "finetune@lenet-real2~1", 29, gpu="G")
+    cost.record(tmp_path, notes, stages=stages)
+    trained, hardware = {"lenet-real": 60, "lenet-real2": 30}, ["P, 2 cores, AVX2", "P, 2 cores, AVX2, G"]
     kept = json.loads((tmp_path / "cost.json").read_text())
-    trained = {"lenet-real": 60, "lenet-real2": 30}
-    assert kept == {"seconds": 95, "trained": trained, "processors": ["P, 2 cores, AVX2"]}
-    assert [cost.minutes(tmp_path, run) for run in (*runs, "mean")] == ["1.0", "0.5", ""]
+    assert kept == {"seconds": 95, "trained": trained, "hardware": hardware}
+    assert [cost.minutes(tmp_path, run) for run in ("lenet-real", "lenet-real2", "mean")] == ["1.0", "0.5", ""]
 
 
 def test_cost_is_not_kept_where_a_training_was_not_done_here(tmp_path: Path) -> None:
     note(tmp_path, "train@a-real", 60)
-    cost.record(tmp_path, tmp_path, runs=["a-real"])
+    cost.record(tmp_path, tmp_path, stages=["train@a-real"])
     assert cost.minutes(tmp_path, "a-real") == "1.0"
-    cost.record(tmp_path, tmp_path, runs=["a-real", "b-real"])
+    cost.record(tmp_path, tmp_path, stages=["train@a-real", "train@b-real"])
     assert cost.minutes(tmp_path, "a-real") == ""
+
+
+def test_a_measure_that_was_not_measured_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "published.csv"
+    source.write_text("run,measure,validation,test,note\na,mapp,,72.9,\n")
+    (tmp_path / "metrics.json").write_text('{"a": {"map": 0.7}}')
+    with pytest.raises(TouchstoneError, match=r"measure mapp: metrics.json has no such score of a"):
+        published(source)
+
+
+LOCKED = """schema: '2.0'
+stages:
+  download:
+    cmd: x
+    deps:
+    - path: /home/me/images
+      md5: a
+    - path: data/settings/download.json
+      md5: b
+    params:
+      params.yaml:
+        seed: 0
+        machine:
+          accelerator: cpu
+  train@gone-real:
+    cmd: y
+"""
+
+
+def test_a_kept_lock_has_the_stages_of_the_graph_and_no_places() -> None:
+    kept = yaml.parse(kept_lock(LOCKED, stages=["download", "report"]))
+    assert kept["stages"].keys() == {"download"}
+    assert kept["stages"]["download"]["deps"] == [{"path": "data/settings/download.json", "md5": "b"}]
+    assert kept["stages"]["download"]["params"] == {"params.yaml": {"seed": 0}}

@@ -16,6 +16,7 @@ from touchstone.errors import TouchstoneError
 from touchstone.studies.alone import alone
 from touchstone.studies.commands import outputs_in_git
 from touchstone.studies.made_by import PLACES, State, state
+from touchstone.studies.overview import overview
 from touchstone.studies.workspace import copy_project
 
 OUTPUTS = tuple(
@@ -105,6 +106,8 @@ def test_bad_studies_are_one_line(tmp_path: Path, arguments: list[str], part: st
 def test_a_study_keeps_its_products_and_leaves_the_project_alone(tmp_path: Path) -> None:
     root = project(tmp_path)
     recipe(root, "tiny")
+    (root / "recipes/tiny/published.csv").write_text("run,validation,test,note\nlenet-real,,50,\n")
+    run("touchstone", "studies", "--fill", cwd=root)
     before = run("git", "status", "--porcelain", cwd=root).stdout
     run("touchstone", "study", "tiny", cwd=root)
     assert (root / "recipes/tiny/report.md").read_text().startswith("# digits: Touchstone report")
@@ -117,6 +120,8 @@ def test_a_study_keeps_its_products_and_leaves_the_project_alone(tmp_path: Path)
     assert run("git", "status", "--porcelain", cwd=root).stdout == before
     assert state(root / "recipes/tiny", "study", root) is State.CURRENT
     assert json.loads((root / "recipes/tiny/cost.json").read_text())["trained"].keys() == {"lenet-real"}
+    (row,) = [line for line in overview(root / "recipes").splitlines() if line.startswith("| tiny | lenet-real | 50 |")]
+    assert " | 40 | 6 steps | 1 | " in row, "as the report says it"
     lock = YAML(typ="safe").load(root / "recipes/tiny/dvc.lock")
     assert {out["path"] for out in lock["stages"]["report"]["outs"]} > {"metrics/report.md", "metrics/metrics.json"}
     sections = lock["stages"]["settings"]["params"]["params.yaml"]

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,8 @@ def _run_others(
     try:
         if reads_settings and not settings_are_current(root):
             raise TouchstoneError(f"{CHANGED} while this command began; run the same command again")
+        seconds = with_parts(_expected(repo) | _seconds(root / NOTES), graph, shared=True)
+        _forget(root / NOTES, todo)
         with Screen(len(graph.keys() - entries.keys()), slots=engine.slots) as screen:
             outcomes = run_graph(
                 graph,
@@ -136,7 +138,7 @@ def _run_others(
                 engine,
                 before=with_parts(locked(root), graph),
                 logs=root / FOLDER / "logs",
-                seconds=with_parts(_expected(repo) | _seconds(root / NOTES), graph, shared=True),
+                seconds=seconds,
                 ended=screen.ended,
                 show=screen.show,
             )
@@ -144,6 +146,13 @@ def _run_others(
         engine.close()
     entries |= {stage: entry for stage, entry in found.items() if entry}
     return {outcome.stage: outcome.error for outcome in outcomes if outcome.error}
+
+
+def _forget(notes: Path, stages: Collection[str]) -> None:
+    """Remove the notes on the cost of stages: one that comes from the run-cache now would keep that of another run."""
+    for file in notes.glob("*.json"):
+        if file.stem.partition("~")[0] in stages:
+            file.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""What the run of a recipe cost, in recipes/<name>/cost.json: seconds in all, seconds of training, and the processors.
+"""What the run of a recipe cost, in recipes/<name>/cost.json: seconds in all, seconds of training, and the hardware.
 
 The file differs from run to run, so nothing is compared with it. The seconds are those of stages, which may run side by
-side, beside other work; a training that was killed counts from where it was resumed.
+side, beside other work. A training that was killed counts from where it was resumed, without the replicates that had
+ended by then.
 """
 
 import json
@@ -12,25 +13,28 @@ from typing import Any
 from touchstone.report import runtime
 
 FILE = "cost.json"
+TRAINING = ("train", "finetune", "student")  # the stages that train nets
 
 
-def record(folder: Path, notes: Path, *, runs: Iterable[str]) -> None:
-    """Write down what the notes of stages say; where a run has none, its training was not done here: remove the file.
+def record(folder: Path, notes: Path, *, stages: Iterable[str]) -> None:
+    """Write down what the notes of stages say; where a training has none, as it came from a cache, remove the file.
 
-    folder: the recipe's. notes: the folder in which stages note their cost (`stage.RUNTIME`). runs: such as lenet-real.
+    folder: the recipe's. notes: the folder in which stages note their cost (`stage.RUNTIME`). stages: those of its
+    graph.
     """
-    all_notes = runtime.read(notes)
-    trained = {run: [note for note in all_notes if _is_of(note, run)] for run in runs}
+    by_stage: dict[str, list[dict[str, Any]]] = {name: [] for name in stages}
+    for note in runtime.read(notes):
+        by_stage.get(str(note["stage"]).partition("~")[0], []).append(note)  # train@lenet-real~1 is one seed's
+    parted = {name: name.partition("@") for name in sorted(by_stage)}
+    trained = {run: by_stage[name] for name, (kind, _, run) in parted.items() if kind in TRAINING}
     file = folder / FILE
     if not all(trained.values()):
         file.unlink(missing_ok=True)
         return
-    hardware = [note.get("hardware", {}) for of_run in trained.values() for note in of_run]
-    processors = {f"{each.get('processor')}, {each.get('cores')} cores, {each.get('vectors')}" for each in hardware}
     costs = {
-        "seconds": _seconds(all_notes),
+        "seconds": _seconds([note for of_stage in by_stage.values() for note in of_stage]),
         "trained": {run: _seconds(of_run) for run, of_run in trained.items()},
-        "processors": sorted(processors),
+        "hardware": sorted({_hardware(note) for of_run in trained.values() for note in of_run}),
     }
     file.write_text(json.dumps(costs, indent=2) + "\n", encoding="utf-8")
 
@@ -42,9 +46,10 @@ def minutes(folder: Path, run: str) -> str:
     return f"{trained[run] / 60:.1f}" if run in trained else ""
 
 
-def _is_of(note: dict[str, Any], run: str) -> bool:
-    """Whether a note is of the training of a run, or of one seed of it (train@lenet-real~1)."""
-    return str(note["stage"]).partition("~")[0] == f"train@{run}"
+def _hardware(note: dict[str, Any]) -> str:
+    hardware = note.get("hardware", {})
+    text = f"{hardware.get('processor')}, {hardware.get('cores')} cores, {hardware.get('vectors')}"
+    return f"{text}, {hardware['gpu']}" if "gpu" in hardware else text
 
 
 def _seconds(notes: list[dict[str, Any]]) -> float:

@@ -21,8 +21,8 @@ change after a run and then stays until the recipe runs again, so each run costs
 (`touchstone studies --fill`), and branches that change the code write the same words, which git merges. A recipe that
 takes hours may thus keep older figures, but not unmarked.
 
-The default, recipes/digits, has no entry and no dvc.lock of its own: its files are copies of the outputs in that of the
-project, whose code and parameters `make locked` compares with the present ones.
+The default, recipes/digits, has no entry: its files are copies of the outputs in dvc.lock, whose code and parameters
+`make locked` compares with the present ones.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ from touchstone.studies.hashes import files_in, hash_of
 FILE = "made_by.json"
 DEFAULT = "digits"
 KEPT = {
-    "study": ("metrics.json", "report.md", "figures", "dvc.lock"),
+    "study": ("metrics.json", "report.md", "figures"),
     "sweep": ("experiments.csv", "learning_curve.png"),
 }
 """Command -> the files and folders that it keeps beside a recipe."""

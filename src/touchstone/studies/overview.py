@@ -51,35 +51,29 @@ def published(source: Path) -> str:
         measured = [percent(scores.get(name, math.nan)) for name in (f"val_{key}", key)]
         row = [figure.run, figure.validation or MISSING, figure.test or MISSING, *measured]
         rows.append([*row, ", ".join(_remarks(figure, scores))])
-    return _text("lrrrrl", ["run", "published: val. %", "test %", "here: val. %", "test %", "note"], rows)
+    header = ["run", "published: val. %", "test %", "here: val. %", "test %", "note"]
+    return grid(Table("lrrrrl", header, rows)) + "\n"
 
 
 def overview(recipes: Path) -> str:
-    """Return every published figure beside what was measured here, or why nothing was; recipes: their folder."""
-    header = ["recipe", "run", "published %", "here %", "95 % interval", "training images", "budget"]
-    header += ["replicates", "minutes", "runs scored on test", "code", "remarks"]
+    """Return every published figure beside what was measured here, where anything was; recipes: their folder."""
+    header = ["recipe", "run", "published %", "here %", "95 % interval", "training images", "budget", "replicates"]
+    header += ["minutes", "runs and ensembles scored on test", "code", "remarks"]
     rows = []
     for source in sorted(recipes.glob(f"*/{FILE}")):
         folder = source.parent
         metrics, state = _metrics(folder), made_by.state(folder, "study", recipes.parent)
+        of_recipe = [str(len(metrics)), state.name.lower().replace("_", " ")] if metrics else [MISSING, MISSING]
         for figure in _figures(source, metrics):
-            if not (figure.validation or figure.test):
-                continue
             scores = metrics.get(figure.run, {})
-            rows.append(
-                [
-                    folder.name,
-                    figure.run,
-                    figure.test or f"{figure.validation} (val.)",
-                    *_measured(figure, scores),
-                    *_budget(folder, figure.run, metrics),
-                    cost.minutes(folder, figure.run) or MISSING,
-                    str(len(metrics)) if metrics else MISSING,
-                    state.name.lower().replace("_", " ") if metrics else MISSING,
-                    ", ".join(_remarks(figure, scores)),
-                ]
-            )
-    return _text("llrrrrlrrrll", header, rows)
+            run = f"{figure.run}, {figure.measure}" if figure.measure else figure.run
+            cost_of_run = [*_budget(folder, figure.run), cost.minutes(folder, figure.run) or MISSING]
+            for value, split in ((figure.validation, "val_"), (figure.test, "")):
+                if value:
+                    beside = [f"{value}{' (val.)' if split else ''}", *_measured(figure, scores, split)]
+                    remarks = ", ".join(_remarks(figure, scores))
+                    rows.append([folder.name, run, *beside, *cost_of_run, *of_recipe, remarks])
+    return grid(Table("llrrrrlrrrll", header, rows)) + "\n"
 
 
 def _metrics(folder: Path) -> dict[str, Any]:
@@ -97,7 +91,11 @@ def _figures(source: Path, metrics: dict[str, Any]) -> list[Figure]:
     if unknown or table.duplicated(["run", "measure"]).any():
         kept = source.with_name("metrics.json")
         raise TouchstoneError(f"{source}: expected each run once, of those in {kept}; got {', '.join(table['run'])}")
-    return [Figure(*row) for row in table.itertuples(index=False)]
+    figures = [Figure(*row) for row in table.itertuples(index=False)]
+    for figure in figures:
+        if metrics and figure.measure and figure.measure not in metrics[figure.run]:
+            raise TouchstoneError(f"{source}: measure {figure.measure}: metrics.json has no such score of {figure.run}")
+    return figures
 
 
 def _remarks(figure: Figure, scores: dict[str, Any]) -> list[str]:
@@ -105,24 +103,25 @@ def _remarks(figure: Figure, scores: dict[str, Any]) -> list[str]:
     return [*remarks, f"diverged: {scores['diverged']}"] if "diverged" in scores else remarks
 
 
-def _measured(figure: Figure, scores: dict[str, Any]) -> list[str]:
-    """Return the score of the split that the published figure is of, and its interval, which only test scores have."""
+def _measured(figure: Figure, scores: dict[str, Any], split: str) -> list[str]:
+    """Return the score that a figure is published for, and its interval, which only test scores have.
+
+    split: "val_", or "" for test.
+    """
     if not scores:
         return ["not run", MISSING]
-    key = figure.measure or primary_key(scores)
-    if not figure.test:
-        return [f"{percent(scores.get(f'val_{key}', math.nan))} (val.)", MISSING]
-    low, high = (percent(scores.get(f"{key}_{end}", math.nan)) for end in ("low", "high"))
-    return [percent(scores.get(key, math.nan)), MISSING if low == MISSING else f"{low} to {high}"]
+    key = f"{split}{figure.measure or primary_key(scores)}"
+    value, low, high = (percent(scores.get(f"{key}{end}", math.nan)) for end in ("", "_low", "_high"))
+    return [f"{value} (val.)" if split else value, MISSING if low == MISSING else f"{low} to {high}"]
 
 
-def _budget(folder: Path, run: str, metrics: dict[str, Any]) -> list[str]:
+def _budget(folder: Path, run: str) -> list[str]:
     """Return a run's number of training images, its budget, phase by phase, and its number of replicates, as reported.
 
     An ensemble has neither images nor a budget of its own.
     """
     report = folder / "report.md"
-    if not metrics or not report.is_file():
+    if not report.is_file():
         return [MISSING] * 3
     text = report.read_text(encoding="utf-8")
     trained = REPLICATES.search(text)
@@ -135,7 +134,3 @@ def _budget(folder: Path, run: str, metrics: dict[str, Any]) -> list[str]:
                 images = arm["training images"]
                 phases.append(row["budget"])
     return [images, " + ".join(phases) or MISSING, replicates]
-
-
-def _text(align: str, header: list[str], rows: list[list[str]]) -> str:
-    return grid(Table(align, header, rows)) + "\n"

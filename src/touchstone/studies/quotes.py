@@ -38,7 +38,7 @@ def quoted(text: str, root: Path, *, page: Path | None = None) -> str:
     def fill(quotation: re.Match[str]) -> str:
         opening, kind, source, closing = quotation.groups()
         file, table = root / source, ""
-        if file.exists():
+        if file.is_file() or kind == "overview":
             table = _figures(file, folder) if kind == "figures" else _table(kind, file)
         return f"{opening}{table}{_mark(file, root)}{closing}" if table else quotation[0]
 

@@ -115,7 +115,7 @@ def check_geometry(side_px: int, *, patch: int, heads: int, width: int) -> None:
         wrong = "larger than" if patch > side_px else "which does not divide"
         raise ValueError(f"patch: got {patch}, {wrong} the map of {side_px}x{side_px}, expected one of {divisors}")
     if width % heads:
-        raise ValueError(f"heads: got {heads}, which does not divide width {width}")
+        raise ValueError(f"heads: got {heads}, which does not divide the nodes' width {width}")
 
 
 class Attentive(ABC):
