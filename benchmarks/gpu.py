@@ -5,9 +5,9 @@
 The net and the settings are those of recipes/cifar10_fast, on all 50,000 training images. Each way is a process of its
 own; its rate is that of the steps after the first `--skipped`, and the seconds are those of all steps of a seed at this
 rate. --airbench runs that file as it is and prints what it prints last, with its seconds: the published code is not
-part of this project. Ways take turns, `--rounds` times; medians count. Batches are made on the CPU (plain), or on the
-card (resident), where nets may be compiled, too; the first steps, which are skipped, hold the time that this takes.
-Figures belong in docs/speed.md.
+part of this project, and its kernels are the fastest ones, as ours are with --no-deterministic. Ways take turns,
+`--rounds` times; medians count. Batches are made on the CPU (plain), or on the card (resident), where nets may be
+compiled, too; the first steps, which are skipped, hold the time that this takes. Figures belong in docs/speed.md.
 """
 
 import argparse
@@ -46,9 +46,10 @@ def one_way(arguments: argparse.Namespace) -> tuple[float, int, float]:
     [(net, own)] = recipe["models"].items()
     settings = recipe["train"] | own | {"net": net, "engine": engine, "precision": precision}
     settings["compile"] = "compiled" in extra
+    settings["deterministic"] = arguments.deterministic
     whole = math.ceil(settings.pop("epochs") * len(source.data) / settings["batch_size"])
     del settings["replicates"]
-    settings["num_steps"] = arguments.steps
+    settings["num_steps"] = arguments.steps + 1  # after the last step the weights are copied, which does not count
     labels = [source.classes[k] for k in source.targets]
     machine: Any = {
         "accelerator": arguments.accelerator,
@@ -91,6 +92,7 @@ def main() -> None:
     parser.add_argument("--accelerator", default="gpu", choices=("gpu", "cpu"))
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--skipped", type=int, default=50)
+    parser.add_argument("--deterministic", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--workers", type=int, default=0, help="processes that cut the batches")
     parser.add_argument("--engines", nargs="+", default=ENGINES, choices=ENGINES)
     parser.add_argument("--precisions", nargs="+", default=PRECISIONS, choices=PRECISIONS)
@@ -102,6 +104,7 @@ def main() -> None:
         print("\n", *one_way(arguments))
         return
     common = [f"--{name}={getattr(arguments, name)}" for name in ("data", "accelerator", "steps", "skipped", "workers")]
+    common.append("--deterministic" if arguments.deterministic else "--no-deterministic")
     ways = ["-".join(way) for way in product(arguments.engines, arguments.precisions, arguments.extras)]
     rounds: dict[str, list[list[float]]] = {way: [] for way in ways}
     for _ in range(arguments.rounds):

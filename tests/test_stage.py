@@ -76,6 +76,19 @@ def test_what_the_system_refuses_is_one_line(error: OSError, said: str, capsys: 
     assert capsys.readouterr().err == said
 
 
+def test_what_a_gpu_cannot_compute_deterministically_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> None:
+        raise RuntimeError(
+            "adaptive_max_pool2d_backward_cuda does not have a deterministic implementation, but you set "
+            "'torch.use_deterministic_algorithms(True)'. You can turn off determinism just for this operation"
+        )
+
+    with pytest.raises(SystemExit):
+        errors.run(fails)
+    said = "error: adaptive_max_pool2d_backward_cuda gives other bytes each time on a GPU; set deterministic: false\n"
+    assert capsys.readouterr().err == said
+
+
 def test_a_file_that_the_program_should_have_is_a_fault_of_it() -> None:
     with pytest.raises(FileNotFoundError):
         errors.run(lambda: print(Path("nowhere").read_text()))

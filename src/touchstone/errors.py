@@ -13,6 +13,9 @@ OF_THE_SYSTEM = {
 """Errors of files that are no fault of the program: no permission, no room, a file where a folder is to be."""
 
 
+NOT_DETERMINISTIC = "does not have a deterministic implementation"  # torch's words, behind the operation's name
+
+
 class TouchstoneError(Exception):
     """Bad input. The message is one line: what was found, what was expected, and what to do about it."""
 
@@ -35,12 +38,18 @@ def one_line(error: Exception) -> str:
 def run(main: Callable[[], None]) -> None:
     """Run a stage or a command. A `TouchstoneError` becomes one line on stderr and exit code 1.
 
-    So does an OSError that is OF_THE_SYSTEM.
+    So do an OSError that is OF_THE_SYSTEM, and what torch says where a GPU cannot compute deterministically.
     """
     try:
         main()
     except TouchstoneError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except RuntimeError as error:
+        if NOT_DETERMINISTIC not in str(error):
+            raise
+        operation = str(error).partition(NOT_DETERMINISTIC)[0].strip()
+        print(f"error: {operation} gives other bytes each time on a GPU; set deterministic: false", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
         if error.errno not in OF_THE_SYSTEM:

@@ -80,8 +80,9 @@ def _hardware() -> dict[str, object]:
     torch = sys.modules.get("torch")  # not imported for this note: many stages do without it
     if torch is not None:
         hardware["vectors"] = torch.backends.cpu.get_cpu_capability()  # what arithmetic leaves of the processor's
-        if torch.cuda.is_available():
+        if torch.cuda.is_initialized():  # it computed there
             hardware["gpu"] = torch.cuda.get_device_name()
+            hardware["gpu_peak_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
     return hardware
 
 

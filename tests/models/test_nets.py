@@ -125,6 +125,47 @@ def test_airbench_whitens_the_patches_of_its_images() -> None:
     assert "whitening.weight" not in dict(net.named_parameters()), "it is not trained"
 
 
+def test_airbench_shifts_as_a_batch_norm_without_a_scale_does() -> None:
+    from touchstone.models.nets.airbench import BIAS_FACTOR, MOMENTUM, Norm
+
+    torch.manual_seed(0)
+    x = torch.randn(8, 5, 4, 4).to(memory_format=torch.channels_last)
+    norm = Norm(5)
+    torch.nn.init.normal_(norm.bias)
+    mean, var = torch.zeros(5), torch.ones(5)
+    shift = BIAS_FACTOR * norm.bias.detach()
+    wanted = torch.nn.functional.batch_norm(x, mean, var, None, shift, True, MOMENTUM, norm.eps)
+    assert torch.equal(norm(x), wanted)
+    assert torch.equal(norm.running_var, var)
+
+
+def test_averaged_weights_of_airbench_get_the_statistics_of_all_batches() -> None:
+    from torch.optim.swa_utils import update_bn
+
+    from touchstone.models.nets.airbench import MOMENTUM, Norm
+
+    torch.manual_seed(0)
+    norm, batches = Norm(3), [torch.randn(16, 3, 4, 4) + shift for shift in range(4)]
+    update_bn(batches, norm)
+    assert torch.allclose(norm.running_mean, torch.stack([batch.mean((0, 2, 3)) for batch in batches]).mean(0))
+    assert norm.momentum == MOMENTUM
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 5, 7])
+def test_complex_pools_as_adaptive_pooling_does(side: int) -> None:
+    from touchstone.models.nets.complex import MaxPoolToFour
+
+    torch.manual_seed(0)
+    one, other = (torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1)) for _ in range(2))
+    one.requires_grad_(), other.requires_grad_()
+    weights = torch.randn(2, 3, 2, 2)
+    pooled, wanted = MaxPoolToFour()(one), torch.nn.functional.adaptive_max_pool2d(other, 2)
+    assert torch.equal(pooled, wanted)
+    (pooled * weights).sum().backward()
+    (wanted * weights).sum().backward()
+    assert torch.allclose(one.grad, other.grad)
+
+
 def test_c3_has_the_published_size() -> None:
     assert sum(p.numel() for p in made("c3", size=256, classes=8).parameters()) == 10_832
 

@@ -1,6 +1,7 @@
 """Nets that torch.compile translates: the figures of plain ones, and the same bytes each time."""
 
 import shutil
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -63,4 +64,29 @@ def test_where_a_net_cannot_be_compiled_a_line_says_so(monkeypatch: pytest.Monke
     monkeypatch.setenv("CXX", "no-such-compiler -m64")
     with pytest.raises(TouchstoneError, match=r"needs a C\+\+ compiler, and there is no no-such-compiler; install it"):
         check_compiler("cpu", arithmetic="native")
-    check_compiler("cuda", arithmetic="portable")
+
+
+@pytest.mark.parametrize(
+    ("there", "headers", "said"),
+    [
+        (["gcc"], True, ""),
+        (["clang"], True, ""),
+        ([], True, "compile: true on cuda needs a C compiler, which is not there; install clang or gcc and "),
+        (["gcc"], False, "Python.h, which is not there; install"),
+    ],
+)
+def test_for_a_gpu_triton_needs_a_compiler_and_headers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: list[str], headers: bool, said: str
+) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: name if name in there else None)
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
+    if headers:
+        (tmp_path / "Python.h").touch()
+    if not said:
+        check_compiler("cuda", arithmetic="portable")
+        return
+    with pytest.raises(TouchstoneError) as caught:
+        check_compiler("cuda", arithmetic="native")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -15,6 +15,7 @@ from touchstone.config.schema.data import Arm
 from touchstone.config.schema.machine import Machine
 from touchstone.data.training_set import combine
 from touchstone.errors import TouchstoneError
+from touchstone.models.nets import build
 from touchstone.training.loop import train_seed
 from touchstone.training.setup import set_up
 from touchstone.training.shard import NUMBER, RANK, Shard, shard_of_process
@@ -128,3 +129,23 @@ def test_more_gpus_than_there_are_is_one_line(monkeypatch: pytest.MonkeyPatch) -
             "t", settings=new_run(**TWO).settings, data=data, val=labelled(4, 1), meta=META,
             machine=Machine(accelerator="gpu"),
         )  # fmt: skip
+
+
+def test_batch_norms_of_a_nets_own_cannot_be_taken_over_all_devices() -> None:
+    given = {"num_classes": 3, "in_channels": 3, "input_size": 32, "options": {}}
+    Shard.check_norms(build("resnet_cifar", **given), title="t")
+    with pytest.raises(
+        TouchstoneError, match=r"t: sync_batch_norm: this net has batch norms of its own \(Norm\), .*set false"
+    ):
+        Shard.check_norms(build("airbench", **given), title="t")
+
+
+def test_a_process_on_the_cpu_needs_no_gpu_of_its_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    for rank in ("0", "1"):
+        monkeypatch.setenv(RANK, rank)
+        monkeypatch.setenv(NUMBER, "2")
+        assert shard_of_process() == Shard(int(rank), 2)
+    assert taken == [0]

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from touchstone.audit.quality import LabelledFeatures
-from touchstone.data.batches import View
+from touchstone.data.batches import View, sent
 from touchstone.data.imageset import ImageSet, group_indices, valid_sizes
 from touchstone.data.labels import encode
 from touchstone.data.lazy_images import LazyImages, as_array, release
@@ -104,15 +104,15 @@ def _run(images: ImageSet, encoder: Predictor, view: View) -> tuple[np.ndarray, 
     if last is None:
         raise TouchstoneError("audit.encoder: the net has no linear layer whose input could serve; choose another net")
     activations: list[torch.Tensor] = []
-    hook = last.register_forward_pre_hook(lambda _, inputs: activations.append(inputs[0].float().cpu()))
+    hook = last.register_forward_pre_hook(lambda _, inputs: activations.append(inputs[0].float()))
     device = next(encoder.parameters()).device
     encoder.eval()
     with torch.no_grad():
-        logits = [encoder(pixels.to(device)).cpu() for pixels in batches(images, view)]
+        logits = [encoder(sent(pixels, device)) for pixels in batches(images, view)]
     hook.remove()
     if not activations:
         return np.zeros((0, last.in_features), np.float32), np.zeros((0, last.out_features), np.float32)
-    return torch.cat(activations).numpy(), torch.cat(logits).numpy()
+    return torch.cat(activations).cpu().numpy(), torch.cat(logits).cpu().numpy()
 
 
 @threadpool_limits.wrap(limits=1)

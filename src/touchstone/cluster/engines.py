@@ -7,10 +7,11 @@ from pathlib import Path
 from dvc.repo import Repo
 
 from touchstone.cluster.engine import Engine
-from touchstone.cluster.local import LocalEngine, default_slots, visible_gpus
+from touchstone.cluster.local import LocalEngine, num_cores, shared_out, visible_gpus
 from touchstone.cluster.remote import check_remote
 from touchstone.config.graph import read_stages
-from touchstone.config.load import load_cluster
+from touchstone.config.load import load, load_cluster
+from touchstone.config.schema.generator import FittedConfig
 from touchstone.errors import TouchstoneError, nearest
 
 PARAMS, GRAPH = "params.yaml", "dvc.yaml"
@@ -62,8 +63,9 @@ def start_engine(
     """
     root, cache = Path(repo.root_dir), Path(repo.cache.legacy.path)
     if name == "local":
-        slots = min(jobs or default_slots(), len(stages))
-        return LocalEngine(root, folder / "copies", cache=cache, slots=slots, gpus=visible_gpus(), held=held)
+        gpus = _gpus_of_workers(root)
+        slots = min(jobs or len(gpus) or num_cores(), len(stages))
+        return LocalEngine(root, folder / "copies", cache=cache, slots=slots, gpus=gpus, held=held)
     cluster, slots = load_cluster(root / PARAMS), min(jobs or len(stages), len(stages))
     if name == "slurm":
         from touchstone.cluster.queue import QueueEngine
@@ -74,3 +76,16 @@ def start_engine(
     from touchstone.cluster.ray import RayEngine
 
     return RayEngine(repo, folder / name, cluster=cluster, stages=stages, slots=slots)
+
+
+def _gpus_of_workers(root: Path) -> list[str]:
+    """Return the GPUs that each worker of this machine sees: as many as the stage that asks for most of them."""
+    try:
+        settings = load(root / PARAMS)
+    except TouchstoneError:  # which the stage `settings` explains
+        return shared_out(visible_gpus(), each=1)
+    if settings.machine.accelerator == "cpu":
+        return []
+    asked = [settings.machine.devices, *(model.devices for model in settings.trained.values())]
+    asked += [config.fit.devices for config in settings.generators.values() if isinstance(config, FittedConfig)]
+    return shared_out(visible_gpus(), each=max(asked))

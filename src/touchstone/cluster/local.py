@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,8 +30,8 @@ class LocalEngine:
     """Runs jobs in workers of this machine.
 
     root: the project; one copy of it for each worker is made at once, so all jobs run the same files. folder: where
-    the copies lie. slots: the number of workers. gpus: the CUDA devices, shared out among the workers. held: a file
-    descriptor that workers inherit, so that its lock lasts as long as any of them.
+    the copies lie. slots: the number of workers. gpus: the CUDA devices that a worker sees, shared out among them, see
+    `shared_out`. held: a file descriptor that workers inherit, so that its lock lasts as long as any of them.
     """
 
     def __init__(self, root: Path, folder: Path, *, cache: Path, slots: int, gpus: list[str], held: int) -> None:
@@ -184,14 +185,25 @@ def _own_words(log: Path) -> str:
 
 def default_slots() -> int:
     """The number of GPUs, or without any that of the CPU cores that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS
-    return len(visible_gpus()) or cores
+    return len(visible_gpus()) or num_cores()
+
+
+def num_cores() -> int:
+    """The number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS
+
+
+def shared_out(gpus: list[str], *, each: int) -> list[str]:
+    """Return the values of CUDA_VISIBLE_DEVICES for workers that see `each` GPUs; one of all where there are fewer."""
+    groups = [",".join(gpus[start : start + each]) for start in range(0, len(gpus) - each + 1, each)]
+    return groups or ([",".join(gpus)] if gpus else [])
 
 
 def visible_gpus() -> list[str]:
     """The CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES names them; none without an NVIDIA driver."""
     if "CUDA_VISIBLE_DEVICES" in os.environ:
-        return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
+        names = (name.strip() for name in os.environ["CUDA_VISIBLE_DEVICES"].split(","))
+        return list(takewhile(lambda name: name not in ("", "-1"), names))  # as CUDA reads it
     if not shutil.which("nvidia-smi"):
         return []
     asked = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]

@@ -119,6 +119,13 @@ class View:
         return torch.from_numpy(np.require(squares, requirements=["C", "W"]))  # copies only memory-mapped files
 
 
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a tensor of the CPU on a device; this process does not wait for what a GPU still has to compute."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def to_float(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
     """Normalise pixels (B, H, W, C) to float32 (B, C, H, W), channels_last; (B, V, H, W, C) to (B * V, C, H, W).
 

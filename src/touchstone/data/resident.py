@@ -18,7 +18,7 @@ from touchstone.data.augment import (
     numbers_of,
     switched_on,
 )
-from touchstone.data.batches import Batches
+from touchstone.data.batches import Batches, sent
 from touchstone.data.imageset import BLOCK
 from touchstone.data.lazy_images import release
 from touchstone.data.levels import WHITE
@@ -78,14 +78,14 @@ class ResidentBatches(Iterable[Batch]):
         return jittered(pixels, brightness, contrast)
 
     def _sent(self, array: np.ndarray) -> torch.Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
-        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
+        return sent(torch.from_numpy(np.ascontiguousarray(array)), self.device)
 
 
 def jittered(pixels: torch.Tensor, brightness: torch.Tensor, contrast: torch.Tensor) -> torch.Tensor:
     """Do to each image of a batch, uint8 (B, H, W, C), what `colour.photometric` does, by factors float64 (B,)."""
     flat = pixels.flatten(1)
-    means = torch.where(contrast != 1, flat.sum(1, dtype=torch.int64).double() / flat.shape[1], 0.0)[:, None]
+    number = torch.full((), flat.shape[1], dtype=torch.float64, device=pixels.device)  # CUDA multiplies by 1 / a float
+    means = torch.where(contrast != 1, flat.sum(1, dtype=torch.int64).double() / number, 0.0)[:, None]
     levels = torch.arange(WHITE + 1, dtype=torch.float64, device=pixels.device)
     changed = ((levels - means) * contrast[:, None] + means) * brightness[:, None]  # (B, 256)
     table = (changed + 0.5).floor().clamp(0, WHITE).to(torch.uint8)

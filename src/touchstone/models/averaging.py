@@ -1,12 +1,40 @@
 """Averaged weights: an exponential moving average of parameters and buffers, or the mean of parameters."""
 
-from collections.abc import Iterable
-from functools import partial
-from typing import Any
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn, update_bn
+
+
+class MovingAverage(AveragedModel):
+    """An exponential moving average of parameters and buffers, which counts its updates on the host.
+
+    torch's own asks the device for the count several times an update, and each time waits until it has computed all.
+    """
+
+    def __init__(self, net: nn.Module, *, decay: float) -> None:
+        super().__init__(net, use_buffers=True)
+        self.decay, self.count = decay, -1  # -1: to be read from `n_averaged`, which is saved with the weights
+        self.register_load_state_dict_post_hook(_read_count_again)
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        if self.count < 0:
+            self.count = int(self.n_averaged)
+        share = 1 - min(self.decay, (1 + self.count) / (10 + self.count)) if self.count else 1
+        floats: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
+        for old, new in zip(_values(self.module), _values(model), strict=True):
+            if share < 1 and old.is_floating_point():
+                floats[0].append(old)
+                floats[1].append(new)
+            else:
+                old.copy_(new)
+        if floats[0]:
+            torch._foreach_lerp_(*floats, share)
+        self.n_averaged += 1
+        self.count += 1
 
 
 def averaged(net: nn.Module, *, decay: float) -> AveragedModel:
@@ -15,7 +43,7 @@ def averaged(net: nn.Module, *, decay: float) -> AveragedModel:
     At first it averages all steps so far (like TensorFlow's ExponentialMovingAverage with `num_updates`), later about
     1 / (1 - decay) of them, so early weights are soon forgotten.
     """
-    copy = AveragedModel(net, multi_avg_fn=partial(_follow, decay), use_buffers=True)
+    copy = MovingAverage(net, decay=decay)
     copy.requires_grad_(False).eval()
     return copy
 
@@ -43,11 +71,9 @@ def renew_statistics(net: nn.Module, batches: Iterable[torch.Tensor]) -> None:
     net.eval()
 
 
-def _follow(decay: float, averaged: Any, current: Any, count: torch.Tensor | int) -> None:
-    steps = int(count)
-    share = 1 - min(decay, (1 + steps) / (10 + steps))
-    if averaged and averaged[0].is_floating_point():
-        torch._foreach_lerp_(averaged, current, share)
-    else:
-        for old, new in zip(averaged, current, strict=True):
-            old.copy_(new)
+def _values(net: nn.Module) -> Iterator[torch.Tensor]:
+    return (value.detach() for value in chain(net.parameters(), net.buffers()))
+
+
+def _read_count_again(average: MovingAverage, _: object) -> None:
+    average.count = -1

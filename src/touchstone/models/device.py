@@ -3,6 +3,8 @@
 import os
 import shutil
 import sys
+import sysconfig
+from pathlib import Path
 
 import torch
 from torch.utils import deterministic
@@ -73,7 +75,10 @@ def check_compiler(device: str, *, arithmetic: str) -> None:
     """Raise TouchstoneError where torch.compile cannot translate a net for the device, by torch's name.
 
     On a CPU it needs a C++ compiler, and writes code for all that the processor has, which portable arithmetic avoids.
+    For a GPU of NVIDIA's, Triton needs a C compiler and Python's headers.
     """
+    if device == "cuda":
+        _check_triton()
     if device != "cpu":
         return
     if arithmetic == "portable" and is_portable():
@@ -87,8 +92,23 @@ def check_compiler(device: str, *, arithmetic: str) -> None:
         raise TouchstoneError(f"compile: true on cpu needs a C++ compiler, and there is no {compiler}; install it")
 
 
+def _check_triton() -> None:
+    names = (os.environ["CC"],) if "CC" in os.environ else ("clang", "gcc")  # as Triton looks for it
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    for what, is_there in (("a C compiler", any(map(shutil.which, names))), (str(headers), headers.is_file())):
+        if not is_there:
+            raise TouchstoneError(
+                f"compile: true on cuda needs {what}, which is not there; install {' or '.join(names)} and Python's "
+                "headers (Debian's python3-dev), or set compile: false"
+            )
+
+
 def make_deterministic(enabled: bool) -> None:
-    """Use kernels that give the same bytes each time, or else the fastest ones."""
+    """Use kernels that give the same bytes each time, or else the fastest ones; either compute fp32 as such on a GPU.
+
+    By default cuDNN rounds the factors of fp32 convolutions to the 10 bits of TF32.
+    """
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
     if enabled:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
     torch.use_deterministic_algorithms(enabled)

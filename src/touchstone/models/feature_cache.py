@@ -18,7 +18,7 @@ from torch import nn
 from touchstone import arithmetic
 from touchstone.code_hash import digest, library_versions
 from touchstone.config.schema.model import Option
-from touchstone.data.batches import View, to_float
+from touchstone.data.batches import View, sent, to_float
 from touchstone.data.ops import crops
 from touchstone.models import nets
 from touchstone.models.predict import BATCH, blocks
@@ -105,7 +105,7 @@ class Backbone:
         self.net.eval()
         with torch.no_grad():
             for batch in blocks(pixels, sizes, self.view):
-                x = to_float(batch.to(self.mean.device), self.mean, self.std)
+                x = to_float(sent(batch, self.mean.device), self.mean, self.std)
                 self.net(x.flip(3) if mirrored else x)
                 features = caught.pop().float().cpu()  # (B * crops, D)
                 if crops.count(batch) > 1:

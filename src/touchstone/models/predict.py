@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from touchstone.data.batches import View
+from touchstone.data.batches import View, sent
 from touchstone.data.imageset import ImageSet, valid_sizes
 from touchstone.data.ops import crops
 
@@ -23,9 +23,9 @@ def logits(forward: torch.nn.Module, batches: Iterable[torch.Tensor]) -> torch.T
     training = forward.training
     forward.eval()
     with torch.no_grad():
-        out = [forward(batch.to(device)).float().cpu() for batch in batches]
+        out = [forward(sent(batch, device)).float() for batch in batches]
     forward.train(training)
-    return torch.cat(out)
+    return torch.cat(out).cpu()  # once: each copy from a device waits for it
 
 
 def forward_tta(

@@ -4,7 +4,8 @@ Teaching is consistent (Beyer et al. 2021, arXiv 2106.05237): in each step, the 
 augmented and mixed as the student sees it. So each step costs a forward pass of every teacher.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -25,6 +26,8 @@ class Distillation:
     weight: float
     """The teachers' share of the loss; the labels have the rest."""
     multi_label: bool
+    _alike: dict[Any, bool] = field(default_factory=dict)
+    """(net, mean, std) -> whether the net is normalised so. Asked once: a GPU answers when it has done all its work."""
 
     def to(self, device: torch.device) -> "Distillation":
         for net in self.nets:
@@ -45,8 +48,10 @@ class Distillation:
         """Do the same for mixed images (B, C, H, W), normalised by the student's mean and std, (C, 1, 1)."""
         logits = []
         for net in self.nets:
-            same = torch.equal(net.mean, mean) and torch.equal(net.std, std)
-            logits.append(net.net(mixed if same else (mixed * std + (mean - net.mean)) / net.std))
+            key = net, mean, std  # by identity
+            if key not in self._alike:
+                self._alike[key] = torch.equal(net.mean, mean) and torch.equal(net.std, std)
+            logits.append(net.net(mixed if self._alike[key] else (mixed * std + (mean - net.mean)) / net.std))
         return self._mean(logits)
 
     def _mean(self, logits: list[torch.Tensor]) -> torch.Tensor:

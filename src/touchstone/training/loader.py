@@ -23,7 +23,8 @@ def loader_of(batches: Batches, machine: Machine) -> Iterable[Any]:
     where = torch.device(device(machine.accelerator))
     if machine.resident and where.type in DEVICES and fits(batches, where):
         return ResidentBatches(batches, where)
-    return Loader(batches, batch_size=None, num_workers=machine.num_workers)
+    pinned = where.type == "cuda"  # without it no copy to the device overlaps with its work
+    return Loader(batches, batch_size=None, num_workers=machine.num_workers, pin_memory=pinned)
 
 
 class Loader(DataLoader[Any]):

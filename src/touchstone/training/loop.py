@@ -62,6 +62,9 @@ def train_seed(
         state = TrainState(**checkpoint["state"])
         print(f"{run.title} seed {seed}: resumed at step {state.step} of {run.num_steps}")
 
+    if shard is not None and settings.sync_batch_norm:
+        shard.check_norms(classifier.net, title=run.title)
+
     num_steps, began = 0, time.perf_counter()
     shown = settings.model_dump(mode="json")
     wanted = run.machine.loggers if shard is None or shard.rank == 0 else ()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from touchstone.errors import TouchstoneError
 from touchstone.stage import SEED
@@ -59,6 +60,16 @@ class Shard:
         distributed.all_reduce(flag, op=distributed.ReduceOp.MIN)
         return bool(flag)
 
+    @staticmethod
+    def check_norms(net: nn.Module, *, title: str) -> None:
+        """Raise TouchstoneError where batch norms over all devices would not be those of the net, but plain ones."""
+        for norm in net.modules():
+            if isinstance(norm, _BatchNorm) and type(norm).forward is not _BatchNorm.forward:
+                raise TouchstoneError(
+                    f"{title}: sync_batch_norm: this net has batch norms of its own ({type(norm).__name__}), which "
+                    "cannot be taken over all devices; set false"
+                )
+
     def share_buffers(self, *modules: nn.Module) -> None:
         """Give all processes the buffers of the first one, such as its statistics for batch norms."""
         for module in modules:
@@ -71,7 +82,7 @@ def shard_of_process() -> Shard | None:
     if NUMBER not in os.environ:
         return None
     shard = Shard(int(os.environ[RANK]), int(os.environ[NUMBER]))
-    if torch.cuda.is_available():
+    if shard.rank < torch.cuda.device_count():  # fewer where CPU processes train on a machine with GPUs
         torch.cuda.set_device(shard.rank)
     return shard
 

@@ -127,7 +127,7 @@ class Ddpm(Generative):
         if self.fit_settings.prediction == "edm":
             sigmas = edm.levels(count)
             return sigmas, [float(edm.c_noise(torch.tensor(math.log(sigma)))) for sigma in sigmas]
-        shares = self.schedule.alphas_cumprod.double().numpy()
+        shares = self.schedule.alphas_cumprod.double().cpu().numpy()
         known = np.sqrt((1 - shares) / shares)  # rises with t
         known = known[: max(1, int((known <= math.exp(-LEAST_LOG_SNR)).sum()))]
         wanted = edm.levels(count, least=known[0], most=known[-1])

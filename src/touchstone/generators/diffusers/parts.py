@@ -154,9 +154,12 @@ class TextLatents(Parts):
         self.tokenizer = CLIPTokenizer.from_pretrained((folder / "tokenizer").as_posix(), local_files_only=True)
         self.text_encoder = _loaded(key, CLIPTextModel, folder, "text_encoder").requires_grad_(False)
         self.can_drop = True
+        self.last_told: tuple[str, Mapping[str, str]] | None = None
         self.told(fit.template, fit.words)
 
     def told(self, template: str, words: Mapping[str, str]) -> None:
+        if self.last_told == (template, words):  # as for each block of images; the text encoder stays on the CPU
+            return
         for name in words:
             if name not in self.classes:
                 raise TouchstoneError(
@@ -174,6 +177,7 @@ class TextLatents(Parts):
         device = next(self.net.parameters()).device
         with torch.no_grad():
             self.conditions = self.text_encoder(tokens.input_ids)[0].to(device)  # (K + 1, tokens, width)
+        self.last_told = template, dict(words)
 
     def predict(self, x: torch.Tensor, t: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         assert self.conditions is not None

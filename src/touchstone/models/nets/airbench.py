@@ -88,7 +88,16 @@ class Norm(nn.BatchNorm2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         statistics = self.running_mean, self.running_var
         shift = BIAS_FACTOR * self.bias
-        return F.batch_norm(x, *statistics, None, shift, self.training, MOMENTUM, self.eps)
+        scale = torch.ones_like(shift)  # CUDA's kernel gives a shift no gradient where there is no scale
+        return F.batch_norm(x, *statistics, scale, shift, self.training, self._momentum(), self.eps)
+
+    def _momentum(self) -> float:
+        """The share of this batch in the running statistics: of equal parts where `update_bn` takes their mean."""
+        if self.momentum is not None or not self.training:
+            return MOMENTUM
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        return 1 / int(self.num_batches_tracked)
 
 
 def _block(channels_in: int, channels_out: int) -> nn.Sequential:

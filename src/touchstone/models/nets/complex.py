@@ -9,7 +9,9 @@ Published: no accuracy.
 
 from collections import OrderedDict
 
+import torch
 from torch import nn
+from torch.nn import functional as F
 
 from touchstone.models.nets import check_size
 
@@ -23,11 +25,22 @@ def build(*, num_classes: int, in_channels: int, input_size: int) -> nn.Module:
     blocks = [_block(a, b) for a, b in ((in_channels, 32), (32, 64), (64, 128))]
     parts = {
         "features": nn.Sequential(*blocks),
-        "pool": nn.AdaptiveMaxPool2d(2),
+        "pool": MaxPoolToFour(),
         "flatten": nn.Flatten(),  # (B, 512)
         "classifier": nn.Linear(512, num_classes),
     }
     return nn.Sequential(OrderedDict(parts))
+
+
+class MaxPoolToFour(nn.Module):
+    """Pool a map (B, C, S, S) to (B, C, 2, 2) over the windows of `nn.AdaptiveMaxPool2d`.
+
+    On a GPU the gradient of that module differs from run to run, and `deterministic: true` refuses it.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        side = x.shape[-1]
+        return F.max_pool2d(x, (side + 1) // 2, stride=side // 2) if side > 1 else x.expand(-1, -1, 2, 2)
 
 
 def _block(channels_in: int, channels_out: int) -> nn.Sequential:
