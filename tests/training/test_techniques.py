@@ -12,9 +12,12 @@ from torch.nn import functional as F
 
 from kit.project import ROOT, run
 from kit.training import Killed, interrupt, new_run, same
+from touchstone.config import yaml
+from touchstone.config.load import settings_of
 from touchstone.config.schema.model import Phase
 from touchstone.errors import TouchstoneError
 from touchstone.models import device
+from touchstone.models.checks import ELSEWHERE, check_models
 from touchstone.models.device import check_precision
 from touchstone.models.nets import from_images
 from touchstone.training import checks, loop
@@ -417,6 +420,16 @@ def has_bf16(monkeypatch: pytest.MonkeyPatch, *, has: bool = True) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has)
     monkeypatch.setattr(device, "is_portable", lambda: True)
     monkeypatch.setattr(checks, "held", lambda: "native")
+
+
+def test_bf16_is_for_the_nodes_of_a_cluster_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    has_bf16(monkeypatch, has=False)
+    text = (ROOT / "recipes/digits/params.yaml").read_text()
+    settings = settings_of(yaml.changed(text, ["train.precision=bf16", "arithmetic=native"]))
+    with pytest.raises(TouchstoneError, match="precision: bf16"):
+        check_models(settings)
+    monkeypatch.setenv(ELSEWHERE, "slurm")
+    check_models(settings)
 
 
 def test_bf16_is_refused_where_it_would_be_emulated(monkeypatch: pytest.MonkeyPatch) -> None:

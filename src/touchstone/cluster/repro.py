@@ -29,6 +29,7 @@ from touchstone.data import findings
 from touchstone.data.remote import probe
 from touchstone.data.walk import check_names
 from touchstone.errors import TouchstoneError, one_line
+from touchstone.models.checks import ELSEWHERE
 from touchstone.studies.alone import alone
 from touchstone.studies.commands import search_path
 from touchstone.studies.stale import OTHER, have_other_inputs, settings_are_current, stale_results
@@ -50,6 +51,8 @@ def repro(root: Path, targets: list[str], *, jobs: int | None, engine: str = "lo
     load(root / PARAMS)  # before DVC, which would only miss a section with a typo in its name
     logging.getLogger("dvc").setLevel(logging.INFO)
     logging.getLogger("dvc.output").addFilter(lambda record: "is empty" not in str(record.msg))  # as some are by design
+    if engine != "local":
+        os.environ[ELSEWHERE] = engine  # for the stage `settings`
     os.environ["PATH"] = search_path()  # of the stages that DVC starts here and in workers
     refusal = "another `touchstone repro` is running in this folder; wait until it ends"
     lock = alone(root / FOLDER / "lock", refusal=refusal)  # workers inherit it, so it lasts until the last has ended

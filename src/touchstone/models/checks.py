@@ -3,6 +3,7 @@
 torch is imported only where a model needs it, and most do not.
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from touchstone.models.nets import check_settings, head_of, published_weights
 if TYPE_CHECKING:
     from torch import nn
 
+ELSEWHERE = "TOUCHSTONE_NODES"  # set where other machines train, whose devices this one cannot ask: their jobs do
+
 
 def check_models(settings: Settings) -> None:
     """Raise TouchstoneError at the first model, finetune, student or encoder that cannot be built or started."""
@@ -30,7 +33,7 @@ def check_models(settings: Settings) -> None:
 
 
 def _check_model(key: str, model: Model, settings: Settings) -> None:
-    if model.precision != "fp32":
+    if model.precision != "fp32" and ELSEWHERE not in os.environ:
         from touchstone.models.device import check_precision, device
 
         check_precision(model.precision, device(settings.machine.accelerator), arithmetic=settings.arithmetic)

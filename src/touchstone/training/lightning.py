@@ -1,5 +1,6 @@
 """The engine lightning: Lightning's Trainer without its extras, and the classes that let it drive our steps."""
 
+import ctypes
 import logging
 import os
 import warnings
@@ -16,8 +17,11 @@ from touchstone.config.schema.machine import Machine
 from touchstone.training.resumable import ResumableCallback
 
 # Lightning lets torch look for GPUs through NVML, and torch's optimizers look in every step: without NVML, each search
-# for the missing library takes some 0.3 ms.
-if not torch.cuda.is_available():
+# for the missing library takes some 0.3 ms. torch is not asked here, as without NVML it would initialise CUDA, after
+# which a warm process can fork no stage that uses it.
+try:
+    ctypes.CDLL("libnvidia-ml.so.1")
+except OSError:
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
 # Without a search for unused parameters, DDP lays out its sums anew after the first step, also of a resumed training,
