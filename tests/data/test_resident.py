@@ -14,7 +14,7 @@ from touchstone.config.schema.data import Arm
 from touchstone.config.schema.machine import Machine
 from touchstone.data.batches import Batches, View
 from touchstone.data.imageset import ImageSet
-from touchstone.data.resident import ResidentBatches, fits, jittered
+from touchstone.data.resident import ResidentBatches, fits, jittered, saturated
 from touchstone.data.training_set import combine
 from touchstone.training import loader
 from touchstone.training.loader import loader_of
@@ -45,6 +45,8 @@ def batches(side: int = 12, **changes: Any) -> Batches:
         {"jitter_contrast": 0.7},
         {"crop_padding": 1, "hflip": True, "jitter_brightness": 0.9, "jitter_contrast": 0.9, "balance": 1.0},
         {"crop_padding": 1, "hflip": True, "jitter_contrast": 0.5, "rows": slice(2, 4)},
+        {"jitter_saturation": 0.8},
+        {"hflip": True, "jitter_brightness": 0.4, "jitter_contrast": 0.4, "jitter_saturation": 0.9},
     ],
     ids=str,
 )
@@ -69,8 +71,28 @@ def test_jitter_rounds_as_colour_does_for_every_level() -> None:
         np.testing.assert_array_equal(photometric(image, brightness=brightness, contrast=contrast), other)
 
 
+def test_saturation_rounds_as_colour_does() -> None:
+    from touchstone.data.ops.colour import saturate
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (64, 32, 32, 3), np.uint8)
+    factors = np.concatenate([rng.uniform(0, 3, 61), [0, 1, 0.5]])
+    made = saturated(torch.from_numpy(images), torch.from_numpy(factors)).numpy()
+    for image, factor, other in zip(images, factors, made, strict=True):
+        np.testing.assert_array_equal(saturate(image, factor), other)
+
+
 @pytest.mark.parametrize(
-    "changes", [{"rotate_deg": 5}, {"jitter_hue": 0.1}, {"erase": 0.5}, {"crop_scale": 0.5}, {"side": 8}], ids=str
+    "changes",
+    [
+        {"rotate_deg": 5},
+        {"jitter_hue": 0.1},
+        {"jitter_hue": 0.1, "jitter_saturation": 0.1},
+        {"erase": 0.5},
+        {"crop_scale": 0.5},
+        {"side": 8},
+    ],
+    ids=str,
 )
 def test_what_the_device_cannot_do_alike_is_left_to_numpy(changes: dict[str, Any]) -> None:
     plain = batches(**changes)

@@ -22,7 +22,7 @@ from touchstone.data.ops.geometry import inverse_map, warp
 from touchstone.data.ops.resize import scale
 from touchstone.seeds import generator, substream
 
-CROP_AND_MIRROR, JITTER = "augment", "jitter"  # purposes of operations that a device can do, see `resident`
+CROP_AND_MIRROR, JITTER, COLOUR = "augment", "jitter", "colour"  # purposes of what a device can do, see `resident`
 BORDERS: dict[str, Any] = {"zeros": "constant", "reflect": "reflect"}  # crop_border -> NumPy's mode of padding
 
 
@@ -115,12 +115,18 @@ def brightness_contrast(drawn: np.ndarray, settings: Augmentation) -> np.ndarray
 
 def _jitter_colour(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int) -> np.ndarray:
     out = images.copy()
-    for i, (saturation, hue) in enumerate(2 * drawn - 1):  # float64: with Python's float the last bits would differ
+    factors = saturations(drawn, settings)
+    for i, (_, hue) in enumerate(2 * drawn - 1):  # float64: with Python's float the last bits would differ
         if settings.jitter_saturation:
-            out[i] = saturate(out[i], 1 + saturation * settings.jitter_saturation)
+            out[i] = saturate(out[i], factors[i])
         if settings.jitter_hue:
             out[i] = turn_hue(out[i], hue * settings.jitter_hue)
     return out
+
+
+def saturations(drawn: np.ndarray, settings: Augmentation) -> np.ndarray:
+    """Return the factors of saturation (B,) for the numbers of COLOUR."""
+    return 1 + (2 * drawn[:, 0] - 1) * settings.jitter_saturation
 
 
 def _apply_policy(images: np.ndarray, drawn: np.ndarray, settings: Augmentation, input_px: int) -> np.ndarray:
@@ -167,7 +173,7 @@ OPERATIONS = (
         lambda padding: (2 * padding + 1, 2 * padding + 1, 2),
     ),
     Operation(_jitter_brightness_contrast, ("jitter_brightness", "jitter_contrast"), JITTER, 2),
-    Operation(_jitter_colour, ("jitter_saturation", "jitter_hue"), "colour", 2),
+    Operation(_jitter_colour, ("jitter_saturation", "jitter_hue"), COLOUR, 2),
     Operation(_apply_policy, ("policy",), "policy", 1),
     Operation(_erase, ("erase",), "erasing", 2),
 )

@@ -1,8 +1,8 @@
 """Batches that are made where the net is: training images lie in the device's memory, and are augmented there.
 
 The pixels are those of `Batches` to the bit. Random numbers come from the same streams; what is done with them is
-indexing and arithmetic that rounds alike on all devices: crops, mirror images, brightness and contrast. Nothing waits
-for the device within a step.
+indexing and arithmetic that rounds alike on all devices: crops, mirror images, brightness, contrast and saturation.
+Nothing waits for the device within a step.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,16 +12,19 @@ import torch
 
 from touchstone.data.augment import (
     BORDERS,
+    COLOUR,
     CROP_AND_MIRROR,
     JITTER,
     brightness_contrast,
     numbers_of,
+    saturations,
     switched_on,
 )
 from touchstone.data.batches import Batches, sent
 from touchstone.data.imageset import BLOCK
 from touchstone.data.lazy_images import release
 from touchstone.data.levels import WHITE
+from touchstone.data.ops.colour import LUMA
 
 MOST_MEMORY = 0.5  # of a GPU's free memory
 
@@ -72,10 +75,12 @@ class ResidentBatches(Iterable[Batch]):
             columns = np.where(moves[:, 2:] == 1, columns[:, ::-1], columns)
         at = self._sent(index)[:, None, None], self._sent(rows)[:, :, None], self._sent(columns)[:, None, :]
         pixels = images[at]
-        if not (settings.jitter_brightness or settings.jitter_contrast):
-            return pixels
-        brightness, contrast = self._sent(brightness_contrast(drawn[JITTER], settings)).unbind(1)
-        return jittered(pixels, brightness, contrast)
+        if settings.jitter_brightness or settings.jitter_contrast:
+            brightness, contrast = self._sent(brightness_contrast(drawn[JITTER], settings)).unbind(1)
+            pixels = jittered(pixels, brightness, contrast)
+        if settings.jitter_saturation:
+            pixels = saturated(pixels, self._sent(saturations(drawn[COLOUR], settings)))
+        return pixels
 
     def _sent(self, array: np.ndarray) -> torch.Tensor:
         return sent(torch.from_numpy(np.ascontiguousarray(array)), self.device)
@@ -92,6 +97,15 @@ def jittered(pixels: torch.Tensor, brightness: torch.Tensor, contrast: torch.Ten
     return table.gather(1, flat.long()).view(pixels.shape)
 
 
+def saturated(pixels: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """Do to each image of a batch, uint8 (B, H, W, 3), what `colour.saturate` does, by factors float64 (B,)."""
+    channels = pixels.float().unbind(3)
+    red, green, blue = (channel * weight for channel, weight in zip(channels, LUMA.tolist(), strict=True))
+    grey = (red + green + blue)[..., None]  # (B, H, W, 1)
+    changed = grey + (pixels - grey) * factors.float()[:, None, None, None]
+    return (changed + 0.5).floor().clamp(0, WHITE).to(torch.uint8)
+
+
 def fits(batches: Batches, device: torch.device) -> bool:
     """Whether the device can make these batches: images of 8 bits and one size, that of the net's input, which no other
     operation changes, and room for them."""
@@ -99,7 +113,8 @@ def fits(batches: Batches, device: torch.device) -> bool:
     side = view.input_px
     is_plain = not view.crop_px and view.crop_share == 1 and batches.sizes is None and device.type != "mps"
     is_plain = is_plain and all(part.dtype == np.uint8 and part.shape[1:3] == (side, side) for part in parts)
-    if not is_plain or not switched_on(batches.augmentation) <= {CROP_AND_MIRROR, JITTER}:
+    settings = batches.augmentation
+    if not is_plain or settings.jitter_hue or not switched_on(settings) <= {CROP_AND_MIRROR, JITTER, COLOUR}:
         return False
     if device.type != "cuda":
         return True

@@ -8,7 +8,7 @@ import numpy as np
 
 from touchstone.data.levels import rounded, white
 
-LUMA = (0.299, 0.587, 0.114)  # the weights of red, green and blue in grey, ITU-R BT.601
+LUMA = np.array((0.299, 0.587, 0.114), np.float32)  # the weights of red, green and blue in grey, ITU-R BT.601
 
 
 def photometric(pixels: np.ndarray, *, brightness: float = 1.0, contrast: float = 1.0) -> np.ndarray:
@@ -20,7 +20,8 @@ def photometric(pixels: np.ndarray, *, brightness: float = 1.0, contrast: float 
 
 def saturate(pixels: np.ndarray, factor: float) -> np.ndarray:
     """Multiply distances from each pixel's grey by `factor`; (H, W, 3)."""
-    grey = (pixels @ np.array(LUMA, np.float32))[..., None]  # (H, W, 1)
+    red, green, blue = (channel * weight for channel, weight in zip(np.moveaxis(pixels, -1, 0), LUMA, strict=True))
+    grey = (red + green + blue)[..., None]  # (H, W, 1), in this order, as `resident` has it on a device
     return rounded(grey + (pixels - grey) * np.float32(factor), pixels.dtype)
 
 
