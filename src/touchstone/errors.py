@@ -49,7 +49,10 @@ def run(main: Callable[[], None]) -> None:
         if NOT_DETERMINISTIC not in str(error):
             raise
         operation = str(error).partition(NOT_DETERMINISTIC)[0].strip()
-        print(f"error: {operation} gives other bytes each time on a GPU; set deterministic: false", file=sys.stderr)
+        print(
+            f"error: {operation} gives other bytes each time on a GPU; in train, set deterministic: false",
+            file=sys.stderr,
+        )
         sys.exit(1)
     except OSError as error:
         if error.errno not in OF_THE_SYSTEM:

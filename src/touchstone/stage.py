@@ -54,6 +54,7 @@ def _measured(main: Callable[[], dict[str, object] | None]) -> None:
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - began, 2),
         "peak_memory_mib": round(peak / (2**20 if sys.platform == "darwin" else 2**10)),
+        **_peak_of_gpu(),
         **figures,
         "hardware": _hardware(),
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
@@ -80,10 +81,16 @@ def _hardware() -> dict[str, object]:
     torch = sys.modules.get("torch")  # not imported for this note: many stages do without it
     if torch is not None:
         hardware["vectors"] = torch.backends.cpu.get_cpu_capability()  # what arithmetic leaves of the processor's
-        if torch.cuda.is_initialized():  # it computed there
+        if torch.cuda.is_initialized():  # used here, and not only there
             hardware["gpu"] = torch.cuda.get_device_name()
-            hardware["gpu_peak_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
     return hardware
+
+
+def _peak_of_gpu() -> dict[str, object]:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    return {"gpu_peak_memory_mib": round(torch.cuda.max_memory_allocated() / 2**20)}
 
 
 def _processor() -> str:

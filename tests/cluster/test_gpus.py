@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from kit.project import ROOT
-from touchstone.cluster import engines
-from touchstone.cluster.local import shared_out, visible_gpus
+from touchstone.cluster import engines, local
+from touchstone.cluster.local import LocalEngine, shared_out, visible_gpus
 from touchstone.config import yaml
 
 
@@ -50,3 +50,14 @@ def test_a_worker_sees_what_its_stages_ask_for(
     text = (ROOT / "recipes/digits/params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(yaml.changed(text, changes))
     assert engines._gpus_of_workers(tmp_path) == groups
+
+
+def test_workers_that_share_gpus_begin_with_another_one_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(local, "Worker", lambda _, variables, held: seen.append(variables["CUDA_VISIBLE_DEVICES"]))
+    engine = object.__new__(LocalEngine)
+    engine._gpus, engine._folder, engine._held = ["0,1", "2,3"], Path(), 0
+    for number in range(6):
+        with pytest.raises(AttributeError):  # the stand-in has no screen to watch
+            engine._start(number)
+    assert seen == ["0,1", "2,3", "1,0", "3,2", "0,1", "2,3"]

@@ -36,11 +36,16 @@ def test_it_is_that_of_torch_also_where_it_goes_on_from_a_checkpoint(decay: floa
     module = net()
     own = averaged(module, decay=decay)
     other = AveragedModel(module, multi_avg_fn=partial(by_torch, decay), use_buffers=True)
+    early: dict[str, torch.Tensor] = {}
     for step in range(12):
         changed(module)
-        if step in (3, 7):  # the second into one that has counted before
-            state, own = own.state_dict(), averaged(net(), decay=decay) if step == 3 else own
-            own.load_state_dict({name: value.clone() for name, value in state.items()})
+        if step == 3:  # a new process
+            state, own = own.state_dict(), averaged(net(), decay=decay)
+            own.load_state_dict(state)
+            early = {name: value.clone() for name, value in state.items()}
+        if step == 7:  # one that has counted further goes back
+            own.load_state_dict(early)
+            other.load_state_dict(early)
         own.update_parameters(module)
         other.update_parameters(module)
         wanted = other.state_dict()

@@ -126,7 +126,7 @@ def test_airbench_whitens_the_patches_of_its_images() -> None:
 
 
 def test_airbench_shifts_as_a_batch_norm_without_a_scale_does() -> None:
-    from touchstone.models.nets.airbench import BIAS_FACTOR, MOMENTUM, Norm
+    from touchstone.models.nets._airbench import BIAS_FACTOR, MOMENTUM, Norm
 
     torch.manual_seed(0)
     x = torch.randn(8, 5, 4, 4).to(memory_format=torch.channels_last)
@@ -142,7 +142,7 @@ def test_airbench_shifts_as_a_batch_norm_without_a_scale_does() -> None:
 def test_averaged_weights_of_airbench_get_the_statistics_of_all_batches() -> None:
     from torch.optim.swa_utils import update_bn
 
-    from touchstone.models.nets.airbench import MOMENTUM, Norm
+    from touchstone.models.nets._airbench import MOMENTUM, Norm
 
     torch.manual_seed(0)
     norm, batches = Norm(3), [torch.randn(16, 3, 4, 4) + shift for shift in range(4)]
@@ -163,7 +163,7 @@ def test_complex_pools_as_adaptive_pooling_does(side: int) -> None:
     assert torch.equal(pooled, wanted)
     (pooled * weights).sum().backward()
     (wanted * weights).sum().backward()
-    assert torch.allclose(one.grad, other.grad)
+    assert torch.equal(one.grad, other.grad)
 
 
 def test_c3_has_the_published_size() -> None:

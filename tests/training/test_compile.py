@@ -80,7 +80,7 @@ def test_for_a_gpu_triton_needs_a_compiler_and_headers(
 ) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: name if name in there else None)
-    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr(sysconfig, "get_paths", lambda _: {"include": str(tmp_path)})
     if headers:
         (tmp_path / "Python.h").touch()
     if not said:

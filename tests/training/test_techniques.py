@@ -425,7 +425,7 @@ def has_bf16(monkeypatch: pytest.MonkeyPatch, *, has: bool = True) -> None:
 def test_bf16_is_for_the_nodes_of_a_cluster_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     has_bf16(monkeypatch, has=False)
     text = (ROOT / "recipes/digits/params.yaml").read_text()
-    settings = settings_of(yaml.changed(text, ["train.precision=bf16", "arithmetic=native"]))
+    settings = settings_of(yaml.changed(text, ["train.precision=bf16", "arithmetic=native", "machine.accelerator=cpu"]))
     with pytest.raises(TouchstoneError, match="precision: bf16"):
         check_models(settings)
     monkeypatch.setenv(ELSEWHERE, "slurm")

@@ -104,7 +104,11 @@ def _run(images: ImageSet, encoder: Predictor, view: View) -> tuple[np.ndarray, 
     if last is None:
         raise TouchstoneError("audit.encoder: the net has no linear layer whose input could serve; choose another net")
     activations: list[torch.Tensor] = []
-    hook = last.register_forward_pre_hook(lambda _, inputs: activations.append(inputs[0].float()))
+
+    def keep(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        activations.append(inputs[0].float().to("cpu", copy=True))  # which may be a view of far more
+
+    hook = last.register_forward_pre_hook(keep)
     device = next(encoder.parameters()).device
     encoder.eval()
     with torch.no_grad():
@@ -112,7 +116,7 @@ def _run(images: ImageSet, encoder: Predictor, view: View) -> tuple[np.ndarray, 
     hook.remove()
     if not activations:
         return np.zeros((0, last.in_features), np.float32), np.zeros((0, last.out_features), np.float32)
-    return torch.cat(activations).cpu().numpy(), torch.cat(logits).cpu().numpy()
+    return torch.cat(activations).numpy(), torch.cat(logits).cpu().numpy()
 
 
 @threadpool_limits.wrap(limits=1)

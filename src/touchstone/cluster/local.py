@@ -53,7 +53,10 @@ class LocalEngine:
     def _start(self, number: int) -> "Worker":
         variables = {KEEP: "1"}  # a job that was killed after its training, before DVC had its outputs
         if self._gpus:
-            variables["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)]
+            turns, group = divmod(number, len(self._gpus))
+            names = self._gpus[group].split(",")
+            first = turns % len(names)  # a stage of one device takes the first: another one for each worker
+            variables["CUDA_VISIBLE_DEVICES"] = ",".join(names[first:] + names[:first])
         worker = Worker(self._folder / str(number), variables, held=(self._held,))
         self._selector.register(worker.screen, selectors.EVENT_READ, number)
         self._selector.register(worker.answers, selectors.EVENT_READ, number)

@@ -12,7 +12,9 @@ from torch.utils import deterministic
 from touchstone.arithmetic import exact_roots, is_portable
 from touchstone.errors import TouchstoneError
 
-exact_roots()  # here: whatever computes with torch picks its device with this module
+# Here, as whatever computes with torch picks its device with this module.
+exact_roots()
+torch.backends.cudnn.allow_tf32 = False  # by default factors of fp32 convolutions are rounded to TF32's 10 bits
 
 
 def device(accelerator: str, *, count: int = 1, key: str = "machine.devices") -> str:
@@ -94,7 +96,8 @@ def check_compiler(device: str, *, arithmetic: str) -> None:
 
 def _check_triton() -> None:
     names = (os.environ["CC"],) if "CC" in os.environ else ("clang", "gcc")  # as Triton looks for it
-    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    scheme = sysconfig.get_default_scheme().replace("posix_local", "posix_prefix")  # the first is Debian's own
+    headers = Path(sysconfig.get_paths(scheme)["include"]) / "Python.h"
     for what, is_there in (("a C compiler", any(map(shutil.which, names))), (str(headers), headers.is_file())):
         if not is_there:
             raise TouchstoneError(
@@ -104,11 +107,7 @@ def _check_triton() -> None:
 
 
 def make_deterministic(enabled: bool) -> None:
-    """Use kernels that give the same bytes each time, or else the fastest ones; either compute fp32 as such on a GPU.
-
-    By default cuDNN rounds the factors of fp32 convolutions to the 10 bits of TF32.
-    """
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    """Use kernels that give the same bytes each time, or else the fastest ones."""
     if enabled:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
     torch.use_deterministic_algorithms(enabled)

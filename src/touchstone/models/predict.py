@@ -12,6 +12,7 @@ from touchstone.data.imageset import ImageSet, valid_sizes
 from touchstone.data.ops import crops
 
 BATCH = 256  # fixed: kernels, and with them the last bits, differ by batch size
+COPIED = 64  # batches whose logits come from a device at once
 
 
 def logits(forward: torch.nn.Module, batches: Iterable[torch.Tensor]) -> torch.Tensor:
@@ -22,10 +23,16 @@ def logits(forward: torch.nn.Module, batches: Iterable[torch.Tensor]) -> torch.T
     device = next(forward.parameters()).device
     training = forward.training
     forward.eval()
+    out: list[torch.Tensor] = []
+    there: list[torch.Tensor] = []  # on the device still, as each copy from it waits for all that it has to compute
     with torch.no_grad():
-        out = [forward(sent(batch, device)).float() for batch in batches]
+        for batch in batches:
+            there.append(forward(sent(batch, device)).float())
+            if len(there) == COPIED:
+                out.append(torch.cat(there).cpu())
+                there.clear()
     forward.train(training)
-    return torch.cat(out).cpu()  # once: each copy from a device waits for it
+    return torch.cat([*out, *([torch.cat(there).cpu()] if there else [])])
 
 
 def forward_tta(

@@ -3,8 +3,8 @@
 import torch
 
 from touchstone.models.nets import check_option
+from touchstone.models.nets._airbench import SCALE, Airbench
 from touchstone.models.nets._attention import Attentive, PatchAttention
-from touchstone.models.nets.airbench import SCALE, Airbench
 
 BLOCKS = ("block1", "block2", "block3")  # each halves the sides
 

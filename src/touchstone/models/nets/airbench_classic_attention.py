@@ -11,8 +11,8 @@ No figure is published for this net.
 from torch import nn
 
 from touchstone.models.nets import check_size
+from touchstone.models.nets._airbench import from_images as from_images
 from touchstone.models.nets._attentive_airbench import attentive_airbench
-from touchstone.models.nets.airbench import from_images as from_images
 
 LEAST_PX = 9  # as in `airbench`
 HEAD = "head"

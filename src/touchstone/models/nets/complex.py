@@ -35,7 +35,7 @@ def build(*, num_classes: int, in_channels: int, input_size: int) -> nn.Module:
 class MaxPoolToFour(nn.Module):
     """Pool a map (B, C, S, S) to (B, C, 2, 2) over the windows of `nn.AdaptiveMaxPool2d`.
 
-    On a GPU the gradient of that module differs from run to run, and `deterministic: true` refuses it.
+    The gradient of AdaptiveMaxPool2d differs from run to run on a GPU, and `deterministic: true` refuses it.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
