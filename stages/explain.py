@@ -31,7 +31,6 @@ DATA, PREPARED, STORE = Path("data"), Path("data/prepared"), Path(".touchstone/e
 
 def main() -> None:
     settings = load_settings("explain")
-    torch.backends.cudnn.deterministic = True  # gradients on a GPU
     models = [m for m in settings.trained if attends(settings.trained[m].net)] if settings.explain.images else []
     with replaced(DATA / "explained") as folder:
         figures = {name: attention(name, folder, settings) for model in models for name in settings.runs_of(model)}

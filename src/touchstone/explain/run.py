@@ -135,6 +135,7 @@ def predicted(metadata: RunMetadata, predictors: list[Predictor], pictures: Pict
     return [Choice(row, int(probs.argmax()), float(probs.max())) for row, probs in enumerate(mean)]
 
 
+@torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)  # the same gradients on a GPU each time
 def explain(
     predictors: list[Predictor],
     metadata: RunMetadata,
