@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from dvc.repo import Repo
 from dvc.stage.exceptions import StageCmdFailedError
 from dvc.utils.serialize import modify_yaml
 
+from touchstone.cluster.engine import Outcome
 from touchstone.cluster.engines import GRAPH, PARAMS, check_cluster, check_engine, start_engine
 from touchstone.cluster.lock import locked, repaired, sort_lock
+from touchstone.cluster.notes import tie
 from touchstone.cluster.parts import seeds_of, with_parts, with_seeds
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
@@ -133,7 +135,11 @@ def _run_others(
         if reads_settings and not settings_are_current(root):
             raise TouchstoneError(f"{CHANGED} while this command began; run the same command again")
         seconds = with_parts(_expected(repo) | _seconds(root / NOTES), graph, shared=True)
-        _forget(root / NOTES, todo)
+
+        def ended(outcome: Outcome) -> None:
+            tie(root / NOTES, outcome)
+            screen.ended(outcome)
+
         with Screen(len(graph.keys() - entries.keys()), slots=engine.slots) as screen:
             outcomes = run_graph(
                 graph,
@@ -142,20 +148,13 @@ def _run_others(
                 before=with_parts(locked(root), graph),
                 logs=root / FOLDER / "logs",
                 seconds=seconds,
-                ended=screen.ended,
+                ended=ended,
                 show=screen.show,
             )
     finally:
         engine.close()
     entries |= {stage: entry for stage, entry in found.items() if entry}
     return {outcome.stage: outcome.error for outcome in outcomes if outcome.error}
-
-
-def _forget(notes: Path, stages: Collection[str]) -> None:
-    """Remove the notes on the cost of stages: one that comes from the run-cache now would keep that of another run."""
-    for file in notes.glob("*.json"):
-        if file.stem.partition("~")[0] in stages:
-            file.unlink(missing_ok=True)
 
 
 @contextmanager
