@@ -32,12 +32,12 @@ from touchstone.data.remote import probe
 from touchstone.data.walk import check_names
 from touchstone.errors import TouchstoneError, one_line
 from touchstone.models.checks import ELSEWHERE
+from touchstone.stage import RUNTIME
 from touchstone.studies.alone import alone
 from touchstone.studies.commands import search_path
 from touchstone.studies.stale import OTHER, have_other_inputs, settings_are_current, stale_results
 
 FOLDER = Path(".touchstone/repro")  # copies of the project, logs, and the lock
-NOTES = Path("metrics/runtime")
 CHANGED = "params.yaml or a file that stages read has changed"
 
 
@@ -134,10 +134,10 @@ def _run_others(
     try:
         if reads_settings and not settings_are_current(root):
             raise TouchstoneError(f"{CHANGED} while this command began; run the same command again")
-        seconds = with_parts(_expected(repo) | _seconds(root / NOTES), graph, shared=True)
+        seconds = with_parts(_expected(repo) | _seconds(root / RUNTIME), graph, shared=True)
 
         def ended(outcome: Outcome) -> None:
-            tie(root / NOTES, outcome)
+            tie(root / RUNTIME, outcome)
             screen.ended(outcome)
 
         with Screen(len(graph.keys() - entries.keys()), slots=engine.slots) as screen:

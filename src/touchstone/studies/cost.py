@@ -1,4 +1,4 @@
-"""What the run of a recipe cost, in recipes/<name>/cost.json: seconds in all, seconds of training, and the hardware.
+"""Records the cost of running a recipe in recipes/<name>/cost.json: seconds in all, those of training, the hardware.
 
 The file differs from run to run, so nothing is compared with it. The seconds are those of stages, which may run side by
 side, beside other work. A training that was killed counts from where it was resumed, without the replicates that had
@@ -24,7 +24,9 @@ def record(folder: Path, notes: Path, *, stages: Iterable[str]) -> None:
     """
     by_stage: dict[str, list[dict[str, Any]]] = {name: [] for name in stages}
     for note in runtime.read(notes):
-        by_stage.get(str(note["stage"]).partition("~")[0], []).append(note)  # train@lenet-real~1 is one seed's
+        stage = str(note["stage"]).partition("~")[0]  # train@lenet-real~1 is one seed's
+        if stage in by_stage:
+            by_stage[stage].append(note)
     parted = {name: name.partition("@") for name in sorted(by_stage)}
     trained = {run: by_stage[name] for name, (kind, _, run) in parted.items() if kind in TRAINING}
     file = folder / FILE

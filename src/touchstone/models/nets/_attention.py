@@ -119,7 +119,7 @@ def check_geometry(side_px: int, *, patch: int, heads: int, width: int) -> None:
 
 
 class Attentive(ABC):
-    """What a net with one block of attention has, beside being a `nn.Module`."""
+    """The interface of a net with one block of attention: `attended` asks such a net where it attends."""
 
     attention: PatchAttention
 
