@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from touchstone import notes
 from touchstone.config.settings import load_settings
 from touchstone.data.folders import replaced
 from touchstone.report import figures, pages, runtime
 from touchstone.report.gather import gather
-from touchstone.stage import RUNTIME, run
+from touchstone.stage import run
 
 SETTINGS = (
     "arithmetic",
@@ -39,7 +40,7 @@ def main() -> None:
         (folder / "README.md").write_text(figures.page(facts), encoding="utf-8")
     for file in ("data/evaluated/metrics.json", "data/audit/audit.json"):  # for git, and for those who read numbers
         pages.write(TO / Path(file).name, Path(file).read_text(encoding="utf-8"))
-    pages.write(TO / "runtime.html", runtime.render(RUNTIME))
+    pages.write(TO / "runtime.html", runtime.render(notes.RUNTIME))
 
 
 if __name__ == "__main__":

@@ -249,13 +249,13 @@ def _new(arguments: argparse.Namespace) -> None:
 
 
 def _init(arguments: argparse.Namespace) -> None:
-    from touchstone.cluster.local import default_slots
+    from touchstone.cluster.engines import default_slots
     from touchstone.cluster.start import init
 
     if not arguments.minutes > 0:
         raise TouchstoneError(f"--minutes {arguments.minutes:g}: expected more than 0")
     options = {"mirror": arguments.mirror, "minutes": arguments.minutes, "force": arguments.force}
-    init(Path.cwd(), arguments.path, jobs=default_slots(), **options)
+    init(Path.cwd(), arguments.path, jobs=default_slots(None), **options)
 
 
 def _repro(arguments: argparse.Namespace) -> None:
@@ -291,10 +291,10 @@ def _plan(arguments: argparse.Namespace) -> None:
     settings = load()
     points = arguments.seed_sd, arguments.image_sd
     if (arguments.metrics, arguments.images, *points) == (None,) * 4:
-        from touchstone.cluster.local import default_slots
+        from touchstone.cluster.engines import default_slots
         from touchstone.cluster.start import planned
 
-        print(planned(Path.cwd(), settings, METRICS, jobs=default_slots()))
+        print(planned(Path.cwd(), settings, METRICS, jobs=default_slots(settings)))
         return
     if (points[0] is None) != (points[1] is None):
         raise TouchstoneError("give both --seed-sd and --image-sd, or neither")

@@ -1,7 +1,6 @@
 """Run a stage: errors in one line, and a note of its seconds, versions and hardware, on which no result depends."""
 
 import gc
-import json
 import os
 import platform
 import resource
@@ -12,9 +11,9 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from touchstone import notes
 from touchstone.errors import run as run_or_explain
 
-RUNTIME = Path("metrics/runtime")  # ignored by git, and no stage's output
 SEED = "--seed="  # the argument of a job that does one seed of a stage
 PACKAGES = (
     *(
@@ -59,10 +58,7 @@ def _measured(main: Callable[[], dict[str, object] | None]) -> None:
         "hardware": _hardware(),
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
     }
-    RUNTIME.mkdir(parents=True, exist_ok=True)
-    new = RUNTIME / f".{name}.new"
-    new.write_text(json.dumps(note, indent=2) + "\n")
-    new.replace(RUNTIME / f"{name}.json")  # at once: other stages may be reading it
+    notes.write(notes.RUNTIME, name, note)
 
 
 def _name(script: str, arguments: list[str]) -> str:

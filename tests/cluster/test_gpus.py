@@ -6,8 +6,9 @@ import pytest
 
 from kit.project import ROOT
 from touchstone.cluster import engines, local
-from touchstone.cluster.local import LocalEngine, shared_out, visible_gpus
+from touchstone.cluster.local import LocalEngine, num_cores, shared_out, visible_gpus
 from touchstone.config import yaml
+from touchstone.config.load import load
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,6 @@ def test_gpus_are_shared_out(gpus: list[str], each: int, groups: list[str]) -> N
         (["+machine.devices=2"], ["0,1", "2,3"]),
         (["+models.lenet.devices=2", "+models.lenet.batch_size=8"], ["0,1", "2,3"]),
         (["+generators.dcgan.fit.devices=4"], ["0,1,2,3"]),
-        (["sed=1"], ["0", "1", "2", "3"]),  # a mistake, which the stage `settings` says
     ],
 )
 def test_a_worker_sees_what_its_stages_ask_for(
@@ -49,7 +49,15 @@ def test_a_worker_sees_what_its_stages_ask_for(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     text = (ROOT / "recipes/digits/params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(yaml.changed(text, changes))
-    assert engines._gpus_of_workers(tmp_path) == groups
+    settings = load(tmp_path / "params.yaml")
+    assert engines._gpus_of_workers(settings) == groups
+    assert engines.default_slots(settings) == (len(groups) or num_cores())
+
+
+def test_settings_with_a_mistake_take_a_gpu_for_each_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    assert engines._gpus_of_workers(None) == ["0", "1", "2", "3"]
+    assert engines.default_slots(None) == 4
 
 
 def test_workers_that_share_gpus_begin_with_another_one_each(monkeypatch: pytest.MonkeyPatch) -> None:

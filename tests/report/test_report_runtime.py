@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from touchstone import notes
 from touchstone.report import runtime
 
 
@@ -20,7 +21,7 @@ def test_runtime_notes(tmp_path: Path) -> None:
         True
     ] * 5
     assert page.count("Linux &lt;1&gt;") == 1  # equal for both
-    assert len(runtime.shared(runtime.read(tmp_path), "versions")) == 2
+    assert len(runtime.shared(notes.read(tmp_path), "versions")) == 2
     assert "broken" not in page
 
 

@@ -1,6 +1,7 @@
 """The engines by name: `local`, and those of a cluster, each with an extra."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from touchstone.cluster.remote import check_remote
 from touchstone.config.graph import read_stages
 from touchstone.config.load import load, load_cluster
 from touchstone.config.schema.generator import FittedConfig
+from touchstone.config.settings import Settings
 from touchstone.errors import TouchstoneError, nearest
 
 PARAMS, GRAPH = "params.yaml", "dvc.yaml"
@@ -63,8 +65,11 @@ def start_engine(
     """
     root, cache = Path(repo.root_dir), Path(repo.cache.legacy.path)
     if name == "local":
-        gpus = _gpus_of_workers(root)
-        slots = min(jobs or len(gpus) or num_cores(), len(stages))
+        settings = None
+        with suppress(TouchstoneError):  # a mistake in params.yaml, which the stage `settings` explains
+            settings = load(root / PARAMS)
+        slots = min(jobs or default_slots(settings), len(stages))
+        gpus = _gpus_of_workers(settings)
         return LocalEngine(root, folder / "copies", cache=cache, slots=slots, gpus=gpus, held=held)
     cluster, slots = load_cluster(root / PARAMS), min(jobs or len(stages), len(stages))
     if name == "slurm":
@@ -78,11 +83,17 @@ def start_engine(
     return RayEngine(repo, folder / name, cluster=cluster, stages=stages, slots=slots)
 
 
-def _gpus_of_workers(root: Path) -> list[str]:
+def default_slots(settings: Settings | None) -> int:
+    """Return how many stages this machine runs at a time: one per group of GPUs, or without any one per core.
+
+    settings: None where they are not known, which takes one GPU a stage.
+    """
+    return len(_gpus_of_workers(settings)) or num_cores()
+
+
+def _gpus_of_workers(settings: Settings | None) -> list[str]:
     """Return the GPUs that each worker of this machine sees: as many as the stage that asks for most of them."""
-    try:
-        settings = load(root / PARAMS)
-    except TouchstoneError:  # which the stage `settings` explains
+    if settings is None:
         return shared_out(visible_gpus(), each=1)
     if settings.machine.accelerator == "cpu":
         return []

@@ -186,11 +186,6 @@ def _own_words(log: Path) -> str:
     return next((line.partition(words)[2] for line in reversed(lines) if words in line), "")
 
 
-def default_slots() -> int:
-    """The number of GPUs, or without any that of the CPU cores that this process may use."""
-    return len(visible_gpus()) or num_cores()
-
-
 def num_cores() -> int:
     """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS

@@ -1,6 +1,5 @@
 """`touchstone repro`: what `dvc repro` does, several stages at a time, with the same dvc.lock in the end."""
 
-import json
 import logging
 import os
 import re
@@ -16,10 +15,10 @@ from dvc.repo import Repo
 from dvc.stage.exceptions import StageCmdFailedError
 from dvc.utils.serialize import modify_yaml
 
+from touchstone import notes
 from touchstone.cluster.engine import Outcome
 from touchstone.cluster.engines import GRAPH, PARAMS, check_cluster, check_engine, start_engine
 from touchstone.cluster.lock import locked, repaired, sort_lock
-from touchstone.cluster.notes import tie
 from touchstone.cluster.parts import seeds_of, with_parts, with_seeds
 from touchstone.cluster.schedule import Graph, run_graph
 from touchstone.cluster.screen import Screen
@@ -32,7 +31,6 @@ from touchstone.data.remote import probe
 from touchstone.data.walk import check_names
 from touchstone.errors import TouchstoneError, one_line
 from touchstone.models.checks import ELSEWHERE
-from touchstone.stage import RUNTIME
 from touchstone.studies.alone import alone
 from touchstone.studies.commands import search_path
 from touchstone.studies.stale import OTHER, have_other_inputs, settings_are_current, stale_results
@@ -134,10 +132,12 @@ def _run_others(
     try:
         if reads_settings and not settings_are_current(root):
             raise TouchstoneError(f"{CHANGED} while this command began; run the same command again")
-        seconds = with_parts(_expected(repo) | _seconds(root / RUNTIME), graph, shared=True)
+        seconds = with_parts(_expected(repo) | notes.seconds(root / notes.RUNTIME), graph, shared=True)
 
         def ended(outcome: Outcome) -> None:
-            tie(root / RUNTIME, outcome)
+            if not outcome.error and outcome.entry:
+                made = {out["path"]: out["md5"] for out in outcome.entry.get("outs", ())}
+                notes.tie(root / notes.RUNTIME, outcome.stage, made)
             screen.ended(outcome)
 
         with Screen(len(graph.keys() - entries.keys()), slots=engine.slots) as screen:
@@ -250,13 +250,3 @@ def _take_over(root: Path, entries: dict[str, Any]) -> list[str]:
 def _expected(repo: Repo) -> dict[str, float]:
     """Return about how long each stage takes, as dvc.yaml says for stages that have never run here."""
     return {stage.addressing: stage.meta["seconds"] for stage in repo.index.stages if stage.meta}
-
-
-def _seconds(folder: Path) -> dict[str, float]:
-    """Return how long each stage took when it last ran here."""
-    seconds = {}
-    for file in sorted(folder.glob("*.json")):
-        with suppress(OSError, ValueError, KeyError, TypeError):  # a note that a kill left unfinished
-            note = json.loads(file.read_text(encoding="utf-8"))
-            seconds[note["stage"]] = note["seconds"]
-    return seconds

@@ -12,7 +12,7 @@ from touchstone.cluster.repro import repro
 from touchstone.config import yaml
 from touchstone.config.load import load
 from touchstone.errors import TouchstoneError
-from touchstone.stage import RUNTIME
+from touchstone.notes import RUNTIME
 from touchstone.studies import cost, made_by, quotes
 from touchstone.studies.alone import alone
 from touchstone.studies.commands import git

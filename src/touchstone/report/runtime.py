@@ -4,41 +4,29 @@ import json
 from pathlib import Path
 from typing import Any
 
+from touchstone import notes
 from touchstone.report.pages import environment
 from touchstone.report.table import Table
 
 
 def render(folder: Path) -> str:
     """The HTML text of every readable note in `folder`; a note that is missing or damaged is left out."""
-    notes = read(folder)
-    seconds = round(sum(float(note["seconds"]) for note in notes if isinstance(note.get("seconds"), int | float)))
+    found = notes.read(folder)
+    seconds = round(sum(float(note["seconds"]) for note in found if isinstance(note.get("seconds"), int | float)))
     minutes, rest = divmod(seconds, 60)
     template = environment(autoescape=True).get_template("runtime.html.j2")
     return template.render(
-        table=_table(notes),
+        table=_table(found),
         total=f"{minutes} min {rest:02} s" if minutes else f"{seconds} s",
-        hardware=shared(notes, "hardware"),
-        versions=shared(notes, "versions"),
+        hardware=shared(found, "hardware"),
+        versions=shared(found, "versions"),
     )
 
 
-def read(folder: Path) -> list[dict[str, Any]]:
-    """The notes below `folder`, by their start, then by name."""
-    notes = []
-    for file in sorted(folder.glob("*.json")):
-        try:
-            note = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(note, dict):
-            notes.append({"stage": file.stem, **note})
-    return sorted(notes, key=lambda note: (str(note.get("started", "")), str(note["stage"])))
-
-
-def _table(notes: list[dict[str, Any]]) -> Table:
+def _table(found: list[dict[str, Any]]) -> Table:
     """One row per stage, with an en dash for what its note lacks."""
     rows = []
-    for note in notes:
+    for note in found:
         rates = note.get("images_per_second")  # one number per seed
         rates = rates if isinstance(rates, list) else [rates]
         started = str(note.get("started", "–")).replace("T", " ").replace("+00:00", " UTC")
@@ -47,10 +35,10 @@ def _table(notes: list[dict[str, Any]]) -> Table:
     return Table("lrrrl", ["stage", "seconds", "images per second", "peak memory MiB", "started"], rows)
 
 
-def shared(notes: list[dict[str, Any]], key: str) -> list[tuple[str, list[tuple[str, str]]]]:
+def shared(found: list[dict[str, Any]], key: str) -> list[tuple[str, list[tuple[str, str]]]]:
     """Group the notes by their value of a key: the names of the stages, and the items of the value."""
     groups: dict[str, list[str]] = {}
-    for note in notes:
+    for note in found:
         if isinstance(note.get(key), dict):
             groups.setdefault(json.dumps(note[key]), []).append(str(note["stage"]))
     titles = {text: "all stages" if len(groups) == 1 else ", ".join(stages) for text, stages in groups.items()}

@@ -10,20 +10,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from touchstone.report import runtime
+from touchstone import notes
 
 FILE = "cost.json"
 TRAINING = ("train", "finetune", "student")  # the stages that train nets
 
 
-def record(folder: Path, notes: Path, *, stages: Iterable[str]) -> None:
+def record(folder: Path, noted: Path, *, stages: Iterable[str]) -> None:
     """Write down what the notes of stages say; where a training has none, as it came from a cache, remove the file.
 
-    folder: the recipe's. notes: the folder in which stages note their cost (`stage.RUNTIME`). stages: those of its
+    folder: the recipe's. noted: the folder of their notes (`notes.RUNTIME`). stages: those of its
     graph.
     """
     by_stage: dict[str, list[dict[str, Any]]] = {name: [] for name in stages}
-    for note in runtime.read(notes):
+    for note in notes.read(noted):
         stage = str(note["stage"]).partition("~")[0]  # train@lenet-real~1 is one seed's
         if stage in by_stage:
             by_stage[stage].append(note)
