@@ -22,6 +22,7 @@ from touchstone.data.as_prepared import stacked
 from touchstone.data.batches import View
 from touchstone.data.copies import near_copies
 from touchstone.data.imageset import ImageSet, load
+from touchstone.data.lazy_images import StoredImages, as_array
 from touchstone.data.ops.resize import scale
 from touchstone.data.sheets import save_with_sheet
 from touchstone.data.thumbnails import thumbnails
@@ -219,6 +220,22 @@ def test_squares_of_images_of_several_sizes_are_searched_like_an_array(tmp_path:
     found = find_copies(eager[20:30, :, ::-1], lazy.images, calibration)
     assert found.matches.row.tolist() == list(range(20, 30))
     assert found.matches.mirrored.all()
+
+
+@pytest.mark.parametrize("side", [32, 100])
+def test_originals_that_memory_should_not_hold_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    pixels, sizes = colours(60, 1, side), np.full((60, 2), side)
+    originals = as_array(StoredImages([pixels], sizes, np.stack([np.zeros(60, np.int64), np.arange(60)], axis=1)))
+    images = np.concatenate([colours(20, 2, side), pixels[:20, :, ::-1]])
+    held = match(images, pixels)
+    monkeypatch.setattr(pairs, "HELD", 0)
+    small = pairs.reduced(originals)
+    assert small.shape == (60, min(side, 64), min(side, 64), 3)
+    assert isinstance(small.base, np.memmap)
+    for field, value in vars(match(images, originals)).items():
+        np.testing.assert_array_equal(value, getattr(held, field))
+    assert held.exact.tolist() == [False] * 20 + [True] * 20
+    assert held.mirrored[20:].all()
 
 
 def test_the_same_call_gives_the_same_numbers(digits: np.ndarray) -> None:

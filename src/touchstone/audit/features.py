@@ -21,6 +21,7 @@ from touchstone.models.predict import batches
 from touchstone.models.runs import Predictor
 
 BLOCK = 2**24  # distances at a time
+ROWS = 2048  # thumbnails at a time
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,12 @@ class FeatureExtractor:
 def by_thumbnails(images: ImageSet, *, size_px: int) -> Features:
     """Take 8x8 thumbnails for features, which need no classifier. size_px: side of the central squares."""
     shown = central_squares(images, View(size_px=size_px, input_px=size_px))
+    small = thumbnails(shown)
+    values = np.empty(small.shape, np.float32)
+    for start in range(0, len(small), ROWS):
+        values[start : start + ROWS] = standardised(small[start : start + ROWS])
     return Features(
-        values=standardised(thumbnails(shown)),
+        values=values,
         labels=np.zeros(len(images), np.int64),
         groups=group_indices(images.table),
         images=shown,

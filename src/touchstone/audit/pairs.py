@@ -4,7 +4,9 @@
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 
 import numpy as np
 
@@ -34,6 +36,7 @@ SIDE_PX = 64  # larger images are compared at this size: pixels cost, and a copy
 BLOCK = 128  # images at a time
 CELLS = 2048  # originals, plain and mirrored, whose thumbnails are compared at a time: they lie in the cache
 NUMBERS = 1 << 20  # pixels of shortlisted images at a time: 8 MB
+HELD = 1 << 28  # bytes of reduced images in memory
 
 
 @dataclass(frozen=True)
@@ -218,18 +221,30 @@ def _limit(ratios: np.ndarray) -> float:
 
 
 def reduced(images: np.ndarray) -> np.ndarray:
-    """Return pixels (N, H, W, C) with neither side above SIDE_PX."""
+    """Return pixels (N, H, W, C) with neither side above SIDE_PX: those of an array that has none, or new ones.
+
+    New pixels of more than HELD bytes lie in a temporary file, which needs no memory and goes when they are no longer
+    used.
+    """
     height, width = images.shape[1:3]
-    if max(height, width) <= SIDE_PX:
-        return np.asarray(images)
-    factor = SIDE_PX / max(height, width)
+    factor = min(1, SIDE_PX / max(1, height, width))
+    if factor == 1 and isinstance(images, np.ndarray):
+        return images
     size = max(1, round(height * factor)), max(1, round(width * factor))
-    out = np.empty((len(images), *size, images.shape[3]), images.dtype)
+    out = _room((len(images), *size, images.shape[3]), images.dtype)
     for row, image in enumerate(images):
-        out[row] = scale(np.ascontiguousarray(image), *size)
+        out[row] = image if factor == 1 else scale(np.ascontiguousarray(image), *size)
         if row % BLOCK == 0:
             release(images)
     return out
+
+
+def _room(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return an array to be filled, in memory or, above HELD bytes, in a file without a name."""
+    if math.prod(shape) * dtype.itemsize <= HELD:
+        return np.empty(shape, dtype)
+    with TemporaryFile() as file:  # the mapping outlives it
+        return np.asarray(np.memmap(file, dtype, "w+", shape=shape))
 
 
 def _levels(small: np.ndarray) -> np.ndarray:
@@ -304,16 +319,25 @@ def _ratio(rows: np.ndarray, distances: np.ndarray) -> np.ndarray:
 
 def _same(images: np.ndarray, originals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The first original with exactly the pixels of each image, int64 (N,), -1 for none, and whether it is mirrored."""
-    plain, flipped = dict[bytes, int](), dict[bytes, int]()
-    for row, image in enumerate(originals):
-        plain.setdefault(_digest(image), row)
-        flipped.setdefault(_digest(image[:, ::-1]), row)
+    ours = _digests(images)
+    plain, flipped = (_first(ours, _digests(originals, step=step)) for step in (1, -1))
+    return np.where(plain >= 0, plain, flipped), (plain < 0) & (flipped >= 0)
+
+
+def _digests(images: np.ndarray, *, step: int = 1) -> np.ndarray:
+    """The hashes of the pixels of images, 16 bytes (N,); step: -1 for those of the mirrored ones."""
+    digests = np.empty(len(images), "S16")
+    for row, image in enumerate(images):
+        digests[row] = hashlib.blake2b(image[:, ::step].tobytes(), digest_size=16).digest()
         if row % BLOCK == 0:
-            release(originals)
-    digests = [_digest(image) for image in images]
-    same = np.array([plain.get(one, flipped.get(one, -1)) for one in digests], np.int64)
-    return same, np.array([one not in plain and one in flipped for one in digests], bool)
+            release(images)
+    return digests
 
 
-def _digest(image: np.ndarray) -> bytes:
-    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+def _first(values: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """The first place of each value (N,) in another array (M,), int64 (N,); -1 where it is not there."""
+    if not len(among):
+        return np.full(len(values), -1)
+    known, first = np.unique(among, return_index=True)
+    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    return np.where(known[place] == values, first[place], -1)
