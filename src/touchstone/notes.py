@@ -5,6 +5,7 @@
 """
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,11 @@ def tie(folder: Path, stage: str, made: dict[str, str]) -> None:
     """
     for file in (folder / f"{stage}.json", *folder.glob(f"{stage}~*.json")):
         note = _read(file)
-        if note is None or note.get(MADE, made) != made:
-            file.unlink(missing_ok=True)
-        elif MADE not in note:
-            write(folder, file.stem, note | {MADE: made})
+        with suppress(OSError):  # no result depends on a note, so a full disk there should stop nothing
+            if note is None or note.get(MADE, made) != made:
+                file.unlink(missing_ok=True)
+            elif MADE not in note:
+                write(folder, file.stem, note | {MADE: made})
 
 
 def _read(file: Path) -> dict[str, Any] | None:
