@@ -2,7 +2,7 @@
 
     python benchmarks/folds.py transfer_vote [--folds 5] [-S source.mirror=FOLDER]
 
-A copy of the project in .touchstone/folds/<recipe> trains each model on the baseline arm, once a fold, and validates it
+A copy of the project in .touchstone/folds/<recipe> trains each model on the real images, once a fold, and validates it
 on the images of the fold. Printed are the accuracies at the end of training, with their mean and standard deviation
 over the folds. The same command goes on where it was stopped. Figures: docs/studies/transfer_vote.md.
 """
@@ -12,12 +12,15 @@ from contextlib import chdir
 from pathlib import Path
 
 import pandas as pd
+from dvc.utils.serialize import dumps_yaml
 
 from touchstone.cluster.repro import repro
 from touchstone.config import yaml
 from touchstone.config.load import settings_of
 from touchstone.studies.commands import git
 from touchstone.studies.workspace import copy_project, recipe
+
+UNUSED = ("generators", "finetunes", "students", "ensembles")  # sections without which the models train on real images
 
 
 def main() -> None:
@@ -28,14 +31,21 @@ def main() -> None:
     parser.add_argument("-S", "--set", action="append", default=[], metavar="KEY=VALUE")
     given = parser.parse_args()
     root = Path.cwd()
-    text = (recipe(given.recipe, root) / "params.yaml").read_text(encoding="utf-8")
-    text = yaml.changed(text, ["train.replicates=1", *given.set])
+    text = yaml.changed((recipe(given.recipe, root) / "params.yaml").read_text(encoding="utf-8"), given.set)
     settings = settings_of(text)
-    runs = [f"{model}-{settings.compare.baseline}" for model in settings.models]
+    arm = settings.compare.baseline
+    runs = [f"{model}-{arm}" for model in settings.models]
+    params = yaml.parse(text) | {section: {} for section in UNUSED}
+    params["arms"] = {arm: params["arms"][arm] | {"add": []}}
+    params["train"]["replicates"] = 1
+    params["compare"].pop("against", None)
+    params["explain"].pop("runs", None)
     space = root / ".touchstone/folds" / given.recipe
     table = pd.DataFrame(index=runs, columns=range(1, given.folds + 1), dtype=float)
     for fold in table.columns:
-        copy_project(root, space, settings=yaml.changed(text, [f"data.fold={fold} of {given.folds}"]))
+        copy_project(
+            root, space, settings=dumps_yaml(params | {"data": params["data"] | {"fold": f"{fold} of {given.folds}"}})
+        )
         git(space, "init", "-q")  # git lists the files that workers need
         with chdir(space):
             repro(Path.cwd(), [f"train@{run}" for run in runs], jobs=given.jobs)
