@@ -62,10 +62,17 @@ def test_published_runs_are_those_of_the_recipe_each_once(source: Path) -> None:
     assert set(table["run"]) <= {*settings.runs, *settings.ensembles}
 
 
-def test_a_published_run_that_was_not_kept_is_named(tmp_path: Path) -> None:
+def test_a_published_run_that_was_added_after_the_figures_was_not_run_and_others_are_named(tmp_path: Path) -> None:
     source = tmp_path / "published.csv"
-    (tmp_path / "metrics.json").write_text('{"a": {"accuracy": 0.5}}')
-    for runs in ("a\nb", "a\na"):
+    shutil.copy(ROOT / "recipes/digits/params.yaml", tmp_path)
+    (tmp_path / "metrics.json").write_text('{"lenet-real": {"accuracy": 0.5}}')
+    source.write_text("run,validation,test,note\nlenet-real,,55,\nlenet-fixed,60,61,\nvote,,62,\n")
+    assert published(source).splitlines()[2:] == [
+        "| lenet-real | – | 55 | – | 50.00 |  |",
+        "| lenet-fixed | 60 | 61 | – | not run |  |",
+        "| vote | – | 62 | – | not run |  |",
+    ]
+    for runs in ("lenet-real\nlenet-fixd", "lenet-real\nlenet-real"):
         rows = "\n".join(f"{run},1,2," for run in runs.splitlines())
         source.write_text(f"run,validation,test,note\n{rows}\n")
         with pytest.raises(TouchstoneError, match="expected each run once"):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from touchstone.config.load import load
 from touchstone.errors import TouchstoneError
 from touchstone.evaluation.metrics import primary_key
 from touchstone.report.table import Table, grid, read_grid
@@ -20,7 +21,7 @@ from touchstone.report.words import percent
 from touchstone.studies import cost, made_by
 
 FILE = "published.csv"
-MISSING = "–"
+MISSING, NOT_RUN = "–", "not run"
 REPLICATES = re.compile(r"^- (?:Replicates|Seeds): .*each run was trained (?:once|(\d+) times)", re.M)
 
 
@@ -39,16 +40,18 @@ class Figure(NamedTuple):
 def published(source: Path) -> str:
     """Return the published figures of a recipe beside those measured; "" before anything is measured.
 
-    source: its published.csv. Raises TouchstoneError where it names a run that was not measured, or one twice.
+    source: its published.csv. Raises TouchstoneError where it names a run that the recipe does not have, or one twice.
     """
     metrics = _metrics(source.parent)
     if not metrics:
         return ""
     rows = []
     for figure in _figures(source, metrics):
-        scores = metrics[figure.run]
-        key = figure.measure or primary_key(scores)
-        measured = [percent(scores.get(name, math.nan)) for name in (f"val_{key}", key)]
+        scores = metrics.get(figure.run, {})
+        measured = [MISSING, NOT_RUN]
+        if scores:
+            key = figure.measure or primary_key(scores)
+            measured = [percent(scores.get(name, math.nan)) for name in (f"val_{key}", key)]
         row = [figure.run, figure.validation or MISSING, figure.test or MISSING, *measured]
         rows.append([*row, ", ".join(_remarks(figure, scores))])
     header = ["run", "published: val. %", "test %", "here: val. %", "test %", "note"]
@@ -82,18 +85,25 @@ def _metrics(folder: Path) -> dict[str, Any]:
 
 
 def _figures(source: Path, metrics: dict[str, Any]) -> list[Figure]:
-    """Return the rows of published.csv, in order. Raises TouchstoneError where the kept runs lack one of theirs."""
+    """Return the rows of published.csv, in order. Raises TouchstoneError where the recipe lacks a run of theirs.
+
+    A run that the recipe has and metrics.json lacks was added after the figures were made.
+    """
     table = pd.read_csv(source, dtype=str, keep_default_na=False)
     if "measure" not in table:
         table["measure"] = ""
     table = table[list(Figure._fields)]
     unknown = [run for run in table["run"] if run not in metrics] if metrics else []
+    if unknown:
+        settings = load(source.with_name("params.yaml"))
+        unknown = [run for run in unknown if run not in (*settings.runs, *settings.ensembles)]
     if unknown or table.duplicated(["run", "measure"]).any():
-        kept = source.with_name("metrics.json")
-        raise TouchstoneError(f"{source}: expected each run once, of those in {kept}; got {', '.join(table['run'])}")
+        raise TouchstoneError(
+            f"{source}: expected each run once, of those that the recipe has; got {', '.join(table['run'])}"
+        )
     figures = [Figure(*row) for row in table.itertuples(index=False)]
     for figure in figures:
-        if metrics and figure.measure and figure.measure not in metrics[figure.run]:
+        if figure.measure and figure.measure not in metrics.get(figure.run, {figure.measure: 0}):
             raise TouchstoneError(f"{source}: measure {figure.measure}: metrics.json has no such score of {figure.run}")
     return figures
 
@@ -109,7 +119,7 @@ def _measured(figure: Figure, scores: dict[str, Any], split: str) -> list[str]:
     split: "val_", or "" for test.
     """
     if not scores:
-        return ["not run", MISSING]
+        return [NOT_RUN, MISSING]
     key = f"{split}{figure.measure or primary_key(scores)}"
     value, low, high = (percent(scores.get(f"{key}{end}", math.nan)) for end in ("", "_low", "_high"))
     return [f"{value} (val.)" if split else value, MISSING if low == MISSING else f"{low} to {high}"]
