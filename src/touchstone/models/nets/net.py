@@ -4,8 +4,8 @@ Source: the LeNet-variants study on CIFAR-10. Blocks (32, 64, pool), (128, 128, 
 with batch norm after the first convolution of each, then Dropout .1, Linear 4096 -> 1024 -> 512 -> Dropout .1 ->
 classes; ReLU follows every layer except the last.
 Parameters: 5,852,170 at 32 px, 3 channels, 10 classes. Input: at least 8 px.
-Published on CIFAR-10: .776 validation accuracy, .7854 test accuracy. Measured: .838 test accuracy after 5 epochs, 47
-minutes on one core (recipes/cifar10_net).
+Published on CIFAR-10: .776 validation accuracy, .7854 test accuracy. Measured: .815 test accuracy trained as published,
+.840 after 5 epochs on one cycle, 44 minutes on one core (recipes/cifar10_net).
 """
 
 from collections import OrderedDict
