@@ -11,7 +11,7 @@ from touchstone.code_hash import PACKAGE
 
 # Each room may import from itself and from those before it.
 ROOMS = (
-    *("arithmetic", "errors", "seeds", "code_hash", "stage", "hub"),
+    *("arithmetic", "errors", "seeds", "code_hash", "notes", "stage", "hub"),
     *("config", "data", "models", "evaluation", "training", "generators", "explain", "audit", "report", "studies"),
     *("export", "cluster", "cli"),
 )
@@ -23,6 +23,7 @@ LIBRARY_PATHS = (
     "studies",
     "export",
     "cli",
+    "notes",
     "stage",
     "config",
 )  # rooms that may know where the project's files lie
