@@ -4,9 +4,11 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from kit.report import with_settings
 from touchstone.report import figures as drawings
 from touchstone.report.facts import Facts
 from touchstone.report.figures import MOST_BYTES, figures, page, shown_result
@@ -43,6 +45,25 @@ def test_curves_without_validation_fill_the_figure_and_are_named(bare: Facts) ->
     drawn = np.asarray(opened(figures(bare)["curves"]).convert("L"))
     columns = np.flatnonzero((drawn < 250).any(0))
     assert columns.max() > 0.95 * drawn.shape[1], "nothing is left empty at the right"
+
+
+@pytest.mark.parametrize("arms", [("real",), ("real", "more")])
+def test_each_model_of_many_has_its_curve_or_the_page_says_which_have_none(facts: Facts, arms: tuple[str, ...]) -> None:
+    settings = facts.settings
+    many = {f"net{number}": settings.models["lenet"] for number in range(9)}
+    kept = {arm: settings.arms[arm] for arm in arms}
+    curve = pd.DataFrame({"step": [1, 2], "train_loss": [2.0, 1.0]})
+    curves = {f"{model}-{arm}": curve * (1 + number) for number, model in enumerate(many) for arm in arms}
+    several = replace(with_settings(facts, models=many, finetunes={}, arms=kept), curves=curves)
+    if len(arms) == 1:
+        [panel] = drawings._panels(several)
+        assert list(panel.lines) == list(many), "one row, with a line for each model"
+        assert len({str(colour) for colour in drawings._colours(len(panel.lines))}) == len(many)
+        assert "first 6" not in page(several)
+    else:
+        assert [panel.name for panel in drawings._panels(several)] == list(many)
+        assert "Of 9 models, the first 6 are shown." in page(several)
+    assert opened(figures(several)["curves"]).height == (340 if len(arms) == 1 else 6 * 250)
 
 
 def test_the_best_on_validation_is_shown_whatever_it_scores_on_test(facts: Facts) -> None:

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.typing import ColorType
 from PIL import Image, ImageDraw
 
 from touchstone.data.levels import limits
@@ -27,7 +29,7 @@ PALETTES = (256, 64)  # numbers of colours
 COLOURS = ("#5a636d", "#1f6fa8", "#b0620a", "#6d4fa3", "#14807a", "#a33c6e", "#7a7a1f", "#2c8f3a")
 GREY, BLUE, OCHRE = "#5a636d", "#1f6fa8", "#b0620a"
 LABELLED = 15  # classes up to which a confusion matrix has names and numbers
-MODELS = 6  # whose curves are drawn
+PANELS = 6  # rows of curves that are drawn
 MISTAKES, COLUMNS = 16, 8
 LONGEST = 16  # letters of a class's name above an image
 TITLES = {"accuracy": "accuracy", "map": "mean average precision"}
@@ -44,7 +46,7 @@ def page(facts: Facts) -> str:
     parts = [f"# {escape(title(facts))}: figures"]
     for name, each in _DRAWINGS.items():
         if each.has(facts):
-            parts.append(f"![]({name}.png)\n\n{each.caption.format(result=result)}")
+            parts.append(f"![]({name}.png)\n\n{each.caption.format(result=result, left_out=_left_out(facts))}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -76,28 +78,43 @@ def _gains(facts: Facts) -> Image.Image:
     return _rendered(figure)
 
 
-def _curves(facts: Facts) -> Image.Image:
-    """A row for each model: the loss, and the score on validation images, where there are any."""
-    tables = {
-        model: {arm: facts.curves[f"{model}-{arm}"] for arm in _arms(facts) if f"{model}-{arm}" in facts.curves}
+class _Panel(NamedTuple):
+    """A row of the figure of curves: a model with a line for each arm, or an arm with one for each model."""
+
+    name: str
+    lines: dict[str, pd.DataFrame]
+
+
+def _panels(facts: Facts) -> list[_Panel]:
+    """Return a row for each model that has curves; where there is one arm, a single row with all models."""
+    arms = list(facts.settings.arms)
+    of_models = [
+        _Panel(model, {arm: facts.curves[f"{model}-{arm}"] for arm in arms if f"{model}-{arm}" in facts.curves})
         for model in facts.settings.trained
-    }
-    models = [model for model, of_arms in tables.items() if of_arms][:MODELS]
+    ]
+    of_models = [panel for panel in of_models if panel.lines]
+    if len(arms) > 1:
+        return of_models
+    return [_Panel(arm, {panel.name: panel.lines[arm] for panel in of_models}) for arm in arms]
+
+
+def _curves(facts: Facts) -> Image.Image:
+    """A row for each of the first PANELS: the loss, and the score on validation images, where there are any."""
+    panels = _panels(facts)[:PANELS]
     score = f"val_{facts.measure}"
-    validated = any(_has(table, score) for model in models for table in tables[model].values())
-    figure = Figure(figsize=(7.2, 2.5 * len(models)), dpi=100, layout="constrained")
-    grid = figure.subplots(len(models), 2 if validated else 1, squeeze=False)
-    for row, model in zip(grid, models, strict=True):
+    validated = any(_has(table, score) for panel in panels for table in panel.lines.values())
+    figure = Figure(figsize=(7.2, (2.5 if len(panels) > 1 else 3.4) * len(panels)), dpi=100, layout="constrained")
+    grid = figure.subplots(len(panels), 2 if validated else 1, squeeze=False)
+    for row, panel in zip(grid, panels, strict=True):
         drawn = [(row[0], "train_loss", "--"), (row[0], "val_loss", "-"), (row[-1], score, "-")]
-        for number, arm in enumerate(_arms(facts)):
-            colour = COLOURS[number % len(COLOURS)]
+        for (line, table), colour in zip(panel.lines.items(), _colours(len(panel.lines)), strict=True):
             for axes, name, dashes in drawn:
-                if arm in tables[model] and _has(table := tables[model][arm], name):
-                    label = None if arm in axes.get_legend_handles_labels()[1] else arm  # one line of each arm
+                if _has(table, name):
+                    label = None if line in axes.get_legend_handles_labels()[1] else line  # once for both losses
                     axes.plot(table["step"], table[name], dashes, color=colour, linewidth=1.2, label=label)
-        row[0].set_title(f"{model}: loss", fontsize=10)
+        row[0].set_title(f"{panel.name}: loss", fontsize=10)
         if validated:
-            row[1].set_title(f"{model}: {TITLES[facts.measure]} on validation images", fontsize=10)
+            row[1].set_title(f"{panel.name}: {TITLES[facts.measure]} on validation images", fontsize=10)
         for axes in row:
             axes.set_xlabel("step")
             _plain(axes)
@@ -107,12 +124,19 @@ def _curves(facts: Facts) -> Image.Image:
     return _rendered(figure)
 
 
+def _left_out(facts: Facts) -> str:
+    """A sentence that says how many models have no curves in the figure; "" where all have."""
+    number = len(_panels(facts))
+    return f" Of {number} models, the first {PANELS} are shown." if number > PANELS else ""
+
+
+def _colours(number: int) -> Sequence[ColorType]:
+    """Return a colour for each of a number of lines."""
+    return COLOURS[:number] if number <= len(COLOURS) else colormaps["turbo"](np.linspace(0, 1, number)).tolist()
+
+
 def _has(table: pd.DataFrame, column: str) -> bool:
     return column in table and bool(table[column].notna().any())
-
-
-def _arms(facts: Facts) -> Sequence[str]:
-    return list(facts.settings.arms)
 
 
 def _confusion(facts: Facts) -> Image.Image:
@@ -197,7 +221,7 @@ class _Drawing(NamedTuple):
     """Whether there is something to draw."""
     draw: Callable[[Facts], Image.Image]
     caption: str
-    """Markdown, in which {result} is the name of the result that is shown."""
+    """Markdown. {result}: the name of the result that is shown; {left_out}: what the figure of curves leaves out."""
 
 
 _DRAWINGS = {
@@ -207,7 +231,7 @@ _DRAWINGS = {
     "curves": _Drawing(
         lambda facts: any(len(table) for table in facts.curves.values()),
         _curves,
-        "Losses and scores against training steps, means over the replicates; dashed: on training images.",
+        "Losses and scores against training steps, means over the replicates; dashed: on training images.{left_out}",
     ),
     "confusion": _Drawing(
         lambda facts: len(shown_result(facts).confusion) > 0,
