@@ -152,16 +152,18 @@ def test_cost_is_of_all_stages_and_of_each_training_with_its_seeds(tmp_path: Pat
     cost.record(tmp_path, notes, stages=stages)
     trained, hardware = {"lenet-real": 60, "lenet-real2": 30}, ["P, 2 cores, AVX2", "P, 2 cores, AVX2, G"]
     kept = json.loads((tmp_path / "cost.json").read_text())
-    assert kept == {"seconds": 95, "trained": trained, "hardware": hardware}
+    assert kept == {"seconds": 95, "from_cache": [], "trained": trained, "hardware": hardware}
     assert [cost.minutes(tmp_path, run) for run in ("lenet-real", "lenet-real2", "mean")] == ["1.0", "0.5", ""]
 
 
-def test_cost_is_not_kept_where_a_training_was_not_done_here(tmp_path: Path) -> None:
-    note(tmp_path, "train@a-real", 60)
+def test_what_came_from_a_cache_has_no_cost_and_is_named(tmp_path: Path) -> None:
+    note(tmp_path, "finetune@b-real", 30)
+    cost.record(tmp_path, tmp_path, stages=["prepare", "train@a-real", "finetune@b-real"])
+    kept = json.loads((tmp_path / "cost.json").read_text())
+    assert (kept["seconds"], kept["from_cache"]) == (30, ["prepare", "train@a-real"])
+    assert [cost.minutes(tmp_path, run) for run in ("a-real", "b-real")] == ["", "0.5"]
     cost.record(tmp_path, tmp_path, stages=["train@a-real"])
-    assert cost.minutes(tmp_path, "a-real") == "1.0"
-    cost.record(tmp_path, tmp_path, stages=["train@a-real", "train@b-real"])
-    assert cost.minutes(tmp_path, "a-real") == ""
+    assert not (tmp_path / "cost.json").exists(), "no training was done here"
 
 
 def test_a_measure_that_was_not_measured_is_named(tmp_path: Path) -> None:

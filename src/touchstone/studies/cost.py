@@ -1,8 +1,8 @@
 """Records the cost of running a recipe in recipes/<name>/cost.json: seconds in all, those of training, the hardware.
 
 The file differs from run to run, so nothing is compared with it. The seconds are those of stages, which may run side by
-side, beside other work. A training that was killed counts from where it was resumed, without the replicates that had
-ended by then.
+side, beside other work; those of a stage that came from a cache are not known, and `from_cache` lists it. A training
+that was killed counts from where it was resumed, without the replicates that had ended by then.
 """
 
 import json
@@ -17,7 +17,7 @@ TRAINING = ("train", "finetune", "student")  # the stages that train nets
 
 
 def record(folder: Path, noted: Path, *, stages: Iterable[str]) -> None:
-    """Write down what the notes of stages say; where a training has none, as it came from a cache, remove the file.
+    """Write down what the notes of stages say; where all trainings came from a cache, remove the file.
 
     folder: the recipe's. noted: the folder of their notes (`notes.RUNTIME`). stages: those of its
     graph.
@@ -28,13 +28,14 @@ def record(folder: Path, noted: Path, *, stages: Iterable[str]) -> None:
         if stage in by_stage:
             by_stage[stage].append(note)
     parted = {name: name.partition("@") for name in sorted(by_stage)}
-    trained = {run: by_stage[name] for name, (kind, _, run) in parted.items() if kind in TRAINING}
+    trained = {run: by_stage[name] for name, (kind, _, run) in parted.items() if kind in TRAINING and by_stage[name]}
     file = folder / FILE
-    if not all(trained.values()):
+    if not trained:
         file.unlink(missing_ok=True)
         return
     costs = {
         "seconds": _seconds([note for of_stage in by_stage.values() for note in of_stage]),
+        "from_cache": [name for name in parted if not by_stage[name]],
         "trained": {run: _seconds(of_run) for run, of_run in trained.items()},
         "hardware": sorted({_hardware(note) for of_run in trained.values() for note in of_run}),
     }
