@@ -248,7 +248,9 @@ def test_two_devices_adapt_to_the_same_bytes_each_time_also_after_a_kill(
     assert losses[0] == pytest.approx(losses[1], rel=0.5), "each process draws its own noise, so only in kind"
 
 
-@pytest.mark.parametrize(("kind", "adapt"), [("pixels", "lora"), ("text", "dreambooth")])
+@pytest.mark.parametrize(
+    ("kind", "adapt"), [pytest.param("pixels", "lora", marks=pytest.mark.slow), ("text", "dreambooth")]
+)
 def test_an_adapted_pipeline_is_written_and_read(
     packed: dict[str, Path], tmp_path: Path, kind: str, adapt: str
 ) -> None:

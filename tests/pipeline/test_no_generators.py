@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from kit.project import project, run
 from kit.studies import TINY
 
 
+@pytest.mark.slow
 def test_the_audit_needs_no_classifier(tmp_path: Path) -> None:
     root = project(tmp_path, *TINY)
     run("dvc", "repro", "audit", "filters", cwd=root)
